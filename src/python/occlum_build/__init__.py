@@ -1,0 +1,1 @@
+"""Build Occlum enclave images without an Occlum toolchain."""

@@ -1,0 +1,79 @@
+"""The one error base class: every mistake of a user has a code, a place and a hint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Sequence
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where in a text file something stands; line and column count from 1, 0 = unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.file
+        if not self.column:
+            return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a short stable code, the message, where, and what to do."""
+
+    code: str
+    message: str
+    place: Place | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.message}" if self.place else self.message
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class OcclumError(Exception):
+    """Raised by the library for every mistake in the input; holds at least one problem."""
+
+    def __init__(
+        self, code: str, message: str, *, place: Place | None = None, hint: str = ""
+    ) -> None:
+        self.problems: tuple[Problem, ...] = (Problem(code, message, place, hint),)
+        super().__init__(str(self.problems[0]))
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> OcclumError:
+        """One error of several problems, all of them reported."""
+        if not problems:
+            raise ValueError("an error needs at least one problem")
+        error = cls(problems[0].code, problems[0].message)
+        error.problems = tuple(problems)
+        error.args = ("\n".join(str(problem) for problem in problems),)
+        return error
+
+    @property
+    def code(self) -> str:
+        return self.problems[0].code
+
+
+@dataclass
+class Report:
+    """Collects the errors and warnings of a run, so that all are told and not only the first."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def error(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
+        self.errors.append(Problem(code, message, place, hint))
+
+    def warn(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
+        self.warnings.append(Problem(code, message, place, hint))
+
+    def raise_errors(self) -> None:
+        """Raise all errors collected so far as one OcclumError, if there are any."""
+        if self.errors:
+            raise OcclumError.of(self.errors)

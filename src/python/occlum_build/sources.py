@@ -1,0 +1,93 @@
+"""Where the files of an image come from: a read-only view of source trees.
+
+A source path is a string. An absolute one is looked up in the sysroot (the host, or a directory that
+stands for it); a relative one is a file of the project (the build root under Pants). Both are in
+normal form: no empty, `.` or `..` component, no trailing slash; the project's root is "".
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Sequence
+
+if TYPE_CHECKING:
+    from occlum_build.elf.facts import ElfFacts
+
+FILE, DIR, SYMLINK, FIFO, OTHER = "file", "dir", "symlink", "fifo", "other"
+MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
+
+
+@dataclass(frozen=True)
+class SourceStat:
+    """What lstat tells of one source; mode is the permission bits (0 to 0o7777), size in bytes."""
+
+    kind: str
+    mode: int = 0
+    size: int = 0
+    target: str = ""  # of a symlink, verbatim
+
+
+class Sources(Protocol):
+    """A read-only view of the source files. Every path is in normal form."""
+
+    def lstat(self, path: str) -> SourceStat | None:
+        """The entry itself, links not followed; None where there is none."""
+
+    def names(self, path: str) -> Sequence[str]:
+        """The sorted names in a directory (not a link to one)."""
+
+    def sha256(self, path: str) -> str:
+        """The lower-case hex digest of a regular file."""
+
+    def facts(self, path: str) -> ElfFacts | None:
+        """The ELF facts of a regular file; None when it is no ELF file."""
+
+
+def join(base: str, path: str) -> str | None:
+    """`path` seen from directory `base`, in normal form; None when it leaves the project's root."""
+    joined = posixpath.normpath(posixpath.join(base, path))
+    if joined.startswith("//"):
+        joined = joined[1:]
+    if joined == ".":
+        return ""
+    return None if joined == ".." or joined.startswith("../") else joined
+
+
+def resolve(sources: Sources, path: str, *, follow_last: bool = True) -> str | None:
+    """Follow the links in `path` within the sources; None for a dangling or looping one.
+
+    The result names an existing entry, all of whose parent directories are real. An absolute link
+    target is looked up in the sysroot, also from a link of the project.
+    """
+    pending = _components(path)
+    here = "/" if path.startswith("/") else ""
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            if here == "":
+                return None
+            here = posixpath.dirname(here)
+            continue
+        child = posixpath.join(here, name)
+        found = sources.lstat(child)
+        if found is None:
+            return None
+        if found.kind == SYMLINK and (pending or follow_last):
+            links += 1
+            if links > MAX_LINKS:
+                return None
+            pending.extend(_components(found.target))
+            if found.target.startswith("/"):
+                here = "/"
+            continue
+        if pending and found.kind != DIR:
+            return None
+        here = child
+    return here
+
+
+def _components(path: str) -> list[str]:
+    """The components of a path, last first, as a stack."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
