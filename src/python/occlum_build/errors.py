@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Sequence
 
 
@@ -72,6 +73,21 @@ class Report:
 
     def warn(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
         self.warnings.append(Problem(code, message, place, hint))
+
+    def __enter__(self) -> Report:
+        """Within `with report:` an OcclumError ends the block and becomes part of the report."""
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, OcclumError):
+            return False
+        self.errors.extend(error.problems)
+        return True
 
     def raise_errors(self) -> None:
         """Raise all errors collected so far as one OcclumError, if there are any."""

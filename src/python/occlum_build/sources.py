@@ -31,6 +31,12 @@ class SourceStat:
 class Sources(Protocol):
     """A read-only view of the source files. Every path is in normal form."""
 
+    def expect(self, path: str, *, tree: bool = False) -> None:
+        """Told before a path (or a directory with all below it) is looked at.
+
+        A view that has to ask for what it does not know can then ask for all of it at once.
+        """
+
     def lstat(self, path: str) -> SourceStat | None:
         """The entry itself, links not followed; None where there is none."""
 
@@ -41,7 +47,20 @@ class Sources(Protocol):
         """The lower-case hex digest of a regular file."""
 
     def facts(self, path: str) -> ElfFacts | None:
-        """The ELF facts of a regular file; None when it is no ELF file."""
+        """The ELF facts of a regular file; None when it is no ELF file, or a malformed one."""
+
+    def malformed(self, path: str) -> str:
+        """What is wrong with a file that has the magic number of ELF and junk after it, else ""."""
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a small regular file; None where it cannot be known."""
+
+
+def regular_file(sources: Sources, path: str) -> str | None:
+    """The real path of a regular file, links followed; None where there is none."""
+    real = resolve(sources, path)
+    found = sources.lstat(real) if real is not None else None
+    return real if found is not None and found.kind == FILE else None
 
 
 def join(base: str, path: str) -> str | None:
@@ -60,6 +79,7 @@ def resolve(sources: Sources, path: str, *, follow_last: bool = True) -> str | N
     The result names an existing entry, all of whose parent directories are real. An absolute link
     target is looked up in the sysroot, also from a link of the project.
     """
+    sources.expect(path)
     pending = _components(path)
     here = "/" if path.startswith("/") else ""
     links = 0

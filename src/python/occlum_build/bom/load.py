@@ -1,0 +1,168 @@
+"""A BOM and all that it includes, in the order in which they are applied."""
+
+from __future__ import annotations
+
+import pkgutil
+import posixpath
+from dataclasses import dataclass
+from typing import Callable, Mapping, Optional, Sequence
+
+from occlum_build.bom.model import Bom, Text
+from occlum_build.bom.parse import parse_bom
+from occlum_build.bom.variables import expand
+from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.sources import Sources, join, regular_file
+
+BASE_BOM = "/opt/occlum/etc/template/base.yaml"
+
+# The bytes of a BOM by its source path; None where there is no such regular file.
+Reader = Callable[[str], Optional[bytes]]
+
+
+def load_boms(
+    path: str, include_dirs: Sequence[str], env: Mapping[str, str], read: Reader, report: Report
+) -> tuple[Bom, ...]:
+    """The BOM at `path` first, then what it includes, breadth-first; each once, at its last place.
+
+    Later BOMs override earlier ones, so an included BOM beats the one that includes it. Mistakes go
+    into the report; the BOMs that could be read are returned all the same.
+    """
+    loader = _Loader(tuple(include_dirs), env, read, report)
+    if not loader.parse(path, None):
+        return ()
+    loader.load_includes(path)
+    if loader.report_cycle(path):
+        return ()
+    return tuple(loader.boms[name] for name in loader.order(path))
+
+
+@dataclass(frozen=True)
+class _Include:
+    path: str
+    place: Place
+
+
+class _Loader:
+    def __init__(
+        self,
+        include_dirs: tuple[str, ...],
+        env: Mapping[str, str],
+        read: Reader,
+        report: Report,
+    ) -> None:
+        self.include_dirs = include_dirs
+        self.env = env
+        self.read = read
+        self.report = report
+        self.boms: dict[str, Bom] = {}
+        self.failed: dict[str, None] = {}
+        self.includes: dict[str, list[_Include]] = {}
+
+    def parse(self, path: str, place: Place | None) -> bool:
+        """Parse the BOM at `path` once; False when there is none or it is invalid."""
+        if path in self.boms or path in self.failed:
+            return path in self.boms
+        data = self.read(path)
+        if data is None:
+            self.failed[path] = None
+            self.report.error("bom-missing", f"there is no BOM file {path}", place)
+            return False
+        try:
+            self.boms[path] = parse_bom(data, path)
+        except OcclumError as error:
+            self.failed[path] = None
+            self.report.errors.extend(error.problems)
+            return False
+        return True
+
+    def load_includes(self, top: str) -> None:
+        pending = [top]
+        while pending:
+            path = pending.pop()
+            if path in self.includes:
+                continue
+            found = [self.find(path, name) for name in self.boms[path].includes]
+            self.includes[path] = [
+                include for include in found if include and self.parse(include.path, include.place)
+            ]
+            pending.extend(include.path for include in self.includes[path])
+
+    def find(self, bom: str, name: Text) -> _Include | None:
+        value = expand(name, self.env, self.report)
+        if not value:
+            self.report.error("bom-invalid", "the include is empty", name.place)
+            return None
+        tried = include_candidates(bom, value, self.include_dirs)
+        for candidate in tried:
+            if candidate in self.boms or self.read(candidate) is not None:
+                return _Include(candidate, name.place)
+        folders = ", ".join(posixpath.dirname(candidate) or "." for candidate in tried)
+        self.report.error(
+            "bom-missing",
+            f"include {value!r} was not found",
+            name.place,
+            f"searched: {folders}",
+        )
+        return None
+
+    def report_cycle(self, top: str) -> bool:
+        """Depth-first search for a chain of includes that comes back to itself."""
+        done: set[str] = set()
+        chain: list[str] = [top]
+        stack = [iter(self.includes[top])]
+        while stack:
+            include = next(stack[-1], None)
+            if include is None:
+                stack.pop()
+                done.add(chain.pop())
+            elif include.path in chain:
+                cycle = [*chain[chain.index(include.path) :], include.path]
+                self.report.error(
+                    "bom-invalid", "BOMs include one another: " + " -> ".join(cycle), include.place
+                )
+                return True
+            elif include.path not in done:
+                chain.append(include.path)
+                stack.append(iter(self.includes[include.path]))
+        return False
+
+    def order(self, top: str) -> list[str]:
+        """Breadth-first with repeats, the last occurrence kept.
+
+        Keeping the last occurrence level by level gives the same order without walking every path
+        of a diamond, as the last occurrence of a BOM always stems from that of one of its includers.
+        """
+        order: dict[str, None] = {}
+        level = [top]
+        while level:
+            for path in level:
+                order.pop(path, None)
+                order[path] = None
+            following: dict[str, None] = {}
+            for path in level:
+                for include in self.includes[path]:
+                    following.pop(include.path, None)
+                    following[include.path] = None
+            level = list(following)
+        return list(order)
+
+
+def include_candidates(bom: str, include: str, include_dirs: Sequence[str]) -> list[str]:
+    """Where an include is looked for: beside the including BOM, then in each include directory."""
+    if include.startswith("/"):
+        candidates = [join("/", include)]
+    else:
+        candidates = [join(base, include) for base in (posixpath.dirname(bom), *include_dirs)]
+    return [path for path in dict.fromkeys(candidates) if path is not None]
+
+
+def reader_of(sources: Sources) -> Reader:
+    """Reads BOMs from source paths, links followed; Occlum's base BOM is always there."""
+
+    def read(path: str) -> bytes | None:
+        real = regular_file(sources, path)
+        if real is not None:
+            return sources.read(real)
+        return pkgutil.get_data("occlum_build.bom", "base.yaml") if path == BASE_BOM else None
+
+    return read

@@ -1,0 +1,37 @@
+"""Environment variables in BOM texts: $NAME, ${NAME}, ${NAME:-default} and $$ for a dollar sign."""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping
+
+from occlum_build.bom.model import Text
+from occlum_build.errors import Report
+
+_REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>[^}]*)\})")
+
+
+def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
+    """The text with its variables replaced; an undefined one is reported and left as it stands.
+
+    A default serves only when the variable is unset, values are not expanded again, and a dollar
+    sign before anything else (or an unclosed brace) is itself.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match.group() == "$$":
+            return "$"
+        name, separator, default = (match.group("bare") or match.group("braced")).partition(":-")
+        if name in env:
+            return env[name]
+        if separator:
+            return default
+        report.error(
+            "bom-invalid",
+            f"variable {name!r} is not defined in {text.value!r}",
+            text.place,
+            f"define it, or give a default: ${{{name}:-value}}",
+        )
+        return match.group()
+
+    return _REFERENCE.sub(replace, text.value) if "$" in text.value else text.value

@@ -1,0 +1,168 @@
+"""YAML text to a tree of nodes that know their line and column; no type is ever guessed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Iterator, Union
+
+from occlum_build.errors import OcclumError, Place
+
+MAX_TEXT_BYTES = 4 << 20
+MAX_DEPTH = 32
+MAX_NODES = 200_000  # after anchors are expanded
+
+_STR_TAG = "tag:yaml.org,2002:str"
+_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
+_BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
+# YAML 1.2 core schema; a leading zero makes no number (0644 is text), nor does a float (1.20 is text).
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)\Z")
+
+
+@dataclass(frozen=True)
+class Scalar:
+    value: str
+    plain: bool  # written without quotes and without a tag
+    place: Place
+
+    @property
+    def is_null(self) -> bool:
+        return self.plain and bool(_NULL.match(self.value))
+
+    @property
+    def is_bool(self) -> bool:
+        return self.plain and bool(_BOOL.match(self.value))
+
+    @property
+    def is_int(self) -> bool:
+        return self.plain and bool(_INT.match(self.value))
+
+
+@dataclass(frozen=True)
+class Sequence:
+    items: tuple[Node, ...]
+    place: Place
+
+
+@dataclass(frozen=True)
+class Mapping:
+    items: tuple[tuple[Scalar, Node], ...]
+    place: Place
+
+
+Node = Union[Scalar, Sequence, Mapping]
+
+
+def invalid(message: str, place: Place, hint: str = "") -> OcclumError:
+    return OcclumError("bom-invalid", message, place=place, hint=hint)
+
+
+def parse_yaml(data: bytes, file: str) -> Node:
+    """The one document in `data` (UTF-8); raises OcclumError `bom-invalid` with its place."""
+    import yaml  # here, as it is slow to import and a run may need none
+
+    if len(data) > MAX_TEXT_BYTES:
+        raise invalid(f"larger than {MAX_TEXT_BYTES} bytes", Place(file))
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise invalid("not UTF-8 text", Place(file, line)) from None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return _Composer(yaml.parse(text, Loader=loader), file).document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+        raise invalid(f"not YAML: {error.problem or error.context}", place) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise invalid(f"not YAML: {error.reason}", Place(file, line)) from None
+
+
+class _Composer:
+    """Builds nodes from PyYAML's events, with a bound on depth and on expanded anchors."""
+
+    def __init__(self, events: Iterator[Any], file: str) -> None:
+        self.events = events
+        self.file = file
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.nodes = 0
+
+    def document(self) -> Node:
+        from yaml import events
+
+        root: Node | None = None
+        for event in self.events:
+            if isinstance(event, events.DocumentStartEvent):
+                if root is not None:
+                    raise invalid("a second document", self._place(event), "one document a file")
+                root = self._node(next(self.events), 0)
+        if root is None:
+            raise invalid("the file is empty", Place(self.file), "an empty BOM is written {}")
+        return root
+
+    def _place(self, event: Any) -> Place:
+        return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _node(self, event: Any, depth: int) -> Node:
+        from yaml import events
+
+        place = self._place(event)
+        if depth > MAX_DEPTH:
+            raise invalid(f"nested deeper than {MAX_DEPTH} levels", place)
+        if isinstance(event, events.AliasEvent):
+            return self._alias(event.anchor, place)
+        if event.tag not in (None, "!", _STR_TAG) or (
+            event.tag and not isinstance(event, events.ScalarEvent)
+        ):
+            raise invalid(f"the tag {event.tag} means nothing here", place, "remove it")
+        before = self.nodes
+        self._count(1, place)
+        node: Node
+        if isinstance(event, events.ScalarEvent):
+            node = Scalar(event.value, event.implicit[0], place)
+        elif isinstance(event, events.SequenceStartEvent):
+            node = Sequence(tuple(self._items(events.SequenceEndEvent, depth)), place)
+        else:
+            node = self._mapping(place, depth)
+        if event.anchor:
+            self.anchors[event.anchor] = (node, self.nodes - before)
+        return node
+
+    def _items(self, end: type, depth: int) -> Iterator[Node]:
+        for event in self.events:
+            if isinstance(event, end):
+                return
+            yield self._node(event, depth + 1)
+
+    def _mapping(self, place: Place, depth: int) -> Mapping:
+        from yaml import events
+
+        flat = list(self._items(events.MappingEndEvent, depth))
+        items: list[tuple[Scalar, Node]] = []
+        seen: dict[str, Place] = {}
+        for key, value in zip(flat[::2], flat[1::2]):
+            if not isinstance(key, Scalar):
+                raise invalid("a key must be text", key.place)
+            if key.value == "<<":
+                raise invalid("merge keys (<<) are not supported", key.place, "write the keys out")
+            if key.value in seen:
+                raise invalid(
+                    f"key {key.value!r} is given twice, first at {seen[key.value]}", key.place
+                )
+            seen[key.value] = key.place
+            items.append((key, value))
+        return Mapping(tuple(items), place)
+
+    def _alias(self, anchor: str, place: Place) -> Node:
+        if anchor not in self.anchors:
+            raise invalid(f"anchor &{anchor} is not defined before its use", place)
+        node, size = self.anchors[anchor]
+        self._count(size, place)
+        return node
+
+    def _count(self, nodes: int, place: Place) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            raise invalid(f"more than {MAX_NODES} nodes (anchors expanded)", place)

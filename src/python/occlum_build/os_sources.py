@@ -1,0 +1,108 @@
+"""Sources read straight from this machine's file system, for the CLI."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat as stat_module
+from typing import Sequence
+
+from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.errors import OcclumError
+from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+
+_CHUNK_BYTES = 1 << 20
+_KINDS = {
+    stat_module.S_IFREG: FILE,
+    stat_module.S_IFDIR: DIR,
+    stat_module.S_IFLNK: SYMLINK,
+    stat_module.S_IFIFO: FIFO,
+}
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+class OsSources:
+    """Absolute source paths are looked up below `sysroot`, relative ones below the root directory."""
+
+    def __init__(self, sysroot: str = "/") -> None:
+        self._prefix = "" if sysroot == "/" else sysroot.rstrip("/")
+        self._stats: dict[str, SourceStat | None] = {}
+        self._facts: dict[str, ElfFacts | Malformed | None] = {}
+
+    def os_path(self, path: str) -> str:
+        """Where a source path is on this machine."""
+        return self._prefix + path if path.startswith("/") else "/" + path
+
+    def expect(self, path: str, *, tree: bool = False) -> None:
+        """Nothing to prepare: everything can be looked at right away."""
+
+    def lstat(self, path: str) -> SourceStat | None:
+        if path not in self._stats:
+            self._stats[path] = lstat(self.os_path(path))
+        return self._stats[path]
+
+    def names(self, path: str) -> Sequence[str]:
+        try:
+            return sorted(os.listdir(self.os_path(path)))
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def read(self, path: str) -> bytes:
+        try:
+            with open(self.os_path(path), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def sha256(self, path: str) -> str:
+        digest = hashlib.sha256()
+        try:
+            with open(self.os_path(path), "rb", buffering=0) as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        return digest.hexdigest()
+
+    def facts(self, path: str) -> ElfFacts | None:
+        found = self._known_facts(path)
+        return None if isinstance(found, Malformed) else found
+
+    def malformed(self, path: str) -> str:
+        found = self._known_facts(path)
+        return found.reason if isinstance(found, Malformed) else ""
+
+    def _known_facts(self, path: str) -> ElfFacts | Malformed | None:
+        if path not in self._facts:
+            self._facts[path] = self._read_facts(path)
+        return self._facts[path]
+
+    def _read_facts(self, path: str) -> ElfFacts | Malformed | None:
+        try:
+            with open(self.os_path(path), "rb") as file:
+                if file.read(4) != b"\x7fELF":
+                    return None
+                from occlum_build.elf.read import read_facts  # not every run meets an ELF file
+
+                file.seek(0)
+                return read_facts(file)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+
+def lstat(os_path: str) -> SourceStat | None:
+    """The entry at a path of this machine; None where there is none."""
+    try:
+        found = os.lstat(os_path)
+        kind = _KINDS.get(stat_module.S_IFMT(found.st_mode), OTHER)
+        target = os.readlink(os_path) if kind == SYMLINK else ""
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise _unreadable(os_path, error) from None
+    return SourceStat(kind, stat_module.S_IMODE(found.st_mode), found.st_size, target)
+
+
+def _unreadable(path: str, error: OSError) -> OcclumError:
+    return OcclumError("file", f"{path} cannot be read: {error.strerror}")

@@ -1,0 +1,119 @@
+"""Sources as recorded before: answers from what is known, and collects what it was asked beyond.
+
+Under a build engine nothing may be read in passing. A planner is run over such a view; what it could
+not be told is then looked up, and it is run again, until nothing was missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, Sequence, Union
+
+from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.errors import OcclumError
+from occlum_build.sources import FILE, SourceStat
+
+MIN_ELF_BYTES = 64  # the size of an ELF64 header
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """The content of one regular file; `is_elf` is None where nobody looked."""
+
+    sha256: str
+    is_elf: bool | None = None
+
+
+@dataclass
+class Unknown:
+    """What a planner asked and was not told: paths to look at, directories, contents to read."""
+
+    paths: set[str] = field(default_factory=set)
+    trees: set[str] = field(default_factory=set)
+    directories: set[str] = field(default_factory=set)
+    facts: set[str] = field(default_factory=set)  # SHA-256 of content
+    texts: set[str] = field(default_factory=set)  # SHA-256 of content
+
+    def __bool__(self) -> bool:
+        return bool(self.paths or self.trees or self.directories or self.facts or self.texts)
+
+
+@dataclass
+class RecordedSources:
+    """A view of recorded entries; a path of `stats` whose value is None is known to be absent.
+
+    Relative paths are all known: one that is not recorded does not exist. `names` holds the listed
+    directories, `facts` and `texts` what is known of contents by SHA-256.
+    """
+
+    stats: Mapping[str, SourceStat | None]
+    names_in: Mapping[str, Sequence[str]]
+    files: Mapping[str, RecordedFile]
+    facts_of: Mapping[str, Union[ElfFacts, Malformed, None]]
+    texts: Mapping[str, bytes]
+    trees: Mapping[str, None] = field(default_factory=dict)  # directories known in full
+    errors: Mapping[str, str] = field(default_factory=dict)  # path -> why it cannot be read
+    unknown: Unknown = field(default_factory=Unknown)
+
+    def expect(self, path: str, *, tree: bool = False) -> None:
+        if not path.startswith("/"):
+            return
+        if tree and path not in self.trees:
+            self.unknown.trees.add(path)
+        elif path not in self.stats:
+            self.unknown.paths.add(path)
+
+    def lstat(self, path: str) -> SourceStat | None:
+        if path in self.stats:
+            return self.stats[path]
+        self.expect(path)
+        return None
+
+    def names(self, path: str) -> Sequence[str]:
+        self._check_readable(path)
+        found = self.names_in.get(path)
+        if found is None:
+            if path.startswith("/"):
+                self.unknown.directories.add(path)
+            return ()
+        return found
+
+    def sha256(self, path: str) -> str:
+        self._check_readable(path)
+        found = self.files.get(path)
+        if found is None:
+            self.expect(path)
+            return ""
+        return found.sha256
+
+    def _check_readable(self, path: str) -> None:
+        if path in self.errors:
+            raise OcclumError("file", f"{path} cannot be read: {self.errors[path]}")
+
+    def facts(self, path: str) -> ElfFacts | None:
+        found = self._facts(path)
+        return None if isinstance(found, Malformed) else found
+
+    def malformed(self, path: str) -> str:
+        found = self._facts(path)
+        return found.reason if isinstance(found, Malformed) else ""
+
+    def _facts(self, path: str) -> ElfFacts | Malformed | None:
+        stat, found = self.lstat(path), self.files.get(path)
+        if stat is None or found is None or stat.kind != FILE or stat.size < MIN_ELF_BYTES:
+            return None
+        if found.is_elf is False:
+            return None
+        if found.sha256 not in self.facts_of:
+            self.unknown.facts.add(found.sha256)
+            return None
+        return self.facts_of[found.sha256]
+
+    def read(self, path: str) -> bytes | None:
+        found = self.files.get(path)
+        if found is None:
+            return None
+        if found.sha256 not in self.texts:
+            self.unknown.texts.add(found.sha256)
+            return None
+        return self.texts[found.sha256]
