@@ -1,0 +1,117 @@
+"""The libraries that the copied programs need, placed where their loaders will look for them."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Collection, Iterable, Sequence
+
+from occlum_build.elf.closure import Closure
+from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.linker import Linker
+from occlum_build.elf.loader_config import LoaderConfig
+from occlum_build.elf.placement import Placement, placements
+from occlum_build.errors import Problem, Report
+from occlum_build.image.builder import ImageBuilder, Program
+from occlum_build.image.entries import FILE, Entry, Origin
+
+
+class LibraryFinder:
+    """Adds the closure of each program to the image; what a user named is never replaced."""
+
+    def __init__(
+        self, builder: ImageBuilder, config: LoaderConfig | None, cpu_level: str, report: Report
+    ) -> None:
+        self.builder = builder
+        self.report = report
+        self.linker = Linker(
+            builder.sources,
+            config,
+            cpu_level=cpu_level,
+            image_lookup=lambda path: builder.tree.file_source(path.lstrip("/")),
+        )
+
+    def add(self, programs: Sequence[Program], allow_missing: Collection[str]) -> list[Closure]:
+        """Place the libraries of one BOM's programs; what is missing goes into the report."""
+        closures: list[Closure] = []
+        left_alone = self._programs_are_left_alone(programs)
+        for program in programs:
+            facts = self.builder.sources.facts(program.source)
+            if not program.autodep or (left_alone and facts and _has_no_loader(facts)):
+                continue
+            malformed = self.builder.sources.malformed(program.source)
+            if malformed:
+                text = f"{program.source} looks like an ELF file but is none: {malformed}"
+                self._tell("elf", [Problem("elf", text)], program, as_error=False)
+                continue
+            closure = self.linker.close(program.source, "/" + program.path)
+            if closure.interpreter is None:
+                continue
+            closures.append(closure)
+            self._check(closure, program, allow_missing)
+            for placement in placements(closure):
+                with self.report:
+                    self._place(placement, program)
+        return closures
+
+    def _programs_are_left_alone(self, programs: Sequence[Program]) -> bool:
+        """Are there programs in the BOM, all with `autodep: false`?
+
+        Then a plugin that names neither loader nor libc belongs to them: what it needs is as much
+        left to the user as what they need.
+        """
+        facts = self.builder.sources.facts
+        autodep = {
+            program.autodep
+            for program in programs
+            if (found := facts(program.source)) is not None and found.interpreter
+        }
+        return autodep == {False}
+
+    def _check(self, closure: Closure, program: Program, allow_missing: Collection[str]) -> None:
+        missing = [one.problem() for one in closure.missing if one.name not in allow_missing]
+        errors = [*closure.problems, *missing]
+        self._tell("libraries", errors, program, as_error=program.required)
+        self._tell("library-version", closure.warnings, program, as_error=False)
+
+    def _tell(
+        self, code: str, problems: Iterable[Problem], program: Program, *, as_error: bool
+    ) -> None:
+        tell = self.report.error if as_error else self.report.warn
+        for problem in problems:
+            tell(code, problem.message, program.origin.place, problem.hint)
+
+    def _place(self, placement: Placement, program: Program) -> None:
+        builder, tree = self.builder, self.builder.tree
+        origin = Origin(program.origin.place, placement.chain)
+        path = tree.locate(placement.image_path.lstrip("/"), origin.place, follow_last=True)
+        existing = tree.entries.get(path)
+        if existing is not None and existing.kind == FILE:
+            if existing.is_library and not self._same(existing.source, placement.source):
+                self._report_clash(path, existing.origin, origin)
+            return
+        stat = builder.sources.lstat(placement.source)
+        if stat is None:
+            return
+        builder.make_dirs(posixpath.dirname(path), origin)
+        mode = builder.mode(placement.source, stat)
+        builder.put_file(Entry(path, FILE, origin, mode, placement.source, stat.size))
+
+    def _same(self, first: str, second: str) -> bool:
+        sources = self.builder.sources
+        return first == second or sources.sha256(first) == sources.sha256(second)
+
+    def _report_clash(self, path: str, first: Origin, second: Origin) -> None:
+        self.report.error(
+            "libraries",
+            f"two different libraries claim /{path}:\n"
+            f"  {' -> '.join(first.chain)}\n  {' -> '.join(second.chain)}",
+            second.place,
+            "copy one of the programs with `autodep: false`, or make both use one library",
+        )
+
+
+def _has_no_loader(facts: ElfFacts) -> bool:
+    return not facts.interpreter and not any(
+        name.startswith(("libc.so", "libc.musl-", "ld-linux-")) for name in facts.needed
+    )
+

@@ -1,0 +1,200 @@
+"""Carries out the operations of BOMs on the planned image, and tells what conflicts."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+from typing import Callable
+
+from occlum_build.bom.excludes import compile_excludes
+from occlum_build.bom.operations import CopyDir, CopyFile, MakeLink, Operations
+from occlum_build.bom.walk import WalkEntry, walk_copy
+from occlum_build.bom.wildcards import expand_wildcard
+from occlum_build.errors import OcclumError, Report
+from occlum_build.image.conflicts import Overrides, check_kind
+from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
+from occlum_build.image.tree import ImageTree
+from occlum_build.sources import SourceStat, Sources, resolve
+
+# The mode of an image entry, from its source path and what it has there.
+ModeRule = Callable[[str, SourceStat], int]
+
+
+def keep_mode(_source: str, stat: SourceStat) -> int:
+    return stat.mode
+
+
+def normal_mode(source: str, stat: SourceStat) -> int:
+    """Project files are 0644 or 0755 and their directories 0755; host files stay as they are."""
+    if source.startswith("/"):
+        return stat.mode
+    return 0o755 if stat.kind == DIR or stat.mode & 0o100 else 0o644
+
+
+@dataclass(frozen=True)
+class Program:
+    """A copied file that may need libraries; one from `files:` must find all of them.
+
+    `autodep` is False where the BOM switched the search for its libraries off.
+    """
+
+    source: str
+    path: str
+    origin: Origin
+    required: bool
+    autodep: bool = True
+
+
+class ImageBuilder:
+    """Applies the operations of one BOM after the other; mistakes go into the report."""
+
+    def __init__(self, sources: Sources, tree: ImageTree, mode: ModeRule, report: Report) -> None:
+        self.sources = sources
+        self.tree = tree
+        self.mode = mode
+        self.report = report
+        self.overrides = Overrides(sources)
+
+    def apply(self, operations: Operations) -> list[Program]:
+        """Carry out one BOM; the copied files that may be programs, in their order."""
+        for mkdir in operations.mkdirs:
+            with self.report:
+                self.make_dirs(mkdir.path, Origin(mkdir.place))
+        for link in operations.links:
+            with self.report:
+                self._make_link(link)
+        excluded = compile_excludes(operations.excludes)
+        programs: dict[str, Program] = {}
+        for copy_dir in operations.dirs:
+            for matched in self._matched_dirs(copy_dir):
+                for entry in walk_copy(self.sources, matched, excluded, self.report):
+                    with self.report:
+                        self._copy_entry(entry, matched, programs)
+        for copy_file in operations.files:
+            for file in self._matched_files(copy_file):
+                with self.report:
+                    self._copy_file(file, programs)
+        return list(programs.values())
+
+    def make_dirs(self, path: str, origin: Origin) -> str:
+        """Make a directory and its parents, through links; returns its real path."""
+        real = self.tree.locate(path, origin.place, follow_last=True)
+        missing: list[str] = []
+        here = real
+        while not self.tree.is_dir(here):
+            missing.append(here)
+            here = posixpath.dirname(here)
+        for directory in reversed(missing):
+            check_kind(self.tree, Entry(directory, DIR, origin))
+            self.tree.put(Entry(directory, DIR, origin))
+        return real
+
+    def put_file(self, entry: Entry) -> None:
+        """Place a file whose parent directory exists."""
+        check_kind(self.tree, entry)
+        self.overrides.note(self.tree.entries.get(entry.path), entry)
+        self.tree.put(entry)
+
+    def _make_link(self, operation: MakeLink) -> None:
+        origin = Origin(operation.place)
+        parent = self.make_dirs(posixpath.dirname(operation.path), origin)
+        path = posixpath.join(parent, posixpath.basename(operation.path))
+        entry = Entry(path, SYMLINK, origin, 0o777, target=operation.target)
+        check_kind(self.tree, entry)
+        self.overrides.note(self.tree.entries.get(path), entry)
+        self.tree.put(entry)
+
+    def _copy_entry(
+        self, found: WalkEntry, operation: CopyDir, programs: dict[str, Program]
+    ) -> None:
+        path = self.tree.locate(posixpath.join(operation.path, found.path).rstrip("/"))
+        if not found.path:
+            path = self.tree.locate(operation.path, follow_last=True)
+        stat = found.stat
+        mode = self.mode(found.source, stat)
+        origin = Origin(operation.place)
+        entry = Entry(path, stat.kind, origin, mode, found.source, stat.size, stat.target)
+        check_kind(self.tree, entry)
+        before = self.tree.entries.get(path)
+        if stat.kind != DIR:
+            self.overrides.note(before, entry)
+        elif before is not None:
+            entry = replace(before, mode=mode, source=found.source)
+        self.tree.put(entry)
+        programs.pop(path, None)
+        if stat.kind == FILE:
+            programs[path] = Program(found.source, path, origin, required=False)
+
+    def _copy_file(self, operation: CopyFile, programs: dict[str, Program]) -> None:
+        place, shown = operation.place, operation.source
+        real = resolve(self.sources, shown)
+        stat = self.sources.lstat(real) if real is not None else None
+        if real is None or stat is None:
+            raise self._missing_file(operation)
+        if operation.sha256 is not None:
+            self._check_hash(operation, real, stat)
+        if stat.kind == DIR:
+            raise OcclumError(
+                "file", f"{shown} is a directory", place=place, hint="directories go under `dirs:`"
+            )
+        if stat.kind != FILE:
+            raise OcclumError("file", f"{shown} is a {stat.kind}, not a file", place=place)
+        origin = Origin(place)
+        parent = self.make_dirs(posixpath.dirname(operation.path), origin)
+        path = self._into_linked_dir(posixpath.join(parent, posixpath.basename(operation.path)), shown)
+        mode = self.mode(real, stat)
+        self.put_file(Entry(path, FILE, origin, mode, real, stat.size))
+        programs.pop(path, None)
+        programs[path] = Program(real, path, origin, required=True, autodep=operation.autodep)
+
+    def _into_linked_dir(self, path: str, source: str) -> str:
+        """A file copied onto a link to a directory goes inside that directory."""
+        stat = self.tree.lstat(path)
+        if stat is None or stat.kind != SYMLINK:
+            return path
+        real = self.tree.locate(path, follow_last=True)
+        return posixpath.join(real, posixpath.basename(source)) if self.tree.is_dir(real) else path
+
+    def _missing_file(self, operation: CopyFile) -> OcclumError:
+        link = resolve(self.sources, operation.source, follow_last=False)
+        stat = self.sources.lstat(link) if link is not None else None
+        if operation.sha256 is not None:
+            code, message = "hash-missing", f"there is no file {operation.source} to hash"
+        elif stat is not None:
+            code, message = "file", f"the link {operation.source} -> {stat.target} dangles"
+        else:
+            code, message = "file", f"there is no file {operation.source}"
+        return OcclumError(code, message, place=operation.place)
+
+    def _check_hash(self, operation: CopyFile, real: str, stat: SourceStat) -> None:
+        if stat.kind != FILE:
+            raise OcclumError(
+                "hash", f"{operation.source} is a {stat.kind} and has no hash", place=operation.place
+            )
+        actual = self.sources.sha256(real)
+        if actual != operation.sha256:
+            raise OcclumError(
+                "hash",
+                f"{operation.source} has not the hash that is due, {operation.sha256}",
+                place=operation.place,
+                hint=f"its SHA-256 is {actual}",
+            )
+
+    def _matched_dirs(self, operation: CopyDir) -> list[CopyDir]:
+        if not operation.wildcard:
+            return [operation]
+        found = expand_wildcard(self.sources, operation.source, operation.base)
+        return [replace(operation, source=source) for source in found] or [operation]
+
+    def _matched_files(self, operation: CopyFile) -> list[CopyFile]:
+        if not operation.wildcard:
+            return [operation]
+        found = expand_wildcard(self.sources, operation.source, operation.base)
+        name = posixpath.basename(operation.source)
+        matched = []
+        for source in found or [operation.source]:
+            path = operation.path
+            if posixpath.basename(path) == name:  # not renamed
+                path = posixpath.join(posixpath.dirname(path), posixpath.basename(source))
+            matched.append(replace(operation, source=source, path=path))
+        return matched

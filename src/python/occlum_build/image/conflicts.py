@@ -1,0 +1,100 @@
+"""Two claims on one path: an error when their types differ, a warning when one overrides."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import replace
+from typing import Sequence
+
+from occlum_build.bom.operations import CopyDir, Operations
+from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
+from occlum_build.image.tree import ImageTree
+from occlum_build.sources import Sources
+
+_NAMES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
+_SHOWN_PATHS = 3
+
+
+def check_kind(tree: ImageTree, entry: Entry) -> None:
+    """Refuse a directory where something else stands, and anything else where a directory stands.
+
+    Raises OcclumError with code `directory`, `file` or `link`. A link and a file may replace one
+    another, as an included BOM may override so.
+    """
+    stat = tree.lstat(entry.path)
+    if stat is None or (stat.kind == DIR) == (entry.kind == DIR):
+        return
+    code = "link" if SYMLINK in (stat.kind, entry.kind) else _CODES[entry.kind]
+    before = tree.entries.get(entry.path)
+    where = f"at {before.origin}" if before else "there before"
+    raise OcclumError(
+        code,
+        f"the {_NAMES[entry.kind]} /{entry.path} cannot take the place of the "
+        f"{_NAMES.get(stat.kind, stat.kind)} {where}",
+        place=entry.origin.place,
+        hint="give one of them another path" if before else "empty the image's directory first",
+    )
+
+
+_CODES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
+
+
+class Overrides:
+    """Collects entries that replace another one, and tells them by pairs of BOM lines."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.paths: dict[tuple[Place, Place], list[str]] = {}
+
+    def note(self, before: Entry | None, after: Entry) -> None:
+        if before is None or self._same(before, after):
+            return
+        key = (before.origin.place, after.origin.place)
+        self.paths.setdefault(key, []).append("/" + after.path)
+
+    def report(self, report: Report, *, as_errors: bool) -> None:
+        tell = report.error if as_errors else report.warn
+        for (before, after), paths in sorted(self.paths.items()):
+            more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
+            shown = ", ".join(paths[:_SHOWN_PATHS])
+            tell("override", f"overrides what {before} puts at {shown}{more}", after)
+
+    def _same(self, before: Entry, after: Entry) -> bool:
+        if before.kind != after.kind:
+            return False
+        if before.kind == SYMLINK:
+            return before.target == after.target
+        if before.source == after.source:
+            return True
+        return before.size == after.size and (
+            self.sources.sha256(before.source) == self.sources.sha256(after.source)
+        )
+
+
+def drop_overridden_dirs(boms: Sequence[Operations], report: Report) -> list[Operations]:
+    """Leave out directory copies that a later BOM overrides.
+
+    Copies of one name to one place are merged within a BOM, but between BOMs the last one wins, as
+    an included BOM means to replace the directory and not to add to it.
+    """
+    last: dict[tuple[str, str], tuple[int, CopyDir]] = {}
+    for number, operations in enumerate(boms):
+        last.update({_dir_key(copy): (number, copy) for copy in operations.dirs})
+    kept: list[Operations] = []
+    for number, operations in enumerate(boms):
+        dirs: list[CopyDir] = []
+        for copy in operations.dirs:
+            winner, by = last[_dir_key(copy)]
+            if winner == number:
+                dirs.append(copy)
+            elif copy.source != by.source:
+                report.warn(
+                    "override", f"overrides the whole directory that {copy.place} copies", by.place
+                )
+        kept.append(replace(operations, dirs=tuple(dirs)))
+    return kept
+
+
+def _dir_key(copy: CopyDir) -> tuple[str, str]:
+    return copy.path, posixpath.basename(copy.source)

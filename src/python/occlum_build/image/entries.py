@@ -1,0 +1,46 @@
+"""The entries of an image: what stands at which path, from where, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occlum_build.errors import Place
+from occlum_build.sources import DIR, FILE, SYMLINK
+
+__all__ = ["DIR", "FILE", "SYMLINK", "Entry", "Origin"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Why an entry is in the image: the BOM item, and for a library the chain that needs it.
+
+    The chain runs from the program to the library: `/bin/app`, `libfoo.so.1 (RUNPATH of ...)`.
+    """
+
+    place: Place
+    chain: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.place} ({' -> '.join(self.chain)})" if self.chain else str(self.place)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry; `path` is relative to the image's root, which is "".
+
+    `source` is the source path of a file's bytes (of a directory's mode, "" for one that we make),
+    `mode` the permission bits, `size` in bytes, `target` that of a link.
+    """
+
+    path: str
+    kind: str
+    origin: Origin
+    mode: int = 0o755
+    source: str = ""
+    size: int = 0
+    target: str = ""
+
+    @property
+    def is_library(self) -> bool:
+        """Was it found by autodep rather than named in a BOM?"""
+        return bool(self.origin.chain)

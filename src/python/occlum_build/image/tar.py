@@ -1,0 +1,63 @@
+"""A deterministic archive of an image: `python -m occlum_build.image.tar ROOT ENTRIES.json OUT`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tarfile
+from typing import Any, Iterable, Iterator, Mapping, Sequence
+
+from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
+
+_TYPES = {DIR: tarfile.DIRTYPE, FILE: tarfile.REGTYPE, SYMLINK: tarfile.SYMTYPE}
+
+
+def entries_json(entries: Iterable[Entry]) -> bytes:
+    """What the archive needs of the entries, as JSON: what the files are is read from the tree."""
+    rows = [
+        {"path": entry.path, "type": entry.kind, "mode": entry.mode, "target": entry.target}
+        for entry in entries
+        if entry.path
+    ]
+    return json.dumps(rows, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def write_tar(root: str, rows: Sequence[Mapping[str, Any]], out: str) -> None:
+    """Write the archive: pax format, entries in order, times and owners zero, modes as given."""
+    with tarfile.open(out, "w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
+        for member, path in _members(root, rows):
+            if member.isreg():
+                with open(path, "rb") as file:
+                    archive.addfile(member, file)
+            else:
+                archive.addfile(member)
+
+
+def _members(
+    root: str, rows: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    for row in rows:
+        path = os.path.join(root, row["path"])
+        member = tarfile.TarInfo(row["path"])
+        member.type = _TYPES[row["type"]]
+        member.mode = row["mode"]
+        member.linkname = row["target"]
+        member.size = os.path.getsize(path) if row["type"] == FILE else 0
+        yield member, path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0, or 2 for wrong arguments."""
+    if len(arguments) != 3:
+        sys.stderr.write("usage: python -m occlum_build.image.tar ROOT ENTRIES.json OUT\n")
+        return 2
+    root, entries, out = arguments
+    with open(entries, encoding="utf-8") as file:
+        rows = json.load(file)
+    write_tar(root, rows, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""The image while it is planned: paths are resolved inside it, as a chroot would."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Protocol
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
+from occlum_build.sources import MAX_LINKS, SourceStat
+
+
+class Base(Protocol):
+    """What the image's directory holds before, by in-image path."""
+
+    def lstat(self, path: str) -> SourceStat | None:
+        """The entry there, or None."""
+
+    def source(self, path: str) -> str:
+        """The source path of a file there."""
+
+
+class EmptyBase:
+    """The image is made from nothing."""
+
+    def lstat(self, path: str) -> SourceStat | None:
+        return None
+
+    def source(self, path: str) -> str:
+        raise KeyError(path)
+
+
+class ImageTree:
+    """Planned entries over what the image already holds."""
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.entries: dict[str, Entry] = {}
+        self._directories: dict[str, str] = {"": ""}  # path -> real path of an existing directory
+
+    def lstat(self, path: str) -> SourceStat | None:
+        """What stands at a real in-image path, planned or from before."""
+        entry = self.entries.get(path)
+        if entry is not None:
+            return SourceStat(entry.kind, entry.mode, entry.size, entry.target)
+        return SourceStat(DIR, 0o755) if path == "" else self.base.lstat(path)
+
+    def put(self, entry: Entry) -> None:
+        before = self.lstat(entry.path)
+        if SYMLINK in (entry.kind, before.kind if before else ""):
+            self._directories = {"": ""}
+        self.entries[entry.path] = entry
+
+    def is_dir(self, path: str) -> bool:
+        stat = self.lstat(path)
+        return stat is not None and stat.kind == DIR
+
+    def file_source(self, path: str) -> str | None:
+        """The source of the regular file at `path`, links followed in the image; None for none."""
+        real = self.locate(path, follow_last=True)
+        stat = self.lstat(real)
+        if stat is None or stat.kind != FILE:
+            return None
+        entry = self.entries.get(real)
+        return entry.source if entry else self.base.source(real)
+
+    def locate(self, path: str, place: Place | None = None, *, follow_last: bool = False) -> str:
+        """The real path of `path`: links of its parents (and of itself) followed in the image.
+
+        Parts that do not exist are taken as written. Raises OcclumError `link` on a loop.
+        """
+        parent, name = posixpath.split(path)
+        if not follow_last and parent in self._directories:
+            return posixpath.join(self._directories[parent], name)
+        here, pending, links = "", path.split("/")[::-1] if path else [], 0
+        while pending:
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                here = posixpath.dirname(here)
+                continue
+            child = posixpath.join(here, part)
+            stat = self.lstat(child)
+            if stat is not None and stat.kind == SYMLINK and (pending or follow_last):
+                links += 1
+                if links > MAX_LINKS:
+                    raise OcclumError("link", f"the links of /{path} form a loop", place=place)
+                if stat.target.startswith("/"):
+                    here = ""
+                pending.extend(stat.target.split("/")[::-1])
+                continue
+            here = child
+        self._remember(parent, here, follow_last)
+        return here
+
+    def _remember(self, parent: str, real: str, follow_last: bool) -> None:
+        real_parent = posixpath.dirname(real)
+        if not follow_last and self.is_dir(real_parent):
+            self._directories[parent] = real_parent
