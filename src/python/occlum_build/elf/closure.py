@@ -1,0 +1,83 @@
+"""The libraries of one program, as its loader would find them: what a closure is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.interpreter import Interpreter
+from occlum_build.elf.lookup import Tried
+from occlum_build.errors import Problem
+
+ALREADY_LOADED = "already loaded"  # the rule of an edge that made no search
+
+
+@dataclass(frozen=True)
+class Node:
+    """A program or library of a closure.
+
+    `path` is the source path by which it was found, `real` the source path of its content,
+    `image_path` its place in the image. `provided` ones are in the image already.
+    """
+
+    path: str
+    real: str
+    image_path: str
+    facts: ElfFacts | None
+    provided: bool = False
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`needer` (a Node.path) needs a library by a name; it was found by the rule at `path`.
+
+    Two edges to one library (Node.real) may have different paths, when links give it two names.
+    `rule` is ALREADY_LOADED where the loader did not search again.
+    """
+
+    needer: str
+    name: str
+    path: str
+    real: str
+    image_path: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A library that was not found: the chain of paths that led to it, and all that was tried."""
+
+    name: str
+    chain: tuple[str, ...]  # from the program to the object that needs it
+    tried: tuple[Tried, ...]
+    hint: str = ""
+
+    def problem(self) -> Problem:
+        """The error (code "libraries") with the chain and the numbered list of paths."""
+        lines = [f"{self.chain[0]}: library {self.name} is missing"]
+        lines.append("  needed by: " + " -> ".join(self.chain))
+        if self.tried:
+            lines.append("  searched:")
+            lines += [f"  {n:3}. {one}" for n, one in enumerate(self.tried, start=1)]
+        return Problem("libraries", "\n".join(lines), hint=self.hint)
+
+
+@dataclass(frozen=True)
+class Closure:
+    """All that one program needs, in the order in which its loader loads it.
+
+    `libraries` does not hold the program and the interpreter. `problems` are errors and `warnings`
+    are not, whatever the severity that the caller gives a program.
+    """
+
+    program: Node
+    interpreter: Interpreter | None = None
+    libraries: tuple[Node, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def errors(self) -> tuple[Problem, ...]:
+        """Every error of the program: of its interpreter, its libraries and their places."""
+        return (*self.problems, *(one.problem() for one in self.missing))

@@ -1,0 +1,98 @@
+"""What a dynamic loader needs to know of one ELF file, as a value that travels as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ElfFacts:
+    """The facts of one ELF file, read from its program headers and its dynamic segment alone.
+
+    `type` and `machine` are the names of the ELF specification (ET_DYN, EM_X86_64), or the number
+    where it has none; `elf_class` is 32 or 64. `rpath` and `runpath` hold the raw entries, None
+    where the file has no such tag: an empty DT_RUNPATH still switches DT_RPATH off.
+    `version_needs` are (file, versions) pairs without the weak ones, `version_defs` the versions
+    that a library defines without its base version (System V gABI and the LSB's symbol versions).
+    """
+
+    type: str
+    machine: str
+    elf_class: int
+    interpreter: str | None = None  # of PT_INTERP
+    is_dynamic: bool = False
+    soname: str | None = None
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] | None = None
+    runpath: tuple[str, ...] | None = None
+    nodeflib: bool = False  # DF_1_NODEFLIB
+    version_needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    version_defs: tuple[str, ...] = ()
+
+    @property
+    def loadable(self) -> bool:
+        """Whether a loader can map it: a program or a shared object."""
+        return self.type in ("ET_EXEC", "ET_DYN")
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict with every field, in a stable form."""
+        return {
+            "type": self.type,
+            "machine": self.machine,
+            "class": self.elf_class,
+            "interpreter": self.interpreter,
+            "dynamic": self.is_dynamic,
+            "soname": self.soname,
+            "needed": list(self.needed),
+            "rpath": None if self.rpath is None else list(self.rpath),
+            "runpath": None if self.runpath is None else list(self.runpath),
+            "nodeflib": self.nodeflib,
+            "version_needs": [[file, list(versions)] for file, versions in self.version_needs],
+            "version_defs": list(self.version_defs),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ElfFacts:
+        """The inverse of `to_json`; KeyError where a field is missing."""
+        rpath, runpath = value["rpath"], value["runpath"]
+        return cls(
+            type=value["type"],
+            machine=value["machine"],
+            elf_class=value["class"],
+            interpreter=value["interpreter"],
+            is_dynamic=value["dynamic"],
+            soname=value["soname"],
+            needed=tuple(value["needed"]),
+            rpath=None if rpath is None else tuple(rpath),
+            runpath=None if runpath is None else tuple(runpath),
+            nodeflib=value["nodeflib"],
+            version_needs=tuple((file, tuple(names)) for file, names in value["version_needs"]),
+            version_defs=tuple(value["version_defs"]),
+        )
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A file with the magic number of ELF and junk after it: data, with a warning."""
+
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"malformed": reason}`."""
+        return {"malformed": self.reason}
+
+
+def outcome_to_json(outcome: ElfFacts | Malformed | None) -> dict[str, Any] | None:
+    """What `read_facts` answered, as JSON: facts, `{"malformed": reason}` or null."""
+    return None if outcome is None else outcome.to_json()
+
+
+def outcome_from_json(value: Mapping[str, Any] | None) -> ElfFacts | Malformed | None:
+    """The inverse of `outcome_to_json`."""
+    if value is None:
+        return None
+    if "malformed" in value:
+        return Malformed(value["malformed"])
+    return ElfFacts.from_json(value)

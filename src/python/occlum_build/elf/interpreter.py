@@ -1,0 +1,77 @@
+"""Which loader runs a program: that of the loader config, else the program's own."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
+from occlum_build.errors import Problem
+from occlum_build.sources import Sources, regular_file
+
+GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
+MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A loader: the path it is known by in the sysroot, and its content, a source path.
+
+    `image_path` is where the program looks for it, "" where no program does: a shared object
+    brings no loader into the image. `source` is "" when the loader does not exist.
+    """
+
+    path: str
+    source: str
+    image_path: str
+    entry: LoaderEntry | None = None
+
+    @property
+    def is_musl(self) -> bool:
+        """Whether the rules of musl apply, and not those of glibc."""
+        return posixpath.basename(self.path).startswith("ld-musl-")
+
+
+def choose_interpreter(
+    sources: Sources,
+    facts: ElfFacts,
+    program: str,
+    config: LoaderConfig,
+    companion: str = "",
+) -> tuple[Interpreter | None, Problem | None]:
+    """The loader of a program or shared object, and what is wrong with it.
+
+    `companion` is the interpreter of the programs that a shared object is copied with, "" where
+    they have none in common. None for a file that needs no loader: static programs and what cannot be loaded.
+    """
+    if not facts.loadable or not (facts.interpreter or facts.needed):
+        return None, None
+    wanted = facts.interpreter or _of_libc(sources, facts, config, companion)
+    entry = config.for_interpreter(wanted)
+    path = entry.loader if entry else wanted
+    source = regular_file(sources, path) if path.startswith("/") else None
+    image_path = posixpath.normpath(facts.interpreter) if facts.interpreter else ""
+    found = Interpreter(path, source or "", image_path, entry)
+    # A shared object runs in a program that brings the loader; only a config can name a wrong one.
+    if source or not (facts.interpreter or entry):
+        return found, None
+    origin = f", which the loader config names for {wanted}," if entry else ""
+    hint = "install the loader in the sysroot or correct the loader config" if entry else ""
+    message = f"{program}: its interpreter {path}{origin} does not exist"
+    return found, Problem("libraries", message, hint=hint)
+
+
+def _of_libc(sources: Sources, facts: ElfFacts, config: LoaderConfig, companion: str) -> str:
+    """The loader of the libc that a shared object needs, else its companion's, else the first."""
+    for name in facts.needed:
+        if name == "libc.so" or name.startswith("libc.musl-"):
+            return MUSL_LOADER
+        if name.startswith(("libc.so.", "ld-linux-")):
+            return GLIBC_LOADER
+    if companion:
+        return companion
+    for entry in config.entries:
+        if regular_file(sources, entry.loader):
+            return entry.loader
+    return GLIBC_LOADER if regular_file(sources, GLIBC_LOADER) else MUSL_LOADER

@@ -1,0 +1,127 @@
+"""Look libraries up in the sources, each path once for all programs of a run."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.search import SearchDir
+from occlum_build.sources import Sources, join, regular_file, resolve
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A path that was considered, by which rule, and why it did not serve."""
+
+    path: str
+    rule: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.rule}): {self.reason}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A library: the path it was found by, its content, facts, and the directory that led to it.
+
+    `subdir` is the part between that directory and the name, as "glibc-hwcaps/x86-64-v2", or "".
+    """
+
+    path: str
+    real: str
+    facts: ElfFacts
+    directory: SearchDir
+    base: str  # the directory in normal form
+    subdir: str = ""
+
+
+@dataclass(frozen=True)
+class _Probe:
+    real: str = ""
+    facts: ElfFacts | None = None
+    reason: str = ""
+
+
+class Lookup:
+    """Finds libraries in sources that do not change while it lives."""
+
+    def __init__(self, sources: Sources, subdirs: tuple[str, ...]) -> None:
+        self._sources = sources
+        self._subdirs = (*subdirs, "")
+        self._dirs: dict[str, tuple[str | None, str | None]] = {}
+        self._probes: dict[str, _Probe] = {}
+        self._found: dict[tuple[object, ...], tuple[Found | None, tuple[Tried, ...]]] = {}
+
+    def find(
+        self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, *, hwcaps: bool
+    ) -> tuple[Found | None, tuple[Tried, ...]]:
+        """The first file of that name, class and machine (of `like`), else what was tried."""
+        key = (name, dirs, like.elf_class, like.machine, hwcaps)
+        if key not in self._found:
+            self._found[key] = self._search(name, dirs, like, self._subdirs if hwcaps else ("",))
+        return self._found[key]
+
+    def _search(
+        self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, subdirs: tuple[str, ...]
+    ) -> tuple[Found | None, tuple[Tried, ...]]:
+        tried = []
+        for directory in dirs:
+            if directory.refusal:
+                path = posixpath.join(directory.path, name)
+                tried.append(Tried(path, directory.rule, directory.refusal))
+                continue
+            base, _ = self._directory(directory.path)
+            for subdir in subdirs:
+                within = posixpath.join(directory.path, subdir) if subdir else directory.path
+                path, probe = self._probe(within, name)
+                reason = probe.reason or _mismatch(probe.facts, like)
+                if not reason and probe.facts is not None:
+                    return Found(path, probe.real, probe.facts, directory, base or "", subdir), ()
+                if not subdir or reason != "does not exist":
+                    tried.append(Tried(path, directory.rule, reason))
+        return None, tuple(tried)
+
+    def _directory(self, path: str) -> tuple[str | None, str | None]:
+        """A directory in normal form and its real path; None where it leaves or does not exist.
+
+        `..` after a link to a directory is the parent of the link's target, so that the normal
+        form may name another directory; then the real path stands for it.
+        """
+        if path not in self._dirs:
+            normal, real = join("", path), resolve(self._sources, path)
+            if real is not None and (normal is None or resolve(self._sources, normal) != real):
+                normal = real
+            self._dirs[path] = normal, real
+        return self._dirs[path]
+
+    def _probe(self, directory: str, name: str) -> tuple[str, _Probe]:
+        normal, real = self._directory(directory)
+        if normal is None:
+            return posixpath.join(directory, name), _Probe(reason="leaves the project")
+        path = posixpath.join(normal, name)
+        if path not in self._probes:
+            self._sources.expect(path)
+            if real is None:
+                self._probes[path] = _Probe(reason="does not exist")
+            else:
+                self._probes[path] = self._content(posixpath.join(real, name))
+        return path, self._probes[path]
+
+    def _content(self, path: str) -> _Probe:
+        if self._sources.lstat(path) is None:
+            return _Probe(reason="does not exist")
+        real = regular_file(self._sources, path)
+        if real is None:
+            return _Probe(reason="is no regular file")
+        facts = self._sources.facts(real)
+        if facts is None or not facts.loadable:
+            return _Probe(reason="is no ELF shared object")
+        return _Probe(real, facts)
+
+
+def _mismatch(facts: ElfFacts | None, like: ElfFacts) -> str:
+    if facts is None or facts.elf_class != like.elf_class:
+        return f"wrong class ({facts.elf_class if facts else '?'} bit)"
+    return "" if facts.machine == like.machine else f"wrong machine ({facts.machine})"

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import glob
+import io
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from occlum_build.elf.facts import ElfFacts, Malformed, outcome_from_json, outcome_to_json
+from occlum_build.elf.read import read_facts
+
+PROGRAMS = sorted(path for path in glob.glob("/usr/bin/*") if os.path.isfile(path))
+LIBRARIES = sorted(glob.glob("/lib/x86_64-linux-gnu/lib[c-n]*.so.?"))
+SAMPLE = [*PROGRAMS[:: max(1, len(PROGRAMS) // 60)], *LIBRARIES[:40]]
+SEED = 20240501
+
+
+def _from_sections(path: str) -> dict[str, Any] | None:
+    """The same facts by pyelftools' interface to sections."""
+    with open(path, "rb") as stream:
+        if stream.read(4) != b"\x7fELF":
+            return None
+        elf: Any = ELFFile(stream)
+        facts: dict[str, Any] = {"needed": [], "soname": None, "rpath": None, "runpath": None}
+        for tag in getattr(elf.get_section_by_name(".dynamic"), "iter_tags", lambda: ())():
+            if tag.entry.d_tag == "DT_NEEDED":
+                facts["needed"].append(tag.needed)
+            elif tag.entry.d_tag in ("DT_SONAME", "DT_RPATH", "DT_RUNPATH"):
+                name = tag.entry.d_tag[3:].lower()
+                value = getattr(tag, name)
+                facts[name] = value if name == "soname" else value.split(":")
+        needs, defs = (
+            elf.get_section_by_name(name) for name in (".gnu.version_r", ".gnu.version_d")
+        )
+        facts["version_needs"] = [
+            [need.name, [one.name for one in used if not one.entry.vna_flags & 2]]
+            for need, used in (needs.iter_versions() if needs else ())
+        ]
+        facts["version_defs"] = [
+            next(iter(names)).name
+            for one, names in (defs.iter_versions() if defs else ())
+            if not one.entry.vd_flags & 1
+        ]
+        section = elf.get_section_by_name(".interp")
+        facts["interpreter"] = section.data().rstrip(b"\0").decode() if section else None
+        facts.update(type=elf["e_type"], machine=elf["e_machine"])
+        facts["class"] = elf.elfclass
+        return facts
+
+
+def test_facts_are_those_of_the_sections() -> None:
+    compared = 0
+    for path in SAMPLE:
+        expected = _from_sections(path)
+        facts = outcome_to_json(read_facts(Path(path).read_bytes()))
+        if expected is None:
+            assert facts is None
+            continue
+        assert facts is not None
+        assert {name: facts[name] for name in expected} == expected, path
+        compared += 1
+    assert compared >= min(20, len(SAMPLE))
+
+
+def test_json_round_trip() -> None:
+    facts = ElfFacts(
+        type="ET_DYN",
+        machine="EM_X86_64",
+        elf_class=64,
+        interpreter="/lib/ld.so",
+        is_dynamic=True,
+        soname="libx.so",
+        needed=("liba.so", "libb.so"),
+        rpath=("/a", "$ORIGIN"),
+        runpath=("",),
+        nodeflib=True,
+        version_needs=(("liba.so", ("A", "B")),),
+        version_defs=("X",),
+    )
+    outcomes: tuple[ElfFacts | Malformed | None, ...] = (
+        facts,
+        ElfFacts("ET_REL", "EM_386", 32),
+        Malformed("junk"),
+        None,
+    )
+    for outcome in outcomes:
+        assert outcome_from_json(outcome_to_json(outcome)) == outcome
+
+
+def test_a_stream_is_read_like_bytes() -> None:
+    data = Path(PROGRAMS[0]).read_bytes()
+    stream = io.BytesIO(data)
+    stream.seek(7)
+    assert read_facts(stream) == read_facts(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fEL", b"#!/bin/sh\n", b"\0" * 64])
+def test_other_files_are_no_elf_files(data: bytes) -> None:
+    assert read_facts(data) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x7fELF",
+        b"\x7fELF" + b"\xff" * 200,
+        b"\x7fELF\x02\x00\x01" + b"\0" * 57,
+        b"\x7fELF\x02\x01\x01" + b"\0" * 20,
+    ],
+)
+def test_junk_after_the_magic_is_malformed(data: bytes) -> None:
+    outcome = read_facts(data)
+    assert isinstance(outcome, Malformed) and outcome.reason
+
+
+def _small_elf() -> bytes:
+    """A dynamic file of this machine, with versions; the smallest of the sample."""
+    candidates = [Path(path).read_bytes() for path in SAMPLE]
+    dynamic = [data for data in candidates if _is_rich(read_facts(data))]
+    return min(dynamic, key=len)
+
+
+def _is_rich(outcome: ElfFacts | Malformed | None) -> bool:
+    return isinstance(outcome, ElfFacts) and bool(outcome.needed and outcome.version_needs)
+
+
+def test_truncated_files_never_raise() -> None:
+    data = _small_elf()
+    outcomes = [read_facts(data[:size]) for size in range(0, min(len(data), 8192), 7)]
+    assert any(isinstance(one, Malformed) for one in outcomes)
+
+
+def test_flipped_bytes_never_raise() -> None:
+    data = _small_elf()
+    source = random.Random(SEED)
+    malformed = 0
+    for n in range(1500):
+        damaged = bytearray(data)
+        for _ in range(source.randint(1, 4)):
+            # Half of the damage goes to the headers, where it matters.
+            limit = 1024 if n % 2 else len(damaged)
+            damaged[source.randrange(4, limit)] = source.choice((0, 1, 0x7F, 0x80, 0xFF))
+        malformed += isinstance(read_facts(bytes(damaged)), Malformed)
+    assert malformed > 50

@@ -1,0 +1,99 @@
+"""Views of source trees for tests: the machine itself, and one that is made up in memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.read import read_facts
+from occlum_build.sources import DIR, FILE, OTHER, SYMLINK, SourceStat
+
+
+class HostView:
+    """Sources: absolute paths below `sysroot`, relative ones below `project`."""
+
+    def __init__(self, project: str = "/nonexistent", sysroot: str = "/") -> None:
+        self._project, self._sysroot = project, sysroot
+        self._facts: dict[str, ElfFacts | Malformed | None] = {}
+        self.expected: list[str] = []
+
+    def _host(self, path: str) -> str:
+        base = self._sysroot if path.startswith("/") else self._project
+        return os.path.join(base, path.lstrip("/"))
+
+    def expect(self, path: str, *, tree: bool = False) -> None:
+        self.expected.append(path)
+
+    def lstat(self, path: str) -> SourceStat | None:
+        try:
+            found = os.lstat(self._host(path))
+        except OSError:
+            return None
+        kinds = {stat.S_IFREG: FILE, stat.S_IFDIR: DIR, stat.S_IFLNK: SYMLINK}
+        kind = kinds.get(stat.S_IFMT(found.st_mode), OTHER)
+        target = os.readlink(self._host(path)) if kind == SYMLINK else ""
+        return SourceStat(kind, stat.S_IMODE(found.st_mode), found.st_size, target)
+
+    def names(self, path: str) -> Sequence[str]:
+        return sorted(os.listdir(self._host(path)))
+
+    def sha256(self, path: str) -> str:
+        raise NotImplementedError(path)
+
+    def facts(self, path: str) -> ElfFacts | None:
+        found = self._read_facts(path)
+        return found if isinstance(found, ElfFacts) else None
+
+    def malformed(self, path: str) -> str:
+        found = self._read_facts(path)
+        return found.reason if isinstance(found, Malformed) else ""
+
+    def _read_facts(self, path: str) -> ElfFacts | Malformed | None:
+        if path not in self._facts:
+            with open(self._host(path), "rb") as stream:
+                self._facts[path] = read_facts(stream)
+        return self._facts[path]
+
+    def read(self, path: str) -> bytes | None:
+        with open(self._host(path), "rb") as stream:
+            return stream.read()
+
+
+class MemoryView:
+    """Sources of path -> facts, content of a text file, or "-> TARGET" for a link."""
+
+    def __init__(self, entries: dict[str, ElfFacts | bytes | str]) -> None:
+        self.entries = entries
+
+    def expect(self, path: str, *, tree: bool = False) -> None:
+        pass
+
+    def lstat(self, path: str) -> SourceStat | None:
+        entry = self.entries.get(path)
+        if isinstance(entry, str):
+            return SourceStat(SYMLINK, target=entry[3:])
+        if entry is not None:
+            return SourceStat(FILE)
+        below = path.rstrip("/") + "/"
+        return SourceStat(DIR) if any(one.startswith(below) for one in self.entries) else None
+
+    def names(self, path: str) -> Sequence[str]:
+        below = path.rstrip("/") + "/"
+        found = (one[len(below) :] for one in self.entries if one.startswith(below))
+        return sorted({one.split("/")[0] for one in found})
+
+    def sha256(self, path: str) -> str:
+        raise NotImplementedError(path)
+
+    def facts(self, path: str) -> ElfFacts | None:
+        entry = self.entries[path]
+        return entry if isinstance(entry, ElfFacts) else None
+
+    def malformed(self, path: str) -> str:
+        return ""
+
+    def read(self, path: str) -> bytes | None:
+        entry = self.entries[path]
+        return entry if isinstance(entry, bytes) else None

@@ -1,0 +1,3 @@
+. "$CASES/cc.sh"
+loader
+prog app/m

@@ -1,0 +1,2 @@
+. "$CASES/cc.sh"
+prog app/m -l:libc.so.6

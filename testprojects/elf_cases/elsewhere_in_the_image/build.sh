@@ -1,0 +1,4 @@
+. "$CASES/cc.sh"
+loader
+lib mine/libgone.so
+prog app/m mine/libgone.so

@@ -1,0 +1,2 @@
+. "$CASES/cc.sh"
+prog app/m -Wl,-dynamic-linker,/nonexistent/ld.so

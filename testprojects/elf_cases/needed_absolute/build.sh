@@ -1,0 +1,3 @@
+. "$CASES/cc.sh"
+lib far/liba.so -Wl,-soname,"$ROOT/far/liba.so"
+prog app/m far/liba.so

@@ -1,0 +1,2 @@
+. "$CASES/cc.sh"
+prog app/m -Wl,-z,nodefaultlib -l:libc.so.6

@@ -1,0 +1,3 @@
+. "$CASES/cc.sh"
+lib far/liba.so
+prog app/m ${rpath}"$ROOT/far" far/liba.so

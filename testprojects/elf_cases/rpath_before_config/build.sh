@@ -1,0 +1,5 @@
+. "$CASES/cc.sh"
+loader
+lib far/liba.so
+lib deflib/liba.so
+prog app/m ${rpath}"$ROOT/far" far/liba.so

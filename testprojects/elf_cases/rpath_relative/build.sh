@@ -1,0 +1,3 @@
+. "$CASES/cc.sh"
+lib libs/liba.so
+prog app/m ${rpath}libs libs/liba.so
