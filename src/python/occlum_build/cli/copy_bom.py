@@ -49,6 +49,7 @@ def add_parser(verbs: Any) -> None:
     )
     add("--dry-run", action="store_true", help="plan and check, but write nothing")
     add("--sync", action="store_true", help="delete from the image what the BOM does not name")
+    add("--why", metavar="PATH", help="only tell why the image would hold PATH, and write nothing")
     add("--json", action="store_true", help="print the plan as a manifest (docs/manifest.md)")
     add("--sysroot", metavar="DIR", default="/", help="where absolute paths are looked up")
     add("--loader-config", metavar="FILE", help="Occlum's occlum_elf_loader.config")
@@ -74,6 +75,9 @@ def run(options: argparse.Namespace) -> None:
     plan = _plan(options, sources, root, report)
     print_warnings(report)
     report.raise_errors()
+    if options.why is not None:
+        _print_why(plan, options.why)
+        return
     if options.json:
         _print_json(plan, sources)
     _log(plan, root, sources)
@@ -148,6 +152,17 @@ def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> Non
     progress = Progress("copy", planned_bytes(plan.entries))
     writer.write(plan, progress=lambda entry: progress.advance(entry.size))
     progress.close()
+
+
+def _print_why(plan: ImagePlan, path: str) -> None:
+    from occlum_build.image.graph import image_graph, why
+
+    wanted = "/" + path.strip("/")
+    chains = why(image_graph(plan), wanted)
+    if not chains:
+        raise OcclumError("file", f"the image would not hold {wanted}")
+    for chain in chains:
+        print(" -> ".join(chain))
 
 
 def _print_json(plan: ImagePlan, sources: OsSources) -> None:

@@ -14,6 +14,16 @@ from occlum_build.errors import OcclumError
 # verb -> its module; a run imports only the one that it needs
 VERBS = {
     "copy-bom": "copy_bom",
+    "gen-conf": "gen_conf",
+    "sefs": "sefs",
+    "protect": "protect",
+    "show": "protect",
+    "show-mac": "protect",
+    "sign": "sign",
+    "gendata": "sign",
+    "catsig": "sign",
+    "print": "print_measurement",
+    "sigstruct-view": "sigstruct_view",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from typing import Collection, Iterable, Sequence
 
-from occlum_build.elf.closure import Closure
+from occlum_build.elf.closure import Closure, Missing
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
@@ -29,10 +30,13 @@ class LibraryFinder:
             cpu_level=cpu_level,
             image_lookup=lambda path: builder.tree.file_source(path.lstrip("/")),
         )
+        self.closures: list[Closure] = []
+        self.placed: dict[str, str] = {}  # image path by closure -> path of the entry
 
-    def add(self, programs: Sequence[Program], allow_missing: Collection[str]) -> list[Closure]:
+    def add(
+        self, programs: Sequence[Program], companion: str, allow_missing: Collection[str]
+    ) -> None:
         """Place the libraries of one BOM's programs; what is missing goes into the report."""
-        closures: list[Closure] = []
         left_alone = self._programs_are_left_alone(programs)
         for program in programs:
             facts = self.builder.sources.facts(program.source)
@@ -43,15 +47,23 @@ class LibraryFinder:
                 text = f"{program.source} looks like an ELF file but is none: {malformed}"
                 self._tell("elf", [Problem("elf", text)], program, as_error=False)
                 continue
-            closure = self.linker.close(program.source, "/" + program.path)
+            closure = self.linker.close(program.source, "/" + program.path, companion)
             if closure.interpreter is None:
                 continue
-            closures.append(closure)
+            self.closures.append(closure)
             self._check(closure, program, allow_missing)
             for placement in placements(closure):
                 with self.report:
                     self._place(placement, program)
-        return closures
+
+    def companion(self, programs: Iterable[Program]) -> str:
+        """The interpreter that all programs with one have in common, "" where there is none."""
+        found = {
+            facts.interpreter
+            for program in programs
+            if program.autodep and (facts := self.builder.sources.facts(program.source))
+        } - {None}
+        return found.pop() or "" if len(found) == 1 else ""
 
     def _programs_are_left_alone(self, programs: Sequence[Program]) -> bool:
         """Are there programs in the BOM, all with `autodep: false`?
@@ -68,10 +80,26 @@ class LibraryFinder:
         return autodep == {False}
 
     def _check(self, closure: Closure, program: Program, allow_missing: Collection[str]) -> None:
-        missing = [one.problem() for one in closure.missing if one.name not in allow_missing]
+        missing = [
+            self._with_hint(one) for one in closure.missing if one.name not in allow_missing
+        ]
         errors = [*closure.problems, *missing]
         self._tell("libraries", errors, program, as_error=program.required)
         self._tell("library-version", closure.warnings, program, as_error=False)
+
+    def _with_hint(self, missing: Missing) -> Problem:
+        """The problem of a missing library, with where the image has a file of its name."""
+        problem = missing.problem()
+        name = posixpath.basename(missing.name)
+        elsewhere = [
+            "/" + path
+            for path, entry in sorted(self.builder.tree.entries.items())
+            if entry.kind == FILE and posixpath.basename(path) == name
+        ]
+        if problem.hint or not elsewhere:
+            return problem
+        hint = f"the image has {elsewhere[0]}, where the loader does not look for it"
+        return replace(problem, hint=hint)
 
     def _tell(
         self, code: str, problems: Iterable[Problem], program: Program, *, as_error: bool
@@ -84,6 +112,7 @@ class LibraryFinder:
         builder, tree = self.builder, self.builder.tree
         origin = Origin(program.origin.place, placement.chain)
         path = tree.locate(placement.image_path.lstrip("/"), origin.place, follow_last=True)
+        self.placed[placement.image_path] = path
         existing = tree.entries.get(path)
         if existing is not None and existing.kind == FILE:
             if existing.is_library and not self._same(existing.source, placement.source):

@@ -7,12 +7,14 @@ from typing import Mapping, Sequence
 
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import bom_operations
-from occlum_build.elf.loader_config import LoaderConfig
-from occlum_build.errors import Report
+from occlum_build.elf.closure import Closure
+from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig
+from occlum_build.elf.plugins import ImageView, dlopen_warnings
+from occlum_build.errors import Problem, Report
 from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import ImageBuilder, ModeRule, Program, keep_mode
 from occlum_build.image.conflicts import drop_overridden_dirs
-from occlum_build.image.entries import Entry
+from occlum_build.image.entries import FILE, Entry
 from occlum_build.image.tree import Base, EmptyBase, ImageTree
 from occlum_build.sources import Sources
 
@@ -38,15 +40,21 @@ class PlanOptions:
     cpu_level: str = "baseline"
     allow_missing: tuple[str, ...] = ()
     conflicts_are_errors: bool = False
+    warn_of_plugins: bool = True
     mode: ModeRule = keep_mode
     base: Base = field(default_factory=EmptyBase)
 
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """The entries of the image by path, parents first."""
+    """The entries of the image by path, parents first, and the closures of its programs.
+
+    `placed` tells the entry's path for each image path of the closures, "/lib64/x" -> "lib/x".
+    """
 
     entries: tuple[Entry, ...]
+    closures: tuple[Closure, ...] = ()
+    placed: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_image(
@@ -63,8 +71,42 @@ def plan_image(
         kept = drop_overridden_dirs(expanded, report)
         copied.append((bom_set.loader_config, [builder.apply(operations) for operations in kept]))
     builder.overrides.report(report, as_errors=options.conflicts_are_errors)
+    finders = []
     for config, boms in copied:
         finder = LibraryFinder(builder, config, options.cpu_level, report)
+        companion = finder.companion(program for programs in boms for program in programs)
         for programs in boms:
-            finder.add(programs, options.allow_missing)
-    return ImagePlan(tuple(tree.entries[path] for path in sorted(tree.entries)))
+            finder.add(programs, companion, options.allow_missing)
+        _warn_of_own_loader(config, finder.closures, report)
+        finders.append(finder)
+    entries = tuple(tree.entries[path] for path in sorted(tree.entries))
+    if options.warn_of_plugins:
+        report.warnings.extend(_missing_plugins(entries, sources))
+    return ImagePlan(
+        entries,
+        tuple(closure for finder in finders for closure in finder.closures),
+        {path: real for finder in finders for path, real in finder.placed.items()},
+    )
+
+
+def _warn_of_own_loader(
+    config: LoaderConfig | None, closures: Sequence[Closure], report: Report
+) -> None:
+    """Tell once that, without Occlum, programs bring the machine's own loader."""
+    if config is not None:
+        return
+    for closure in closures:
+        loader = closure.interpreter
+        if loader is not None and loader.entry is None and loader.image_path:
+            report.warn(
+                "loader",
+                f"no loader config: programs use their own loader, {loader.path}; such an image "
+                "suits a chroot, not Occlum's libOS",
+                hint=f"install Occlum, which brings {CONFIG_PATH}, or give a loader config",
+            )
+            return
+
+
+def _missing_plugins(entries: Sequence[Entry], sources: Sources) -> list[Problem]:
+    files = {"/" + entry.path: entry.source for entry in entries if entry.kind == FILE}
+    return dlopen_warnings(ImageView(files, sources.facts, sources.read))
