@@ -1,0 +1,151 @@
+"""Keys: the key file, where node keys come from, and their derivation (docs/sefs-format.md, 2)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import stat
+import struct
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.cmac import CMAC
+
+from occlum_build.errors import OcclumError
+from occlum_build.sefs.hostio import READ_FLAGS, opened, place_of
+from occlum_build.sefs.pf_format import KEY_ID_SIZE, KEY_SIZE
+
+_KEY_TEXT = re.compile(rb"[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){15}")
+_KEY_FILE_LIMIT = 1024
+_OTHERS_READ_OR_WRITE = 0o066
+
+_METADATA_LABEL = b"SGX-PROTECTED-FS-METADATA-KEY"
+_IMAGE_CONTEXT = b"occlum-build sefs node keys v1\0"
+_FINGERPRINT_CONTEXT = b"occlum-build sefs key fingerprint v1\0"
+_node_number = struct.Struct("<Q").pack
+
+
+class UserKey:
+    """The 16-byte key of an image; its text forms hide the value, and it cannot be pickled."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        if len(value) != KEY_SIZE:
+            raise ValueError(f"a user key has {KEY_SIZE} bytes")
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "UserKey(hidden)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a user key is not written anywhere")
+
+    def fingerprint(self) -> str:
+        """32 hex digits that tell keys apart and say nothing about them (an HMAC under the key)."""
+        return hmac.digest(self._value, _FINGERPRINT_CONTEXT, "sha256")[:16].hex()
+
+    def metadata_key(self, key_id: bytes) -> bytes:
+        """The key of node 0 (16 bytes) for this key id (section 2.3)."""
+        mac = CMAC(AES128(self._value))
+        mac.update(struct.pack("<I64s4xQ32sI4x", 1, _METADATA_LABEL, 0, key_id, 0x80))
+        return mac.finalize()
+
+    def image_key(self, salt: bytes) -> bytes:
+        """The key (32 bytes) that all derived node keys of one image come from (section 2.5)."""
+        return hmac.digest(self._value, _IMAGE_CONTEXT + salt, "sha256")
+
+
+def read_key_file(path: Path, *, allow_insecure: bool = False) -> UserKey:
+    """The user key of a key file: 16 hex pairs joined by `-`, line end allowed.
+
+    Raises OcclumError: `key-file-mode` when group or others may read or write the file (unless
+    `allow_insecure`), `key-file-format` when it is something else, `sefs-io`.
+    """
+    with opened(path, READ_FLAGS) as descriptor:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        text = os.read(descriptor, _KEY_FILE_LIMIT).rstrip(b"\r\n")
+    if mode & _OTHERS_READ_OR_WRITE and not allow_insecure:
+        raise OcclumError(
+            "key-file-mode",
+            f"the key file is open to group or others (mode {mode:04o})",
+            place=place_of(path),
+            hint="chmod 600 it, or give --insecure-key-file",
+        )
+    if not _KEY_TEXT.fullmatch(text):
+        raise OcclumError(
+            "key-file-format",
+            "the key file must hold 16 hex pairs joined by '-' and nothing else",
+            place=place_of(path),
+        )
+    return UserKey(bytes.fromhex(text.replace(b"-", b"").decode("ascii")))
+
+
+class FileKeys(Protocol):
+    """Where the keys of one protected file come from."""
+
+    def node_key(self, node: int, plaintext: memoryview) -> bytes:
+        """16 bytes for physical node `node` > 0 with this plaintext (4096 bytes)."""
+
+    def key_id(self, encrypted_part: bytes) -> bytes:
+        """32 bytes, the nonce of the key of node 0, given its plaintext (3392 bytes)."""
+
+
+class KeySource(Protocol):
+    """Where the keys of an image come from."""
+
+    def for_file(self, name: bytes) -> FileKeys:
+        """The keys of the protected file with this clean file name."""
+
+
+class DerivedFileKeys:
+    """Keys as HMAC-SHA256 of node number and plaintext under the key of the file (section 2.5).
+
+    The two hash states that HMAC starts with are computed once a file and copied for each node,
+    which is faster than any function of the hmac module.
+    """
+
+    def __init__(self, file_key: bytes) -> None:
+        block = file_key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def _hmac(self, node: int, plaintext: bytes | memoryview) -> bytes:
+        inner = self._inner.copy()
+        inner.update(_node_number(node))
+        inner.update(plaintext)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def node_key(self, node: int, plaintext: memoryview) -> bytes:
+        return self._hmac(node, plaintext)[:KEY_SIZE]
+
+    def key_id(self, encrypted_part: bytes) -> bytes:
+        return self._hmac(0, encrypted_part)
+
+
+class DerivedKeys:
+    """Deterministic keys: of user key, salt (digest of the manifest), file, node and content."""
+
+    def __init__(self, user_key: UserKey, salt: bytes) -> None:
+        self._image_key = user_key.image_key(salt)
+
+    def for_file(self, name: bytes) -> DerivedFileKeys:
+        return DerivedFileKeys(hmac.digest(self._image_key, name, "sha256"))
+
+
+class RandomKeys:
+    """Fresh random keys: two runs have no byte of ciphertext in common."""
+
+    def for_file(self, name: bytes) -> RandomKeys:
+        return self
+
+    def node_key(self, node: int, plaintext: memoryview) -> bytes:
+        return os.urandom(KEY_SIZE)
+
+    def key_id(self, encrypted_part: bytes) -> bytes:
+        return os.urandom(KEY_ID_SIZE)

@@ -1,0 +1,108 @@
+"""The manifest of a tree: its modes, and the digest that salts the keys of an image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import OcclumError
+from occlum_build.sefs.fs_format import FileType
+from occlum_build.sefs.hostio import SOURCE_FLAGS, opened, os_errors, place_of
+from occlum_build.sefs.tree import Tree, TreeEntry
+
+SCHEMA = 1
+_TYPES = {file_type.name.lower() for file_type in FileType}
+_MODE = re.compile("[0-7]{3,5}")
+_READ_SIZE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`modes` of all files and directories by path ("a/b", without the root), and the SHA-256
+    (32 bytes) of the canonical JSON without provenance."""
+
+    modes: Mapping[str, int]
+    digest: bytes
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a JSON file `{"schema": 1, "entries": [...]}`.
+
+    Raises OcclumError `sefs-manifest` when it is something else, `sefs-io`.
+    """
+    with os_errors(path):
+        text = path.read_bytes()
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {document['schema']!r}, not {SCHEMA}")
+        modes = {}
+        for entry in document["entries"]:
+            name, mode = entry["path"].strip("/"), _mode_of(entry)
+            if name and entry["type"] != "symlink":
+                modes[name] = mode
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        message = f"not a manifest: {reason}"
+        raise OcclumError("sefs-manifest", message, place=place_of(path)) from error
+    return Manifest(modes, _digest(document))
+
+
+def tree_digest(tree: Tree) -> bytes:
+    """The digest of the manifest that the tree would have; the contents of its files are read."""
+    entries = sorted((_describe(tree, entry) for entry in tree.entries), key=lambda e: e["path"])
+    return _digest({"schema": SCHEMA, "entries": entries})
+
+
+def _mode_of(entry: Mapping[str, Any]) -> int:
+    if entry["type"] not in _TYPES:
+        raise ValueError(f"{entry['path']!r} has the type {entry['type']!r}")
+    if not _MODE.fullmatch(entry["mode"]):
+        raise ValueError(f"{entry['path']!r} has the mode {entry['mode']!r}")
+    return int(entry["mode"], 8)
+
+
+def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:
+    host_path = tree.host_path(entry)
+    described: dict[str, Any] = {
+        "path": "/" + entry.path.decode("utf-8"),
+        "type": entry.type.name.lower(),
+        "mode": f"{entry.mode:04o}",
+    }
+    if entry.type is FileType.FILE:
+        described["size"], described["sha256"] = _content(host_path)
+    elif entry.type is FileType.SYMLINK:
+        with os_errors(host_path):
+            described["target"] = os.readlink(host_path).decode("utf-8", "surrogateescape")
+    return described
+
+
+def _content(path: bytes) -> tuple[int, str]:
+    """Size and hex SHA-256 of a file."""
+    digest, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(_READ_SIZE))
+    with opened(path, SOURCE_FLAGS) as descriptor:
+        while count := os.readv(descriptor, [buffer]):
+            digest.update(buffer[:count])
+            size += count
+    return size, digest.hexdigest()
+
+
+def _digest(document: Mapping[str, Any]) -> bytes:
+    entries = [
+        {key: value for key, value in entry.items() if key != "provenance"}
+        for entry in document["entries"]
+    ]
+    text = json.dumps(
+        {**document, "entries": entries},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,40 @@
+"""Single integrity-only protected files, as Occlum uses one for its configuration (section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from occlum_build.sefs.hostio import READ_FLAGS, new_file, opened
+from occlum_build.sefs.pf_crypto import IntegrityOnly
+from occlum_build.sefs.pf_format import clean_file_name
+from occlum_build.sefs.pf_reader import PfReader
+from occlum_build.sefs.pf_writer import DescriptorSource, PfWriter
+
+PROTECTED_SUFFIX = ".protected"
+
+
+def protect_file(path: Path) -> tuple[Path, bytes]:
+    """Write `<path>.protected`, replacing it; its path and its MAC (16 bytes)."""
+    target = path.with_name(path.name + PROTECTED_SUFFIX)
+    name = clean_file_name(str(target))
+    with opened(path, READ_FLAGS) as descriptor, new_file(target) as temporary:
+        source = DescriptorSource(descriptor, path)
+        mac = PfWriter().write(temporary, name, source, IntegrityOnly())
+        source.check_unchanged()
+    return target, mac
+
+
+def show_file(path: Path) -> Iterator[memoryview]:
+    """The content of an integrity-only protected file in pieces, each checked before it is given.
+
+    A piece is valid until the next is asked for. Raises what PfReader raises.
+    """
+    with PfReader(path, IntegrityOnly()) as reader:
+        yield from reader.chunks()
+
+
+def file_mac(path: Path) -> bytes:
+    """The MAC (16 bytes) of an integrity-only protected file; only node 0 is checked."""
+    with PfReader(path, IntegrityOnly()) as reader:
+        return reader.mac

@@ -1,0 +1,136 @@
+"""The source tree of an image: its entries in the order of their inode numbers (section 4.5)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.sefs.fs_format import (
+    MAX_SUBDIRECTORIES,
+    PERMISSION_BITS,
+    ROOT_INODE,
+    ROOT_MODE,
+    Dirent,
+    FileType,
+    check_name,
+    inode_numbers,
+)
+from occlum_build.sefs.hostio import os_errors, place_of, printable
+
+_TYPES = {
+    stat.S_IFREG: FileType.FILE,
+    stat.S_IFDIR: FileType.DIR,
+    stat.S_IFLNK: FileType.SYMLINK,
+}
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One entry: `path` is relative to the tree ("" = its root), `mode` the permission bits."""
+
+    inode: int
+    parent: int
+    path: bytes
+    type: FileType
+    mode: int
+
+
+@dataclass
+class Tree:
+    """A scanned tree; `children` has the entries of each directory by its inode number."""
+
+    root: bytes
+    entries: list[TreeEntry] = field(default_factory=list)
+    children: dict[int, list[Dirent]] = field(default_factory=dict)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def host_path(self, entry: TreeEntry) -> bytes:
+        return os.path.join(self.root, entry.path) if entry.path else self.root
+
+    def subdirectories(self, inode: int) -> int:
+        """How many directories the directory `inode` holds."""
+        return sum(child.type == FileType.DIR for child in self.children[inode])
+
+
+def scan_tree(root: Path, modes: Mapping[str, int] | None = None) -> Tree:
+    """All entries below `root`, depth first, siblings in the order of the bytes of their names.
+
+    `modes` gives the mode of each file and directory by its path ("a/b") instead of lstat. Fifos,
+    sockets and devices are left out and named in `warnings`. Raises OcclumError: `sefs-name` (not
+    UTF-8), `sefs-subdirectories` (more than 65533 in one directory), `sefs-manifest` (a path
+    without a mode, or a mode without its path), `sefs-io`.
+    """
+    tree = Tree(os.fsencode(root))
+    numbers = inode_numbers()
+    tree.entries.append(TreeEntry(next(numbers), ROOT_INODE, b"", FileType.DIR, ROOT_MODE))
+    tree.children[ROOT_INODE] = []
+    pending = _list_directory(tree, tree.root, b"", ROOT_INODE)
+    while pending:
+        parent, name, path, st_mode = pending.pop()
+        file_type = _TYPES[stat.S_IFMT(st_mode)]
+        number = next(numbers)
+        mode = _mode(path, file_type, st_mode, modes)
+        entry = TreeEntry(number, parent, path, file_type, mode)
+        tree.entries.append(entry)
+        tree.children[parent].append(Dirent(number, name, file_type))
+        if file_type is FileType.DIR:
+            tree.children[number] = []
+            pending += _list_directory(tree, tree.host_path(entry), path, number)
+    if modes is not None:
+        _check_all_used(tree, modes)
+    return tree
+
+
+def _list_directory(
+    tree: Tree, host_path: bytes, path: bytes, inode: int
+) -> list[tuple[int, bytes, bytes, int]]:
+    """Entries, the last name first: (inode of the directory, name, path, st_mode)."""
+    found = []
+    with os_errors(host_path), os.scandir(host_path) as entries:
+        for item in sorted(entries, key=lambda item: item.name, reverse=True):
+            st_mode = item.stat(follow_symlinks=False).st_mode
+            if stat.S_IFMT(st_mode) not in _TYPES:
+                message = "left out: neither a file nor a directory nor a symlink"
+                tree.warnings.append(Problem("sefs-special-file", message, place_of(item.path)))
+                continue
+            _check_source_name(item)
+            found.append(
+                (inode, item.name, path + b"/" + item.name if path else item.name, st_mode)
+            )
+    if sum(stat.S_ISDIR(st_mode) for *_, st_mode in found) > MAX_SUBDIRECTORIES:
+        message = f"has more than {MAX_SUBDIRECTORIES} subdirectories"
+        raise OcclumError("sefs-subdirectories", message, place=place_of(host_path))
+    return found
+
+
+def _check_source_name(item: os.DirEntry[bytes]) -> None:
+    try:
+        check_name(item.name)
+    except OcclumError as error:
+        problem = error.problems[0]
+        raise OcclumError(
+            problem.code, problem.message, place=place_of(item.path), hint=problem.hint
+        ) from None
+
+
+def _mode(path: bytes, file_type: FileType, st_mode: int, modes: Mapping[str, int] | None) -> int:
+    if file_type is FileType.SYMLINK:
+        return PERMISSION_BITS
+    if modes is None:
+        return st_mode & PERMISSION_BITS
+    try:
+        return modes[path.decode("utf-8")] & PERMISSION_BITS
+    except KeyError:
+        message = f"the manifest has no mode for {printable(path)!r}, which is in the tree"
+        raise OcclumError("sefs-manifest", message) from None
+
+
+def _check_all_used(tree: Tree, modes: Mapping[str, int]) -> None:
+    missing = set(modes) - {entry.path.decode("utf-8") for entry in tree.entries}
+    if missing:
+        text = "the manifest has {!r}, which is not in the tree"
+        raise OcclumError.of([Problem("sefs-manifest", text.format(p)) for p in sorted(missing)])
