@@ -1,0 +1,95 @@
+"""What is found in one document: errors and warnings by JSON path, each with line and column."""
+
+from __future__ import annotations
+
+import re
+from typing import Union
+
+from occlum_build.errors import Place, Problem, Report
+from occlum_build.sgx.config.jsontext import Array, Node, Object
+
+Path = tuple[Union[str, int], ...]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_SHOWN = 60
+
+
+def shown(text: str) -> str:
+    """A text of the user in quotes, cut when long, its unprintable characters escaped."""
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+
+
+def path_text(path: Path) -> str:
+    """The path in JSONPath's notation: `$.mount[0].options`, `$.env['a b']`."""
+    parts = ["$"]
+    for step in path:
+        if isinstance(step, int):
+            parts.append(f"[{step}]")
+        else:
+            parts.append(f".{step}" if _NAME.fullmatch(step) else f"[{shown(step)}]")
+    return "".join(parts)
+
+
+class Findings:
+    """Collects all problems of one document. With `strict` a warning is an error."""
+
+    def __init__(self, document: Node, *, strict: bool = False) -> None:
+        self._document = document
+        self._strict = strict
+        self._report = Report()
+        self._bad: set[Path] = set()
+
+    def error(
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        hint: str = "",
+        *,
+        place: Place | None = None,
+        spoils: bool = True,
+    ) -> None:
+        """The value at `path` is a mistake, told unless it or what it is in is spoilt already.
+
+        `place`: where that is not the value itself. `spoils`: the value has no meaning now, so that
+        nothing more is said about it.
+        """
+        if self.usable(path):
+            self._report.error(code, f"{path_text(path)}: {message}", place or self._at(path), hint)
+        if spoils:
+            self._bad.add(path)
+
+    def warn(
+        self, code: str, path: Path, message: str, hint: str = "", *, place: Place | None = None
+    ) -> None:
+        """Occlum's own tool takes this, but it is ignored or fails later."""
+        if self.usable(path):
+            report = self._report.error if self._strict else self._report.warn
+            report(code, f"{path_text(path)}: {message}", place or self._at(path), hint)
+
+    def usable(self, *paths: Path) -> bool:
+        """Whether no error has spoilt these values or what they are in."""
+        return not any(path[:end] in self._bad for path in paths for end in range(len(path) + 1))
+
+    def finish(self) -> tuple[Problem, ...]:
+        """The warnings in order of place; raises one OcclumError of all errors if there are any."""
+        self._report.errors.sort(key=_order)
+        self._report.raise_errors()
+        return tuple(sorted(self._report.warnings, key=_order))
+
+    def _at(self, path: Path) -> Place:
+        """Where the value stands; for a missing one, the innermost container there is."""
+        node = self._document
+        for step in path:
+            child: Node | None = None
+            if isinstance(node, Object) and isinstance(step, str):
+                child = node.get(step)
+            elif isinstance(node, Array) and isinstance(step, int) and step < len(node.items):
+                child = node.items[step]
+            if child is None:
+                break
+            node = child
+        return node.place
+
+
+def _order(problem: Problem) -> tuple[Place, str]:
+    return problem.place or Place(""), problem.message
