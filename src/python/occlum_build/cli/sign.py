@@ -1,0 +1,174 @@
+"""`occlum-build sign`, and its two halves for a signer elsewhere: `gendata` and `catsig`.
+
+The signing modules are imported where they are used: they take longer to load than most verbs run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from occlum_build.cli.output import print_problem
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.sgx.files import read_file, replace_file
+
+if TYPE_CHECKING:
+    from occlum_build.sgx.sign import Unsigned
+
+_DEFAULT_DATE = "19700101"
+_SIGNING_DATA_SIZE = 256
+_DATE_OFFSET = 20
+_DATA_MODE = 0o644
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verbs `sign`, `gendata` and `catsig`; each sets `func(arguments)`."""
+    sign = subparsers.add_parser("sign", help="measure and sign an enclave")
+    _add_input(sign)
+    _add_date(sign)
+    signer = sign.add_mutually_exclusive_group(required=True)
+    signer.add_argument("--key", type=Path, metavar="PEM", help="private key: RSA-3072, e = 3")
+    signer.add_argument(
+        "--signer",
+        metavar="CMD",
+        help="command that signs: data on stdin, raw signature (384 bytes) on stdout; no shell",
+    )
+    sign.add_argument("--pubkey", type=Path, metavar="PEM", help="public key of --signer")
+    _add_output(sign)
+    sign.set_defaults(func=run_sign)
+
+    gendata = subparsers.add_parser("gendata", help="write the 256 bytes an enclave's signer signs")
+    _add_input(gendata)
+    _add_date(gendata)
+    gendata.add_argument("--out", type=Path, required=True, metavar="FILE", help="256 bytes")
+    gendata.set_defaults(func=run_gendata)
+
+    catsig = subparsers.add_parser("catsig", help="put a signature made elsewhere into an enclave")
+    _add_input(catsig)
+    catsig.add_argument("--unsigned", type=Path, required=True, metavar="FILE", help="of gendata")
+    catsig.add_argument(
+        "--signature", type=Path, required=True, metavar="FILE", help="384 bytes, as openssl writes"
+    )
+    catsig.add_argument("--pubkey", type=Path, required=True, metavar="PEM")
+    _add_output(catsig)
+    catsig.set_defaults(func=run_catsig)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--enclave", type=Path, required=True, metavar="SO", help="unsigned")
+    parser.add_argument(
+        "--config", type=Path, metavar="XML", help="Enclave.xml; the SDK's defaults without it"
+    )
+
+
+def _add_date(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--date",
+        metavar="YYYYMMDD",
+        help=f"date in SIGSTRUCT; default: SOURCE_DATE_EPOCH or {_DEFAULT_DATE}",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="SO", help="signed enclave")
+    parser.add_argument("--sigstruct", type=Path, metavar="FILE", help="also write SIGSTRUCT")
+
+
+def run_sign(arguments: argparse.Namespace) -> None:
+    """Sign with a key file or an external signer."""
+    from occlum_build.sgx import keys
+    from occlum_build.sgx.sign import finish
+
+    if bool(arguments.signer) != bool(arguments.pubkey):
+        raise OcclumError("usage", "--signer and --pubkey go together")
+    enclave = read_file(arguments.enclave)
+    if arguments.key:
+        _warn_if_exposed(arguments.key)
+        key = keys.load_private_key(read_file(arguments.key))
+        unsigned = _prepare(arguments, enclave, _date(arguments.date))
+        modulus = keys.modulus_of(key)
+        signature = keys.sign_data(key, unsigned.signing_data)
+    else:
+        modulus = keys.load_modulus(read_file(arguments.pubkey))
+        unsigned = _prepare(arguments, enclave, _date(arguments.date))
+        signature = keys.run_signer(_split(arguments.signer), unsigned.signing_data)
+    _write(arguments, finish(enclave, unsigned, signature, modulus))
+
+
+def run_gendata(arguments: argparse.Namespace) -> None:
+    """Write what has to be signed."""
+    unsigned = _prepare(arguments, read_file(arguments.enclave), _date(arguments.date))
+    replace_file(arguments.out, unsigned.signing_data, _DATA_MODE)
+
+
+def run_catsig(arguments: argparse.Namespace) -> None:
+    """Sign with a signature over the data of `gendata`; the date is the one in those data."""
+    from occlum_build.sgx import keys
+    from occlum_build.sgx.sign import finish
+
+    enclave = read_file(arguments.enclave)
+    data = read_file(arguments.unsigned)
+    if len(data) != _SIGNING_DATA_SIZE:
+        raise OcclumError(
+            "signature", f"{arguments.unsigned} has {len(data)} bytes, not {_SIGNING_DATA_SIZE}"
+        )
+    date = f"{int.from_bytes(data[_DATE_OFFSET : _DATE_OFFSET + 4], 'little'):08x}"
+    unsigned = _prepare(arguments, enclave, date)
+    if unsigned.signing_data != data:
+        raise OcclumError(
+            "signature", f"{arguments.unsigned} was not made from this enclave and configuration"
+        )
+    modulus = keys.load_modulus(read_file(arguments.pubkey))
+    _write(arguments, finish(enclave, unsigned, read_file(arguments.signature), modulus))
+
+
+def _prepare(arguments: argparse.Namespace, enclave: bytes, date: str) -> Unsigned:
+    from occlum_build.sgx.sign import prepare
+
+    if arguments.config is None:
+        return prepare(enclave, None, date)
+    return prepare(enclave, read_file(arguments.config), date, config_name=str(arguments.config))
+
+
+def _write(arguments: argparse.Namespace, signed: bytes) -> None:
+    from occlum_build.sgx.measurement import read_sigstruct
+
+    mode = stat.S_IMODE(os.stat(arguments.enclave).st_mode) & 0o777
+    replace_file(arguments.out, signed, mode)
+    if arguments.sigstruct:
+        replace_file(arguments.sigstruct, read_sigstruct(signed).to_bytes(), _DATA_MODE)
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise OcclumError("usage", f"--signer: {error}") from error
+
+
+def _date(text: str | None) -> str:
+    if text is not None:
+        return text
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return _DEFAULT_DATE
+    try:
+        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise OcclumError("date", f"SOURCE_DATE_EPOCH={epoch!r} is no time") from error
+    return f"{moment.year:04}{moment.month:02}{moment.day:02}"
+
+
+def _warn_if_exposed(key: Path) -> None:
+    try:
+        mode = key.stat().st_mode
+    except OSError:
+        return  # reading it tells why
+    if mode & 0o077:
+        message = f"{key} can be read by others (mode {mode & 0o777:o})"
+        print_problem("warning", Problem("sign-key", message, hint=f"chmod 600 {key}"))

@@ -1,0 +1,103 @@
+"""The RSA keys of enclaves (3072 bit, exponent 3), and signers that hold the key elsewhere.
+
+Nothing here puts a byte of a private key into a message.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from occlum_build.errors import OcclumError
+from occlum_build.sgx.sigstruct import EXPONENT, MODULUS_SIZE
+
+_KEY_BITS = MODULUS_SIZE * 8
+_MAKE_KEY = "openssl genrsa -3 -out key.pem 3072"
+
+
+def load_private_key(pem: bytes) -> rsa.RSAPrivateKey:
+    """A PEM private key, PKCS#1 or PKCS#8, not encrypted; OcclumError `sign-key` otherwise."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The library's own message may quote its input: not passed on, not even as the cause.
+        key = None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise OcclumError(
+            "sign-key", "the signing key is no unencrypted PEM RSA private key", hint=_MAKE_KEY
+        )
+    _check_numbers(key.public_key())
+    return key
+
+
+def load_modulus(pem: bytes) -> int:
+    """The modulus of a PEM public key (PKCS#1 or SubjectPublicKeyInfo)."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise OcclumError("sign-key", "the public key is no PEM RSA public key") from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise OcclumError("sign-key", "the public key is no RSA key")
+    return _check_numbers(key)
+
+
+def modulus_of(key: rsa.RSAPrivateKey) -> int:
+    """The public modulus of a private key."""
+    return key.public_key().public_numbers().n
+
+
+def sign_data(key: rsa.RSAPrivateKey, data: bytes) -> bytes:
+    """The PKCS#1 v1.5 SHA-256 signature: 384 bytes, most significant first."""
+    return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+
+def run_signer(command: Sequence[str], data: bytes) -> bytes:
+    """Have an external command sign: data on its stdin, 384 bytes on its stdout.
+
+    The command is run without a shell; its stderr stays the caller's. OcclumError `signer` when it
+    fails or answers with another number of bytes.
+    """
+    if not command:
+        raise OcclumError("signer", "the signer command is empty")
+    try:
+        answer = subprocess.run(list(command), input=data, stdout=subprocess.PIPE, check=False)
+    except OSError as error:
+        raise OcclumError(
+            "signer", f"the signer {command[0]} cannot be run: {error.strerror}"
+        ) from error
+    if answer.returncode:
+        raise OcclumError("signer", f"the signer {command[0]} ended with {answer.returncode}")
+    if len(answer.stdout) != MODULUS_SIZE:
+        raise OcclumError(
+            "signer",
+            f"the signer {command[0]} answered with {len(answer.stdout)} bytes, not {MODULUS_SIZE}",
+            hint="it has to write the raw PKCS#1 v1.5 SHA-256 signature, not text or base64",
+        )
+    return answer.stdout
+
+
+def is_signature(data: bytes, signature: bytes, modulus: int) -> bool:
+    """Whether this is the modulus's signature (most significant byte first) over the data."""
+    try:
+        key = rsa.RSAPublicNumbers(EXPONENT, modulus).public_key()
+        key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _check_numbers(key: rsa.RSAPublicKey) -> int:
+    numbers = key.public_numbers()
+    if key.key_size != _KEY_BITS:
+        raise OcclumError(
+            "sign-key", f"the key has {key.key_size} bits, SGX needs {_KEY_BITS}", hint=_MAKE_KEY
+        )
+    if numbers.e != EXPONENT:
+        raise OcclumError(
+            "sign-key", f"the key's exponent is {numbers.e}, SGX needs {EXPONENT}", hint=_MAKE_KEY
+        )
+    return numbers.n

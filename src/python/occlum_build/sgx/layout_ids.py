@@ -1,0 +1,29 @@
+"""The numbers of the layout table: entry ids, page attributes and SECINFO flags (SGX SDK 2.20)."""
+
+from __future__ import annotations
+
+HEAP_MIN, HEAP_INIT, HEAP_MAX = 1, 2, 3
+TCS, TD, SSA = 4, 5, 6
+STACK_MAX, STACK_MIN = 7, 8
+GUARD = 10
+DYNAMIC_TWIN = 10  # added to the id of an entry of a thread that is made at run time
+RSRV_MIN, RSRV_INIT, RSRV_MAX = 20, 21, 22
+USER_REGION = 23
+GROUP_BIT = 0x1000
+THREAD_GROUP = GROUP_BIT | 9
+THREAD_GROUP_DYN = GROUP_BIT | 19
+
+EADD, EEXTEND, EREMOVE = 1, 2, 4
+POST_ADD, POST_REMOVE = 8, 16
+DYN_THREAD, GROW_DOWN = 32, 64
+
+SI_TCS = 0x100
+SI_REGULAR = 0x200
+SI_READ, SI_WRITE, SI_EXECUTE = 1, 2, 4
+SI_RW = SI_REGULAR | SI_READ | SI_WRITE
+SI_RWX = SI_RW | SI_EXECUTE
+
+GUARD_PAGES = 16
+SSA_FRAMES = 2
+TCS_TEMPLATE_SIZE = 72
+STACK_FILL = 0xCCCCCCCC
