@@ -1,0 +1,76 @@
+"""The sum of test reports that .ci/run ends with."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+import summarize
+
+REPORT = """<testsuites><testsuite name="pytest">
+<testcase name="test_good"/>
+<testcase name="test_bad"><failure message="assert 1 == 2&#10;more">x</failure></testcase>
+<testcase name="test_broken"><error message="fixture gone">x</error></testcase>
+<testcase name="test_lazy"><skipped message="no gcc">x</skipped></testcase>
+</testsuite></testsuites>"""
+GOOD = '<testsuites><testsuite><testcase name="test_good"/></testsuite></testsuites>'
+
+
+def run(
+    reports: Path,
+    addresses: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> tuple[int, list[str]]:
+    monkeypatch.setattr("sys.argv", ["summarize.py", str(reports)])
+    monkeypatch.setattr("sys.stdin", io.StringIO(addresses))
+    exit_code = summarize.main()
+    return exit_code, capsys.readouterr().out.splitlines()
+
+
+def test_skips_errors_and_failures_are_not_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "src.a_test.py.tests.xml").write_text(REPORT)
+
+    exit_code, lines = run(tmp_path, "src/a_test.py:tests\n", monkeypatch, capsys)
+
+    assert exit_code == 1
+    assert lines[-1] == "1 passed, 3 failed"
+    assert "passed  src.a_test.py.tests test_good" in lines
+    assert "failure: assert 1 == 2  src.a_test.py.tests test_bad" in lines
+    assert "skipped: no gcc  src.a_test.py.tests test_lazy" in lines
+
+
+def test_reports_are_summed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "src.a_test.py.tests.xml").write_text(GOOD)
+    (tmp_path / "src.b.c_test.py@@tests.xml").write_text(GOOD)
+
+    addresses = "src/a_test.py:tests\nsrc/b/c_test.py:../../tests\n"
+
+    assert run(tmp_path, addresses, monkeypatch, capsys)[0] == 0
+    assert run(tmp_path, addresses, monkeypatch, capsys)[1][-1] == "2 passed, 0 failed"
+
+
+def test_a_target_without_report_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "src.a_test.py.tests.xml").write_text(GOOD)
+
+    exit_code, lines = run(
+        tmp_path, "src/a_test.py:tests\nsrc/gone_test.py:tests\n", monkeypatch, capsys
+    )
+
+    assert exit_code == 1
+    assert lines[-1] == "1 passed, 1 failed"
+    assert "no report  src/gone_test.py:tests" in lines
+
+
+def test_no_test_at_all_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "", monkeypatch, capsys) == (1, ["0 passed, 0 failed"])

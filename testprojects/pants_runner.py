@@ -1,0 +1,113 @@
+"""Runs the real ./pants on a copy of this project, for integration tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# The parts of this project that an inner run always needs; //:project has the same.
+PROJECT_PARTS = ("pants", "pants.toml", "3rdparty/python/launcher.txt", "src/python", "rules")
+
+
+@dataclass(frozen=True)
+class PantsResult:
+    """The end of one run of ./pants."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    def expect(self, exit_code: int) -> PantsResult:
+        """This result, if it has that exit code; what was printed is in the error if not."""
+        if self.exit_code != exit_code:
+            raise AssertionError(
+                f"./pants ended with {self.exit_code}, not {exit_code}\n"
+                f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class PantsRunner:
+    """A build root of its own, with its own caches, home directory and pantsd, all below `top`."""
+
+    top: Path
+    options: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def build_root(self) -> Path:
+        return self.top / "root"
+
+    @property
+    def dist(self) -> Path:
+        return self.build_root / "dist"
+
+    def run(self, *args: str, env: Mapping[str, str] | None = None) -> PantsResult:
+        """Run ./pants with these arguments; `env` adds to the runner's environment."""
+        done = subprocess.run(
+            ["./pants", *self.options, *args],
+            cwd=self.build_root,
+            env={**self._base_env(), **self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        return PantsResult(done.returncode, done.stdout, done.stderr)
+
+    def write(self, path: str, text: str) -> Path:
+        """Write a text file at a path relative to the build root, with its parents."""
+        file = self.build_root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def stop_pantsd(self) -> None:
+        """End the pantsd of this build root, if one runs."""
+        for pid_file in sorted(self.build_root.glob(".pids/*/pantsd/pid")):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid_file.read_text()), signal.SIGTERM)
+
+    def _base_env(self) -> dict[str, str]:
+        return {
+            "HOME": str(self.top / "home"),
+            "LANG": "C.UTF-8",
+            "OCCLUM_VENV": os.environ["OCCLUM_VENV"],
+            "PANTS_CONCURRENT": "false",
+            "PANTS_DYNAMIC_UI": "false",
+            "PANTS_LOCAL_STORE_DIR": str(self.top / "store"),
+            "PANTS_NAMED_CACHES_DIR": str(self.top / "named_caches"),
+            "PANTS_PANTSRC": "false",
+            "PATH": os.environ["PATH"],
+        }
+
+
+@contextlib.contextmanager
+def pants_runner(
+    top: Path, *, parts: Sequence[str] = (), options: Sequence[str] = ()
+) -> Iterator[PantsRunner]:
+    """A runner on a fresh copy of this project in the empty directory `top`.
+
+    `parts` are further paths to copy, such as "testprojects/hello"; the test needs a dependency
+    on a files() target of each. Paths are relative to the working directory, which is the root of
+    the project under Pants, too. `options` are given to each run.
+    """
+    runner = PantsRunner(top, options=tuple(options))
+    (top / "home").mkdir(parents=True)
+    for part in (*PROJECT_PARTS, *parts):
+        copy = runner.build_root / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if Path(part).is_dir():
+            shutil.copytree(part, copy, symlinks=True)
+        else:
+            shutil.copy2(part, copy)
+    try:
+        yield runner
+    finally:
+        runner.stop_pantsd()
