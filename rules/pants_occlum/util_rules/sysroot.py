@@ -1,0 +1,201 @@
+"""Rules that see the host's files afresh in each session and take them into Pants' store."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
+from pants.util.logging import LogLevel
+
+from occlum_build.errors import OcclumError
+from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
+from pants_occlum.util_rules.sysroot_walk import SysrootEntry, SysrootWalk
+
+# Each blob in flight holds two files open, and the usual limit of a process is 1,024.
+BLOBS_IN_FLIGHT = 128
+LARGE_BYTES = 64 << 20
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@=,:~-]+")
+
+
+@dataclass(frozen=True)
+class SysrootRequest:
+    """What to look at below `root`: absolute paths in normal form, seen as if `root` were `/`.
+
+    stat_paths: the entry, each component on the way and what its links lead to. hash_paths: that,
+    and the content of what it leads to. directories: that of stat_paths, and the entries in them.
+    trees: directories with all below them and its content; links in a tree are recorded and not
+    followed.
+    """
+
+    root: str
+    stat_paths: tuple[str, ...] = ()
+    hash_paths: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SysrootSnapshot:
+    """The sorted entries found; names: the sorted names in each directory that was listed.
+
+    Each asked path has an entry, also where there is nothing (kind "absent"). undecodable: what is
+    not UTF-8 among the paths and link targets, as Python writes bytes: a digest cannot hold it.
+    """
+
+    entries: FrozenDict[str, SysrootEntry]
+    names: FrozenDict[str, tuple[str, ...]]
+    undecodable: tuple[str, ...]
+
+
+class SysrootBlob(NamedTuple):
+    """The content of one host file: path below the root, SHA-256 in hex, size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class SysrootIngest:
+    """A request to take the content of host files into the store."""
+
+    root: str
+    blobs: tuple[SysrootBlob, ...]
+
+
+@dataclass(frozen=True)
+class IngestedBlobs:
+    """SHA-256 in hex -> the digest of a blob that is in the store."""
+
+    digests: FrozenDict[str, FileDigest]
+
+
+class SysrootFile(NamedTuple):
+    """A file of a digest whose content is a host file's."""
+
+    name: str
+    blob: SysrootBlob
+    is_executable: bool = False
+
+
+@dataclass(frozen=True)
+class SysrootFiles:
+    """A request for a digest of host files under names of the caller's."""
+
+    root: str
+    files: tuple[SysrootFile, ...]
+
+
+@_uncacheable_rule(desc="Look at the host's files", level=LogLevel.DEBUG)
+async def look_at_sysroot(
+    request: SysrootRequest, named_caches_dir: NamedCachesDirOption
+) -> SysrootSnapshot:
+    if not os.path.isdir(request.root):
+        raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
+    memo = _memo(named_caches_dir)
+    walk = SysrootWalk(request.root)
+    for path in sorted(request.stat_paths):
+        walk.probe(path)
+    reached = {walk.probe(path) for path in request.hash_paths}
+    for path in sorted(request.trees):
+        walk.walk(path)
+    in_trees = [posixpath.join(top, name) for top, names in walk.names.items() for name in names]
+    for path in sorted(request.directories):
+        walk.list_dir(path)
+    walk.hash([*(path for path in reached if path is not None), *in_trees], memo)
+    memo.save()
+    return SysrootSnapshot(
+        FrozenDict(sorted(walk.entries.items())),
+        FrozenDict(sorted(walk.names.items())),
+        tuple(sorted(walk.undecodable)),
+    )
+
+
+@rule(desc="Take host files into the store", level=LogLevel.DEBUG)
+async def ingest(request: SysrootIngest, named_caches_dir: NamedCachesDirOption) -> IngestedBlobs:
+    blobs = {blob.sha256: blob for blob in sorted(request.blobs, reverse=True)}
+    digests = {blob.sha256: FileDigest(blob.sha256, blob.size) for blob in blobs.values()}
+    with tempfile.TemporaryDirectory(prefix="occlum-links-") as links:
+        for batch in _batches(blob for _, blob in sorted(blobs.items())):
+            urls = [_url(request.root, blob, links) for blob in batch]
+            try:
+                await MultiGet(
+                    Get(Digest, NativeDownloadFile(url, digests[blob.sha256]))
+                    for url, blob in zip(urls, batch)
+                )
+            except Exception as error:
+                _forget(_memo(named_caches_dir), request.root, batch)
+                raise OcclumError(
+                    "source-changed",
+                    f"a host file is not what it was when the run began: {error}",
+                    hint="leave the files alone while Pants runs, then run it again",
+                ) from None
+    return IngestedBlobs(FrozenDict(sorted(digests.items())))
+
+
+@rule(desc="Collect host files", level=LogLevel.DEBUG)
+async def digest_of_files(request: SysrootFiles) -> Digest:
+    blobs = tuple(file.blob for file in request.files)
+    ingested = await Get(IngestedBlobs, SysrootIngest(request.root, blobs))
+    return await Get(
+        Digest,
+        CreateDigest(
+            FileEntry(file.name, ingested.digests[file.blob.sha256], file.is_executable)
+            for file in request.files
+        ),
+    )
+
+
+def _batches(blobs: Iterable[SysrootBlob]) -> Iterator[list[SysrootBlob]]:
+    """The small blobs in groups, then the large ones one at a time."""
+    large = []
+    batch: list[SysrootBlob] = []
+    for blob in blobs:
+        if blob.size >= LARGE_BYTES:
+            large.append([blob])
+            continue
+        batch.append(blob)
+        if len(batch) == BLOBS_IN_FLIGHT:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+    yield from large
+
+
+def _host_path(root: str, path: str) -> str:
+    return path if root == "/" else root + path
+
+
+def _url(root: str, blob: SysrootBlob, links: str) -> str:
+    """A URL of a host file; by way of a link in `links` where its name is not plain."""
+    path = _host_path(root, blob.path)
+    if not PLAIN_PATH.fullmatch(path):
+        # Pants 2.17 opens the path of a file URL as it stands there, percent-encoded.
+        link = os.path.join(links, blob.sha256)
+        os.symlink(path.encode("utf-8"), link)
+        path = link
+    return f"file:{path}"
+
+
+def _forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
+    for blob in blobs:
+        memo.forget(_host_path(root, blob.path))
+    memo.save()
+
+
+def _memo(named_caches_dir: NamedCachesDirOption) -> HashMemo:
+    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "sha256.json"))
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,122 @@
+"""Run a module of the library as a process whose cache key is the same on every machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
+from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules, rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.logging import LogLevel
+
+from pants_occlum.util_rules.tool_sources import requirement_modules, tool_modules
+
+TOOL_DIR = ".tool"
+PYTHON_DIR = ".py"
+PYTHON_CACHE = "occlum_python"
+# Isolated from the environment and the sandbox's own files: an input called struct.py is no module.
+INTERPRETER = (f"{PYTHON_DIR}/python", "-I", "-S", "-B", "-X", "utf8")
+LAUNCHER = b"""import runpy
+import sys
+
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclass(frozen=True)
+class ToolSourcesRequest:
+    """module: one of the library; requirements: names of distributions without compiled parts."""
+
+    module: str
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ToolSources:
+    """A directory that the interpreter can run: `python <directory> <module> <arguments>`."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class ToolPython:
+    """The interpreter that runs tools, named by a link in a named cache that stands in for it.
+
+    Its path is no part of the value, nor of any process, so that machines share their caches.
+    """
+
+    argv: tuple[str, ...]
+    append_only_cache: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ToolProcessRequest:
+    """A run of a module of the library (its `__main__`) in a sandbox that holds `input_digest`.
+
+    Paths in argv and outputs are relative to the sandbox. The description is no part of the key.
+    """
+
+    module: str
+    argv: tuple[str, ...]
+    description: str = field(compare=False)
+    input_digest: Digest = EMPTY_DIGEST
+    requirements: tuple[str, ...] = ()
+    output_files: tuple[str, ...] = ()
+    output_directories: tuple[str, ...] = ()
+    level: LogLevel = LogLevel.INFO
+    cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL
+
+
+@rule(level=LogLevel.DEBUG)
+async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
+    # Reading files in a memoised rule is right here: pantsd starts anew when the plugin changes.
+    contents = {"__main__.py": LAUNCHER, **tool_modules(request.module)}
+    for requirement in sorted(request.requirements):
+        contents.update(requirement_modules(requirement))
+    files = CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
+    return ToolSources(await Get(Digest, CreateDigest, files))
+
+
+@_uncacheable_rule(level=LogLevel.DEBUG)
+async def link_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
+    folder = named_caches_dir.val / PYTHON_CACHE
+    # What a virtual environment's interpreter is a link to lasts longer than the environment.
+    _link(os.path.realpath(sys.executable), str(folder / "python"))
+    return ToolPython(INTERPRETER, (PYTHON_CACHE, PYTHON_DIR))
+
+
+@rule(level=LogLevel.DEBUG)
+async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) -> Process:
+    sources = await Get(ToolSources, ToolSourcesRequest(request.module, request.requirements))
+    return Process(
+        (*python.argv, TOOL_DIR, request.module, *request.argv),
+        description=request.description,
+        level=request.level,
+        input_digest=request.input_digest,
+        immutable_input_digests={TOOL_DIR: sources.digest},
+        append_only_caches=dict([python.append_only_cache]),
+        output_files=request.output_files,
+        output_directories=request.output_directories,
+        cache_scope=request.cache_scope,
+    )
+
+
+def _link(target: str, link: str) -> None:
+    """Make `link` lead to `target`; atomic, for other runs may be starting processes by it."""
+    if os.path.islink(link) and os.readlink(link) == target:
+        return
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(link)) as folder:
+        temporary = os.path.join(folder, "python")
+        os.symlink(target, temporary)
+        os.replace(temporary, link)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()
