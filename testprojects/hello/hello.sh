@@ -1,0 +1,3 @@
+#!/bin/sh
+if [ -r /etc/motd ]; then motd=$(cat /etc/motd); fi
+echo "Hello from the enclave: ${motd:-no motd}"

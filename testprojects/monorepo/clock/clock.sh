@@ -1,0 +1,2 @@
+#!/bin/sh
+date "+It is %H:%M."
