@@ -18,6 +18,7 @@ from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
+from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot_walk import SysrootEntry, SysrootWalk
 
 # Each blob in flight holds two files open, and the usual limit of a process is 1,024.
@@ -102,6 +103,13 @@ async def look_at_sysroot(
     if not os.path.isdir(request.root):
         raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
     memo = _memo(named_caches_dir)
+    with quiet_gc():
+        snapshot = _look(request, memo)
+    memo.save()
+    return snapshot
+
+
+def _look(request: SysrootRequest, memo: HashMemo) -> SysrootSnapshot:
     walk = SysrootWalk(request.root)
     for path in sorted(request.stat_paths):
         walk.probe(path)
@@ -112,7 +120,6 @@ async def look_at_sysroot(
     for path in sorted(request.directories):
         walk.list_dir(path)
     walk.hash([*(path for path in reached if path is not None), *in_trees], memo)
-    memo.save()
     return SysrootSnapshot(
         FrozenDict(sorted(walk.entries.items())),
         FrozenDict(sorted(walk.names.items())),

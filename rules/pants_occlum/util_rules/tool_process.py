@@ -12,6 +12,7 @@ from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
 from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules, rule
 from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from pants_occlum.util_rules.tool_sources import requirement_modules, tool_modules
@@ -31,10 +32,11 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 @dataclass(frozen=True)
 class ToolSourcesRequest:
-    """module: one of the library; requirements: names of distributions without compiled parts."""
+    """module: one of the library; requirements: names of distributions, pure ones and compiled."""
 
     module: str
     requirements: tuple[str, ...] = ()
+    compiled_requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class ToolProcessRequest:
     description: str = field(compare=False)
     input_digest: Digest = EMPTY_DIGEST
     requirements: tuple[str, ...] = ()
+    compiled_requirements: tuple[str, ...] = ()
+    append_only_caches: FrozenDict[str, str] = FrozenDict()
     output_files: tuple[str, ...] = ()
     output_directories: tuple[str, ...] = ()
     level: LogLevel = LogLevel.INFO
@@ -79,6 +83,8 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
     contents = {"__main__.py": LAUNCHER, **tool_modules(request.module)}
     for requirement in sorted(request.requirements):
         contents.update(requirement_modules(requirement))
+    for requirement in sorted(request.compiled_requirements):
+        contents.update(requirement_modules(requirement, compiled=True))
     files = CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
     return ToolSources(await Get(Digest, CreateDigest, files))
 
@@ -87,27 +93,30 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
 async def link_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
     folder = named_caches_dir.val / PYTHON_CACHE
     # What a virtual environment's interpreter is a link to lasts longer than the environment.
-    _link(os.path.realpath(sys.executable), str(folder / "python"))
+    link_in_cache(os.path.realpath(sys.executable), str(folder / "python"))
     return ToolPython(INTERPRETER, (PYTHON_CACHE, PYTHON_DIR))
 
 
 @rule(level=LogLevel.DEBUG)
 async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) -> Process:
-    sources = await Get(ToolSources, ToolSourcesRequest(request.module, request.requirements))
+    sources = await Get(
+        ToolSources,
+        ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements),
+    )
     return Process(
         (*python.argv, TOOL_DIR, request.module, *request.argv),
         description=request.description,
         level=request.level,
         input_digest=request.input_digest,
         immutable_input_digests={TOOL_DIR: sources.digest},
-        append_only_caches=dict([python.append_only_cache]),
+        append_only_caches={**dict([python.append_only_cache]), **request.append_only_caches},
         output_files=request.output_files,
         output_directories=request.output_directories,
         cache_scope=request.cache_scope,
     )
 
 
-def _link(target: str, link: str) -> None:
+def link_in_cache(target: str, link: str) -> None:
     """Make `link` lead to `target`; atomic, for other runs may be starting processes by it."""
     if os.path.islink(link) and os.readlink(link) == target:
         return

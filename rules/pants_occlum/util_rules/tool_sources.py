@@ -30,17 +30,20 @@ def tool_modules(module: str) -> dict[str, bytes]:
     return dict(sorted(found.items()))
 
 
-def requirement_modules(distribution: str) -> dict[str, bytes]:
-    """Path -> content, sorted, of the modules of an installed distribution without compiled parts.
+def requirement_modules(distribution: str, *, compiled: bool = False) -> dict[str, bytes]:
+    """Path -> content, sorted, of the modules of an installed distribution.
 
-    Raises ValueError for one with compiled parts, PackageNotFoundError for one not installed.
+    One with compiled parts is taken only as `compiled`: a tool's key then holds on machines whose
+    environment was made from the same wheels. Raises ValueError for compiled parts that are not
+    expected, PackageNotFoundError for a distribution that is not installed.
     """
     found: dict[str, bytes] = {}
     for file in importlib.metadata.files(distribution) or ():
-        if file.suffix in (".so", ".pyd"):
+        is_compiled = file.suffix in (".so", ".pyd")
+        if is_compiled and not compiled:
             raise ValueError(f"{distribution} has compiled parts: {file}")
         outside = file.parts[0] == ".." or file.parts[0].endswith(".data")
-        if file.suffix == ".py" and not outside:
+        if (file.suffix == ".py" or is_compiled) and not outside:
             found[file.as_posix()] = file.read_binary()
     if not found:
         raise ValueError(f"{distribution} lists no Python modules in its RECORD")

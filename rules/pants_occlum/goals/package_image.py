@@ -1,0 +1,71 @@
+"""`package` for `occlum_image`: the tree, its manifest, its digest, and an archive if asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.unions import UnionRule
+from pants.util.strutil import pluralize
+
+from pants_occlum.image import Image, ImageRequest
+from pants_occlum.tar import ImageTar, ImageTarRequest
+from pants_occlum.target_types import FormatsField, ImageBomsField, ImageOutputPathField
+from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFieldSet(PackageFieldSet):
+    required_fields = (ImageBomsField,)
+
+    boms: ImageBomsField
+    formats: FormatsField
+    output_path: ImageOutputPathField
+
+
+# Not memoised, so that a tree that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPackage:
+    image = await Get(Image, ImageRequest(field_set.address))
+    output = field_set.output_path.value_or_default(file_ending=None)
+    formats = field_set.formats.value or ()
+    for problem in image.plan.warnings:
+        logger.warning("%s: %s", field_set.address, problem)
+    small = await Get(
+        Digest,
+        CreateDigest(
+            [
+                FileContent("manifest.json", image.manifest),
+                FileContent("image.digest", f"sha256:{image.name}\n".encode()),
+            ]
+        ),
+    )
+    digests, names = [small], ["image.digest", "manifest.json"]
+    if "tar" in formats:
+        archive = await Get(ImageTar, ImageTarRequest(field_set.address))
+        digests.append(archive.digest)
+        names.append("image.tar")
+    if "dir" in formats:
+        await sync_tree(places, f"{output}/image", image.tree)
+    logger.info(
+        "%s: image sha256:%s, %s, %s bytes",
+        field_set.address,
+        image.name,
+        pluralize(len(image.tree), "entry", include_count=True),
+        f"{image.size_bytes:,}",
+    )
+    merged = await Get(Digest, MergeDigests(digests))
+    return BuiltPackage(
+        await Get(Digest, AddPrefix(merged, output)),
+        tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+    )
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), UnionRule(PackageFieldSet, ImageFieldSet))

@@ -1,0 +1,38 @@
+"""Problems of the library as errors of Pants, which name the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pants.engine.addresses import Address
+from pants.util.strutil import pluralize
+
+from occlum_build.errors import OcclumError, Problem
+
+
+class InvalidImage(Exception):
+    """An image cannot be built as its BOMs say."""
+
+
+class InvalidEnclave(Exception):
+    """An enclave cannot be built as its target says."""
+
+
+def invalid_image(address: Address, problems: Sequence[Problem]) -> InvalidImage:
+    return InvalidImage(_text(address, problems))
+
+
+@contextmanager
+def enclave_errors(address: Address) -> Iterator[None]:
+    """Turns an error of the library into one of Pants that names the enclave."""
+    try:
+        yield
+    except OcclumError as error:
+        raise InvalidEnclave(_text(address, error.problems)) from None
+
+
+def _text(address: Address, problems: Sequence[Problem]) -> str:
+    unique = list(dict.fromkeys(str(problem) for problem in problems))
+    count = pluralize(len(unique), "error")
+    return f"{address} cannot be built, {count}:\n\n" + "\n\n".join(unique)

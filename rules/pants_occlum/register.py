@@ -1,0 +1,63 @@
+"""The Pants backend `pants_occlum`: images for Occlum enclaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pants.engine.rules import Rule
+from pants.engine.target import Target
+from pants.engine.unions import UnionRule
+
+from pants_occlum import (
+    bom_roots,
+    boms_on_disk,
+    dependency_inference,
+    enclave,
+    enclave_keys,
+    enclave_signing,
+    enclave_types,
+    facts,
+    image,
+    knowledge,
+    occlum_builder,
+    ownership,
+    planning,
+    project_sources,
+    tar,
+    toolchain,
+)
+from pants_occlum import target_types as types
+from pants_occlum.goals import lint, package_enclave, package_image, tailor
+from pants_occlum.util_rules import dist_sync, sysroot, tool_process
+
+
+def target_types() -> list[type[Target]]:
+    return [*types.target_types(), *enclave_types.target_types()]
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    modules = (
+        bom_roots,
+        boms_on_disk,
+        dependency_inference,
+        dist_sync,
+        enclave,
+        enclave_keys,
+        enclave_signing,
+        facts,
+        image,
+        knowledge,
+        lint,
+        occlum_builder,
+        ownership,
+        package_enclave,
+        package_image,
+        planning,
+        project_sources,
+        sysroot,
+        tailor,
+        tar,
+        tool_process,
+        toolchain,
+    )
+    return [one for module in modules for one in module.rules()]

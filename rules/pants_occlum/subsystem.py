@@ -1,0 +1,101 @@
+"""The options `[occlum]`."""
+
+from __future__ import annotations
+
+import enum
+
+from pants.option.option_types import BoolOption, EnumOption, ShellStrListOption, StrOption
+from pants.option.subsystem import Subsystem
+from pants.util.strutil import softwrap
+
+DEFAULT_LOADER_CONFIG = "/opt/occlum/etc/template/occlum_elf_loader.config"
+
+
+class Conflicts(enum.Enum):
+    warn = "warn"
+    error = "error"
+
+
+class CpuLevel(enum.Enum):
+    baseline = "baseline"
+    v2 = "v2"
+    v3 = "v3"
+    v4 = "v4"
+
+
+class OcclumSubsystem(Subsystem):
+    options_scope = "occlum"
+    name = "Occlum"
+    help = "How images for Occlum are built."
+
+    sysroot = StrOption(
+        default="/",
+        help=softwrap(
+            """
+            The directory in which absolute paths of BOMs are looked up: the host, or an extracted
+            root file system. Its absolute links resolve inside it.
+            """
+        ),
+    )
+    loader_config = StrOption(
+        default=DEFAULT_LOADER_CONFIG,
+        help=softwrap(
+            """
+            Occlum's `occlum_elf_loader.config`: an absolute path in the sysroot, or a file below
+            the build root. Where the default does not exist, Occlum's own lines whose loader
+            exists in the sysroot apply.
+            """
+        ),
+    )
+    cpu_level = EnumOption(
+        default=CpuLevel.baseline,
+        help="The x86-64 level whose `glibc-hwcaps` libraries may be taken.",
+    )
+    conflicts = EnumOption(
+        default=Conflicts.warn,
+        help="What to do when two BOMs, or two lines of one, put different things at one path: "
+        "warn, and let the later one win, or fail.",
+    )
+    dlopen_warnings = BoolOption(
+        default=True,
+        help="Warn of plugins (NSS, gconv, Python, OpenSSL, JVM) plainly in use and absent.",
+    )
+    toolchain_root = StrOption(
+        default="/opt/occlum",
+        help="Where Occlum is installed, for enclaves that name no `occlum_toolchain`.",
+    )
+    image_key_file = StrOption(
+        default=None,
+        help=softwrap(
+            """
+            The key file (`occlum-build gen-image-key`) of enclaves with `encrypt=True`: an absolute
+            path, readable by you alone. The key enters no cache, log or process input.
+            """
+        ),
+    )
+    sign_key_file = StrOption(
+        default=None,
+        help=softwrap(
+            """
+            The PEM key (RSA-3072, exponent 3) that signs enclaves: an absolute path. Without it and
+            without a signer, the toolchain's public test key signs, as in `occlum build`.
+            """
+        ),
+    )
+    signer = ShellStrListOption(
+        help=softwrap(
+            """
+            A command that signs instead of a key file, for an HSM or a key service: it reads the
+            256 bytes to sign and writes a 384-byte RSA signature (PKCS#1 v1.5, SHA-256).
+            """
+        ),
+    )
+    signer_public_key = StrOption(
+        default=None,
+        help="The PEM public key of `[occlum].signer`: an absolute path.",
+    )
+    tailor = BoolOption(
+        default=True,
+        advanced=True,
+        help="Let `tailor` propose `occlum_bom` targets for BOM files.",
+    )
