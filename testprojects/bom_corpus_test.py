@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,7 +71,12 @@ def test_case(worker: Worker, name: str) -> None:
     assert got["changed"] == []
     if verdict["verdict"] == "error":
         assert got["code"] in ([verdict["exit"]] if verdict["exit"] else [1, 2]), got["stderr"]
-        assert got["stderr"].strip()
+        errors = re.findall(r"(?ms)^error: .*?(?=^error: |^warning: |\Z)", got["stderr"])
+        assert errors or name.startswith("122-")  # usage is argparse's to tell
+        for error in errors:
+            assert "\n  hint: " in error
+            # A BOM that does not exist has no lines.
+            assert re.match(r"error: [^:\n]+:\d+(:\d+)?: ", error) or name.startswith("119-")
         return
     assert got["code"] == 0, got["stderr"]
     if verdict["verdict"] == "same":

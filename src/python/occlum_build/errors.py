@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Sequence
 
 
 @dataclass(frozen=True, order=True)
@@ -25,12 +25,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: a short stable code, the message, where, and what to do."""
+    """One thing that is wrong: a short stable code, the message, where, and what to do.
+
+    `missing` holds the source paths that were looked for in vain, if that is what is wrong.
+    """
 
     code: str
     message: str
     place: Place | None = None
     hint: str = ""
+    missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.place}: {self.message}" if self.place else self.message
@@ -41,9 +45,15 @@ class OcclumError(Exception):
     """Raised by the library for every mistake in the input; holds at least one problem."""
 
     def __init__(
-        self, code: str, message: str, *, place: Place | None = None, hint: str = ""
+        self,
+        code: str,
+        message: str,
+        *,
+        place: Place | None = None,
+        hint: str = "",
+        missing: tuple[str, ...] = (),
     ) -> None:
-        self.problems: tuple[Problem, ...] = (Problem(code, message, place, hint),)
+        self.problems: tuple[Problem, ...] = (Problem(code, message, place, hint, missing),)
         super().__init__(str(self.problems[0]))
 
     @classmethod
@@ -68,8 +78,15 @@ class Report:
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
-    def error(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
-        self.errors.append(Problem(code, message, place, hint))
+    def error(
+        self,
+        code: str,
+        message: str,
+        place: Place | None = None,
+        hint: str = "",
+        missing: tuple[str, ...] = (),
+    ) -> None:
+        self.errors.append(Problem(code, message, place, hint, missing))
 
     def warn(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
         self.warnings.append(Problem(code, message, place, hint))
@@ -89,7 +106,36 @@ class Report:
         self.errors.extend(error.problems)
         return True
 
+    def at(self, place: Place) -> ReportAt:
+        """For `with report.at(place):`, where a problem that has no place gets this one."""
+        return ReportAt(self, place)
+
     def raise_errors(self) -> None:
         """Raise all errors collected so far as one OcclumError, if there are any."""
         if self.errors:
             raise OcclumError.of(self.errors)
+
+
+@dataclass(frozen=True)
+class ReportAt:
+    """A report of what goes wrong at one place; can be entered again and again."""
+
+    report: Report
+    place: Place
+
+    def __enter__(self) -> Report:
+        return self.report
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, OcclumError):
+            return False
+        self.report.errors.extend(
+            problem if problem.place else replace(problem, place=self.place)
+            for problem in error.problems
+        )
+        return True

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat as stat_module
-from typing import Sequence
+from collections.abc import Sequence
 
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.errors import OcclumError
@@ -23,9 +23,13 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class OsSources:
-    """Absolute source paths are looked up below `sysroot`, relative ones below the root directory."""
+    """Absolute source paths are looked up below `sysroot`, relative ones below the root directory.
 
-    def __init__(self, sysroot: str = "/") -> None:
+    `image` is a real path that is never listed: the directory that the image is written to.
+    """
+
+    def __init__(self, sysroot: str = "/", image: str = "") -> None:
+        self._image = image
         self._prefix = "" if sysroot == "/" else sysroot.rstrip("/")
         self._stats: dict[str, SourceStat | None] = {}
         self._facts: dict[str, ElfFacts | Malformed | None] = {}
@@ -44,9 +48,11 @@ class OsSources:
 
     def names(self, path: str) -> Sequence[str]:
         try:
-            return sorted(os.listdir(self.os_path(path)))
+            found = os.listdir(self.os_path(path))
         except OSError as error:
             raise _unreadable(path, error) from None
+        parent, name = os.path.split(self._image)
+        return sorted(one for one in found if one != name or self.os_path(path) != parent)
 
     def read(self, path: str) -> bytes:
         try:

@@ -1,13 +1,13 @@
 """Sources as recorded before: answers from what is known, and collects what it was asked beyond.
 
-Under a build engine nothing may be read in passing. A planner is run over such a view; what it could
-not be told is then looked up, and it is run again, until nothing was missing.
+Under a build engine nothing may be read in passing. A planner is run over such a view; what it
+could not be told is then looked up, and it is run again, until nothing was missing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Mapping, Sequence, Union
 
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.errors import OcclumError
@@ -49,7 +49,7 @@ class RecordedSources:
     stats: Mapping[str, SourceStat | None]
     names_in: Mapping[str, Sequence[str]]
     files: Mapping[str, RecordedFile]
-    facts_of: Mapping[str, Union[ElfFacts, Malformed, None]]
+    facts_of: Mapping[str, ElfFacts | Malformed | None]
     texts: Mapping[str, bytes]
     trees: Mapping[str, None] = field(default_factory=dict)  # directories known in full
     errors: Mapping[str, str] = field(default_factory=dict)  # path -> why it cannot be read
@@ -110,6 +110,7 @@ class RecordedSources:
         return self.facts_of[found.sha256]
 
     def read(self, path: str) -> bytes | None:
+        self._check_readable(path)
         found = self.files.get(path)
         if found is None:
             return None

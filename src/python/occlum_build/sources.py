@@ -1,15 +1,17 @@
 """Where the files of an image come from: a read-only view of source trees.
 
-A source path is a string. An absolute one is looked up in the sysroot (the host, or a directory that
-stands for it); a relative one is a file of the project (the build root under Pants). Both are in
-normal form: no empty, `.` or `..` component, no trailing slash; the project's root is "".
+A source path is a string. An absolute one is looked up in the sysroot (the host, or a directory
+that stands for it); a relative one is a file of the project (the build root under Pants). Both are
+in normal form: no empty, `.` or `..` component, no trailing slash; the project's root is "".
 """
 
 from __future__ import annotations
 
+import difflib
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from occlum_build.elf.facts import ElfFacts
@@ -106,6 +108,27 @@ def resolve(sources: Sources, path: str, *, follow_last: bool = True) -> str | N
             return None
         here = child
     return here
+
+
+def hint_for_missing(sources: Sources, path: str) -> str:
+    """What to do about a source that does not exist: a similar name, or where it is looked for."""
+    near = _nearest(sources, path)
+    if near:
+        return f"did you mean {near}?"
+    if path.startswith("/"):
+        return "an absolute path is looked up in the sysroot: install it there, or correct it"
+    return "a relative path starts at the workspace, or at the item's `from`"
+
+
+def _nearest(sources: Sources, path: str) -> str:
+    """A path with the same directory and a similar name that exists, "" where there is none."""
+    directory, name = posixpath.split(path)
+    real = resolve(sources, directory)
+    found = sources.lstat(real) if real else None
+    if real is None or (real and (found is None or found.kind != DIR)):
+        return ""
+    near = difflib.get_close_matches(name, sources.names(real), n=1)
+    return posixpath.join(directory, near[0]) if near else ""
 
 
 def _components(path: str) -> list[str]:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 # (path relative to the transfer's root, is it a directory) -> is it left out
 Excluded = Callable[[str, bool], bool]
+
+_NEVER = "(?!)"
+_NAMED_CLASSES = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "blank": " \t",
+    "cntrl": "\0-\x1f\x7f",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": " -~",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": " \t-\r",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
 
 
 def compile_excludes(patterns: Sequence[str]) -> Excluded:
@@ -15,10 +32,9 @@ def compile_excludes(patterns: Sequence[str]) -> Excluded:
     A leading slash anchors at the transfer's root, a trailing one means directories only; without
     an inner slash (or `**`) the last component is matched, else the end of the whole path.
     """
-    everything = [_regex(pattern) for pattern in patterns if not _clean(pattern).endswith("/")]
-    dirs_only = [_regex(pattern) for pattern in patterns if _clean(pattern).endswith("/")]
-    any_test = re.compile("|".join(everything)) if everything else None
-    dir_test = re.compile("|".join(dirs_only)) if dirs_only else None
+    cleaned = [pattern[2:] if pattern.startswith("- ") else pattern for pattern in patterns]
+    any_test = _any_of([one for one in cleaned if not _is_for_dirs(one)])
+    dir_test = _any_of([one for one in cleaned if _is_for_dirs(one)])
 
     def excluded(path: str, is_dir: bool) -> bool:
         if any_test and any_test.match(path):
@@ -28,25 +44,26 @@ def compile_excludes(patterns: Sequence[str]) -> Excluded:
     return excluded
 
 
-def _clean(pattern: str) -> str:
-    return pattern[2:] if pattern.startswith("- ") else pattern
+def _is_for_dirs(pattern: str) -> bool:
+    """`d/***` is the directory and all in it, which goes with the directory anyway."""
+    return pattern.endswith(("/", "/***")) and pattern != "/***"
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(map(_regex, patterns)), re.DOTALL) if patterns else None
 
 
 def _regex(pattern: str) -> str:
-    pattern = _clean(pattern)
     anchored = pattern.startswith("/")
-    body = pattern.strip("/")
-    below = body.endswith("/***")  # a directory and all that is in it
-    if below:
-        body = body[: -len("/***")]
+    if _is_for_dirs(pattern):
+        pattern = pattern.rpartition("/")[0]
+    body = pattern[1:] if anchored else pattern
+    if not any(character in body for character in "*?["):
+        return f"(?:{'' if anchored else '(?:.*/)?'}{re.escape(body)})\\Z"
     start = "" if anchored else "(?:.*/)?"
-    wild = _has_wildcard(body)
-    regex = _translate(body) if wild else re.escape(body)
-    return f"(?:{start}{regex}{'(?:/.*)?' if below else ''})\\Z"
-
-
-def _has_wildcard(body: str) -> bool:
-    return any(character in body for character in "*?[")
+    if body.startswith("**") and body.lstrip("*").startswith("/"):  # also at the transfer's root
+        body, start = body.lstrip("*")[1:], "(?:.*/)?"
+    return f"(?:{start}{_translate(body)})\\Z"
 
 
 def _translate(body: str) -> str:
@@ -66,7 +83,7 @@ def _translate(body: str) -> str:
         elif character == "?":
             out.append("[^/]")
         elif character == "[":
-            group, position = _character_class(body, position)
+            group, position = _bracket_expression(body, position)
             out.append(group)
         elif character == "\\" and position < len(body):
             out.append(re.escape(body[position]))
@@ -76,12 +93,37 @@ def _translate(body: str) -> str:
     return "".join(out)
 
 
-def _character_class(body: str, start: int) -> tuple[str, int]:
-    """The regex of a bracket expression that begins before `start`, and where it ends."""
-    negated = body[start : start + 1] in ("!", "^")
-    first = start + negated
-    end = body.find("]", first + 1)
-    if end < 0:
-        return re.escape("["), start
-    inner = body[first:end].replace("\\", "\\\\").replace("^", "\\^").replace("[", "\\[")
-    return f"(?!/)[{'^' if negated else ''}{inner}]", end + 1
+def _bracket_expression(body: str, position: int) -> tuple[str, int]:
+    """The regex of the bracket expression whose `[` is before `position`, and where it ends.
+
+    One that is not closed never matches, nor does one with a class name that does not exist.
+    """
+    negated = body.startswith(("!", "^"), position)
+    position += negated
+    first = position
+    parts: list[str] = []
+    while position == first or not body.startswith("]", position):
+        named = re.compile(r"\[:([^\]]*):\]").match(body, position)
+        if named:
+            parts.append(_NAMED_CLASSES.get(named[1], ""))
+            position = named.end()
+            if not parts[-1]:
+                return _NEVER, len(body)
+            continue
+        low, position = _member(body, position)
+        high = low
+        if body.startswith("-", position) and body[position + 1 : position + 2] not in ("", "]"):
+            high, position = _member(body, position + 1)
+        if not low or not high:
+            return _NEVER, len(body)
+        parts.append(f"{re.escape(low)}-{re.escape(max(low, high))}")
+    if not parts:
+        return ("[^/]" if negated else _NEVER), position + 1
+    return f"(?!/)[{'^' if negated else ''}{''.join(parts)}]", position + 1
+
+
+def _member(body: str, position: int) -> tuple[str, int]:
+    """One character of a bracket expression, "" at the end of the text, and where it ends."""
+    if body.startswith("\\", position):
+        position += 1
+    return body[position : position + 1], position + 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, Optional
 
 from occlum_build.bom.model import Bom, Text
 from occlum_build.bom.parse import parse_bom
-from occlum_build.bom.variables import expand
+from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.sources import Sources, join, regular_file
 
@@ -62,12 +63,16 @@ class _Loader:
         """Parse the BOM at `path` once; False when there is none or it is invalid."""
         if path in self.boms or path in self.failed:
             return path in self.boms
-        data = self.read(path)
-        if data is None:
-            self.failed[path] = None
-            self.report.error("bom-missing", f"there is no BOM file {path}", place)
-            return False
         try:
+            data = self.read(path)
+            if data is None:
+                raise OcclumError(
+                    "bom-missing",
+                    f"there is no BOM file {path}",
+                    place=place,
+                    hint="correct the name of the BOM, or of the directory that it is in",
+                    missing=(path,),
+                )
             self.boms[path] = parse_bom(data, path)
         except OcclumError as error:
             self.failed[path] = None
@@ -89,12 +94,14 @@ class _Loader:
 
     def find(self, bom: str, name: Text) -> _Include | None:
         value = expand(name, self.env, self.report)
+        if UNDEFINED in value:
+            return None
         if not value:
             self.report.error("bom-invalid", "the include is empty", name.place)
             return None
         tried = include_candidates(bom, value, self.include_dirs)
         for candidate in tried:
-            if candidate in self.boms or self.read(candidate) is not None:
+            if self.exists(candidate):
                 return _Include(candidate, name.place)
         folders = ", ".join(posixpath.dirname(candidate) or "." for candidate in tried)
         self.report.error(
@@ -102,8 +109,15 @@ class _Loader:
             f"include {value!r} was not found",
             name.place,
             f"searched: {folders}",
+            tuple(tried),
         )
         return None
+
+    def exists(self, path: str) -> bool:
+        try:
+            return path in self.boms or self.read(path) is not None
+        except OcclumError:
+            return True  # parse tells why it cannot be read
 
     def report_cycle(self, top: str) -> bool:
         """Depth-first search for a chain of includes that comes back to itself."""
@@ -118,7 +132,10 @@ class _Loader:
             elif include.path in chain:
                 cycle = [*chain[chain.index(include.path) :], include.path]
                 self.report.error(
-                    "bom-invalid", "BOMs include one another: " + " -> ".join(cycle), include.place
+                    "bom-invalid",
+                    "BOMs include one another: " + " -> ".join(cycle),
+                    include.place,
+                    "leave one of these includes out",
                 )
                 return True
             elif include.path not in done:
@@ -130,7 +147,7 @@ class _Loader:
         """Breadth-first with repeats, the last occurrence kept.
 
         Keeping the last occurrence level by level gives the same order without walking every path
-        of a diamond, as the last occurrence of a BOM always stems from that of one of its includers.
+        of a diamond: the last occurrence of a BOM always stems from that of one of its includers.
         """
         order: dict[str, None] = {}
         level = [top]
@@ -162,7 +179,10 @@ def reader_of(sources: Sources) -> Reader:
     def read(path: str) -> bytes | None:
         real = regular_file(sources, path)
         if real is not None:
-            return sources.read(real)
+            try:
+                return sources.read(real)
+            except OcclumError as error:
+                raise OcclumError("bom-missing", error.problems[0].message) from None
         return pkgutil.get_data("occlum_build.bom", "base.yaml") if path == BASE_BOM else None
 
     return read

@@ -29,7 +29,7 @@ class FileItem:
 
 @dataclass(frozen=True)
 class CopyItem:
-    """One item of `copy:`; dirs and files are None when not given (then the whole source is meant)."""
+    """One item of `copy:`; without `dirs` and `files` (both None) the whole source is meant."""
 
     place: Place
     source: Text | None

@@ -6,11 +6,11 @@ In-image paths are relative to the image's root, in normal form; the root itself
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 from occlum_build.bom.model import Bom, CopyItem, FileItem, Target, Text
-from occlum_build.bom.variables import expand
+from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.errors import Place, Report
 from occlum_build.sources import join
 
@@ -90,10 +90,10 @@ class _Expander:
         return Operations(
             bom=bom.path,
             excludes=tuple(pattern.value for pattern in bom.excludes),
-            mkdirs=tuple(self.mkdirs),
-            links=tuple(self.links),
-            dirs=tuple(self.dirs),
-            files=tuple(self.files),
+            mkdirs=tuple(one for one in self.mkdirs if UNDEFINED not in one.path),
+            links=tuple(one for one in self.links if UNDEFINED not in one.path + one.target),
+            dirs=tuple(one for one in self.dirs if UNDEFINED not in one.path + one.source),
+            files=tuple(one for one in self.files if UNDEFINED not in one.path + one.source),
         )
 
     def target(self, target: Target) -> None:
@@ -165,6 +165,8 @@ class _Expander:
             return
         wildcard = has_wildcard(value)
         rename = self.expand(item.rename) if item.rename else name
+        if posixpath.basename(rename) in ("", "."):  # a directory, into which the file goes
+            rename = posixpath.join(rename, name)
         target = self.image_path(path, rename, item.rename.place if item.rename else place)
         if target is None:
             return
@@ -172,9 +174,7 @@ class _Expander:
             self.fail(f"{rename!r} is no file name", item.rename.place if item.rename else place)
             return
         sha256 = item.hash.value.lower() if item.hash else None
-        self.files.append(
-            CopyFile(source, target, place, item.autodep, sha256, wildcard, base)
-        )
+        self.files.append(CopyFile(source, target, place, item.autodep, sha256, wildcard, base))
 
     def expand(self, text: Text) -> str:
         return expand(text, self.env, self.report)

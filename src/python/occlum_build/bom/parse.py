@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Callable, TypeVar
 
-from occlum_build.bom.excludes import compile_excludes
 from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Target, Text
+from occlum_build.bom.names import is_utf8
 from occlum_build.bom.yaml_nodes import Mapping, Node, Scalar, Sequence, parse_yaml
 from occlum_build.errors import Place, Report
 
@@ -63,9 +62,10 @@ class _Reader:
         return LinkItem(src, linkname) if src and linkname else None
 
     def copy(self, node: Node, _what: str) -> CopyItem | None:
+        mistakes = len(self.report.errors)
         keys = self.mapping(node, "an item of `copy`", COPY_KEYS)
         dirs, files = keys.get("dirs"), keys.get("files")
-        if isinstance(node, Mapping) and not keys:
+        if not keys and len(self.report.errors) == mistakes:
             self.fail("an item of `copy` needs `from`, `dirs` or `files`", node.place)
             return None
         return CopyItem(
@@ -95,11 +95,6 @@ class _Reader:
             )
         elif not pattern.value.strip("/"):
             self.fail(f"exclude {pattern.value!r} is no pattern", pattern.place)
-        else:
-            try:
-                compile_excludes([pattern.value])
-            except re.error as error:
-                self.fail(f"exclude {pattern.value!r} is no pattern: {error}", pattern.place)
 
     def mapping(
         self, node: Node, what: str, known: tuple[str, ...], required: tuple[str, ...] = ()
@@ -118,7 +113,7 @@ class _Reader:
                 found[key.value] = value
         for name in required:
             if name not in found and not any(key.value == name for key, _ in node.items):
-                self.fail(f"{what} lacks the key {name!r}", node.place)
+                self.fail(f"{what} lacks the key {name!r}", node.place, f"add `{name}: ...` to it")
             elif name not in found:
                 self.fail(f"`{name}` has no value", node.place)
         return found
@@ -144,8 +139,8 @@ class _Reader:
             self.fail(
                 f"{what} must be text, not {node.value}", node.place, f'write it as "{node.value}"'
             )
-        elif "\0" in node.value:
-            self.fail(f"{what} has a NUL character", node.place)
+        elif "\0" in node.value or not is_utf8(node.value):
+            self.fail(f"{what} has a character that no path can have", node.place)
         else:
             return Text(node.value, node.place)
         return None

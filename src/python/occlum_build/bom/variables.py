@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from collections.abc import Mapping
 
 from occlum_build.bom.model import Text
+from occlum_build.bom.names import is_utf8
 from occlum_build.errors import Report
+
+# No text of a BOM holds this character: what has it is left out, its mistake having been told.
+UNDEFINED = "\0"
 
 _REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>[^}]*)\})")
 
 
 def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
-    """The text with its variables replaced; an undefined one is reported and left as it stands.
+    """The text with its variables replaced; an undefined one is reported and becomes UNDEFINED.
 
     A default serves only when the variable is unset, values are not expanded again, and a dollar
     sign before anything else (or an unclosed brace) is itself.
@@ -23,6 +27,8 @@ def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
             return "$"
         name, separator, default = (match.group("bare") or match.group("braced")).partition(":-")
         if name in env:
+            if not is_utf8(env[name]):
+                report.error("bom-invalid", f"variable {name!r} is not UTF-8 text", text.place)
             return env[name]
         if separator:
             return default
@@ -32,6 +38,6 @@ def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
             text.place,
             f"define it, or give a default: ${{{name}:-value}}",
         )
-        return match.group()
+        return UNDEFINED
 
     return _REFERENCE.sub(replace, text.value) if "$" in text.value else text.value

@@ -1,15 +1,18 @@
-"""What a directory copy brings: rsync's `-ar --copy-unsafe-links --exclude=...` over source trees."""
+"""What a directory copy brings: rsync's `-ar --copy-unsafe-links --exclude=...` over sources."""
 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator
 
 from occlum_build.bom.excludes import Excluded
+from occlum_build.bom.names import is_utf8, printable
 from occlum_build.bom.operations import CopyDir
 from occlum_build.errors import OcclumError, Report
-from occlum_build.sources import DIR, FILE, SYMLINK, SourceStat, Sources, resolve
+from occlum_build.sources import DIR, FILE, SYMLINK, Sources, SourceStat, hint_for_missing, resolve
+
+_ONLY_UTF8 = "the secure file system holds only UTF-8; exclude it or give it another name"
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,29 @@ class WalkEntry:
 def walk_copy(
     sources: Sources, operation: CopyDir, excluded: Excluded, report: Report
 ) -> Iterator[WalkEntry]:
-    """The entries of a directory copy, parents before children, sorted by name in each directory."""
+    """The entries of a directory copy, parents before children, sorted in each directory."""
     walker = _Walker(sources, operation, excluded, report)
     sources.expect(operation.source, tree=True)
     contents_only = operation.contents_only
     real = resolve(sources, operation.source, follow_last=contents_only)
     stat = sources.lstat(real) if real is not None else None
     if real is None or stat is None:
-        walker.fail(f"there is no directory {operation.source or '.'}")
+        message = f"there is no directory {operation.source or '.'}"
+        hint = hint_for_missing(sources, operation.source)
+        report.error("directory", message, operation.place, hint, missing=(operation.source,))
     elif not contents_only:
-        yield from walker.entry(posixpath.basename(operation.source), real, stat, (real,))
+        name = posixpath.basename(operation.source)
+        yield from walker.tree(iter([(name, real, stat, (real,))]))
     elif stat.kind != DIR:
         walker.fail(f"{operation.source} is not a directory", "leave the trailing slash out")
     else:
         yield WalkEntry("", real, stat)
-        yield from walker.children("", real, (real,))
+        yield from walker.tree(walker.children("", real, (real,)))
+
+
+# One entry still to be looked at: its path, real source path and stat, and the real directories
+# that the walk came through to it.
+_Found = tuple[str, str, SourceStat, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -51,51 +62,71 @@ class _Walker:
     excluded: Excluded
     report: Report
 
-    def children(self, path: str, real: str, followed: tuple[str, ...]) -> Iterator[WalkEntry]:
+    def tree(self, found: Iterator[_Found]) -> Iterator[WalkEntry]:
+        """What was found and all that is below it; of any depth."""
+        pending = [found]
+        while pending:
+            following = next(pending[-1], None)
+            if following is None:
+                pending.pop()
+                continue
+            taken = self.take(*following)
+            if taken is None:
+                continue
+            entry, followed = taken
+            yield entry
+            if entry.stat.kind == DIR:
+                pending.append(self.children(entry.path, entry.source, followed))
+
+    def children(self, path: str, real: str, followed: tuple[str, ...]) -> Iterator[_Found]:
         try:
-            names = self.sources.names(real)
+            for name in self.sources.names(real):
+                source = posixpath.join(real, name)
+                stat = self.sources.lstat(source)
+                if stat is None:
+                    self.fail(f"{printable(source)} has gone, or its path is too long")
+                else:
+                    yield posixpath.join(path, name), source, stat, followed
         except OcclumError as error:
             self.fail(error.problems[0].message)
-            return
-        for name in names:
-            source = posixpath.join(real, name)
-            if not _is_utf8(name):
-                shown = source.encode("utf-8", "backslashreplace").decode()
-                self.fail(f"the name {shown} is not UTF-8", "the secure file system holds only UTF-8")
-                continue
-            stat = self.sources.lstat(source)
-            if stat is not None:
-                yield from self.entry(posixpath.join(path, name), source, stat, followed)
 
-    def entry(
+    def take(
         self, path: str, source: str, stat: SourceStat, followed: tuple[str, ...]
-    ) -> Iterator[WalkEntry]:
-        """One entry and what is below it; `followed` are the real directories we came through."""
+    ) -> tuple[WalkEntry, tuple[str, ...]] | None:
+        """The entry as it is copied, or None when it is left out."""
         if stat.kind == SYMLINK and is_unsafe_link(path, stat.target):
             real = resolve(self.sources, source)
             referent = self.sources.lstat(real) if real is not None else None
             if real is None or referent is None:
                 if not self.excluded(path, False):
-                    self.warn(f"the link {source} -> {stat.target} dangles; it is kept as it is")
-                    yield WalkEntry(path, source, stat)
-                return
-            if referent.kind == DIR and any(_is_below(seen, real) for seen in (*followed, source)):
+                    shown = printable(f"{source} -> {stat.target}")
+                    self.warn(f"the link {shown} dangles; it is kept as it is")
+            elif referent.kind == DIR and any(
+                _is_below(seen, real) for seen in (*followed, source)
+            ):
                 if not self.excluded(path, True):
-                    self.fail(
-                        f"the link {source} -> {stat.target} leads back to a directory above it",
-                        "exclude it",
-                    )
-                return
-            source, stat, followed = real, referent, (*followed, source)
-            self.sources.expect(source, tree=stat.kind == DIR)
-        if self.excluded(path, stat.kind == DIR):
-            return
+                    shown = printable(f"{source} -> {stat.target}")
+                    self.fail(f"the link {shown} leads back to a directory above it", "exclude it")
+                return None
+            else:
+                source, stat, followed = real, referent, (*followed, source)
+                self.sources.expect(source, tree=stat.kind == DIR)
+        if self.excluded(path, stat.kind == DIR) or not self.can_be_held(path, source, stat):
+            return None
+        return WalkEntry(path, source, stat), followed
+
+    def can_be_held(self, path: str, source: str, stat: SourceStat) -> bool:
+        """Can the secure file system hold the entry? Tells why not."""
         if stat.kind not in (FILE, DIR, SYMLINK):
-            self.warn(f"{source} is a {stat.kind} and is left out")
-            return
-        yield WalkEntry(path, source, stat)
-        if stat.kind == DIR:
-            yield from self.children(path, source, followed)
+            self.warn(f"{printable(source)} is a {stat.kind} and is left out")
+        elif not is_utf8(posixpath.basename(path)):
+            self.fail(f"the name {printable(source)} is not UTF-8", _ONLY_UTF8)
+        elif not is_utf8(stat.target):
+            shown = printable(f"{source} -> {stat.target}")
+            self.fail(f"the target of the link {shown} is not UTF-8", _ONLY_UTF8)
+        else:
+            return True
+        return False
 
     def fail(self, message: str, hint: str = "") -> None:
         self.report.error("directory", message, self.operation.place, hint)
@@ -121,13 +152,3 @@ def is_unsafe_link(path: str, target: str) -> bool:
 
 def _is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
-def _is_utf8(name: str) -> bool:
-    if name.isascii():
-        return True
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

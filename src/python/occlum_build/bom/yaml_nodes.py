@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Iterator, Union
+from typing import Any, Union
 
 from occlum_build.errors import OcclumError, Place
 
@@ -15,7 +16,7 @@ MAX_NODES = 200_000  # after anchors are expanded
 _STR_TAG = "tag:yaml.org,2002:str"
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
-# YAML 1.2 core schema; a leading zero makes no number (0644 is text), nor does a float (1.20 is text).
+# YAML 1.2 core schema; a leading zero makes no number (0644 is text), floats (1.20) are text, too.
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)\Z")
 
 
@@ -66,18 +67,31 @@ def parse_yaml(data: bytes, file: str) -> Node:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise invalid("not UTF-8 text", Place(file, line)) from None
+        before = data[: error.start].decode("utf-8")
+        raise invalid("not UTF-8 text", _place_after(before, file)) from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         return _Composer(yaml.parse(text, Loader=loader), file).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        raise invalid(f"not YAML: {error.problem or error.context}", place) from None
+        is_tab = mark is not None and _is_at_tab(text, mark.line, mark.column)
+        hint = "indent with blanks, not with tabs" if is_tab else ""
+        raise invalid(f"not YAML: {error.problem or error.context}", place, hint) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise invalid(f"not YAML: {error.reason}", Place(file, line)) from None
+        before = text.partition(chr(error.character))[0]
+        raise invalid(f"not YAML: {error.reason}", _place_after(before, file)) from None
+    except (ValueError, OverflowError):  # PyYAML without libyaml takes \\UFFFFFFFF for a character
+        raise invalid("not YAML: an escape is no character", Place(file)) from None
+
+
+def _place_after(text: str, file: str) -> Place:
+    return Place(file, text.count("\n") + 1, len(text) - text.rfind("\n"))
+
+
+def _is_at_tab(text: str, line: int, column: int) -> bool:
+    lines = text.splitlines()
+    return line < len(lines) and lines[line][column : column + 1] == "\t"
 
 
 class _Composer:
@@ -99,7 +113,7 @@ class _Composer:
                     raise invalid("a second document", self._place(event), "one document a file")
                 root = self._node(next(self.events), 0)
         if root is None:
-            raise invalid("the file is empty", Place(self.file), "an empty BOM is written {}")
+            raise invalid("the file is empty", Place(self.file, 1, 1), "an empty BOM is written {}")
         return root
 
     def _place(self, event: Any) -> Place:
@@ -149,7 +163,9 @@ class _Composer:
                 raise invalid("merge keys (<<) are not supported", key.place, "write the keys out")
             if key.value in seen:
                 raise invalid(
-                    f"key {key.value!r} is given twice, first at {seen[key.value]}", key.place
+                    f"key {key.value!r} is given twice, first at {seen[key.value]}",
+                    key.place,
+                    "leave one of the two out",
                 )
             seen[key.value] = key.place
             items.append((key, value))

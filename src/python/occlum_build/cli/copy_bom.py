@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+from dataclasses import replace
 from typing import Any
 
 from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
-from occlum_build.cli.output import Progress, logs_operations, print_warnings
+from occlum_build.cli.output import Progress, logs_operations, print_problem
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
-from occlum_build.errors import OcclumError, Report
+from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import keep_mode, normal_mode
 from occlum_build.image.entries import DIR, SYMLINK, Entry
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
-from occlum_build.image.tree import EmptyBase
-from occlum_build.image.write import ImageWriter, planned_bytes
+from occlum_build.image.tree import Base, EmptyBase
+from occlum_build.image.write import ImageWriter, others_in, planned_bytes
 from occlum_build.os_sources import OsSources, lstat
 from occlum_build.sources import SourceStat, join, regular_file
 
@@ -69,12 +71,17 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Plan everything first, then write; raises OcclumError before one byte changes."""
-    report = Report()
-    sources = OsSources(os.path.abspath(options.sysroot))
+    report, plan = Report(), ImagePlan(())
     root = os.path.realpath(options.root)
-    plan = _plan(options, sources, root, report)
-    print_warnings(report)
-    report.raise_errors()
+    sources = OsSources(os.path.realpath(options.sysroot), image=root)
+    with report:
+        plan = _plan(options, sources, root, report)
+        _check_image_dir(plan, options, root, sources, report)
+    on_this_machine = _OnThisMachine(os.getcwd(), root, os.path.abspath(options.file))
+    for problem in dict.fromkeys(report.warnings):
+        print_problem("warning", on_this_machine(problem))
+    if report.errors:
+        raise OcclumError.of([on_this_machine(one) for one in dict.fromkeys(report.errors)])
     if options.why is not None:
         _print_why(plan, options.why)
         return
@@ -85,23 +92,20 @@ def run(options: argparse.Namespace) -> None:
         _write(plan, root, sources, sync=options.sync)
 
 
-def _plan(
-    options: argparse.Namespace, sources: OsSources, root: str, report: Report
-) -> ImagePlan:
-    workspace = os.path.dirname(os.path.abspath(options.root)).lstrip("/")
+def _plan(options: argparse.Namespace, sources: OsSources, root: str, report: Report) -> ImagePlan:
+    # The parent as copy_bom takes it: of the text, so that for "." it is the working directory.
+    workspace = os.path.abspath(os.path.dirname(options.root.rstrip("/"))).lstrip("/")
     bom_set = BomSet(
         boms=_load(options, sources, report),
         workspace=workspace,
         env=os.environ,
         loader_config=_loader_config(options.loader_config, sources, report),
     )
-    if not options.sync and os.path.isdir(root) and os.listdir(root):
-        report.warn("image", f"{options.root} is not empty; what the BOM does not name stays in it")
-    plan_options = PlanOptions(
-        cpu_level=options.cpu_level,
-        mode=normal_mode if options.normalize_modes else keep_mode,
-        base=EmptyBase() if options.sync else _ExistingImage(root),
-    )
+    base: Base = _ExistingImage(root)
+    if options.sync:
+        base = EmptyBase()
+    mode = normal_mode if options.normalize_modes else keep_mode
+    plan_options = PlanOptions(cpu_level=options.cpu_level, mode=mode, base=base)
     return plan_image([bom_set], plan_options, sources, report)
 
 
@@ -112,10 +116,47 @@ def _load(options: argparse.Namespace, sources: OsSources, report: Report) -> tu
     return load_boms(top, include_dirs, os.environ, reader_of(sources), report)
 
 
-def _loader_config(
-    file: str | None, sources: OsSources, report: Report
-) -> LoaderConfig | None:
-    """The loader config: the given file, or Occlum's own in the sysroot; None where there is none."""
+class _OnThisMachine:
+    """Names the relative source paths in a problem from this machine's root, where they start.
+
+    They are told from other text by the top directories of the paths that the user gave.
+    """
+
+    def __init__(self, *paths: str) -> None:
+        tops = sorted({path.split("/")[1] for path in paths} - {""})
+        self._relative = re.compile(rf"(?<![\w./-])(?=(?:{'|'.join(map(re.escape, tops))})/)")
+
+    def __call__(self, problem: Problem) -> Problem:
+        place = problem.place
+        if place is not None and not place.file.startswith("/"):
+            place = replace(place, file="/" + place.file)
+        message, hint = (self._relative.sub("/", text) for text in (problem.message, problem.hint))
+        return replace(problem, message=message, hint=hint, place=place)
+
+
+def _check_image_dir(
+    plan: ImagePlan, options: argparse.Namespace, root: str, sources: OsSources, report: Report
+) -> None:
+    if os.path.lexists(root) and not os.path.isdir(root):
+        report.error("directory", f"{root} is not a directory")
+    if options.sync:
+        used = [os.path.realpath(options.file)]
+        used += [sources.os_path(entry.source) for entry in plan.entries if entry.source]
+        inside = [path for path in used if f"{path}/".startswith(root.rstrip("/") + "/")]
+        if inside:
+            report.error("image", f"--sync would delete {inside[0]}, from which the image is made")
+    others = [] if options.sync or report.errors else others_in(root, plan)
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        report.warn(
+            "image",
+            f"the image holds /{others[0]}{more}, which the BOM does not name",
+            hint="--sync deletes what the BOM does not name",
+        )
+
+
+def _loader_config(file: str | None, sources: OsSources, report: Report) -> LoaderConfig | None:
+    """The loader config: the given file, or Occlum's own in the sysroot; None where none is."""
     path = os.path.abspath(file).lstrip("/") if file else CONFIG_PATH
     real = regular_file(sources, path)
     if real is None and file:
@@ -144,13 +185,9 @@ class _ExistingImage:
 
 
 def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> None:
-    if os.path.lexists(root) and not os.path.isdir(root):
-        raise OcclumError("directory", f"{root} is not a directory")
-    writer = ImageWriter(root, sources.os_path)
-    if sync:
-        writer.remove_others(plan)
     progress = Progress("copy", planned_bytes(plan.entries))
-    writer.write(plan, progress=lambda entry: progress.advance(entry.size))
+    writer = ImageWriter(root, sources.os_path)
+    writer.write(plan, sync=sync, progress=lambda entry: progress.advance(entry.size))
     progress.close()
 
 
@@ -161,8 +198,8 @@ def _print_why(plan: ImagePlan, path: str) -> None:
     chains = why(image_graph(plan), wanted)
     if not chains:
         raise OcclumError("file", f"the image would not hold {wanted}")
-    for chain in chains:
-        print(" -> ".join(chain))
+    for line, *chain in chains:
+        print(" -> ".join(["/" + line, *chain]))
 
 
 def _print_json(plan: ImagePlan, sources: OsSources) -> None:
@@ -171,7 +208,8 @@ def _print_json(plan: ImagePlan, sources: OsSources) -> None:
     from occlum_build.image.manifest import manifest_of
 
     manifest = manifest_of(plan.entries, sources.sha256)
-    print(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False))
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+    sys.stdout.buffer.write(text.encode() + b"\n")  # UTF-8 in any locale
 
 
 def _log(plan: ImagePlan, root: str, sources: OsSources) -> None:

@@ -1,18 +1,24 @@
-"""The command `occlum-build`: finds the verb, runs it, and turns errors into text and exit codes."""
+"""The command `occlum-build`: finds the verb, runs it, turns errors into text and exit codes."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from occlum_build.cli.output import print_problem
-from occlum_build.errors import OcclumError
+from occlum_build.errors import OcclumError, Problem
 
 # verb -> its module; a run imports only the one that it needs
 VERBS = {
+    "new": "instance",
+    "init": "instance",
+    "build": "build",
+    "package": "package",
+    "gen-image-key": "gen_image_key",
     "copy-bom": "copy_bom",
     "gen-conf": "gen_conf",
     "sefs": "sefs",
@@ -44,19 +50,47 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by the caller
+            setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), "utf-8"))
     options = _parser(arguments).parse_args(arguments)
     try:
+        _check_locale()
         options.func(options)
+        sys.stdout.flush()
     except OcclumError as error:
         for problem in error.problems:
             print_problem("error", problem)
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _flush_or_discard()
+        return EXIT_FAILURE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print_problem("error", Problem("system", f"{where}{error.strerror or error}"))
+        _flush_or_discard()
         return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0
+
+
+def _check_locale() -> None:
+    """Refuse locales in which Python would take names of files for other characters."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        hint = "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        raise OcclumError(
+            "locale", f"the locale has names of files in {encoding}, not UTF-8", hint=hint
+        )
+
+
+def _flush_or_discard() -> None:
+    """Drop what standard output does not take, about which Python would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:

@@ -6,26 +6,19 @@ import os
 import sys
 from dataclasses import replace
 
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import Problem
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
 
 
 def print_problem(kind: str, problem: Problem) -> None:
-    """One error or warning, its place shown relative to the working directory where that is shorter."""
+    """One error or warning; its place is shown relative to the working directory when below it."""
     if problem.place:
-        file = problem.place.file
         here = os.getcwd().rstrip("/") + "/"
-        shown = file if file.startswith("/") else "/" + file
-        if shown.startswith(here):
-            shown = shown[len(here) :]
-        problem = replace(problem, place=replace(problem.place, file=shown))
+        if problem.place.file.startswith(here):
+            shown = problem.place.file[len(here) :]
+            problem = replace(problem, place=replace(problem.place, file=shown))
     print(f"{kind}: {problem}", file=sys.stderr)
-
-
-def print_warnings(report: Report) -> None:
-    for problem in report.warnings:
-        print_problem("warning", problem)
 
 
 def logs_operations() -> bool:

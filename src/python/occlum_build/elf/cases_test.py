@@ -78,7 +78,7 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+def built(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Case:
     case = json.loads((CASES / request.param / "case.json").read_text())
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")

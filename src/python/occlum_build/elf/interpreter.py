@@ -43,7 +43,8 @@ def choose_interpreter(
     """The loader of a program or shared object, and what is wrong with it.
 
     `companion` is the interpreter of the programs that a shared object is copied with, "" where
-    they have none in common. None for a file that needs no loader: static programs and what cannot be loaded.
+    they have none in common. None for a file that needs no loader: static programs and what cannot
+    be loaded.
     """
     if not facts.loadable or not (facts.interpreter or facts.needed):
         return None, None
@@ -57,7 +58,11 @@ def choose_interpreter(
     if source or not (facts.interpreter or entry):
         return found, None
     origin = f", which the loader config names for {wanted}," if entry else ""
-    hint = "install the loader in the sysroot or correct the loader config" if entry else ""
+    hint = (
+        "install the loader in the sysroot or correct the loader config"
+        if entry
+        else "install the loader in the sysroot, or copy the program with `autodep: false`"
+    )
     message = f"{program}: its interpreter {path}{origin} does not exist"
     return found, Problem("libraries", message, hint=hint)
 

@@ -68,9 +68,7 @@ class Linker:
         node = Node(program, real or program, image_path, facts)
         if facts is None:
             return Closure(node)
-        loader, problem = choose_interpreter(
-            self._sources, facts, program, self._config, companion
-        )
+        loader, problem = choose_interpreter(self._sources, facts, program, self._config, companion)
         if loader is None:
             return Closure(node)
         walk = _Walk(self, node, facts, loader, self._dirs(loader))

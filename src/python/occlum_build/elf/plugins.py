@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable
 
 from occlum_build.elf.facts import ElfFacts
@@ -36,7 +37,14 @@ class ImageView:
 
     def named(self, name: str) -> list[str]:
         """The sorted image paths with a base name."""
-        return sorted(path for path in self.files if posixpath.basename(path) == name)
+        return self._by_name.get(name, [])
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for path in sorted(self.files):
+            by_name.setdefault(posixpath.basename(path), []).append(path)
+        return by_name
 
     def below(self, directory: str) -> list[str]:
         """The sorted image paths of the files in and below a directory."""

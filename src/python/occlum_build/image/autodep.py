@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Collection, Iterable, Sequence
+from functools import cached_property
 
 from occlum_build.elf.closure import Closure, Missing
 from occlum_build.elf.facts import ElfFacts
@@ -80,9 +81,7 @@ class LibraryFinder:
         return autodep == {False}
 
     def _check(self, closure: Closure, program: Program, allow_missing: Collection[str]) -> None:
-        missing = [
-            self._with_hint(one) for one in closure.missing if one.name not in allow_missing
-        ]
+        missing = [self._with_hint(one) for one in closure.missing if one.name not in allow_missing]
         errors = [*closure.problems, *missing]
         self._tell("libraries", errors, program, as_error=program.required)
         self._tell("library-version", closure.warnings, program, as_error=False)
@@ -90,23 +89,27 @@ class LibraryFinder:
     def _with_hint(self, missing: Missing) -> Problem:
         """The problem of a missing library, with where the image has a file of its name."""
         problem = missing.problem()
-        name = posixpath.basename(missing.name)
-        elsewhere = [
-            "/" + path
-            for path, entry in sorted(self.builder.tree.entries.items())
-            if entry.kind == FILE and posixpath.basename(path) == name
-        ]
-        if problem.hint or not elsewhere:
+        elsewhere = self._files_by_name.get(posixpath.basename(missing.name))
+        if problem.hint:
             return problem
-        hint = f"the image has {elsewhere[0]}, where the loader does not look for it"
+        if elsewhere is not None:
+            hint = f"the image has /{elsewhere}, where the loader does not look for it"
+        else:
+            hint = "install it, name it under `files`, or copy the program with `autodep: false`"
         return replace(problem, hint=hint)
+
+    @cached_property
+    def _files_by_name(self) -> dict[str, str]:
+        """The first path of each file name in the image, without the libraries found here."""
+        entries = sorted(self.builder.tree.entries.items(), reverse=True)
+        return {posixpath.basename(path): path for path, entry in entries if entry.kind == FILE}
 
     def _tell(
         self, code: str, problems: Iterable[Problem], program: Program, *, as_error: bool
     ) -> None:
-        tell = self.report.error if as_error else self.report.warn
+        told = self.report.errors if as_error else self.report.warnings
         for problem in problems:
-            tell(code, problem.message, program.origin.place, problem.hint)
+            told.append(Problem(code, problem.message, program.origin.place, problem.hint))
 
     def _place(self, placement: Placement, program: Program) -> None:
         builder, tree = self.builder, self.builder.tree
@@ -143,4 +146,3 @@ def _has_no_loader(facts: ElfFacts) -> bool:
     return not facts.interpreter and not any(
         name.startswith(("libc.so", "libc.musl-", "ld-linux-")) for name in facts.needed
     )
-

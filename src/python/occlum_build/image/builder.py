@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from occlum_build.bom.excludes import compile_excludes
+from occlum_build.bom.names import is_utf8, printable
 from occlum_build.bom.operations import CopyDir, CopyFile, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
@@ -14,7 +15,7 @@ from occlum_build.errors import OcclumError, Report
 from occlum_build.image.conflicts import Overrides, check_kind
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.tree import ImageTree
-from occlum_build.sources import SourceStat, Sources, resolve
+from occlum_build.sources import Sources, SourceStat, hint_for_missing, resolve
 
 # The mode of an image entry, from its source path and what it has there.
 ModeRule = Callable[[str, SourceStat], int]
@@ -58,41 +59,55 @@ class ImageBuilder:
     def apply(self, operations: Operations) -> list[Program]:
         """Carry out one BOM; the copied files that may be programs, in their order."""
         for mkdir in operations.mkdirs:
-            with self.report:
+            with self.report.at(mkdir.place):
                 self.make_dirs(mkdir.path, Origin(mkdir.place))
         for link in operations.links:
-            with self.report:
+            with self.report.at(link.place):
                 self._make_link(link)
         excluded = compile_excludes(operations.excludes)
         programs: dict[str, Program] = {}
         for copy_dir in operations.dirs:
-            for matched in self._matched_dirs(copy_dir):
-                for entry in walk_copy(self.sources, matched, excluded, self.report):
-                    with self.report:
-                        self._copy_entry(entry, matched, programs)
+            here = self.report.at(copy_dir.place)
+            with here:
+                for matched in self._matched_dirs(copy_dir):
+                    for entry in walk_copy(self.sources, matched, excluded, self.report):
+                        with here:
+                            self._copy_entry(entry, matched, programs)
         for copy_file in operations.files:
-            for file in self._matched_files(copy_file):
-                with self.report:
-                    self._copy_file(file, programs)
+            here = self.report.at(copy_file.place)
+            with here:
+                for file in self._matched_files(copy_file):
+                    with here:
+                        self._copy_file(file, programs)
         return list(programs.values())
 
     def make_dirs(self, path: str, origin: Origin) -> str:
         """Make a directory and its parents, through links; returns its real path."""
         real = self.tree.locate(path, origin.place, follow_last=True)
-        missing: list[str] = []
+        unplanned: list[str] = []
         here = real
-        while not self.tree.is_dir(here):
-            missing.append(here)
+        while here and not (here in self.tree.entries and self.tree.is_dir(here)):
+            unplanned.append(here)
             here = posixpath.dirname(here)
-        for directory in reversed(missing):
-            check_kind(self.tree, Entry(directory, DIR, origin))
-            self.tree.put(Entry(directory, DIR, origin))
+        for directory in reversed(unplanned):
+            before = self.tree.lstat(directory)
+            mode = before.mode if before is not None and before.kind == DIR else 0o755
+            entry = Entry(directory, DIR, origin, mode)
+            check_kind(self.tree, entry)
+            self.tree.put(entry)
         return real
 
     def put_file(self, entry: Entry) -> None:
         """Place a file whose parent directory exists."""
         check_kind(self.tree, entry)
         self.overrides.note(self.tree.entries.get(entry.path), entry)
+        self._put(entry)
+
+    def _put(self, entry: Entry) -> None:
+        """Plan an entry, and its parent where that is a directory of the image from before."""
+        parent = posixpath.dirname(entry.path)
+        if parent and parent not in self.tree.entries and self.tree.is_dir(parent):
+            self.make_dirs(parent, entry.origin)
         self.tree.put(entry)
 
     def _make_link(self, operation: MakeLink) -> None:
@@ -120,7 +135,7 @@ class ImageBuilder:
             self.overrides.note(before, entry)
         elif before is not None:
             entry = replace(before, mode=mode, source=found.source)
-        self.tree.put(entry)
+        self._put(entry)
         programs.pop(path, None)
         if stat.kind == FILE:
             programs[path] = Program(found.source, path, origin, required=False)
@@ -139,9 +154,13 @@ class ImageBuilder:
             )
         if stat.kind != FILE:
             raise OcclumError("file", f"{shown} is a {stat.kind}, not a file", place=place)
+        if not is_utf8(operation.path):
+            raise OcclumError("file", f"the name {printable(shown)} is not UTF-8", place=place)
         origin = Origin(place)
         parent = self.make_dirs(posixpath.dirname(operation.path), origin)
-        path = self._into_linked_dir(posixpath.join(parent, posixpath.basename(operation.path)), shown)
+        path = self._into_linked_dir(
+            posixpath.join(parent, posixpath.basename(operation.path)), shown
+        )
         mode = self.mode(real, stat)
         self.put_file(Entry(path, FILE, origin, mode, real, stat.size))
         programs.pop(path, None)
@@ -164,12 +183,24 @@ class ImageBuilder:
             code, message = "file", f"the link {operation.source} -> {stat.target} dangles"
         else:
             code, message = "file", f"there is no file {operation.source}"
-        return OcclumError(code, message, place=operation.place)
+        if stat is not None:
+            hint = "`files` follows links; copy the link with `dirs`, or make it with `createlinks`"
+            return OcclumError(code, message, place=operation.place, hint=hint)
+        return OcclumError(
+            code,
+            message,
+            place=operation.place,
+            hint=hint_for_missing(self.sources, operation.source),
+            missing=(operation.source,),
+        )
 
     def _check_hash(self, operation: CopyFile, real: str, stat: SourceStat) -> None:
         if stat.kind != FILE:
             raise OcclumError(
-                "hash", f"{operation.source} is a {stat.kind} and has no hash", place=operation.place
+                "hash",
+                f"{operation.source} is a {stat.kind} and has no hash",
+                place=operation.place,
+                hint="leave `hash` out, or name a file",
             )
         actual = self.sources.sha256(real)
         if actual != operation.sha256:
@@ -191,10 +222,19 @@ class ImageBuilder:
             return [operation]
         found = expand_wildcard(self.sources, operation.source, operation.base)
         name = posixpath.basename(operation.source)
-        matched = []
-        for source in found or [operation.source]:
-            path = operation.path
-            if posixpath.basename(path) == name:  # not renamed
-                path = posixpath.join(posixpath.dirname(path), posixpath.basename(source))
-            matched.append(replace(operation, source=source, path=path))
-        return matched
+        if posixpath.basename(operation.path) == name:  # not renamed
+            directory = posixpath.dirname(operation.path)
+            return [
+                replace(
+                    operation,
+                    source=source,
+                    path=posixpath.join(directory, posixpath.basename(source)),
+                )
+                for source in found or [operation.source]
+            ]
+        if len(found) > 1:
+            message = (
+                f"{operation.source} matches {len(found)} files, which cannot all have one name"
+            )
+            raise OcclumError("file", message, place=operation.place, hint="leave out `rename`")
+        return [replace(operation, source=source) for source in found] or [operation]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Sequence
 
 from occlum_build.bom.operations import CopyDir, Operations
-from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.errors import OcclumError, Place, Problem, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.tree import ImageTree
 from occlum_build.sources import Sources
@@ -54,11 +54,12 @@ class Overrides:
         self.paths.setdefault(key, []).append("/" + after.path)
 
     def report(self, report: Report, *, as_errors: bool) -> None:
-        tell = report.error if as_errors else report.warn
+        told = report.errors if as_errors else report.warnings
         for (before, after), paths in sorted(self.paths.items()):
             more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
             shown = ", ".join(paths[:_SHOWN_PATHS])
-            tell("override", f"overrides what {before} puts at {shown}{more}", after)
+            message = f"overrides what {before} puts at {shown}{more}"
+            told.append(Problem("override", message, after))
 
     def _same(self, before: Entry, after: Entry) -> bool:
         if before.kind != after.kind:
@@ -78,7 +79,7 @@ def drop_overridden_dirs(boms: Sequence[Operations], report: Report) -> list[Ope
     Copies of one name to one place are merged within a BOM, but between BOMs the last one wins, as
     an included BOM means to replace the directory and not to add to it.
     """
-    last: dict[tuple[str, str], tuple[int, CopyDir]] = {}
+    last: dict[tuple[str, str, bool], tuple[int, CopyDir]] = {}
     for number, operations in enumerate(boms):
         last.update({_dir_key(copy): (number, copy) for copy in operations.dirs})
     kept: list[Operations] = []
@@ -86,7 +87,7 @@ def drop_overridden_dirs(boms: Sequence[Operations], report: Report) -> list[Ope
         dirs: list[CopyDir] = []
         for copy in operations.dirs:
             winner, by = last[_dir_key(copy)]
-            if winner == number:
+            if winner == number or copy.wildcard:
                 dirs.append(copy)
             elif copy.source != by.source:
                 report.warn(
@@ -96,5 +97,5 @@ def drop_overridden_dirs(boms: Sequence[Operations], report: Report) -> list[Ope
     return kept
 
 
-def _dir_key(copy: CopyDir) -> tuple[str, str]:
-    return copy.path, posixpath.basename(copy.source)
+def _dir_key(copy: CopyDir) -> tuple[str, str, bool]:
+    return copy.path, posixpath.basename(copy.source), copy.contents_only

@@ -14,7 +14,8 @@ __all__ = ["DIR", "FILE", "SYMLINK", "Entry", "Origin"]
 class Origin:
     """Why an entry is in the image: the BOM item, and for a library the chain that needs it.
 
-    The chain runs from the program to the library: `/bin/app`, `libfoo.so.1 (RUNPATH of ...)`.
+    The chain runs from the program to the library, source paths, and ends with the rule by which
+    it was found: `ws/app`, `/lib/libfoo.so.1`, `libfoo.so.1 found by RPATH of ws/app`.
     """
 
     place: Place

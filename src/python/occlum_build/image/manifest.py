@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
 
+from occlum_build.bom.names import printable
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 
 SCHEMA_VERSION = 1
 
 
 def manifest_of(entries: Iterable[Entry], sha256: Callable[[str], str]) -> dict[str, Any]:
-    """The manifest of planned entries; `sha256` gives the hex digest of a file by its source path."""
+    """The manifest of planned entries; `sha256` gives the hex digest of a file by its source."""
     by_path = {entry.path: entry for entry in entries}
     root = by_path.pop("", None)
     described = [_describe(by_path[path], sha256) for path in sorted(by_path)]
@@ -28,13 +30,18 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def image_digest(manifest: Mapping[str, Any]) -> str:
-    """The hex SHA-256 of the canonical manifest, its provenance left out."""
+def without_provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a manifest makes the image's identity."""
     entries = [
         {key: value for key, value in entry.items() if key != "provenance"}
         for entry in manifest["entries"]
     ]
-    return hashlib.sha256(canonical_json({**manifest, "entries": entries})).hexdigest()
+    return {**manifest, "entries": entries}
+
+
+def image_digest(manifest: Mapping[str, Any]) -> str:
+    """The hex SHA-256 of the canonical manifest, its provenance left out."""
+    return hashlib.sha256(canonical_json(without_provenance(manifest))).hexdigest()
 
 
 def _describe(entry: Entry, sha256: Callable[[str], str]) -> dict[str, Any]:
@@ -53,11 +60,11 @@ def _describe(entry: Entry, sha256: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _provenance(entry: Entry) -> dict[str, Any]:
-    provenance: dict[str, Any] = {"bom": str(entry.origin.place)}
+    provenance: dict[str, Any] = {"bom": printable(str(entry.origin.place))}
     if entry.source:
-        provenance["source"] = entry.source
+        provenance["source"] = printable(entry.source)
     if entry.origin.chain:
-        provenance["needed_by"] = list(entry.origin.chain)
+        provenance["needed_by"] = [printable(link) for link in entry.origin.chain]
     return provenance
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Mapping, Sequence
 
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import bom_operations
@@ -40,7 +40,6 @@ class PlanOptions:
     cpu_level: str = "baseline"
     allow_missing: tuple[str, ...] = ()
     conflicts_are_errors: bool = False
-    warn_of_plugins: bool = True
     mode: ModeRule = keep_mode
     base: Base = field(default_factory=EmptyBase)
 
@@ -57,22 +56,65 @@ class ImagePlan:
     placed: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """An image without its libraries, and the copied files of each BOM that may need some."""
+
+    tree: ImageTree
+    programs: tuple[tuple[LoaderConfig | None, tuple[tuple[Program, ...], ...]], ...]
+
+
 def plan_image(
     sets: Sequence[BomSet], options: PlanOptions, sources: Sources, report: Report
 ) -> ImagePlan:
-    """Plan the union of the sets, later ones overriding earlier ones; mistakes go into the report."""
+    """Plan the union of the sets, later ones overriding earlier ones; the report has mistakes."""
+    draft = only_elf(draft_image(sets, options, sources, report), sources)
+    plan = complete_image(draft, options, sources, report)
+    report.warnings.extend(missing_plugins(plan, sources))
+    return plan
+
+
+def draft_image(
+    sets: Sequence[BomSet], options: PlanOptions, sources: Sources, report: Report
+) -> Draft:
+    """Carry out the BOMs: everything but the libraries."""
     tree = ImageTree(options.base)
     builder = ImageBuilder(sources, tree, options.mode, report)
-    copied: list[tuple[LoaderConfig | None, list[list[Program]]]] = []
+    copied: list[tuple[LoaderConfig | None, tuple[tuple[Program, ...], ...]]] = []
     for bom_set in sets:
         expanded = [
             bom_operations(bom, bom_set.workspace, bom_set.env, report) for bom in bom_set.boms
         ]
         kept = drop_overridden_dirs(expanded, report)
-        copied.append((bom_set.loader_config, [builder.apply(operations) for operations in kept]))
+        copied.append((bom_set.loader_config, tuple(tuple(builder.apply(one)) for one in kept)))
     builder.overrides.report(report, as_errors=options.conflicts_are_errors)
+    return Draft(tree, tuple(copied))
+
+
+def only_elf(draft: Draft, sources: Sources) -> Draft:
+    """The draft with those programs only that are ELF files, or look like one."""
+
+    def is_elf(program: Program) -> bool:
+        source = program.source
+        return sources.facts(source) is not None or bool(sources.malformed(source))
+
+    return Draft(
+        draft.tree,
+        tuple(
+            (config, tuple(tuple(filter(is_elf, programs)) for programs in boms))
+            for config, boms in draft.programs
+        ),
+    )
+
+
+def complete_image(
+    draft: Draft, options: PlanOptions, sources: Sources, report: Report
+) -> ImagePlan:
+    """Add the libraries that the programs of a draft need; the draft itself is not changed."""
+    tree = draft.tree.copy()
+    builder = ImageBuilder(sources, tree, options.mode, report)
     finders = []
-    for config, boms in copied:
+    for config, boms in draft.programs:
         finder = LibraryFinder(builder, config, options.cpu_level, report)
         companion = finder.companion(program for programs in boms for program in programs)
         for programs in boms:
@@ -80,8 +122,6 @@ def plan_image(
         _warn_of_own_loader(config, finder.closures, report)
         finders.append(finder)
     entries = tuple(tree.entries[path] for path in sorted(tree.entries))
-    if options.warn_of_plugins:
-        report.warnings.extend(_missing_plugins(entries, sources))
     return ImagePlan(
         entries,
         tuple(closure for finder in finders for closure in finder.closures),
@@ -107,6 +147,7 @@ def _warn_of_own_loader(
             return
 
 
-def _missing_plugins(entries: Sequence[Entry], sources: Sources) -> list[Problem]:
-    files = {"/" + entry.path: entry.source for entry in entries if entry.kind == FILE}
+def missing_plugins(plan: ImagePlan, sources: Sources) -> list[Problem]:
+    """Warnings of libraries that programs open at run time, plainly in use and absent."""
+    files = {"/" + entry.path: entry.source for entry in plan.entries if entry.kind == FILE}
     return dlopen_warnings(ImageView(files, sources.facts, sources.read))

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import tarfile
-from typing import Any, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 
@@ -34,9 +35,7 @@ def write_tar(root: str, rows: Sequence[Mapping[str, Any]], out: str) -> None:
                 archive.addfile(member)
 
 
-def _members(
-    root: str, rows: Iterable[Mapping[str, Any]]
-) -> Iterator[tuple[tarfile.TarInfo, str]]:
+def _members(root: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tarfile.TarInfo, str]]:
     for row in rows:
         path = os.path.join(root, row["path"])
         member = tarfile.TarInfo(row["path"])

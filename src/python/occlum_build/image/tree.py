@@ -38,6 +38,12 @@ class ImageTree:
         self.entries: dict[str, Entry] = {}
         self._directories: dict[str, str] = {"": ""}  # path -> real path of an existing directory
 
+    def copy(self) -> ImageTree:
+        """A tree that can be changed without changing this one."""
+        copied = ImageTree(self.base)
+        copied.entries.update(self.entries)
+        return copied
+
     def lstat(self, path: str) -> SourceStat | None:
         """What stands at a real in-image path, planned or from before."""
         entry = self.entries.get(path)

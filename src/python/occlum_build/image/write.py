@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import posixpath
 import shutil
 import stat
 import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Callable, Iterable
+from io import FileIO
+from typing import Callable
 
 from occlum_build.errors import OcclumError
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
@@ -29,39 +33,61 @@ class Written:
 
 
 class ImageWriter:
-    """Brings the directory `root` to the plan; `os_path` tells where a source is on this machine."""
+    """Brings the directory `root` to the plan; `os_path` is where a source is on this machine."""
 
     def __init__(self, root: str, os_path: Callable[[str], str]) -> None:
         self.root = os.path.realpath(root)
         self.os_path = os_path
         self.result = Written()
 
-    def write(self, plan: ImagePlan, *, progress: Callable[[Entry], None] | None = None) -> Written:
-        """Write the entries; raises OcclumError when the image or a source cannot be used."""
+    def write(
+        self,
+        plan: ImagePlan,
+        *,
+        sync: bool = False,
+        progress: Callable[[Entry], None] | None = None,
+    ) -> Written:
+        """Write the entries; raises OcclumError when the image or a source cannot be used.
+
+        With `sync` all that the plan does not name, or that has another type, is deleted first.
+        """
         try:
-            os.makedirs(self.root, exist_ok=True)
-            directories = [entry for entry in plan.entries if entry.kind == DIR]
-            for entry in directories:
-                self._make_dir(entry)
-            for entry in plan.entries:
-                if progress:
-                    progress(entry)
-                if entry.kind == SYMLINK:
-                    self._write_link(entry)
-                elif entry.kind == FILE:
-                    self._write_file(entry)
-            for entry in reversed(directories):
-                self._finish_dir(entry)
+            if not os.path.isdir(self.root):
+                os.makedirs(self.root)
+                os.chmod(self.root, 0o755)  # whatever the umask
+            with _locked(self.root):
+                if sync:
+                    self._clean("", {entry.path: entry.kind for entry in plan.entries})
+                self._write(plan, progress)
         except OSError as error:
             where = error.filename or self.root
             raise OcclumError("write", f"{where} cannot be written: {error.strerror}") from None
         return self.result
 
-    def remove_others(self, plan: ImagePlan) -> None:
-        """Delete what the plan does not name, and what has another type than planned."""
-        kinds = {entry.path: entry.kind for entry in plan.entries}
-        if os.path.isdir(self.root):
-            self._clean("", kinds)
+    def _write(self, plan: ImagePlan, progress: Callable[[Entry], None] | None) -> None:
+        directories = [entry for entry in plan.entries if entry.kind == DIR]
+        for entry in directories:
+            self._make_dir(entry)
+        self._remove_leftovers({entry.path for entry in plan.entries if entry.kind != DIR})
+        for entry in plan.entries:
+            if progress:
+                progress(entry)
+            if entry.kind == SYMLINK:
+                self._write_link(entry)
+            elif entry.kind == FILE:
+                self._write_file(entry)
+        for entry in reversed(directories):
+            self._finish_dir(entry)
+
+    def _remove_leftovers(self, planned: Collection[str]) -> None:
+        """Delete the temporary files of a run that was killed."""
+        for directory in sorted({posixpath.dirname(path) for path in planned}):
+            with os.scandir(self._path(directory)) as found:
+                for one in found:
+                    if not one.name.startswith(_TEMPORARY) or one.is_dir(follow_symlinks=False):
+                        continue
+                    if posixpath.join(directory, one.name) not in planned:
+                        os.unlink(one.path)
 
     def _clean(self, directory: str, kinds: dict[str, str]) -> None:
         for found in list(os.scandir(self._path(directory))):
@@ -106,38 +132,40 @@ class ImageWriter:
         if os.path.islink(path) and os.readlink(path) == entry.target:
             self.result.unchanged += 1
             return
-        temporary = self._temporary_name(path)
-        os.symlink(entry.target, temporary)
-        self._rename(temporary, path)
+        with self._replacing(path) as temporary:
+            os.symlink(entry.target, temporary)
 
     def _write_file(self, entry: Entry) -> None:
         path, source = self._path(entry.path), self.os_path(entry.source)
-        with open(source, "rb", buffering=0) as file:
+        with _open_source(source) as file:
             wanted = os.fstat(file.fileno())
             if self._is_same(path, file.fileno(), wanted):
                 self._fix_metadata(path, entry.mode, wanted)
                 return
-            temporary = self._temporary_name(path)
-            try:
-                with open(temporary, "xb", buffering=0) as out:
-                    _copy(file.fileno(), out.fileno(), wanted.st_size)
-                    os.fchmod(out.fileno(), entry.mode)
-                    os.utime(out.fileno(), ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
-                self._rename(temporary, path)
-            except BaseException:
-                if os.path.lexists(temporary):
-                    os.unlink(temporary)
-                raise
+            with self._replacing(path) as temporary, open(temporary, "xb", buffering=0) as out:
+                _copy(file.fileno(), out.fileno(), wanted.st_size)
+                os.fchmod(out.fileno(), entry.mode)
+                os.utime(out.fileno(), ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
         self.result.bytes += wanted.st_size
 
-    def _rename(self, temporary: str, path: str) -> None:
-        os.replace(temporary, path)
+    @contextmanager
+    def _replacing(self, path: str) -> Iterator[str]:
+        """A temporary name beside `path`; what is made there takes its place, unless that fails."""
+        temporary = tempfile.mktemp(prefix=_TEMPORARY, dir=os.path.dirname(path))
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+            raise
         self.result.written += 1
 
     def _is_same(self, path: str, source: int, wanted: os.stat_result) -> bool:
         """Does the regular file at `path` hold the bytes of the open source?"""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Non-blocking, as it may be a fifo.
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return False
         try:
@@ -160,8 +188,27 @@ class ImageWriter:
             os.utime(path, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
         self.result.unchanged += 1
 
-    def _temporary_name(self, path: str) -> str:
-        return tempfile.mktemp(prefix=_TEMPORARY, dir=os.path.dirname(path))
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """Keeps a second run out of the directory; where the file system has no locks, it cannot."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OcclumError("write", f"another run is writing to {directory}") from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open_source(path: str) -> FileIO:
+    try:
+        return FileIO(path)
+    except OSError as error:
+        raise OcclumError("file", f"{path} cannot be read: {error.strerror}") from None
 
 
 def _copy(source: int, target: int, size: int) -> None:
@@ -179,6 +226,33 @@ def _same_bytes(first: int, second: int) -> bool:
             return False
         if not chunk:
             return True
+
+
+def others_in(root: str, plan: ImagePlan) -> list[str]:
+    """The in-image paths in the directory `root` that the plan does not name, topmost and sorted.
+
+    The directories above a planned entry count as named.
+    """
+    named = {entry.path for entry in plan.entries}
+    for path in list(named):
+        while path:
+            path = posixpath.dirname(path)
+            named.add(path)
+    others: list[str] = []
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        try:
+            found = list(os.scandir(os.path.join(root, directory)))
+        except OSError:
+            continue
+        for child in found:
+            path = posixpath.join(directory, child.name)
+            if path not in named:
+                others.append(path)
+            elif child.is_dir(follow_symlinks=False):
+                pending.append(path)
+    return sorted(others)
 
 
 def planned_bytes(entries: Iterable[Entry]) -> int:

@@ -63,8 +63,11 @@ class Findings:
     ) -> None:
         """Occlum's own tool takes this, but it is ignored or fails later."""
         if self.usable(path):
-            report = self._report.error if self._strict else self._report.warn
-            report(code, f"{path_text(path)}: {message}", place or self._at(path), hint)
+            text, where = f"{path_text(path)}: {message}", place or self._at(path)
+            if self._strict:
+                self._report.error(code, text, where, hint)
+            else:
+                self._report.warn(code, text, where, hint)
 
     def usable(self, *paths: Path) -> bool:
         """Whether no error has spoilt these values or what they are in."""

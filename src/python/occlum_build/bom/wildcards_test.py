@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from occlum_build.bom.wildcards import expand_wildcard
+from occlum_build.elf.testing import MemoryView
+
+VIEW = MemoryView(
+    {
+        "ws/a.so": b"",
+        "ws/b.so": b"",
+        "ws/.hidden.so": b"",
+        "ws/d[1]/a.so": b"",
+        "ws/d1/a.so": b"",
+        "ws/link": "-> d1",
+        "ws/dangling": "-> gone",
+        "/usr/lib/x.so.1": b"",
+        "/usr/lib/x.so.2": b"",
+    }
+)
+
+
+def test_matches_are_sorted_and_not_hidden() -> None:
+    assert expand_wildcard(VIEW, "ws/*.so", "ws") == ["ws/a.so", "ws/b.so"]
+    assert expand_wildcard(VIEW, "ws/.*.so", "ws") == ["ws/.hidden.so"]
+    assert expand_wildcard(VIEW, "ws/[!a].so", "ws") == ["ws/b.so"]
+
+
+def test_pattern_in_a_directory() -> None:
+    assert expand_wildcard(VIEW, "ws/*/a.so", "ws") == [
+        "ws/d1/a.so",
+        "ws/d[1]/a.so",
+        "ws/link/a.so",
+    ]
+    assert expand_wildcard(VIEW, "ws/d?/a.so", "ws") == ["ws/d1/a.so"]
+    assert expand_wildcard(VIEW, "ws/li?k/*", "ws") == ["ws/link/a.so"]
+
+
+def test_literal_name_wins() -> None:
+    assert expand_wildcard(VIEW, "ws/d[1]", "ws") == ["ws/d[1]"]
+    assert expand_wildcard(VIEW, "ws/danglin[g]", "ws") == ["ws/dangling"]
+
+
+def test_base_is_no_pattern() -> None:
+    assert expand_wildcard(VIEW, "ws/d[1]/*", "ws/d[1]") == ["ws/d[1]/a.so"]
+
+
+def test_absolute_and_project_paths() -> None:
+    assert expand_wildcard(VIEW, "/usr/lib/x.so.*", "/") == ["/usr/lib/x.so.1", "/usr/lib/x.so.2"]
+    assert expand_wildcard(VIEW, "/usr/*/x.so.1", "ws") == ["/usr/lib/x.so.1"]
+
+
+def test_no_match() -> None:
+    assert expand_wildcard(VIEW, "ws/*.txt", "ws") == []
+    assert expand_wildcard(VIEW, "ws/a.so/*", "ws") == []
+    assert expand_wildcard(VIEW, "gone/*", "gone") == []

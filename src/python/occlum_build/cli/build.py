@@ -1,0 +1,104 @@
+"""`build`: what `occlum build` does in an instance directory, without make, jq, objcopy and SDK."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from occlum_build.cli.instance import add_toolchain_option
+from occlum_build.cli.output import print_problem
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.occlum.toolchain import OCCLUM_DIR, SGX_MODES, ToolchainDirectory
+
+_TEST_KEY = f"{OCCLUM_DIR}/etc/template/Enclave.pem"
+_YES = ("Y", "YES", "Yes", "yes", "True", "true", "1")
+_MRENCLAVE = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    from occlum_build.cli.signing_options import add_signer_options
+
+    parser = subparsers.add_parser(
+        "build",
+        help="build the instance in the working directory",
+        description="Build the instance in the working directory: the secure file systems, the "
+        "configurations, the signed libOS. The old build stays until the new one is whole.",
+    )
+    add_toolchain_option(parser)
+    parser.add_argument("--sgx-mode", choices=SGX_MODES, help="default: SGX_MODE, or HW")
+    parser.add_argument("--enable-edmm", metavar="Y|N", help="default: ENABLE_EDMM, or N")
+    parser.add_argument("--image-key", type=Path, metavar="FILE", help="encrypt the image")
+    parser.add_argument(
+        "--buildin-image-key", action="store_true", help="put the image key into initfs, openly"
+    )
+    parser.add_argument(
+        "--insecure-key-file",
+        action="store_true",
+        help="accept an image key file that group or others can read or write",
+    )
+    add_signer_options(parser)
+    parser.add_argument("--sign-tool", metavar="PATH", help="not needed; ignored with a warning")
+    parser.add_argument("-f", "--force", action="store_true", help="build even if nothing changed")
+    parser.add_argument(
+        "--date", metavar="YYYYMMDD", help="in SIGSTRUCT; default: SOURCE_DATE_EPOCH or 19700101"
+    )
+    parser.add_argument(
+        "--builtin-config-bytes",
+        type=int,
+        choices=(47, 48),
+        default=48,
+        help="48 (default): with the newline that a stock build measures; 47: the MAC alone",
+    )
+    parser.add_argument("--expected-mrenclave", metavar="HEX", help="fail on any other")
+    parser.add_argument("--strict", action="store_true", help="warnings of Occlum.json are errors")
+    parser.set_defaults(func=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Build, print the warnings and MRENCLAVE."""
+    from occlum_build.cli.signing_options import signer_of, signing_date
+    from occlum_build.occlum.build import build
+    from occlum_build.occlum.configure import Settings
+    from occlum_build.occlum.inputs import BuildRequest
+
+    settings = Settings(
+        sgx_mode=options.sgx_mode or os.environ.get("SGX_MODE") or "HW",
+        edmm=_edmm(options.enable_edmm),
+        date=signing_date(options.date),
+        with_newline=options.builtin_config_bytes == 48,
+        strict=options.strict,
+    )
+    expected = options.expected_mrenclave or ""
+    if expected and not _MRENCLAVE.fullmatch(expected):
+        raise OcclumError("usage", f"--expected-mrenclave: {expected!r} is not 64 hex digits")
+    if options.sign_tool:
+        message = "--sign-tool is ignored: the enclave is signed without one"
+        print_problem("warning", Problem("usage", message))
+    request = BuildRequest(
+        instance=Path.cwd(),
+        toolchain=options.toolchain,
+        settings=settings,
+        signer=signer_of(options, ToolchainDirectory(options.toolchain).path(_TEST_KEY)),
+        image_key=options.image_key,
+        buildin_image_key=options.buildin_image_key,
+        insecure_key_file=options.insecure_key_file,
+        force=options.force,
+        expected_mrenclave=expected,
+    )
+    built = build(request)
+    for warning in built.warnings:
+        print_problem("warning", warning)
+    if built.measurement["mrsigner"] is None:
+        print("unsigned: sign build/signing-data, then give --signature and --pubkey")
+    print(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")
+
+
+def _edmm(option: str | None) -> bool:
+    """As Occlum reads it: the option is yes unless empty or N, the variable must say yes."""
+    if option is not None:
+        return option not in ("", "N")
+    return os.environ.get("ENABLE_EDMM", "") in _YES

@@ -1,0 +1,148 @@
+"""The verbs of an instance through the command line: new, init, build, package, gen-image-key."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from occlum_build.cli.main import main
+from occlum_build.occlum.testing import TESTPROJECTS, load_maker
+
+KEY = str(TESTPROJECTS / "vectors/sign/test_key.pem")
+
+
+@pytest.fixture
+def toolchain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("SGX_MODE", "ENABLE_EDMM", "SOURCE_DATE_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+    occlum: Path = load_maker().make_toolchain(tmp_path / "system")
+    return str(occlum)
+
+
+@pytest.fixture
+def inst(toolchain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert main(["new", str(tmp_path / "inst"), "--toolchain", toolchain]) == 0
+    monkeypatch.chdir(tmp_path / "inst")
+    return tmp_path / "inst"
+
+
+def measured(output: str) -> str:
+    return output.splitlines()[-1].split(": ")[1]
+
+
+def test_from_new_to_package(
+    inst: Path, toolchain: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["package"]) == 1
+    assert "run `occlum-build build` first" in capsys.readouterr().err
+    assert main(["build", "--toolchain", toolchain]) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("built: ")
+    assert main(["print", "mrenclave"]) == 0
+    assert capsys.readouterr().out.strip() == measured(first)
+    assert main(["build", "--toolchain", toolchain, "--sign-key", KEY]) == 0
+    assert capsys.readouterr().out == first.replace("built", "up to date")
+    assert main(["package", "--debug", "release.tar.gz"]) == 0
+    assert (inst / "release.tar.gz").is_file()
+    assert main(["package", "--debug"]) == 0 and (inst / "inst.tar.gz").is_file()
+    assert main(["package", "--debug", "../x"]) == 1
+
+
+def test_init(
+    toolchain: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--toolchain", toolchain]) == 0
+    assert (tmp_path / ".__occlum_status").read_text() == "initialized\n"
+    assert main(["init", "--toolchain", toolchain]) == 1
+    assert "is an Occlum instance already" in capsys.readouterr().err
+    assert main(["new", str(tmp_path), "--toolchain", toolchain]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_options_that_change_the_measurement(
+    inst: Path, toolchain: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(*arguments: str) -> str:
+        assert main(["build", "--toolchain", toolchain, *arguments]) == 0
+        return measured(capsys.readouterr().out)
+
+    plain, edmm, bytes_47 = build(), build("--enable-edmm", "Y"), build("--builtin-config-bytes=47")
+    simulated = build("--sgx-mode", "SIM")
+    assert len({plain, edmm, bytes_47, simulated}) == 4
+    assert build("--date", "20240101") == build("--enable-edmm", "N") == plain
+    monkeypatch.setenv("ENABLE_EDMM", "YES")
+    assert build() == edmm and build("--enable-edmm", "N") == plain
+    monkeypatch.setenv("SGX_MODE", "SIM")
+    assert build() == simulated
+    assert (inst / ".sgx_mode").read_text() == "SIM\n"
+
+
+def test_wrong_options(
+    inst: Path,
+    toolchain: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def error(*arguments: str) -> str:
+        assert main(["build", "--toolchain", toolchain, *arguments]) == 1
+        return capsys.readouterr().err
+
+    assert "--pubkey goes with" in error("--signer", "sign")
+    assert "--pubkey goes with" in error("--pubkey", KEY)
+    assert "No closing quotation" in error("--signer", "'", "--pubkey", KEY)
+    assert "is not 64 hex digits" in error("--expected-mrenclave", "12")
+    assert "MRENCLAVE is " in error("--expected-mrenclave", "0" * 64)
+    assert "'20240231' is no date" in error("--date", "20240231")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    assert "SOURCE_DATE_EPOCH='today' is no time" in error()
+    monkeypatch.setenv("SGX_MODE", "sim")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert "'sim' is no SGX mode" in error()
+    with pytest.raises(SystemExit):
+        main(["build", "--unknown"])
+
+
+def test_image_key(
+    inst: Path, toolchain: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key"
+    before = os.umask(0)
+    try:
+        assert main(["gen-image-key", str(key)]) == 0
+    finally:
+        os.umask(before)
+    text = key.read_text()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and len(text) == 48
+    assert main(["gen-image-key", str(key)]) == 1 and key.read_text() == text
+    build = ["build", "--toolchain", toolchain, "--image-key", str(key)]
+    assert main([*build, "--buildin-image-key", "--sign-tool", "sgx_sign"]) == 0
+    captured = capsys.readouterr()
+    assert "the image key is in initfs" in captured.err and "--sign-tool is" in captured.err
+    assert text.strip() not in captured.out + captured.err
+    key.chmod(0o644)
+    assert main(build) == 1 and "open to group or others" in capsys.readouterr().err
+    assert main([*build, "--insecure-key-file", "--unsigned"]) == 0
+    assert "unsigned: sign build/signing-data" in capsys.readouterr().out
+
+
+def test_exposed_sign_key_and_date_of_the_environment(
+    inst: Path,
+    toolchain: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    key = tmp_path / "key.pem"
+    key.write_bytes(Path(KEY).read_bytes())
+    key.chmod(0o640)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert main(["build", "--toolchain", toolchain, "--sign-key", str(key)]) == 0
+    assert "can be read by others (mode 640)" in capsys.readouterr().err
+    assert '"date": "19700102"' in (inst / "measurement.json").read_text()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+
+from occlum_build.cli import copy_bom, main
+from occlum_build.errors import OcclumError, Place, Problem
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int:
+    """The exit code of a verb that raises."""
+
+    def func(options: argparse.Namespace) -> None:
+        if error is not None:
+            raise error
+
+    def add_parser(verbs: Any) -> None:
+        verbs.add_parser("copy-bom").set_defaults(func=func)
+
+    monkeypatch.setattr(copy_bom, "add_parser", add_parser)
+    return main.main(["copy-bom"])
+
+
+@pytest.mark.parametrize(
+    ("code", "due"),
+    [
+        ("bom-missing", 255),
+        ("hash-missing", 255),
+        ("file", 254),
+        ("bom-invalid", 253),
+        ("directory", 252),
+        ("link", 251),
+        ("hash", 249),
+        ("libraries", 248),
+        ("write", 1),
+        ("any other", 1),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str, due: int
+) -> None:
+    problems = [Problem(code, "first", Place("/f", 1)), Problem("file", "second", hint="do it")]
+    assert _run(monkeypatch, OcclumError.of(problems)) == due
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: /f:1: first\nerror: second\n  hint: do it\n"
+
+
+def test_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run(monkeypatch, None) == 0
+
+
+def test_interrupt_and_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run(monkeypatch, KeyboardInterrupt()) == 130
+    assert _run(monkeypatch, BrokenPipeError()) == 1
+
+
+def test_errors_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, PermissionError(13, "Permission denied", "/f")) == 1
+    assert _run(monkeypatch, OSError(28, "No space left on device")) == 1
+    err = capsys.readouterr().err
+    assert err == "error: /f: Permission denied\nerror: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-verb"], ["--no-such-option"]])
+def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: occlum-build" in capsys.readouterr().err
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in main.VERBS)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from occlum_build.cli.output import Progress, logs_operations, print_problem
+from occlum_build.errors import Place, Problem
+
+
+def test_places_are_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in (f"{tmp_path}/d/f", f"{tmp_path}x/f", "/f", "f"):
+        print_problem("warning", Problem("c", "text", Place(file, 1, 2), "hint"))
+    print_problem("error", Problem("c", "text"))
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: d/f:1:2: text",
+        "  hint: hint",
+        f"warning: {tmp_path}x/f:1:2: text",
+        "  hint: hint",
+        "warning: /f:1:2: text",
+        "  hint: hint",
+        "warning: f:1:2: text",
+        "  hint: hint",
+        "error: text",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("level", "due"),
+    [
+        (None, False),
+        ("", False),
+        ("off", False),
+        ("error", False),
+        ("warn", False),
+        ("info", True),
+        ("INFO", True),
+        ("debug", True),
+        ("trace", True),
+        ("nonsense", False),
+    ],
+)
+def test_log_level(monkeypatch: pytest.MonkeyPatch, level: str | None, due: bool) -> None:
+    if level is None:
+        monkeypatch.delenv("OCCLUM_LOG_LEVEL", raising=False)
+    else:
+        monkeypatch.setenv("OCCLUM_LOG_LEVEL", level)
+    assert logs_operations() is due
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress("copy", 1000)
+    for amount in (0, 1, 499, 600):
+        progress.advance(amount)
+    progress.close()
+    shown = terminal.getvalue().split("\r")
+    assert shown[1:] == [
+        f"copy [{'':30}]   0%",
+        f"copy [{'#' * 15:30}]  50%",
+        f"copy [{'#' * 30}] 100%",
+        "\033[K",
+    ]
+
+
+def test_progress_elsewhere_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("copy", 0)
+    progress.advance(5)
+    progress.close()
+    assert capsys.readouterr() == ("", "")

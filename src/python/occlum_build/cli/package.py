@@ -1,0 +1,37 @@
+"""`package`: the archive of a built instance that is run on another machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import OcclumError
+from occlum_build.occlum.package import SUFFIX, check_packageable, package
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "package", help="make an archive of the built instance in the working directory"
+    )
+    parser.add_argument(
+        "name", nargs="?", metavar=f"NAME[{SUFFIX}]", help="default: the directory's name"
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="also a debuggable or simulated enclave"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write NAME.tar.gz, in which all is below NAME/."""
+    instance = Path.cwd()
+    top = options.name or instance.name
+    if top.endswith(SUFFIX):
+        top = top[: -len(SUFFIX)]
+    if top in ("", ".", "..") or "/" in top:
+        raise OcclumError("usage", f"{top!r} is no name of a directory")
+    check_packageable(instance, debug=options.debug)
+    package(instance, instance / f"{top}{SUFFIX}", top)
+    print(f"{top}{SUFFIX} generated")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from occlum_build.errors import OcclumError, Place, Problem, Report
+
+
+def test_places_and_problems_as_text() -> None:
+    assert [str(place) for place in (Place("f"), Place("f", 2), Place("f", 2, 3))] == [
+        "f",
+        "f:2",
+        "f:2:3",
+    ]
+    assert str(Problem("c", "message")) == "message"
+    assert (
+        str(Problem("c", "message", Place("f", 1, 2), "do it")) == "f:1:2: message\n  hint: do it"
+    )
+
+
+def test_places_sort_by_file_line_and_column() -> None:
+    places = [Place("g"), Place("f", 10), Place("f", 9, 2), Place("f", 9, 1)]
+    assert sorted(places) == places[::-1]
+
+
+def test_error_of_one_problem() -> None:
+    error = OcclumError("c", "message", place=Place("f"), hint="do it", missing=("a",))
+    assert error.problems == (Problem("c", "message", Place("f"), "do it", ("a",)),)
+    assert error.code == "c"
+    assert str(error) == "f: message\n  hint: do it"
+
+
+def test_error_of_several_problems() -> None:
+    problems = [Problem("a", "1", Place("f", 1)), Problem("b", "2")]
+    error = OcclumError.of(problems)
+    assert error.problems == tuple(problems)
+    assert error.code == "a"
+    assert str(error) == "f:1: 1\n2"
+    with pytest.raises(ValueError, match="at least one"):
+        OcclumError.of([])
+
+
+def test_report_collects() -> None:
+    report = Report()
+    report.raise_errors()
+    report.warn("w", "careful", Place("f", 1), "hint")
+    report.error("e", "wrong", Place("f", 2), "hint", missing=("a",))
+    assert report.warnings == [Problem("w", "careful", Place("f", 1), "hint")]
+    assert report.errors == [Problem("e", "wrong", Place("f", 2), "hint", ("a",))]
+    with pytest.raises(OcclumError, match="f:2: wrong"):
+        report.raise_errors()
+
+
+def test_report_ends_a_block_at_an_error() -> None:
+    report = Report()
+    for message in ("1", "2"):
+        with report:
+            raise OcclumError("c", message)
+    assert [one.message for one in report.errors] == ["1", "2"]
+    with pytest.raises(KeyError), report:
+        raise KeyError
+    assert len(report.errors) == 2
+
+
+def test_report_at_a_place() -> None:
+    report, place = Report(), Place("f", 3)
+    here = report.at(place)
+    with here:
+        raise OcclumError.of([Problem("a", "1"), Problem("b", "2", Place("g", 1))])
+    with here:
+        raise OcclumError("c", "3", hint="do it")
+    assert [one.place for one in report.errors] == [place, Place("g", 1), place]
+    assert report.errors[2].hint == "do it"
+    with pytest.raises(KeyError), here:
+        raise KeyError

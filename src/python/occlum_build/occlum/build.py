@@ -1,0 +1,213 @@
+"""`occlum build` of an instance directory: all steps, and the new build in place of the old one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.image.manifest import canonical_json
+from occlum_build.occlum import instance as layout
+from occlum_build.occlum import measurement
+from occlum_build.occlum.configure import Configured, configure
+from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs
+from occlum_build.occlum.prebuilt import copy_prebuilt
+from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, seal
+from occlum_build.occlum.signing import finish_signing, mrsigner
+from occlum_build.occlum.stage import replace_directory, staged
+from occlum_build.sgx.files import read_file, replace_file
+from occlum_build.sgx.measurement import read_sigstruct
+
+MEASUREMENT = "measurement.json"
+_MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Built:
+    """The content of measurement.json; `unchanged`: all was there already."""
+
+    measurement: Mapping[str, Any]
+    unchanged: bool
+    warnings: tuple[Problem, ...]
+
+
+def build(request: BuildRequest) -> Built:
+    """Build an instance; the old build stays as it is unless everything succeeds.
+
+    Raises OcclumError: `instance`, `toolchain`, `usage`, `mrenclave`, and those of the steps.
+    """
+    layout.read_status(request.instance)
+    if request.buildin_image_key and request.image_key is None:
+        raise OcclumError("usage", "--buildin-image-key needs --image-key")
+    with staged(request.instance) as stage:
+        try:
+            return _Build(request, stage).run()
+        except OSError as error:
+            place = Place(str(error.filename or request.instance))
+            raise OcclumError("instance", error.strerror or str(error), place=place) from error
+
+
+class _Build:
+    """One build; its stage has the parts, and then `build/`."""
+
+    def __init__(self, request: BuildRequest, stage: Path) -> None:
+        self._request = request
+        self._settings = request.settings
+        self._instance = request.instance
+        self._stage = stage
+        self._last = _last_measurement(request.instance)
+        self._warnings: list[Problem] = []
+
+    def run(self) -> Built:
+        # First, so that a wrong key is told before long work.
+        signer_id = mrsigner(self._request.signer) if self._request.signer else None
+        inputs = read_inputs(self._request, self._part("initfs_tree"))
+        self._warnings += inputs.warnings
+        if self._last is not None and self._is_up_to_date(self._last, inputs, signer_id):
+            self._check_expected(self._last, inputs)
+            self._reset_run()
+            return self._finished(self._last, unchanged=True)
+        self._seal(inputs)
+        configured = self._configure(inputs)
+        signed = None
+        if self._request.signer is not None:
+            signed = finish_signing(configured.libos, configured.unsigned, self._request.signer)
+        sigstruct = configured.unsigned.sigstruct if signed is None else read_sigstruct(signed)
+        macs = [self._mac(name) for name in ("image", "initfs")]
+        measured = measurement.record(inputs.described, sigstruct, *macs)
+        self._check_expected(measured, inputs)
+        self._assemble(inputs, configured, signed)
+        self._install(measured, inputs, is_signed=signed is not None)
+        return self._finished(measured, unchanged=False)
+
+    def _part(self, name: str) -> Path:
+        return self._stage / name
+
+    def _mac(self, name: str) -> str:
+        return read_file(self._part(name) / ROOT_MAC).decode("ascii")
+
+    def _is_up_to_date(
+        self, last: Mapping[str, Any], inputs: Inputs, signer_id: str | None
+    ) -> bool:
+        """Is the build that is there made of the same, and is what can be checked quickly whole?"""
+        signed = self._instance / "build" / layout.SIGNED_LIBOS
+        if self._request.force or signer_id is None or not signed.is_file():
+            return False
+        if layout.read_status(self._instance) != layout.BUILT:
+            return False
+        if last["inputs"] != json.loads(json.dumps(inputs.described)):
+            return False
+        try:
+            measured = measurement.record(
+                inputs.described,
+                read_sigstruct(read_file(signed)),
+                *(
+                    read_file(self._instance / "build" / name / ROOT_MAC).decode("ascii", "replace")
+                    for name in ("mount", "initfs")
+                ),
+            )
+        except OcclumError:
+            return False
+        wanted = (self._settings.date, signer_id)
+        return measured == last and (measured["date"], measured["mrsigner"]) == wanted
+
+    def _seal(self, inputs: Inputs) -> None:
+        image, initfs = self._part("image"), self._part("initfs")
+        image.mkdir()
+        initfs.mkdir()
+        if inputs.image_manifest is None:
+            copy_prebuilt(self._instance / "build/mount", image)
+        else:
+            manifest = self._part(MANIFEST)
+            manifest.write_bytes(canonical_json(inputs.image_manifest))
+            source = self._instance / "image"
+            sealed = seal(source, image, user_key=inputs.key, manifest=manifest)
+            self._warnings += sealed.warnings
+        seal(self._part("initfs_tree"), initfs)
+
+    def _configure(self, inputs: Inputs) -> Configured:
+        libos = inputs.toolchain.read("libos")
+        macs = self._mac("image"), self._mac("initfs")
+        configured = configure(inputs.config, libos, *macs, self._settings)
+        self._warnings += configured.warnings
+        return configured
+
+    def _check_expected(self, measured: Mapping[str, Any], inputs: Inputs) -> None:
+        if not self._request.expected_mrenclave:
+            return
+        old_manifest = None
+        path = self._instance / MANIFEST
+        if inputs.image_manifest is not None and path.is_file():
+            old_manifest = _manifest(read_file(path))
+        measurement.check_expected(
+            self._request.expected_mrenclave,
+            measured,
+            self._last,
+            old_manifest,
+            inputs.image_manifest,
+        )
+
+    def _assemble(self, inputs: Inputs, configured: Configured, signed: bytes | None) -> None:
+        planned = layout.plan_build(
+            inputs.toolchain.version,
+            self._settings.sgx_mode,
+            inputs.image.type,
+            signed=signed is not None,
+        )
+        files = configured.files()
+        parts: dict[str, Path | bytes] = {
+            "libos": configured.libos,
+            "pal": inputs.toolchain.read("pal"),
+            "enclave_xml": configured.enclave_xml,
+            "sys_json": configured.sys_json,
+            "protected": configured.protected,
+            "unsigned": files["unsigned.json"],
+            "signing_data": files["signing-data"],
+            "signed": signed or b"",
+        }
+        for name in ("image", "initfs"):
+            parts[name] = self._part(name) / ROOT
+            parts[f"{name}_mac"] = self._part(name) / ROOT_MAC
+        layout.assemble(planned, parts, self._part("build"))
+
+    def _install(self, measured: Mapping[str, Any], inputs: Inputs, *, is_signed: bool) -> None:
+        """Replace the old build; the status says "built" only while there is a signed enclave."""
+        instance = self._instance
+        if not is_signed:
+            replace_file(instance / layout.STATUS, f"{layout.INITIALIZED}\n".encode(), _MODE)
+        replace_directory(self._part("build"), instance / "build", self._stage)
+        self._reset_run()
+        if inputs.image_manifest is not None:
+            manifest = canonical_json(inputs.image_manifest)
+            replace_file(instance / MANIFEST, manifest, _MODE)
+        replace_file(instance / MEASUREMENT, measurement.to_bytes(measured), _MODE)
+        replace_file(instance / layout.SGX_MODE, f"{self._settings.sgx_mode}\n".encode(), _MODE)
+        if is_signed:
+            replace_file(instance / layout.STATUS, f"{layout.BUILT}\n".encode(), _MODE)
+
+    def _reset_run(self) -> None:
+        """As `occlum build` always does, empty what enclaves have written at run time."""
+        fresh = self._part("fresh")
+        fresh.mkdir()
+        layout.fresh_run_directory(fresh)
+        replace_directory(fresh / "run", self._instance / "run", self._stage)
+
+    def _finished(self, measured: Mapping[str, Any], *, unchanged: bool) -> Built:
+        warnings = [*self._warnings, *measurement.security_warnings(measured)]
+        return Built(measured, unchanged, tuple(warnings))
+
+
+def _last_measurement(instance: Path) -> dict[str, Any] | None:
+    path = instance / MEASUREMENT
+    return measurement.from_bytes(read_file(path)) if path.is_file() else None
+
+
+def _manifest(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and "entries" in value else None

@@ -1,0 +1,127 @@
+"""Small trees that we make ourselves: planned entries, and how they are written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.sources import DIR, FILE, SYMLINK
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One entry: a file has either a `source` on this machine or its `content`."""
+
+    path: str
+    kind: str
+    mode: int = 0o755
+    source: Path | None = None
+    content: bytes = b""
+    target: str = ""
+
+
+def directory(path: str) -> TreeEntry:
+    return TreeEntry(path, DIR)
+
+
+def file_of(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
+    return TreeEntry(path, FILE, mode, content=content)
+
+
+def copy_of(path: str, source: Path) -> TreeEntry:
+    """A copy of a host file, links followed; of its mode only the executable bit counts."""
+    try:
+        executable = source.stat().st_mode & stat.S_IXUSR
+    except OSError as error:
+        message = error.strerror or "cannot be read"
+        raise OcclumError("tree", message, place=Place(str(source))) from error
+    return TreeEntry(path, FILE, 0o755 if executable else 0o644, source=source)
+
+
+def link(path: str, target: str) -> TreeEntry:
+    return TreeEntry(path, SYMLINK, target=target)
+
+
+def scan(root: Path) -> tuple[TreeEntry, ...]:
+    """All files, directories and links below a directory, with their modes, sorted by path."""
+    found: list[TreeEntry] = []
+    for folder, directories, files in os.walk(root, onerror=_refuse):
+        for name in sorted([*directories, *files]):
+            source = Path(folder, name)
+            found.append(_scanned(source, source.relative_to(root).as_posix()))
+    return tuple(sorted(found, key=lambda entry: entry.path))
+
+
+def merged(*groups: Iterable[TreeEntry]) -> tuple[TreeEntry, ...]:
+    """All entries sorted by path, of two at one path the later; missing parents are added."""
+    by_path = {entry.path: entry for group in groups for entry in group}
+    for path in list(by_path):
+        parent = os.path.dirname(path)
+        while parent and parent not in by_path:
+            by_path[parent] = directory(parent)
+            parent = os.path.dirname(parent)
+    return tuple(by_path[path] for path in sorted(by_path))
+
+
+def with_modes(entries: Iterable[TreeEntry], modes: Mapping[str, int]) -> tuple[TreeEntry, ...]:
+    """The entries with the modes that a manifest has for their paths."""
+    return tuple(
+        replace(entry, mode=modes[entry.path]) if entry.path in modes else entry
+        for entry in entries
+    )
+
+
+def write(entries: Iterable[TreeEntry], root: Path) -> None:
+    """Write entries, parents first, into `root`, which is made; what is there is replaced.
+
+    Modes do not depend on the umask. Raises OcclumError `tree`.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.path)
+    try:
+        root.mkdir(mode=0o755, exist_ok=True)
+        for entry in ordered:
+            _write(entry, root / entry.path)
+        for entry in reversed(ordered):
+            if entry.kind == DIR:
+                (root / entry.path).chmod(entry.mode)
+    except OSError as error:
+        message = error.strerror or "cannot be written"
+        raise OcclumError("tree", message, place=Place(str(error.filename or root))) from error
+
+
+def _write(entry: TreeEntry, path: Path) -> None:
+    if entry.kind == DIR:
+        path.mkdir(mode=0o700, exist_ok=True)
+        return
+    if os.path.lexists(path):
+        path.unlink()
+    if entry.kind == SYMLINK:
+        path.symlink_to(entry.target)
+        return
+    content = entry.content if entry.source is None else entry.source.read_bytes()
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)
+        os.fchmod(stream.fileno(), entry.mode)
+
+
+def _scanned(source: Path, path: str) -> TreeEntry:
+    found = source.lstat()
+    mode = stat.S_IMODE(found.st_mode) & 0o777
+    if stat.S_ISLNK(found.st_mode):
+        return link(path, os.readlink(source))
+    if stat.S_ISDIR(found.st_mode):
+        return TreeEntry(path, DIR, mode)
+    if stat.S_ISREG(found.st_mode):
+        return TreeEntry(path, FILE, mode, source=source)
+    raise OcclumError(
+        "tree", "is neither a file nor a directory nor a link", place=Place(str(source))
+    )
+
+
+def _refuse(error: OSError) -> None:
+    message = error.strerror or "cannot be read"
+    raise OcclumError("tree", message, place=Place(str(error.filename))) from error

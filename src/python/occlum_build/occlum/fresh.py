@@ -1,0 +1,103 @@
+"""A fresh instance, as `occlum init` makes it: image skeleton, initfs, the default Occlum.json."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.occlum import entries as tree
+from occlum_build.occlum.entries import TreeEntry
+from occlum_build.occlum.initfs import HOSTS, default_initfs, musl_libraries
+from occlum_build.occlum.instance import INITIALIZED, STATUS
+from occlum_build.occlum.toolchain import (
+    GLIBC,
+    GLIBC_DIR,
+    GLIBC_LOADER,
+    GLIBC_NAMES,
+    INITFS,
+    OCCLUM_DIR,
+    OS_NAMES,
+    TEMPLATE,
+    Toolchain,
+    ToolchainDirectory,
+    find,
+)
+
+_IMAGE_DIRECTORIES = (
+    *("bin", "lib", "lib64", "root", "host", "tmp", "dev", "proc", "etc", "sbin", "ext2"),
+)
+
+
+def plan_fresh(toolchain_root: Path, localtime: Path | None = None) -> tuple[TreeEntry, ...]:
+    """All entries of a fresh instance. With Occlum's glibc the image gets that as well as musl.
+
+    `localtime`: a time zone file for image and initfs; without it their time is UTC.
+    """
+    has_glibc = ToolchainDirectory(toolchain_root).path(GLIBC_DIR).is_dir()
+    groups = [INITFS, TEMPLATE, *([GLIBC] if has_glibc else [])]
+    toolchain = find(toolchain_root, "HW", groups)
+    config = replace(tree.copy_of("Occlum.json", toolchain.files["template"]), mode=0o644)
+    return tree.merged(
+        _below("image", _image(toolchain, localtime)),
+        _below("image", _glibc(toolchain, localtime) if has_glibc else ()),
+        _below("initfs", default_initfs(toolchain, localtime)),
+        [config, tree.file_of(STATUS, f"{INITIALIZED}\n".encode())],
+    )
+
+
+def make_instance(path: Path, planned: Iterable[TreeEntry]) -> None:
+    """Write a fresh instance as the new directory `path`: complete or not at all."""
+    if os.path.lexists(path) or not path.name:
+        raise OcclumError("instance", "exists already", place=Place(str(path)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    try:
+        tree.write(planned, temporary)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def init_instance(directory: Path, planned: Iterable[TreeEntry]) -> None:
+    """Write a fresh instance into an existing directory; its status file comes last."""
+    entries = list(planned)
+    if os.path.lexists(directory / STATUS):
+        message = "the directory is an Occlum instance already"
+        raise OcclumError("instance", message, place=Place(str(directory)))
+    tree.write([entry for entry in entries if entry.path != STATUS], directory)
+    tree.write([entry for entry in entries if entry.path == STATUS], directory)
+
+
+def _image(toolchain: Toolchain, localtime: Path | None) -> tuple[TreeEntry, ...]:
+    return tree.merged(
+        [tree.directory(path) for path in _IMAGE_DIRECTORIES],
+        [tree.file_of("etc/hosts", HOSTS)],
+        [tree.copy_of("etc/localtime", localtime)] if localtime else [],
+        musl_libraries(toolchain),
+    )
+
+
+def _glibc(toolchain: Toolchain, localtime: Path | None) -> tuple[TreeEntry, ...]:
+    etc = f"{OCCLUM_DIR}/glibc/etc"
+    return tree.merged(
+        [
+            tree.directory(etc),
+            tree.copy_of(f"lib64/{GLIBC_LOADER}", toolchain.files[f"glibc/{GLIBC_LOADER}"]),
+            tree.link(f"{GLIBC_DIR}/{GLIBC_LOADER}", f"/lib64/{GLIBC_LOADER}"),
+        ],
+        [
+            tree.copy_of(f"{GLIBC_DIR}/{name}", toolchain.files[f"glibc/{name}"])
+            for name in (*GLIBC_NAMES, *OS_NAMES)
+        ],
+        [tree.copy_of(f"{etc}/localtime", localtime)] if localtime else [],
+    )
+
+
+def _below(folder: str, entries: Iterable[TreeEntry]) -> list[TreeEntry]:
+    return [replace(entry, path=f"{folder}/{entry.path}") for entry in entries]

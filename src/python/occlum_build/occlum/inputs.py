@@ -1,0 +1,94 @@
+"""What a build is told, and what it reads before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import Problem
+from occlum_build.occlum import entries as tree
+from occlum_build.occlum import measurement
+from occlum_build.occlum.configure import Settings, read_config, warn_of_ext2
+from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY, build_initfs
+from occlum_build.occlum.measurement import ImageIdentity
+from occlum_build.occlum.prebuilt import read_prebuilt
+from occlum_build.occlum.seal import digest_of, manifest_of_tree
+from occlum_build.occlum.signing import Signer
+from occlum_build.occlum.toolchain import BUILD, Toolchain, find
+from occlum_build.sefs.keys import UserKey, read_key_file
+from occlum_build.sgx.config import Node
+from occlum_build.sgx.files import read_file
+
+_INIT_RA_CONF = "init_ra_conf.json"
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What is to be built; without a signer, the 256 bytes to be signed instead of an enclave."""
+
+    instance: Path
+    toolchain: Path
+    settings: Settings
+    signer: Signer | None = None
+    image_key: Path | None = None
+    buildin_image_key: bool = False
+    insecure_key_file: bool = False
+    force: bool = False
+    expected_mrenclave: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """`described` goes into measurement.json; `image_manifest` is None for a prebuilt image."""
+
+    toolchain: Toolchain
+    config: Node
+    key: UserKey | None
+    image: ImageIdentity
+    image_manifest: dict[str, Any] | None
+    described: dict[str, Any]
+    warnings: tuple[Problem, ...]
+
+
+def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
+    """Read and hash everything; the initfs of the build is written to `initfs`."""
+    instance = request.instance
+    toolchain = find(request.toolchain, request.settings.sgx_mode, [BUILD])
+    config = read_config([instance / "Occlum.json"])
+    key = None
+    if request.image_key is not None:
+        key = read_key_file(request.image_key, allow_insecure=request.insecure_key_file)
+    manifest: dict[str, Any] | None = None
+    warnings: tuple[Problem, ...] = ()
+    if (instance / "image").is_dir():
+        manifest = manifest_of_tree(instance / "image")
+        image = _identity(manifest, key)
+        warnings = warn_of_ext2(config, manifest)
+    else:
+        image = read_prebuilt(instance / "build/mount", key)
+    _write_initfs(request, image.type, initfs)
+    described = measurement.inputs_of_build(
+        image, manifest_of_tree(initfs), config, toolchain, request.settings
+    )
+    return Inputs(toolchain, config, key, image, manifest, described, warnings)
+
+
+def _identity(manifest: dict[str, Any], key: UserKey | None) -> ImageIdentity:
+    digest = digest_of(manifest)
+    if key is None:
+        return ImageIdentity(INTEGRITY_ONLY, "", digest)
+    return ImageIdentity(ENCRYPTED, "", digest, key.fingerprint())
+
+
+def _write_initfs(request: BuildRequest, image_type: str, out: Path) -> None:
+    """A copy of the instance's initfs with what a build adds; the instance's own stays as it is."""
+    conf = request.instance / _INIT_RA_CONF
+    key = request.image_key if request.buildin_image_key else None
+    planned = build_initfs(
+        tree.scan(request.instance / "initfs"),
+        image_type,
+        init_ra_conf=read_file(conf) if conf.exists() else None,
+        image_key=None if key is None else read_file(key),
+    )
+    tree.write(planned, out)

@@ -1,0 +1,229 @@
+"""`measurement.json`: what an enclave is, and of which inputs; why it is not what was expected.
+
+docs/enclave.md, section "measurement.json", has the keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.occlum.configure import Settings, config_keys
+from occlum_build.occlum.initfs import IMAGE_KEY, INTEGRITY_ONLY
+from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
+from occlum_build.occlum.toolchain import Toolchain
+from occlum_build.sgx.attributes import FLAG_DEBUG
+from occlum_build.sgx.config import Node
+from occlum_build.sgx.measurement import sigstruct_to_json
+from occlum_build.sgx.sigstruct import Sigstruct
+
+SCHEMA = 1
+_MAX_LINES = 50
+_MAX_VALUE = 80
+_NO_VALUE = object()
+_SETTINGS = {True: 48, False: 47}
+
+
+@dataclass(frozen=True)
+class ImageIdentity:
+    """`digest`: hex, None for a secure file system that was built before; `type`: "encrypted" or
+    "integrity-only"; the key's `fingerprint` says nothing about the key."""
+
+    type: str
+    mac: str
+    digest: str | None
+    key_fingerprint: str | None = None
+
+
+def inputs_of(
+    image: ImageIdentity,
+    initfs_manifest: Mapping[str, Any],
+    config: Mapping[str, Any],
+    toolchain: Mapping[str, str],
+    version: str,
+    settings: Settings,
+) -> dict[str, Any]:
+    """What an enclave is made of. `config`: of `config_keys`; `toolchain`: digests by role."""
+    described: dict[str, Any] = {"type": image.type}
+    if image.digest is None:
+        described["mac"] = image.mac
+    else:
+        described["digest"] = f"sha256:{image.digest}"
+    if image.key_fingerprint is not None:
+        described["key_fingerprint"] = image.key_fingerprint
+    return {
+        "image": described,
+        "initfs": describe_entries(initfs_manifest),
+        "config": dict(config),
+        "toolchain": {
+            "version": version,
+            **{role: f"sha256:{digest}" for role, digest in sorted(toolchain.items())},
+        },
+        "settings": {
+            "sgx_mode": settings.sgx_mode,
+            "edmm": settings.is_for_edmm,
+            "builtin_config_bytes": _SETTINGS[settings.with_newline],
+        },
+    }
+
+
+def inputs_of_build(
+    image: ImageIdentity,
+    initfs_manifest: Mapping[str, Any],
+    config: Node,
+    toolchain: Toolchain,
+    settings: Settings,
+) -> dict[str, Any]:
+    """`inputs_of`, of the values that a build has."""
+    return inputs_of(
+        image,
+        initfs_manifest,
+        config_keys(config),
+        toolchain.digests,
+        toolchain.version,
+        settings,
+    )
+
+
+def record(
+    inputs: Mapping[str, Any], sigstruct: Sigstruct, image_mac: str, initfs_mac: str
+) -> dict[str, Any]:
+    """The content of measurement.json; `mrsigner` is null as long as nobody has signed."""
+    shown = sigstruct_to_json(sigstruct)
+    del shown["schema"], shown["signature_valid"]
+    return {
+        "schema": SCHEMA,
+        **shown,
+        "mrsigner": sigstruct.mrsigner.hex() if sigstruct.modulus else None,
+        "debuggable": not sigstruct.flags_mask & FLAG_DEBUG,
+        "image_mac": image_mac,
+        "initfs_mac": initfs_mac,
+        "inputs": dict(inputs),
+    }
+
+
+def to_bytes(value: Mapping[str, Any]) -> bytes:
+    """The bytes of the file: sorted keys, one value a line."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def from_bytes(data: bytes) -> dict[str, Any] | None:
+    """A record, or None for what is none: then there is nothing to compare with."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    is_record = isinstance(value, dict) and value.get("schema") == SCHEMA
+    return value if is_record and isinstance(value.get("inputs"), dict) else None
+
+
+def describe_entries(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> mode, and content or target, of a manifest; of an image key the mode alone."""
+    described = {}
+    for entry in manifest["entries"]:
+        content = entry.get("sha256") or entry.get("target") or ""
+        if entry["path"] == f"/{IMAGE_KEY}":
+            content = "(the image key)"
+        text = f"{entry['type']} {entry['mode']} {content}"
+        described[entry["path"]] = text.rstrip()
+    return described
+
+
+def explain(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    old_image: Mapping[str, Any] | None = None,
+    new_image: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Which inputs moved between two records, one a line; the manifests name the entries."""
+    lines = []
+    for section, label in (
+        ("toolchain", "toolchain"),
+        ("settings", "setting"),
+        ("config", "config"),
+        ("initfs", "initfs"),
+        ("image", "image"),
+    ):
+        before, after = old["inputs"].get(section, {}), new["inputs"].get(section, {})
+        lines += [f"{label} {change}" for change in _changes(before, after)]
+    if old_image is not None and new_image is not None:
+        before, after = describe_entries(old_image), describe_entries(new_image)
+        lines += [f"image entry {change}" for change in _changes(before, after)]
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more"]
+    return lines or ["no recorded input differs"]
+
+
+def check_expected(
+    expected: str,
+    new: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    old_image: Mapping[str, Any] | None = None,
+    new_image: Mapping[str, Any] | None = None,
+) -> None:
+    """OcclumError `mrenclave`, with the inputs that moved, unless MRENCLAVE is as expected."""
+    if new["mrenclave"] == expected.lower():
+        return
+    message = f"MRENCLAVE is {new['mrenclave']}, not {expected.lower()} as expected"
+    if old is None:
+        hint = "there is no earlier measurement.json to compare with"
+    else:
+        which = "the expected MRENCLAVE" if old["mrenclave"] == expected.lower() else "another one"
+        lines = explain(old, new, old_image, new_image)
+        hint = "\n    ".join([f"since the last measurement.json, which has {which}:", *lines])
+    raise OcclumError("mrenclave", message, hint=hint)
+
+
+def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
+    """What makes a build weaker than it may look."""
+    inputs, found = measured["inputs"], []
+    if f"/{IMAGE_KEY}" in inputs["initfs"]:
+        found.append(
+            Problem(
+                "image-key",
+                "the image key is in initfs, which is not encrypted: whoever has the instance"
+                " can read the image",
+                hint="have the key sent to the enclave after attestation instead",
+            )
+        )
+    if measured["debuggable"]:
+        return found
+    if measured["mrsigner"] == PUBLIC_TEST_MRSIGNER:
+        found.append(
+            Problem(
+                "sign-key",
+                "a release enclave is signed with Occlum's public test key: anybody can sign"
+                " another enclave with this MRSIGNER",
+                hint="openssl genrsa -3 -out key.pem 3072",
+            )
+        )
+    if inputs["image"]["type"] == INTEGRITY_ONLY:
+        found.append(
+            Problem(
+                "image-type",
+                "a release enclave has an integrity-only image: its content can be read, and its"
+                " tags are checksums under a fixed public key, no protection from a forger; what"
+                " protects it is that its MAC is part of MRENCLAVE",
+                hint="give an image key to encrypt it",
+            )
+        )
+    return found
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, _NO_VALUE), after.get(name, _NO_VALUE)
+        if old is _NO_VALUE:
+            yield f"{name}: added, {_shown(new)}"
+        elif new is _NO_VALUE:
+            yield f"{name}: removed, was {_shown(old)}"
+        elif old != new or type(old) is not type(new):
+            yield f"{name}: {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 3] + "..."

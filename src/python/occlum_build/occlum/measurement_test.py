@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from occlum_build.errors import OcclumError
+from occlum_build.occlum import measurement
+from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """A record; `image={...}` and so on replace a section of the inputs."""
+    inputs: dict[str, Any] = {
+        "image": {"type": "encrypted", "digest": "sha256:aa"},
+        "initfs": {"/": "dir 0755", "/bin/init": "file 0755 aa"},
+        "config": {"$.a": 1, "$.b": "x"},
+        "toolchain": {"version": "0.31.0", "libos": "sha256:aa"},
+        "settings": {"sgx_mode": "HW", "edmm": False, "builtin_config_bytes": 48},
+    }
+    inputs.update((name, changes.pop(name)) for name in list(changes) if name in inputs)
+    values = {"mrenclave": "11" * 32, "mrsigner": "22" * 32, "debuggable": False}
+    return {"schema": 1, **values, **changes, "inputs": inputs}
+
+
+def manifest(**content: str) -> dict[str, Any]:
+    entries = [
+        {"path": f"/{name}", "type": "file", "mode": "0644", "sha256": sha256}
+        for name, sha256 in content.items()
+    ]
+    return {"schema": 1, "entries": entries}
+
+
+def test_explain_names_every_kind_of_input() -> None:
+    new = record(
+        config={"$.a": True, "$.c": ["long" * 40]},
+        toolchain={"version": "0.31.0", "libos": "sha256:bb"},
+        settings={"sgx_mode": "HW", "edmm": True, "builtin_config_bytes": 48},
+        initfs={"/": "dir 0755"},
+        image={"type": "encrypted", "digest": "sha256:bb"},
+    )
+    lines = measurement.explain(record(), new, manifest(a="1", b="1"), manifest(b="2", c="1"))
+    assert lines == [
+        "toolchain libos: sha256:aa -> sha256:bb",
+        "setting edmm: false -> true",
+        "config $.a: 1 -> true",
+        "config $.b: removed, was x",
+        f'config $.c: added, ["{("long" * 40)[:75]}...',
+        "initfs /bin/init: removed, was file 0755 aa",
+        "image digest: sha256:aa -> sha256:bb",
+        "image entry /a: removed, was file 0644 1",
+        "image entry /b: file 0644 1 -> file 0644 2",
+        "image entry /c: added, file 0644 1",
+    ]
+
+
+def test_explain_is_cut_and_says_so() -> None:
+    many = manifest(**{f"f{index:03}": "1" for index in range(60)})
+    lines = measurement.explain(record(), record(), manifest(), many)
+    assert len(lines) == 51 and lines[-1] == "... and 10 more"
+    assert measurement.explain(record(), record()) == ["no recorded input differs"]
+
+
+def test_check_expected() -> None:
+    measurement.check_expected("11" * 32, record(), None)
+    with pytest.raises(OcclumError, match=r"no earlier measurement\.json"):
+        measurement.check_expected("33" * 32, record(), None)
+    other = record(mrenclave="44" * 32, config={})
+    with pytest.raises(OcclumError, match=r"which has another one:\n +config \$\.a: added"):
+        measurement.check_expected("33" * 32, record(), other)
+
+
+def test_bytes_and_back() -> None:
+    assert measurement.from_bytes(measurement.to_bytes(record())) == record()
+    for broken in (b"{", b"[]", b"{}", b'{"schema": 2, "inputs": {}}', b'{"schema": 1}', b"\xff"):
+        assert measurement.from_bytes(broken) is None
+
+
+def test_warnings() -> None:
+    def codes(measured: dict[str, Any]) -> list[str]:
+        return [warning.code for warning in measurement.security_warnings(measured)]
+
+    open_image = {"type": "integrity-only", "digest": "sha256:aa"}
+    assert codes(record()) == []
+    assert codes(record(mrsigner=PUBLIC_TEST_MRSIGNER)) == ["sign-key"]
+    assert codes(record(image=open_image)) == ["image-type"]
+    debug = record(debuggable=True, mrsigner=PUBLIC_TEST_MRSIGNER, image=open_image)
+    assert codes(debug) == []
+    assert codes(record(initfs={"/etc/image_key": "file 0600"})) == ["image-key"]

@@ -1,0 +1,151 @@
+"""The archive that `occlum package` makes of a built instance, as a deterministic one.
+
+Process: `python -m occlum_build.occlum.package INSTANCE OUT TOP`.
+
+Occlum renames the top directory with an unanchored `sed` expression that also hits link targets;
+here the first part of each name is replaced and nothing else.
+"""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import os
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status
+from occlum_build.occlum.toolchain import pal_name
+from occlum_build.sgx.attributes import FLAG_DEBUG
+from occlum_build.sgx.files import read_file
+from occlum_build.sgx.measurement import read_sigstruct
+
+SUFFIX = ".tar.gz"
+_SIGNED = f"build/{SIGNED_LIBOS}"
+_MEMBERS = (
+    ".__occlum_status",
+    ".sgx_mode",
+    "Occlum.json",
+    "build/.Occlum_sys.json.protected",
+    "build/bin",
+    "build/initfs",
+    _SIGNED,
+    "build/mount",
+    "initfs",
+    "run",
+)
+
+
+def check_packageable(instance: Path, *, debug: bool) -> None:
+    """OcclumError `package` unless the instance is built and, without `debug`, for production."""
+    if read_status(instance) != BUILT:
+        raise OcclumError(
+            "package",
+            "the instance is not built, or its enclave is not signed",
+            place=Place(str(instance)),
+            hint="run `occlum-build build` first",
+        )
+    if debug:
+        return
+    hint = "--debug packages it all the same"
+    if read_mode(instance) == "SIM":
+        raise OcclumError("package", "the enclave is a simulated one (SIM)", hint=hint)
+    enclave = instance / _SIGNED
+    if not read_sigstruct(read_file(enclave)).flags_mask & FLAG_DEBUG:
+        raise OcclumError(
+            "package",
+            "the enclave is debuggable: its memory can be read from outside",
+            place=Place(str(enclave)),
+            hint=f"set metadata.debuggable to false and build again; {hint}",
+        )
+
+
+def package(instance: Path, out: Path, top: str) -> None:
+    """Write the archive of an instance; `top` is the name of the directory in it.
+
+    Sorted, times and owners zero, modes 0755 or 0644. Raises OcclumError `package`.
+    """
+    paths = list(_paths(instance))
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            _write(stream, instance, paths, top)
+        temporary.replace(out)
+    except OSError as error:
+        message = error.strerror or "cannot be written"
+        raise OcclumError("package", message, place=Place(str(error.filename or out))) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _paths(instance: Path) -> Iterator[str]:
+    """The paths of all members, parents first."""
+    # On hardware this is the PAL itself, in other modes the links that lead to it.
+    patterns = {f"build/lib/{pal_name(mode)}*" for mode in ("HW", read_mode(instance))}
+    libraries = [
+        os.path.relpath(path, instance)
+        for pattern in sorted(patterns)
+        for path in glob.glob(os.path.join(glob.escape(str(instance)), pattern))
+    ]
+    for member in sorted({*_MEMBERS, *libraries}):
+        if not os.path.lexists(instance / member):
+            message = "is missing from the instance"
+            raise OcclumError("package", message, place=Place(str(instance / member)))
+        yield member
+        if (instance / member).is_dir():
+            yield from sorted(_below(instance, member))
+
+
+def _below(instance: Path, member: str) -> Iterator[str]:
+    for folder, directories, files in os.walk(instance / member):
+        for name in (*directories, *files):
+            yield os.path.relpath(os.path.join(folder, name), instance)
+
+
+def _write(stream: BinaryIO, instance: Path, paths: list[str], top: str) -> None:
+    with ExitStack() as stack:
+        packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=stream, mtime=0))
+        archive = stack.enter_context(
+            tarfile.TarFile(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT)
+        )
+        for path in paths:
+            _add(archive, instance / path, f"{top}/{path}")
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    member = tarfile.TarInfo(name)
+    if path.is_symlink():
+        member.type, member.mode, member.linkname = tarfile.SYMTYPE, 0o777, os.readlink(path)
+        archive.addfile(member)
+    elif path.is_dir():
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(member)
+    else:
+        with open(path, "rb") as content:
+            found = os.fstat(content.fileno())
+            member.size = found.st_size
+            member.mode = 0o755 if found.st_mode & 0o100 else 0o644
+            archive.addfile(member, content)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0; 1 and the problem on standard error; 2 for wrong arguments."""
+    if len(arguments) != 3:
+        sys.stderr.write("usage: python -m occlum_build.occlum.package INSTANCE OUT TOP\n")
+        return 2
+    instance, out, top = arguments
+    try:
+        package(Path(instance), Path(out), top)
+    except OcclumError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from occlum_build.errors import OcclumError
+from occlum_build.occlum.build import build
+from occlum_build.occlum.configure import Settings
+from occlum_build.occlum.inputs import BuildRequest
+from occlum_build.occlum.package import check_packageable, package
+from occlum_build.occlum.testing import changed
+
+
+def members(archive: Path) -> list[tarfile.TarInfo]:
+    with tarfile.open(archive) as tar:
+        return tar.getmembers()
+
+
+def outside_secure_fs(found: list[tarfile.TarInfo]) -> list[str]:
+    return [member.name for member in found if "__ROOT/" not in member.name]
+
+
+def test_members_are_those_of_occlum(build_request: BuildRequest, tmp_path: Path) -> None:
+    build(build_request)
+    inst, out = build_request.instance, tmp_path / "out.tar.gz"
+    package(inst, out, "top")
+    found = members(out)
+    assert outside_secure_fs(found) == [
+        *("top/.__occlum_status", "top/.sgx_mode", "top/Occlum.json"),
+        "top/build/.Occlum_sys.json.protected",
+        "top/build/bin",
+        *(f"top/build/bin/{n}" for n in ("occlum-run", "occlum_exec_client", "occlum_exec_server")),
+        *("top/build/initfs", "top/build/initfs/.ROOT_MAC", "top/build/initfs/__ROOT"),
+        "top/build/lib/libocclum-libos.signed.so",
+        *(f"top/build/lib/libocclum-pal.so{end}" for end in ("", ".0", ".0.31.0")),
+        *("top/build/mount", "top/build/mount/.ROOT_MAC", "top/build/mount/__ROOT"),
+        *("top/initfs", "top/initfs/bin", "top/initfs/bin/init", "top/initfs/dev"),
+        *("top/initfs/etc", "top/initfs/etc/hosts", "top/initfs/lib"),
+        *(
+            f"top/initfs/lib/{name}"
+            for name in (
+                *("ld-musl-x86_64.so.1", "libc.so", "libgcc_s.so.1"),
+                *("libgomp.so.1", "libstdc++.so.6"),
+            )
+        ),
+        *("top/initfs/proc", "top/run", "top/run/initfs", "top/run/initfs/__ROOT"),
+        *("top/run/mount", "top/run/mount/__ROOT"),
+    ]
+    assert all((m.mtime, m.uid, m.gid, m.uname, m.gname) == (0, 0, 0, "", "") for m in found)
+    assert {member.mode for member in found} == {0o644, 0o755, 0o777}
+
+
+def test_the_same_bytes_again(build_request: BuildRequest, tmp_path: Path) -> None:
+    build(build_request)
+    outs = [tmp_path / name for name in ("a.tar.gz", "b.tar.gz")]
+    for umask, out in zip((0o022, 0o077), outs):
+        before = os.umask(umask)
+        try:
+            build(replace(build_request, force=True))
+            package(build_request.instance, out, "top")
+        finally:
+            os.umask(before)
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    assert not list(tmp_path.glob("*.tmp")) and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_simulation_has_its_own_library(build_request: BuildRequest, tmp_path: Path) -> None:
+    build(replace(build_request, settings=Settings(sgx_mode="SIM")))
+    package(build_request.instance, tmp_path / "out.tar.gz", "top")
+    names = outside_secure_fs(members(tmp_path / "out.tar.gz"))
+    assert [name for name in names if "pal" in name] == [
+        "top/build/lib/libocclum-pal.so",
+        "top/build/lib/libocclum-pal.so.0",
+        "top/build/lib/libocclum-pal_sim.so.0.31.0",
+    ]
+
+
+def test_what_is_not_packaged(build_request: BuildRequest, tmp_path: Path) -> None:
+    inst = build_request.instance
+    with pytest.raises(OcclumError, match="not built, or its enclave is not signed"):
+        check_packageable(inst, debug=True)
+    build(build_request)
+    with pytest.raises(OcclumError, match="debuggable: its memory can be read"):
+        check_packageable(inst, debug=False)
+    check_packageable(inst, debug=True)
+    changed(build_request, metadata__debuggable="false")
+    with pytest.raises(OcclumError, match="debuggable"):
+        check_packageable(inst, debug=False)
+    build(build_request)
+    check_packageable(inst, debug=False)
+    build(replace(build_request, settings=Settings(sgx_mode="SIM")))
+    with pytest.raises(OcclumError, match=r"simulated one \(SIM\)"):
+        check_packageable(inst, debug=False)
+
+
+def test_an_incomplete_instance(build_request: BuildRequest, tmp_path: Path) -> None:
+    build(build_request)
+    (build_request.instance / "build/.Occlum_sys.json.protected").unlink()
+    with pytest.raises(OcclumError, match="is missing from the instance"):
+        package(build_request.instance, tmp_path / "out.tar.gz", "top")
+    assert not (tmp_path / "out.tar.gz").exists()

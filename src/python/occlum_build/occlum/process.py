@@ -1,0 +1,32 @@
+"""The steps as processes: relative paths in argv, JSON and files on the border."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from occlum_build.errors import OcclumError
+
+EXIT_FAILURE, EXIT_USAGE = 1, 2
+
+
+def run_step(
+    step: Callable[..., None], arguments: Sequence[str], usage: str, *, optional: int = 0
+) -> int:
+    """Call the step with the arguments that `usage` names, the last `optional` of them or not.
+
+    The exit code: 0; 1 and the problems on standard error; 2 for a wrong number of arguments.
+    """
+    count = len(usage.split()) - 1
+    if not count - optional <= len(arguments) <= count:
+        sys.stderr.write(f"usage: python -m {usage}\n")
+        return EXIT_USAGE
+    try:
+        step(*arguments)
+    except OcclumError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILURE
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return EXIT_FAILURE
+    return 0

@@ -1,0 +1,117 @@
+"""Secure file systems of the image and the initfs, as a build lays them out.
+
+Process: `python -m occlum_build.occlum.seal TREE MANIFEST OUT [KEY]`: MANIFEST is `-` to take the
+modes from the tree; KEY is a file, best named by a link, and makes the image an encrypted one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import Problem
+from occlum_build.image.manifest import canonical_json, image_digest
+from occlum_build.occlum.process import run_step
+from occlum_build.sefs.fs_format import FileType
+from occlum_build.sefs.hostio import SOURCE_FLAGS, opened
+from occlum_build.sefs.keys import UserKey, read_key_file
+from occlum_build.sefs.manifest import read_manifest
+from occlum_build.sefs.pf_format import format_mac
+from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
+from occlum_build.sefs.writer import zip_image
+
+ROOT, ROOT_MAC, MANIFEST = "__ROOT", ".ROOT_MAC", "manifest.json"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """`mac`: 47 characters; `digest`: hex SHA-256 of the manifest; what was left out."""
+
+    mac: str
+    digest: str
+    warnings: tuple[Problem, ...]
+
+
+def seal(
+    directory: Path,
+    out: Path,
+    *,
+    user_key: UserKey | None = None,
+    manifest: Path | None = None,
+) -> Sealed:
+    """Write `out/__ROOT`, `out/.ROOT_MAC`, and without a manifest `out/manifest.json`.
+
+    `out` must exist. The digest of the manifest is the salt of the keys. Raises what `zip_image`
+    and `read_manifest` raise.
+    """
+    if manifest is None:
+        manifest = out / MANIFEST
+        manifest.write_bytes(canonical_json(manifest_of_tree(directory)))
+    read = read_manifest(manifest)
+    result = zip_image(
+        directory,
+        out / ROOT,
+        out / ROOT_MAC,
+        user_key=user_key,
+        modes=read.modes,
+        salt=read.digest,
+    )
+    return Sealed(format_mac(result.mac), read.digest.hex(), result.warnings)
+
+
+def manifest_of_tree(directory: Path) -> dict[str, Any]:
+    """The manifest (docs/manifest.md) of a directory, without provenance."""
+    tree = scan_tree(directory)
+    entries = [_describe(tree, entry) for entry in tree.entries]
+    return {"schema": 1, "entries": sorted(entries, key=lambda entry: str(entry["path"]))}
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """The hex digest that names the tree."""
+    return image_digest(manifest)
+
+
+def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:
+    path = tree.host_path(entry)
+    described: dict[str, Any] = {
+        "path": "/" + entry.path.decode("utf-8"),
+        "type": entry.type.name.lower(),
+        "mode": f"{entry.mode:04o}",
+    }
+    if entry.type is FileType.FILE:
+        described["size"], described["sha256"] = _content(path)
+    elif entry.type is FileType.SYMLINK:
+        described["target"] = os.fsdecode(os.readlink(path))
+    return described
+
+
+def _content(path: bytes) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with opened(path, SOURCE_FLAGS) as descriptor:
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def _step(directory: str, manifest: str, out: str, key: str = "") -> None:
+    """Write OUT, which must not exist."""
+    user_key = read_key_file(Path(key)) if key else None
+    Path(out).mkdir()
+    seal(
+        Path(directory),
+        Path(out),
+        user_key=user_key,
+        manifest=None if manifest == "-" else Path(manifest),
+    )
+
+
+if __name__ == "__main__":
+    usage = "occlum_build.occlum.seal TREE MANIFEST OUT [KEY]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

@@ -1,0 +1,77 @@
+"""The half of signing that needs a key or a signature; what it makes is never cached."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+from occlum_build.sgx import keys
+from occlum_build.sgx.files import read_file
+from occlum_build.sgx.sign import Unsigned, finish
+from occlum_build.sgx.sigstruct import MODULUS_SIZE
+
+# MRSIGNER of etc/template/Enclave.pem, the key that everybody has who has Occlum.
+PUBLIC_TEST_MRSIGNER = "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e"
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """A PEM private key on this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class SignerCommand:
+    """A command that holds the key: data on its stdin, 384 bytes on its stdout; no shell."""
+
+    command: tuple[str, ...]
+    public_key: Path
+
+
+@dataclass(frozen=True)
+class DetachedSignature:
+    """A signature that was made elsewhere over the same data (384 bytes)."""
+
+    signature: Path
+    public_key: Path
+
+
+Signer = Union[KeyFile, SignerCommand, DetachedSignature]
+
+
+def modulus_of_signer(signer: Signer) -> int:
+    """The public modulus; OcclumError `io` or `sign-key`."""
+    if isinstance(signer, KeyFile):
+        return keys.modulus_of(keys.load_private_key(read_file(signer.path)))
+    return keys.load_modulus(read_file(signer.public_key))
+
+
+def mrsigner(signer: Signer) -> str:
+    """MRSIGNER in hex of what this signer signs."""
+    modulus = modulus_of_signer(signer).to_bytes(MODULUS_SIZE, "little")
+    return hashlib.sha256(modulus).hexdigest()
+
+
+def finish_signing(enclave: bytes, unsigned: Unsigned, signer: Signer) -> bytes:
+    """The signed file; raises what `keys` and `finish` raise: the signature is verified."""
+    data = unsigned.signing_data
+    if isinstance(signer, KeyFile):
+        key = keys.load_private_key(read_file(signer.path))
+        return finish(enclave, unsigned, keys.sign_data(key, data), keys.modulus_of(key))
+    modulus = keys.load_modulus(read_file(signer.public_key))
+    if isinstance(signer, SignerCommand):
+        signature = keys.run_signer(signer.command, data)
+    else:
+        signature = read_file(signer.signature)
+    return finish(enclave, unsigned, signature, modulus)
+
+
+def finish_with_test_key(enclave: bytes, unsigned: Unsigned, pem: bytes) -> bytes:
+    """The signed file, by the public test key of a toolchain: no secret, it may be in memory."""
+    key = keys.load_private_key(pem)
+    return finish(
+        enclave, unsigned, keys.sign_data(key, unsigned.signing_data), keys.modulus_of(key)
+    )

@@ -1,0 +1,199 @@
+"""Occlum's toolchain: which of its files a build needs, and where they are looked for.
+
+Places are relative to the root of a system that has Occlum in `opt/occlum`. A toolchain in another
+directory has the same files there, and those of the system around it beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from occlum_build.errors import OcclumError, Place, Problem, Report
+
+SGX_MODES = ("HW", "SIM", "HYPER")
+OCCLUM_DIR = "opt/occlum"
+VERSION_HEADER = f"{OCCLUM_DIR}/include/occlum_version.h"
+SUPPORTED = re.compile(r"0\.31\.[0-9]+")
+
+BUILD, INITFS, TEMPLATE, GLIBC, SIGN_KEY = "build", "initfs", "template", "glibc", "sign-key"
+ALL_OF_AN_ENCLAVE = (BUILD, INITFS, TEMPLATE)
+
+_SUFFIX = {"HW": "", "SIM": "_sim", "HYPER": "_hyper"}
+_MUSL_DIR = "usr/local/occlum/x86_64-linux-musl/lib"
+MUSL_NAMES = ("libc.so", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1")
+MUSL_LOADER = "ld-musl-x86_64.so.1"
+GLIBC_DIR = f"{OCCLUM_DIR}/glibc/lib"
+GLIBC_LOADER = "ld-linux-x86-64.so.2"
+GLIBC_NAMES = ("libc.so.6", "libpthread.so.0", "libm.so.6")
+OS_NAMES = ("libstdc++.so.6", "libgcc_s.so.1")
+_OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
+_VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]+)")
+
+
+@dataclass(frozen=True)
+class ToolFile:
+    """A file of the toolchain by its role; the first of `places` that exists is taken."""
+
+    role: str
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """The files that were found, by role, and the hex SHA-256 of each."""
+
+    version: str
+    files: Mapping[str, Path]
+    digests: Mapping[str, str]
+
+    def read(self, role: str) -> bytes:
+        """The content of a file; OcclumError `toolchain` when it changed since it was found."""
+        content = _read(self.files[role])
+        if hashlib.sha256(content).hexdigest() != self.digests[role]:
+            message = f"{role} changed during the build"
+            raise OcclumError("toolchain", message, place=Place(str(self.files[role])))
+        return content
+
+
+def libos_name(mode: str) -> str:
+    """The libOS of an SGX mode, as its file is called without the version."""
+    return f"libocclum-libos{_SUFFIX[mode]}.so"
+
+
+def pal_name(mode: str) -> str:
+    """The platform abstraction layer of an SGX mode, its file's name without the version."""
+    return f"libocclum-pal{_SUFFIX[mode]}.so"
+
+
+def required_files(
+    version: str, mode: str, groups: Iterable[str] = ALL_OF_AN_ENCLAVE
+) -> tuple[ToolFile, ...]:
+    """What a build for this SGX mode needs of the toolchain, EDMM or not.
+
+    Groups: BUILD (libOS, PAL, occlum-run), INITFS (init, musl), TEMPLATE (the default Occlum.json),
+    GLIBC (for an image), SIGN_KEY (Occlum's public test key). OcclumError `sgx-mode`.
+    """
+    check_mode(mode)
+    lib, glibc = f"{OCCLUM_DIR}/build/lib", "glibc/"
+    table = {
+        BUILD: [
+            ToolFile("libos", (f"{lib}/{libos_name(mode)}.{version}",)),
+            ToolFile("pal", (f"{lib}/{pal_name(mode)}.{version}",)),
+            ToolFile("occlum-run", (f"{OCCLUM_DIR}/build/bin/occlum-run",)),
+        ],
+        INITFS: [
+            ToolFile("init", (f"{OCCLUM_DIR}/build/bin/init",)),
+            ToolFile(f"musl/{MUSL_LOADER}", (f"lib/{MUSL_LOADER}",)),
+            *(ToolFile(f"musl/{name}", (f"{_MUSL_DIR}/{name}",)) for name in MUSL_NAMES),
+        ],
+        TEMPLATE: [ToolFile("template", (f"{OCCLUM_DIR}/etc/template/Occlum.json",))],
+        GLIBC: [
+            *(
+                ToolFile(glibc + name, (f"{GLIBC_DIR}/{name}",))
+                for name in (GLIBC_LOADER, *GLIBC_NAMES)
+            ),
+            *(
+                ToolFile(glibc + name, tuple(f"{folder}/{name}" for folder in _OS_LIB_DIRS))
+                for name in OS_NAMES
+            ),
+        ],
+        SIGN_KEY: [ToolFile("sign-key", (f"{OCCLUM_DIR}/etc/template/Enclave.pem",))],
+    }
+    return tuple(file for group in groups for file in table[group])
+
+
+def check_mode(mode: str) -> None:
+    """OcclumError `sgx-mode` unless this is one of SGX_MODES."""
+    if mode not in SGX_MODES:
+        hint = f"one of {', '.join(SGX_MODES)}"
+        raise OcclumError("sgx-mode", f"{mode!r} is no SGX mode", hint=hint)
+
+
+def parse_version(header: str, place: Place | None = None) -> str:
+    """The version that the text of `occlum_version.h` defines: "0.31.0"."""
+    parts = {name: str(int(number)) for name, number in _VERSION.findall(header)}
+    if len(parts) != 3:
+        raise OcclumError("toolchain-version", "the header defines no Occlum version", place=place)
+    return ".".join(parts[name] for name in ("MAJOR", "MINOR", "PATCH"))
+
+
+def check_version(found: str, wanted: str, place: Place | None = None) -> str:
+    """`found`, if it is `wanted` ("" for any) and one whose configuration we know how to write."""
+    if wanted and found != wanted:
+        message = f"the toolchain's version is {found}, not {wanted}"
+        raise OcclumError("toolchain-version", message, place=place)
+    if not SUPPORTED.fullmatch(found):
+        raise OcclumError(
+            "toolchain-version",
+            f"Occlum {found} is not supported",
+            place=place,
+            hint="the libOS reads a configuration of its own version only; ours is that of 0.31",
+        )
+    return found
+
+
+def find(
+    root: Path, mode: str, groups: Iterable[str] = ALL_OF_AN_ENCLAVE, *, version: str = ""
+) -> Toolchain:
+    """Find and hash the files in `root`: /opt/occlum, a copy of it, or a whole system's root.
+
+    Raises one OcclumError of all that is missing: `toolchain` with the places that were looked at,
+    `toolchain-version`, `sgx-mode`.
+    """
+    layout = ToolchainDirectory(root)
+    header = layout.path(VERSION_HEADER)
+    if not header.is_file():
+        problem = missing(ToolFile("version header", (VERSION_HEADER,)), [str(header)])
+        raise OcclumError.of([problem])
+    place = Place(str(header))
+    text = _read(header).decode("utf-8", "replace")
+    version = check_version(parse_version(text, place), version, place)
+    report, files = Report(), {}
+    for file in required_files(version, mode, groups):
+        paths = [layout.path(place) for place in file.places]
+        found = next((path for path in paths if path.is_file()), None)
+        if found is None:
+            report.errors.append(missing(file, [str(path) for path in paths]))
+        else:
+            files[file.role] = found
+    report.raise_errors()
+    digests = {role: hashlib.sha256(_read(path)).hexdigest() for role, path in files.items()}
+    return Toolchain(version, files, digests)
+
+
+def missing(file: ToolFile, searched: Iterable[str]) -> Problem:
+    """The problem of a file that is at none of the places that were searched."""
+    return Problem(
+        "toolchain",
+        f"the toolchain has no {file.role}: {' nor '.join(searched)} does not exist",
+        hint="give the toolchain of the right version: an installed /opt/occlum or a copy of it",
+    )
+
+
+class ToolchainDirectory:
+    """Where places are in a directory, be it Occlum's own or the root of a system."""
+
+    def __init__(self, root: Path) -> None:
+        root = root.absolute()
+        inner = root / OCCLUM_DIR
+        self.occlum = inner if inner.is_dir() else root
+        is_installed = self.occlum.parts[-2:] == ("opt", "occlum")
+        self.system = self.occlum.parent.parent if is_installed else root
+
+    def path(self, place: str) -> Path:
+        """The path of a place, whether or not it exists."""
+        if place.startswith(f"{OCCLUM_DIR}/"):
+            return self.occlum / place[len(OCCLUM_DIR) + 1 :]
+        return self.system / place
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise OcclumError("toolchain", message, place=Place(str(path))) from error
