@@ -112,5 +112,5 @@ def test_problem_names_the_target(project: Project) -> None:
     _, *problems = project.failure("a/b:image").split("\n\n")
     assert problems == [
         "a/b:bom: '../up' leaves the image\n  hint: remove the `..`",
-        "a/b:bom: there is no file a/b/gone",
+        "a/b:bom: there is no file a/b/gone\n  hint: relative names start at a/b here",
     ]

@@ -98,7 +98,9 @@ def _missing_sources(problem: Problem) -> list[MissingSource]:
 
 
 def _with_advice(problem: Problem, advice: Mapping[MissingSource, str]) -> Problem:
-    texts = [advice[one] for one in _missing_sources(problem)]
+    texts = [advice[one] for one in _missing_sources(problem) if advice[one]]
+    if texts and problem.code != "bom-missing":
+        return replace(problem, hint="; ".join(texts))
     return replace(problem, hint="; ".join(filter(None, [*texts, problem.hint])))
 
 

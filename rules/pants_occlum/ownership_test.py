@@ -85,8 +85,10 @@ def test_directory_without_files(project: Project) -> None:
 
 def test_file_that_is_nowhere(project: Project) -> None:
     assert failure(project, copied("files: [../gone, /gone]")) == [
-        "app/bom.yaml:1:39: there is no file app/gone",
-        "app/bom.yaml:1:48: there is no file /gone",
+        "app/bom.yaml:1:39: there is no file app/gone\n"
+        "  hint: relative names start at app/occlum_instance here",
+        "app/bom.yaml:1:48: there is no file /gone\n"
+        "  hint: an absolute path is looked up in the sysroot: install it there, or correct it",
     ]
 
 

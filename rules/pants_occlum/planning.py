@@ -128,8 +128,8 @@ def _loader_config(root: BomRoot, sources: Sources, report: Report) -> LoaderCon
                 missing=(root.loader_config,),
             )
         return None
-    data = sources.read(real)
     with report:
+        data = sources.read(real)
         if data is not None:
             return parse_loader_config(data.decode("utf-8", "replace"), root.loader_config)
     return None
@@ -139,7 +139,7 @@ def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[st
     found: dict[str, str] = {}
     for entry in entries:
         if entry.kind == FILE:
-            with report:
+            with report.at(entry.origin.place):
                 found[entry.source] = sources.sha256(entry.source)
     return found
 

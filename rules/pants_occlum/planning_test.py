@@ -95,8 +95,10 @@ def test_host_file_that_cannot_be_read(project: Project, monkeypatch: pytest.Mon
     project.host("t/secret", b"x")
     copy(project, "files: [/t/secret]")
     monkeypatch.setattr(hash_memo, "_read_once", refuse)
-    (problem,) = problems(project)
-    assert "/t/secret cannot be read: Permission denied" in problem
+    assert problems(project) == [
+        "/loader.config cannot be read: Permission denied",
+        "app/bom.yaml:1:39: /t/secret cannot be read: Permission denied",
+    ]
 
 
 def test_kinds_that_do_not_fit(project: Project) -> None:
@@ -209,6 +211,7 @@ def test_boms_that_include_one_another(project: Project) -> None:
     )
     assert problems(project) == [
         "app/two.yaml:1:12: BOMs include one another: app/bom.yaml -> app/two.yaml -> app/bom.yaml"
+        "\n  hint: leave one of these includes out"
     ]
 
 

@@ -110,14 +110,17 @@ def resolve(sources: Sources, path: str, *, follow_last: bool = True) -> str | N
     return here
 
 
-def hint_for_missing(sources: Sources, path: str) -> str:
-    """What to do about a source that does not exist: a similar name, or where it is looked for."""
+def hint_for_missing(sources: Sources, path: str, base: str) -> str:
+    """What to do about a source that does not exist: a similar name, or where it is looked for.
+
+    `base` is the directory that the path was joined to.
+    """
     near = _nearest(sources, path)
     if near:
         return f"did you mean {near}?"
     if path.startswith("/"):
         return "an absolute path is looked up in the sysroot: install it there, or correct it"
-    return "a relative path starts at the workspace, or at the item's `from`"
+    return f"relative names start at {base or 'the build root'} here"
 
 
 def _nearest(sources: Sources, path: str) -> str:

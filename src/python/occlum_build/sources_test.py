@@ -90,8 +90,9 @@ def test_regular_file() -> None:
 
 def test_hint_for_a_missing_source() -> None:
     view = MemoryView({"/usr/bin/bash": b"", "/usr/bin/cat": b"", "ws/hello.sh": b"", "a": b""})
-    assert hint_for_missing(view, "/usr/bin/bahs") == "did you mean /usr/bin/bash?"
-    assert hint_for_missing(view, "ws/helo.sh") == "did you mean ws/hello.sh?"
+    assert hint_for_missing(view, "/usr/bin/bahs", "") == "did you mean /usr/bin/bash?"
+    assert hint_for_missing(view, "ws/helo.sh", "ws") == "did you mean ws/hello.sh?"
     for absolute in ("/usr/bin/zzz", "/no/such/file"):
-        assert "sysroot" in hint_for_missing(view, absolute)
-    assert "workspace" in hint_for_missing(view, "a/x")
+        assert "sysroot" in hint_for_missing(view, absolute, "ws")
+    assert hint_for_missing(view, "a/x", "a") == "relative names start at a here"
+    assert hint_for_missing(view, "x", "") == "relative names start at the build root here"

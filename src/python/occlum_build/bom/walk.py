@@ -38,7 +38,7 @@ def walk_copy(
     stat = sources.lstat(real) if real is not None else None
     if real is None or stat is None:
         message = f"there is no directory {operation.source or '.'}"
-        hint = hint_for_missing(sources, operation.source)
+        hint = hint_for_missing(sources, operation.source, operation.base)
         report.error("directory", message, operation.place, hint, missing=(operation.source,))
     elif not contents_only:
         name = posixpath.basename(operation.source)

@@ -190,7 +190,7 @@ class ImageBuilder:
             code,
             message,
             place=operation.place,
-            hint=hint_for_missing(self.sources, operation.source),
+            hint=hint_for_missing(self.sources, operation.source, operation.base),
             missing=(operation.source,),
         )
 
