@@ -6,21 +6,23 @@ The signing modules are imported where they are used: they take longer to load t
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from occlum_build.cli.output import print_problem
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.cli.signing_options import (
+    DEFAULT_DATE,
+    signing_date,
+    split_command,
+    warn_if_exposed,
+)
+from occlum_build.errors import OcclumError
 from occlum_build.sgx.files import read_file, replace_file
 
 if TYPE_CHECKING:
     from occlum_build.sgx.sign import Unsigned
 
-_DEFAULT_DATE = "19700101"
 _SIGNING_DATA_SIZE = 256
 _DATE_OFFSET = 20
 _DATA_MODE = 0o644
@@ -70,7 +72,7 @@ def _add_date(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--date",
         metavar="YYYYMMDD",
-        help=f"date in SIGSTRUCT; default: SOURCE_DATE_EPOCH or {_DEFAULT_DATE}",
+        help=f"date in SIGSTRUCT; default: SOURCE_DATE_EPOCH or {DEFAULT_DATE}",
     )
 
 
@@ -88,21 +90,21 @@ def run_sign(arguments: argparse.Namespace) -> None:
         raise OcclumError("usage", "--signer and --pubkey go together")
     enclave = read_file(arguments.enclave)
     if arguments.key:
-        _warn_if_exposed(arguments.key)
+        warn_if_exposed(arguments.key)
         key = keys.load_private_key(read_file(arguments.key))
-        unsigned = _prepare(arguments, enclave, _date(arguments.date))
+        unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
         modulus = keys.modulus_of(key)
         signature = keys.sign_data(key, unsigned.signing_data)
     else:
         modulus = keys.load_modulus(read_file(arguments.pubkey))
-        unsigned = _prepare(arguments, enclave, _date(arguments.date))
-        signature = keys.run_signer(_split(arguments.signer), unsigned.signing_data)
+        unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
+        signature = keys.run_signer(split_command(arguments.signer), unsigned.signing_data)
     _write(arguments, finish(enclave, unsigned, signature, modulus))
 
 
 def run_gendata(arguments: argparse.Namespace) -> None:
     """Write what has to be signed."""
-    unsigned = _prepare(arguments, read_file(arguments.enclave), _date(arguments.date))
+    unsigned = _prepare(arguments, read_file(arguments.enclave), signing_date(arguments.date))
     replace_file(arguments.out, unsigned.signing_data, _DATA_MODE)
 
 
@@ -143,32 +145,3 @@ def _write(arguments: argparse.Namespace, signed: bytes) -> None:
     if arguments.sigstruct:
         replace_file(arguments.sigstruct, read_sigstruct(signed).to_bytes(), _DATA_MODE)
 
-
-def _split(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise OcclumError("usage", f"--signer: {error}") from error
-
-
-def _date(text: str | None) -> str:
-    if text is not None:
-        return text
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not epoch:
-        return _DEFAULT_DATE
-    try:
-        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
-    except (ValueError, OverflowError, OSError) as error:
-        raise OcclumError("date", f"SOURCE_DATE_EPOCH={epoch!r} is no time") from error
-    return f"{moment.year:04}{moment.month:02}{moment.day:02}"
-
-
-def _warn_if_exposed(key: Path) -> None:
-    try:
-        mode = key.stat().st_mode
-    except OSError:
-        return  # reading it tells why
-    if mode & 0o077:
-        message = f"{key} can be read by others (mode {mode & 0o777:o})"
-        print_problem("warning", Problem("sign-key", message, hint=f"chmod 600 {key}"))

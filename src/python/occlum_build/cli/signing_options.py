@@ -46,9 +46,9 @@ def signer_of(options: argparse.Namespace, default_key: Path) -> Signer | None:
     if options.signature:
         return DetachedSignature(options.signature, options.pubkey)
     if options.signer:
-        return SignerCommand(_split(options.signer), options.pubkey)
+        return SignerCommand(split_command(options.signer), options.pubkey)
     if options.sign_key:
-        _warn_if_exposed(options.sign_key)
+        warn_if_exposed(options.sign_key)
         return KeyFile(options.sign_key)
     return KeyFile(default_key)
 
@@ -65,14 +65,16 @@ def signing_date(text: str | None) -> str:
     return f"{moment.year:04}{moment.month:02}{moment.day:02}"
 
 
-def _split(command: str) -> tuple[str, ...]:
+def split_command(command: str) -> tuple[str, ...]:
+    """The words of --signer; no shell is ever started. OcclumError `usage`."""
     try:
         return tuple(shlex.split(command))
     except ValueError as error:
         raise OcclumError("usage", f"--signer: {error}") from error
 
 
-def _warn_if_exposed(key: Path) -> None:
+def warn_if_exposed(key: Path) -> None:
+    """Tell of a key file that others can read: Occlum's public test key is one, so not an error."""
     try:
         mode = key.stat().st_mode
     except OSError:
