@@ -1,0 +1,63 @@
+"""`package` for `rune_bundle`: the bundle's directory, which rune and runc run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import BuiltPackage, PackageFieldSet
+from pants.engine.fs import CreateDigest, Digest, DigestEntries, FileContent, FileEntry
+from pants.engine.internals.native_engine import EMPTY_DIGEST
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.unions import UnionRule
+
+from occlum_build.oci.config import CONFIG, ROOTFS
+from occlum_build.oci.rootfs import MOUNT_POINTS
+from occlum_build.sources import DIR, FILE
+from pants_occlum.oci_bundle import Bundle, BundleRequest
+from pants_occlum.oci_types import BundleArgsField, BundleOutputPathField
+from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
+from pants_occlum.util_rules.dist_tree import TreeEntry
+
+logger = logging.getLogger(__name__)
+
+BUNDLE = "bundle"
+
+
+@dataclass(frozen=True)
+class BundleFieldSet(PackageFieldSet):
+    required_fields = (BundleArgsField,)
+
+    args: BundleArgsField
+    output_path: BundleOutputPathField
+
+
+# Not memoised, so that a bundle that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def package_bundle(field_set: BundleFieldSet, places: DistPlaces) -> BuiltPackage:
+    bundle = await Get(Bundle, BundleRequest(field_set.address))
+    output = field_set.output_path.value_or_default(file_ending=None)
+    for text in bundle.warnings:
+        logger.warning("%s: %s", field_set.address, text)
+    digest = await Get(Digest, CreateDigest([FileContent(CONFIG, bundle.config)]))
+    (config,) = (e for e in await Get(DigestEntries, Digest, digest) if isinstance(e, FileEntry))
+    file = config.file_digest
+    tree = [TreeEntry(CONFIG, FILE, 0o644, file.fingerprint, file.serialized_bytes_length)]
+    tree += _below_rootfs(bundle.rootfs.tree)
+    await sync_tree(places, f"{output}/{BUNDLE}", tree)
+    logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
+    return BuiltPackage(EMPTY_DIGEST, ())
+
+
+def _below_rootfs(tree: Iterable[TreeEntry]) -> list[TreeEntry]:
+    """The tree as `rootfs`, with the mount points: a runtime then makes nothing in dist."""
+    by_path = {entry.path: entry for entry in tree}
+    for path in MOUNT_POINTS[:3]:
+        by_path.setdefault(path, TreeEntry(path, DIR, 0o755))
+    below = [entry._replace(path=f"{ROOTFS}/{path}") for path, entry in sorted(by_path.items())]
+    return [TreeEntry(ROOTFS, DIR, 0o755), *below]
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), UnionRule(PackageFieldSet, BundleFieldSet))

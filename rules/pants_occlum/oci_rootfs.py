@@ -1,0 +1,126 @@
+"""The root file system of a container: an image's, or one that holds an enclave's instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    Target,
+    Targets,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.occlum.initfs import ENCRYPTED
+from occlum_build.oci.grouping import Group, group_entries, group_instance
+from occlum_build.oci.rootfs import INSTANCE_PATH, MOUNT_POINTS, in_container
+from occlum_build.sgx.attributes import FLAG_DEBUG
+from occlum_build.sources import DIR
+from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
+from pants_occlum.enclave_signing import SignedEnclave, SignRequest
+from pants_occlum.enclave_types import (
+    EnclaveImageField,
+    ExpectedMrenclaveField,
+    SgxModeField,
+    SignField,
+    _OneAddressField,
+)
+from pants_occlum.image import Image, ImageRequest
+from pants_occlum.instance import Instance, InstanceRequest
+from pants_occlum.target_types import ImageBomsField
+from pants_occlum.util_rules.dist_tree import TreeEntry
+
+IMAGE_LABEL, MRENCLAVE_LABEL = "io.occlum.image-digest", "io.occlum.mrenclave"
+
+
+@dataclass(frozen=True)
+class RootfsRequest:
+    """The address of an `occlum_image` or an `occlum_enclave`."""
+
+    address: Address
+
+
+@dataclass(frozen=True)
+class Rootfs:
+    """A root file system, its groups for layers, and what is known of what is in it.
+
+    `programs` is where a program is looked up; `is_shared` False keeps layers out of shared caches.
+    """
+
+    tree: tuple[TreeEntry, ...]
+    groups: tuple[Group, ...]
+    programs: tuple[TreeEntry, ...]
+    labels: FrozenDict[str, str]
+    is_shared: bool = True
+    is_enclave: bool = False
+    is_release: bool = False
+
+
+async def content_of(target: Target, *field_types: type[_OneAddressField]) -> Target:
+    """The target that the one field of these names that is set; one must be, and only one."""
+    given = [field for field in field_types if target[field].value]
+    names = " or ".join(repr(field.alias) for field in field_types)
+    if len(given) != 1:
+        raise InvalidTargetException(f"The target {target.address} needs {names}, one of them.")
+    addresses = target[given[0]].to_unparsed_address_inputs()
+    return (await Get(Targets, UnparsedAddressInputs, addresses))[0]
+
+
+async def _of_enclave(target: Target) -> Rootfs:
+    sign = target[SignField].value
+    sgx_mode = target[SgxModeField].value or "HW"
+    enclave = await Get(MeasuredEnclave, EnclaveRequest(target.address))
+    signed = await Get(SignedEnclave, SignRequest(target.address, sign))
+    instance = await Get(Instance, InstanceRequest(target.address, sgx_mode, sign))
+    mrenclave = signed.sigstruct.mrenclave.hex()
+    expected = target[ExpectedMrenclaveField].value
+    if expected is not None and expected.lower() != mrenclave:
+        raise InvalidTargetException(
+            f"{target.address} has another MRENCLAVE than expected: {mrenclave}. Package it to see "
+            "what has changed."
+        )
+    labels = {IMAGE_LABEL: f"sha256:{enclave.root.name}", MRENCLAVE_LABEL: mrenclave}
+    tree = tuple(_enclave_tree(instance))
+    return Rootfs(
+        tree=tree,
+        groups=group_instance(((entry.path, entry.size) for entry in tree), INSTANCE_PATH),
+        programs=enclave.root.tree,
+        labels=FrozenDict(labels),
+        is_shared=enclave.image_type != ENCRYPTED,
+        is_enclave=True,
+        is_release=bool(signed.sigstruct.flags_mask & FLAG_DEBUG),
+    )
+
+
+@rule(desc="Lay out a container's root file system")
+async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
+    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "a container"))
+    target = wrapped.target
+    if target.has_field(EnclaveImageField):
+        return await _of_enclave(target)
+    if not target.has_field(ImageBomsField):
+        raise InvalidTargetException(
+            f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
+        )
+    image = await Get(Image, ImageRequest(target.address))
+    labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
+    return Rootfs(image.tree, group_entries(image.plan.entries), image.tree, labels)
+
+
+def _enclave_tree(instance: Instance) -> list[TreeEntry]:
+    tree = [TreeEntry(path, DIR, 0o755) for path in (*MOUNT_POINTS, INSTANCE_PATH)]
+    tree += (
+        entry._replace(path=f"{INSTANCE_PATH}/{entry.path}")
+        for entry in instance.tree
+        if in_container(entry.path)
+    )
+    return sorted(tree)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

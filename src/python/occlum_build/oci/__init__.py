@@ -1,0 +1,1 @@
+"""Out of the build: bundles for rune and runc, and OCI image layouts."""
