@@ -22,6 +22,9 @@ PYTHON_DIR = ".py"
 PYTHON_CACHE = "occlum_python"
 # Isolated from the environment and the sandbox's own files: an input called struct.py is no module.
 INTERPRETER = (f"{PYTHON_DIR}/python", "-I", "-S", "-B", "-X", "utf8")
+# Pants races a process against the remote cache's answer from the start, and what takes 100 ms here
+# would win from a distant server. A miss starts it at once; only a server that hangs is waited for.
+REMOTE_CACHE_HEAD_START_MILLIS = 10_000
 LAUNCHER = b"""import runpy
 import sys
 
@@ -70,7 +73,7 @@ class ToolProcessRequest:
     input_digest: Digest = EMPTY_DIGEST
     requirements: tuple[str, ...] = ()
     compiled_requirements: tuple[str, ...] = ()
-    append_only_caches: FrozenDict[str, str] = FrozenDict()
+    append_only_caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
     output_files: tuple[str, ...] = ()
     output_directories: tuple[str, ...] = ()
     level: LogLevel = LogLevel.INFO
@@ -113,6 +116,7 @@ async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) 
         output_files=request.output_files,
         output_directories=request.output_directories,
         cache_scope=request.cache_scope,
+        remote_cache_speculation_delay_millis=REMOTE_CACHE_HEAD_START_MILLIS,
     )
 
 
