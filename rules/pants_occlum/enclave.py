@@ -6,24 +6,17 @@ kept for the life of pantsd; signing is done by a rule, as a key must not meet a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Optional
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.fs import (
-    AddPrefix,
     CreateDigest,
     Digest,
     DigestEntries,
-    FileContent,
-    FileDigest,
     FileEntry,
-    MergeDigests,
 )
-from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import (
     InvalidTargetException,
@@ -33,34 +26,28 @@ from pants.engine.target import (
     WrappedTarget,
     WrappedTargetRequest,
 )
-from pants.util.frozendict import FrozenDict
 
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
 from occlum_build.occlum.toolchain import INITFS, required_files
+from pants_occlum import enclave_steps
 from pants_occlum import enclave_types as fields
-from pants_occlum.enclave_keys import KEY_CACHE, KEY_DIR, ImageKey, ImageKeyRequest
+from pants_occlum.enclave_keys import ImageKey, ImageKeyRequest
+from pants_occlum.enclave_steps import (
+    TOOLCHAIN,
+    ConfigureRequest,
+    InitfsRequest,
+    Parts,
+    SealRequest,
+)
 from pants_occlum.image import Image, ImageRequest
-from pants_occlum.problems import InvalidEnclave, enclave_errors
+from pants_occlum.problems import enclave_errors
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.toolchain import HEADER, ToolchainFiles, ToolchainRequest
-from pants_occlum.util_rules.tool_process import ToolProcessRequest
-
-COMPILED = ("cryptography", "cffi")
-PURE = ("pyelftools", "pycparser")
-_REQUEST, _OUT, _TOOLCHAIN = "request.json", "out", "toolchain"
 
 
 @dataclass(frozen=True)
 class EnclaveRequest:
     address: Address
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Files by name below one digest, as a step left them."""
-
-    digest: Digest
-    files: FrozenDict[str, FileDigest]
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,7 @@ class MeasuredEnclave:
 
     version: str
     image_type: str
-    key_fingerprint: Optional[str]
+    key_fingerprint: str | None
     root: Image
     toolchain: ToolchainFiles
     image: Parts
@@ -81,181 +68,13 @@ class MeasuredEnclave:
     configured: Parts
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A run of a module of occlum_build.occlum that writes the directory `out`.
-
-    `argv` comes before and `key` after it, a path that leads to the image key.
-    """
-
-    module: str
-    argv: tuple[str, ...]
-    input: Digest
-    description: str = field(compare=False)
-    key: str = ""
-    uses_key: bool = False
-
-
-@rule
-async def run_step(step: _Step) -> Parts:
-    process = await Get(
-        Process,
-        ToolProcessRequest(
-            module=f"occlum_build.occlum.{step.module}",
-            argv=(*step.argv, _OUT, *([step.key] if step.key else [])),
-            description=step.description,
-            input_digest=step.input,
-            requirements=PURE,
-            compiled_requirements=COMPILED,
-            output_directories=(_OUT,),
-            append_only_caches=FrozenDict({KEY_CACHE: KEY_DIR} if step.uses_key else {}),
-            # What was made with a key stays on this machine, and out of its caches.
-            cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL
-            if step.uses_key
-            else ProcessCacheScope.SUCCESSFUL,
-        ),
-    )
-    result = await Get(FallibleProcessResult, Process, process)
-    if result.exit_code:
-        raise InvalidEnclave(f"{step.description} failed:\n\n{result.stderr.decode()}")
-    entries = await Get(DigestEntries, Digest, result.output_digest)
-    files = {
-        entry.path[len(_OUT) + 1 :]: entry.file_digest
-        for entry in entries
-        if isinstance(entry, FileEntry)
-    }
-    return Parts(result.output_digest, FrozenDict(sorted(files.items())))
-
-
-@dataclass(frozen=True)
-class _SealRequest:
-    """The secure file system of an image; with a key it is an encrypted one."""
-
-    image: Digest
-    identity: bytes
-    key: Optional[ImageKey]
-    of: str = field(compare=False)
-
-
-@rule
-async def seal_image(request: _SealRequest) -> Parts:
-    tree, manifest = await MultiGet(
-        Get(Digest, AddPrefix(request.image, "tree")),
-        Get(Digest, CreateDigest([FileContent("manifest.json", request.identity)])),
-    )
-    return await Get(
-        Parts,
-        _Step(
-            module="seal",
-            argv=("tree", "manifest.json"),
-            input=await Get(Digest, MergeDigests([tree, manifest])),
-            description=f"Make the secure file system of {request.of}",
-            key=request.key.path if request.key else "",
-            uses_key=request.key is not None,
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _InitfsRequest:
-    """The initfs: an image of its own, or the default one, maybe with another init."""
-
-    image: Optional[Digest]
-    identity: bytes
-    toolchain: Digest
-    version: str
-    sgx_mode: str
-    image_type: str
-    key: Optional[ImageKey]
-    of: str = field(compare=False)
-
-
-@rule
-async def seal_initfs(request: _InitfsRequest) -> Parts:
-    asked = {
-        "version": request.version,
-        "sgx_mode": request.sgx_mode,
-        "image_type": request.image_type,
-        "tree": "tree" if request.image else None,
-        "manifest": "manifest.json" if request.image else None,
-        "image_key": request.key.path if request.key else None,
-    }
-    files = [FileContent(_REQUEST, _json(asked))]
-    inputs = [request.toolchain]
-    if request.image:
-        files.append(FileContent("manifest.json", request.identity))
-        inputs.append(await Get(Digest, AddPrefix(request.image, "tree")))
-    inputs.append(await Get(Digest, CreateDigest(files)))
-    return await Get(
-        Parts,
-        _Step(
-            module="initfs",
-            argv=(_REQUEST, _TOOLCHAIN),
-            input=await Get(Digest, MergeDigests(inputs)),
-            description=f"Make the initfs of {request.of}",
-            uses_key=request.key is not None,
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _ConfigureRequest:
-    """Configuration and measurement: Occlum.json and its patch, the libOS, both MACs."""
-
-    configs: tuple[FileEntry, ...]
-    patch: str
-    libos: FileDigest
-    image_mac: FileDigest
-    initfs_mac: FileDigest
-    sgx_mode: str
-    edmm: bool
-    date: str
-    with_newline: bool
-    of: str = field(compare=False)
-
-
-@rule
-async def configure_enclave(request: _ConfigureRequest) -> Parts:
-    paths = [entry.path for entry in request.configs]
-    files: list[FileContent | FileEntry] = [
-        *request.configs,
-        FileEntry("libos.so", request.libos),
-        FileEntry("image.mac", request.image_mac),
-        FileEntry("initfs.mac", request.initfs_mac),
-    ]
-    if request.patch:
-        paths.append("config")
-        files.append(FileContent("config", request.patch.encode()))
-    asked = {
-        "configs": paths,
-        "libos": "libos.so",
-        "image_mac": "image.mac",
-        "initfs_mac": "initfs.mac",
-        "sgx_mode": request.sgx_mode,
-        "edmm": request.edmm,
-        "date": request.date,
-        "with_newline": request.with_newline,
-        "strict": True,
-    }
-    files.append(FileContent(_REQUEST, _json(asked)))
-    return await Get(
-        Parts,
-        _Step(
-            module="configure",
-            argv=(_REQUEST,),
-            input=await Get(Digest, CreateDigest(files)),
-            description=f"Configure and measure {request.of}",
-        ),
-    )
-
-
-async def _one(target: Target, field_type: type[fields._OneAddressField]) -> Optional[Target]:
+async def _one(target: Target, field_type: type[fields._OneAddressField]) -> Target | None:
     addresses = target[field_type].to_unparsed_address_inputs()
     found = await Get(Targets, UnparsedAddressInputs, addresses)
     return found[0] if found else None
 
 
-async def _image_of(target: Target, field_type: type[fields._OneAddressField]) -> Optional[Image]:
+async def _image_of(target: Target, field_type: type[fields._OneAddressField]) -> Image | None:
     addresses = target[field_type].to_unparsed_address_inputs()
     found = await Get(Targets, UnparsedAddressInputs, addresses)
     if not found:
@@ -268,7 +87,7 @@ async def _image_of(target: Target, field_type: type[fields._OneAddressField]) -
     return await Get(Image, ImageRequest(found[0].address))
 
 
-async def _file_of(target: Target, field_type: type[SourcesField]) -> Optional[FileEntry]:
+async def _file_of(target: Target, field_type: type[SourcesField]) -> FileEntry | None:
     sources = await Get(SourceFiles, SourceFilesRequest((target[field_type],)))
     entries = await Get(DigestEntries, Digest, sources.snapshot.digest)
     return next((entry for entry in entries if isinstance(entry, FileEntry)), None)
@@ -282,7 +101,7 @@ async def _toolchain_of(target: Target) -> ToolchainFiles:
         return await Get(ToolchainFiles, ToolchainRequest(address, sgx_mode))
 
 
-async def _key_of(target: Target) -> Optional[ImageKey]:
+async def _key_of(target: Target) -> ImageKey | None:
     if target[fields.EncryptField].value:
         with enclave_errors(target.address):
             return await Get(ImageKey, ImageKeyRequest(target.address))
@@ -294,8 +113,8 @@ async def _key_of(target: Target) -> Optional[ImageKey]:
 
 
 async def _initfs_request(
-    target: Target, toolchain: ToolchainFiles, image_type: str, key: Optional[ImageKey]
-) -> _InitfsRequest:
+    target: Target, toolchain: ToolchainFiles, image_type: str, key: ImageKey | None
+) -> InitfsRequest:
     image = await _image_of(target, fields.EnclaveInitfsField)
     init = await _file_of(target, fields.EnclaveInitField)
     if image is not None and init is not None:
@@ -304,12 +123,12 @@ async def _initfs_request(
         )
     sgx_mode = target[fields.SgxModeField].value or "HW"
     roles = [file.role for file in required_files(toolchain.version, sgx_mode, [INITFS])]
-    entries = toolchain.entries(_TOOLCHAIN, [] if image else [HEADER, *roles])
+    entries = toolchain.entries(TOOLCHAIN, [] if image else [HEADER, *roles])
     if init is not None:
-        (default,) = toolchain.entries(_TOOLCHAIN, ["init"])
+        (default,) = toolchain.entries(TOOLCHAIN, ["init"])
         entries.remove(default)
         entries.append(FileEntry(default.path, init.file_digest, True))
-    return _InitfsRequest(
+    return InitfsRequest(
         image=image.digest if image else None,
         identity=image.identity if image else b"",
         toolchain=await Get(Digest, CreateDigest(entries)),
@@ -325,21 +144,21 @@ async def _initfs_request(
 async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an enclave"))
     target = wrapped.target
-    toolchain = await _toolchain_of(target)
     root = await _image_of(target, fields.EnclaveImageField)
     key = await _key_of(target)
+    toolchain = await _toolchain_of(target)
     if root is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
     image, initfs = await MultiGet(
-        Get(Parts, _SealRequest(root.digest, root.identity, key, str(target.address))),
-        Get(Parts, _InitfsRequest, await _initfs_request(target, toolchain, image_type, key)),
+        Get(Parts, SealRequest(root.digest, root.identity, key, str(target.address))),
+        Get(Parts, InitfsRequest, await _initfs_request(target, toolchain, image_type, key)),
     )
     config_file = await _file_of(target, fields.EnclaveConfigFileField)
     template = FileEntry("Occlum.json", toolchain.files["template"].digest)
     configured = await Get(
         Parts,
-        _ConfigureRequest(
+        ConfigureRequest(
             configs=(config_file or template,),
             patch=target[fields.EnclaveConfigField].value or "",
             libos=toolchain.files["libos"].digest,
@@ -364,9 +183,5 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     )
 
 
-def _json(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, sort_keys=True, indent=1).encode()
-
-
 def rules() -> Iterable[Rule]:
-    return collect_rules()
+    return [*enclave_steps.rules(), *collect_rules()]

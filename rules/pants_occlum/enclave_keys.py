@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule, _uncacheable_rule, collect_rules
@@ -48,9 +47,9 @@ class EnclaveSignerRequest:
 
 @dataclass(frozen=True)
 class EnclaveSigner:
-    """Who signs, None for the toolchain's public test key, and MRSIGNER, so that a new key is seen."""
+    """Who signs, None for the public test key, and MRSIGNER, so that a new key is seen."""
 
-    signer: Optional[Signer]
+    signer: Signer | None
     mrsigner: str
 
 
@@ -64,7 +63,8 @@ async def image_key(
         raise OcclumError(
             "usage",
             f"{request.address} is to be encrypted, but there is no image key",
-            hint="name its file with [occlum].image_key_file; `occlum-build gen-image-key` makes one",
+            hint="make one with `occlum-build gen-image-key`, and name it with "
+            "[occlum].image_key_file",
         )
     key = ImageKey(read_key_file(Path(file)).fingerprint())
     link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
@@ -75,7 +75,7 @@ async def image_key(
 async def enclave_signer(request: EnclaveSignerRequest, occlum: OcclumSubsystem) -> EnclaveSigner:
     key_file = _absolute(occlum.sign_key_file, "sign_key_file")
     public_key = _absolute(occlum.signer_public_key, "signer_public_key")
-    signer: Optional[Signer] = None
+    signer: Signer | None = None
     if occlum.signer:
         if public_key is None:
             raise OcclumError("usage", "[occlum].signer needs [occlum].signer_public_key")
@@ -85,7 +85,7 @@ async def enclave_signer(request: EnclaveSignerRequest, occlum: OcclumSubsystem)
     return EnclaveSigner(signer, mrsigner(signer) if signer is not None else "")
 
 
-def _absolute(value: Optional[str], option: str) -> Optional[str]:
+def _absolute(value: str | None, option: str) -> str | None:
     if value is None:
         return None
     path = os.path.expanduser(value)

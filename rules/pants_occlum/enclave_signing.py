@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import posixpath
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Optional
+from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.fs import (
@@ -20,15 +22,16 @@ from pants.engine.fs import (
 from pants.engine.rules import Get, Rule, collect_rules, rule
 
 from occlum_build.errors import OcclumError
+from occlum_build.occlum.archive import unpack_toolchain
 from occlum_build.occlum.configure import LIBOS, UNSIGNED
 from occlum_build.occlum.signing import finish_signing, finish_with_test_key
+from occlum_build.occlum.toolchain import SGX_MODES, SIGN_KEY
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
 from occlum_build.sgx.sigstruct import Sigstruct
 from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
 from pants_occlum.enclave_keys import EnclaveSigner, EnclaveSignerRequest
-
-_KEY = "test-key"
+from pants_occlum.toolchain import ToolchainFiles
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,50 @@ class SignRequest:
 class SignedEnclave:
     """The signed libOS, None when it is not signed, and its SIGSTRUCT."""
 
-    libos: Optional[FileDigest]
+    libos: FileDigest | None
     sigstruct: Sigstruct
     by_test_key: bool = False
+
+
+@dataclass(frozen=True)
+class PublicTestKeyRequest:
+    toolchain: ToolchainFiles
+
+
+@dataclass(frozen=True)
+class PublicTestKey:
+    """The PEM text of the toolchain's public test key, None when it has none."""
+
+    pem: bytes | None
+
+
+@rule
+async def public_test_key(request: PublicTestKeyRequest) -> PublicTestKey:
+    file, archive = request.toolchain.files.get(SIGN_KEY), request.toolchain.archive
+    if file is not None:
+        digest = await Get(Digest, CreateDigest([FileEntry(SIGN_KEY, file.digest)]))
+        contents = await Get(DigestContents, Digest, digest)
+        return PublicTestKey(contents[0].content)
+    if archive is None:
+        return PublicTestKey(None)
+    # Unpacking leaves the key out, so that nothing but a signature without a key reads it.
+    contents = await Get(DigestContents, Digest, archive.digest)
+    return PublicTestKey(_key_in_archive(contents[0].content, posixpath.basename(archive.path)))
+
+
+def _key_in_archive(archive: bytes, name: str) -> bytes | None:
+    """The test key in the archive; the mode only names files that are not asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder, name), Path(folder, "toolchain")
+        path.write_bytes(archive)
+        try:
+            unpack_toolchain(path, out, SGX_MODES[0], [SIGN_KEY])
+        except OcclumError as error:
+            if error.code != "toolchain":
+                raise
+            return None
+        (key,) = out.rglob("*.pem")
+        return key.read_bytes()
 
 
 @rule(desc="Sign an enclave")
@@ -53,9 +97,6 @@ async def sign_enclave(request: SignRequest) -> SignedEnclave:
     enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
     files = enclave.configured.files
     wanted = [FileEntry(LIBOS, files[LIBOS]), FileEntry(UNSIGNED, files[UNSIGNED])]
-    test_key = enclave.toolchain.files.get("sign-key")
-    if test_key is not None:
-        wanted.append(FileEntry(_KEY, test_key.digest))
     contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest(wanted)))
     by_name = {file.path: file.content for file in contents}
     unsigned = Unsigned.from_json(json.loads(by_name[UNSIGNED]))
@@ -64,14 +105,15 @@ async def sign_enclave(request: SignRequest) -> SignedEnclave:
     chosen = await Get(EnclaveSigner, EnclaveSignerRequest(request.address))
     if chosen.signer is not None:
         signed = finish_signing(by_name[LIBOS], unsigned, chosen.signer)
-    elif _KEY in by_name:
-        signed = finish_with_test_key(by_name[LIBOS], unsigned, by_name[_KEY])
     else:
-        raise OcclumError(
-            "usage",
-            "there is no key to sign with: the toolchain has no public test key",
-            hint="name a key with [occlum].sign_key_file, or a command with [occlum].signer",
-        )
+        test_key = await Get(PublicTestKey, PublicTestKeyRequest(enclave.toolchain))
+        if test_key.pem is None:
+            raise OcclumError(
+                "usage",
+                "there is no key to sign with: the toolchain has no public test key",
+                hint="name a key with [occlum].sign_key_file, or a command with [occlum].signer",
+            )
+        signed = finish_with_test_key(by_name[LIBOS], unsigned, test_key.pem)
     digest = await Get(Digest, CreateDigest([FileContent("signed.so", signed)]))
     entries = await Get(DigestEntries, Digest, digest)
     entry = next(one for one in entries if isinstance(one, FileEntry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Optional, Union
 
@@ -20,14 +21,18 @@ from pants.engine.target import (
 )
 from pants.util.strutil import help_text
 
+# Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
+_RawAddress = Union[str, Iterable[str], None]
+_Addresses = Optional[tuple[str, ...]]
+_Text = Optional[str]
+_MRENCLAVE = re.compile("[0-9a-fA-F]{64}")
+
 
 class _OneAddressField(SpecialCasedDependencies):
     """The address of one target, written as text."""
 
     @classmethod
-    def compute_value(
-        cls, raw_value: Optional[Union[str, Iterable[str]]], address: Address
-    ) -> Optional[tuple[str, ...]]:
+    def compute_value(cls, raw_value: _RawAddress, address: Address) -> _Addresses:
         values = [raw_value] if isinstance(raw_value, str) else raw_value
         computed = super().compute_value(values, address)
         if computed is not None and len(computed) != 1:
@@ -109,13 +114,14 @@ class EnclaveConfigField(ScalarField[Any]):
     expected_type_description = "a dictionary"
     help = help_text(
         """
-        What differs from `config_file` or the default Occlum.json, as a JSON merge patch (RFC 7396):
-        `{"metadata": {"product_id": 7}}` changes one value, None removes a key, a list replaces.
+        What differs from `config_file` or the default Occlum.json, as a JSON merge patch
+        (RFC 7396): `{"metadata": {"product_id": 7}}` changes one value, None removes a key, a list
+        replaces.
         """
     )
 
     @classmethod
-    def compute_value(cls, raw_value: Optional[Any], address: Address) -> Optional[str]:
+    def compute_value(cls, raw_value: Any, address: Address) -> _Text:
         value = super().compute_value(raw_value, address)
         if value is None:
             return None
@@ -199,8 +205,8 @@ class BuiltinConfigNewlineField(BoolField):
     default = True
     help = help_text(
         """
-        Write the configuration's MAC with the line end that Occlum's own tools leave in the measured
-        `.builtin_config` section: 48 bytes instead of 47, and another MRENCLAVE.
+        Write the configuration's MAC with the line end that Occlum's own tools leave in the
+        measured `.builtin_config` section: 48 bytes instead of 47, and another MRENCLAVE.
         """
     )
 
@@ -213,6 +219,15 @@ class ExpectedMrenclaveField(StringField):
         tells which input moved since the last `measurement.json`.
         """
     )
+
+    @classmethod
+    def compute_value(cls, raw_value: _Text, address: Address) -> _Text:
+        value = super().compute_value(raw_value, address)
+        if value is not None and not _MRENCLAVE.fullmatch(value):
+            raise InvalidFieldException(
+                f"The {cls.alias!r} field in target {address} must be 64 hex digits, not {value!r}."
+            )
+        return value
 
 
 class BuilderField(StringField):

@@ -1,4 +1,4 @@
-"""`builder="occlum"`: a real `occlum build` of the same inputs, to compare its results with ours."""
+"""`builder="occlum"`: a real `occlum build` of the same inputs, compared with ours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from pants.engine.fs import (
     CreateDigest,
     Digest,
     DigestContents,
+    DigestSubset,
     Directory,
     FileContent,
     FileEntry,
     MergeDigests,
+    PathGlobs,
+    RemovePrefix,
 )
 from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import Target, Targets, WrappedTarget, WrappedTargetRequest
 
 from occlum_build.errors import OcclumError, Report
@@ -28,7 +31,9 @@ from occlum_build.occlum import configure
 from occlum_build.occlum.instance import INITIALIZED, SIGNED_LIBOS, STATUS
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
+from occlum_build.sources import DIR, SYMLINK
 from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
+from pants_occlum.enclave_steps import INITFS_TREE
 from pants_occlum.enclave_types import (
     EdmmField,
     EnclaveToolchainField,
@@ -71,27 +76,43 @@ async def _occlum_root(target: Target, default: str) -> str:
     return inner if os.path.isdir(inner) else root
 
 
+def _check_modes(enclave: MeasuredEnclave) -> None:
+    """Raises OcclumError for an entry whose mode an input of a process cannot have."""
+    for entry in enclave.root.tree:
+        usual = (0o755,) if entry.kind == DIR else (0o755, 0o644)
+        if entry.kind != SYMLINK and entry.mode not in usual:
+            raise OcclumError(
+                "usage",
+                f"/{entry.path} of the image has the mode {entry.mode:04o}, which the directory "
+                "that `occlum build` is given here cannot have",
+                hint="compare an image whose modes are 0755 and 0644",
+            )
+
+
 async def _instance(enclave: MeasuredEnclave) -> Digest:
     """An instance as it is before `occlum build`: status, Occlum.json, image/ and initfs/."""
-    image = await Get(Digest, AddPrefix(enclave.root.digest, "image"))
-    entries = [
+    initfs = await Get(
+        Digest, DigestSubset(enclave.initfs.digest, PathGlobs([f"{INITFS_TREE}/**"]))
+    )
+    entries: list[FileContent | FileEntry | Directory] = [
         FileContent(STATUS, f"{INITIALIZED}\n".encode()),
         FileEntry("Occlum.json", enclave.configured.files[configure.OCCLUM_JSON]),
         Directory("image"),
-        *_initfs_entries(enclave),
     ]
-    made = await Get(Digest, CreateDigest(entries))
-    merged = await Get(Digest, MergeDigests([image, made]))
-    return await Get(Digest, AddPrefix(merged, _INSTANCE))
+    parts = await MultiGet(
+        Get(Digest, AddPrefix(enclave.root.digest, "image")),
+        Get(Digest, AddPrefix(await Get(Digest, RemovePrefix(initfs, INITFS_TREE)), "initfs")),
+        Get(Digest, CreateDigest(entries)),
+    )
+    return await Get(Digest, AddPrefix(await Get(Digest, MergeDigests(parts)), _INSTANCE))
 
 
-def _initfs_entries(enclave: MeasuredEnclave) -> list[FileEntry | Directory]:
-    files = [
-        FileEntry(f"initfs/{name[len('tree/') :]}", digest)
-        for name, digest in enclave.initfs.files.items()
-        if name.startswith("tree/")
-    ]
-    return [*files, *(Directory(f"initfs/{name}") for name in ("bin", "dev", "etc", "lib", "proc"))]
+async def _input(enclave: MeasuredEnclave) -> Digest:
+    """The instance, and beside it what the process does not see, so that it counts as an input."""
+    digests = {role: file.digest.fingerprint for role, file in enclave.toolchain.files.items()}
+    toolchain = FileContent("toolchain.json", json.dumps(digests, sort_keys=True).encode())
+    digest = await Get(Digest, CreateDigest([toolchain]))
+    return await Get(Digest, MergeDigests([await _instance(enclave), digest]))
 
 
 @rule(desc="Compare with Occlum's own build")
@@ -105,6 +126,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
             f"{request.address} is encrypted: Occlum encrypts with other keys in each run",
             hint="compare with `encrypt=False`",
         )
+    _check_modes(enclave)
     root = await _occlum_root(target, occlum.toolchain_root)
     env = await Get(EnvironmentVars, EnvironmentVarsRequest(("PATH", "SGX_SDK")))
     argv = [f"{root}/build/bin/occlum", "build", "--sgx-mode", target[SgxModeField].value or "HW"]
@@ -115,7 +137,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         Process(
             argv,
             description=f"Run `occlum build` for {request.address}",
-            input_digest=await _instance(enclave),
+            input_digest=await _input(enclave),
             working_directory=_INSTANCE,
             env=env,
             output_files=tuple(_OUTPUTS.values()),

@@ -19,6 +19,10 @@ class InvalidEnclave(Exception):
     """An enclave cannot be built as its target says."""
 
 
+class InvalidContainer(Exception):
+    """A bundle or an OCI image cannot be built as its target says."""
+
+
 def invalid_image(address: Address, problems: Sequence[Problem]) -> InvalidImage:
     return InvalidImage(_text(address, problems))
 
@@ -30,6 +34,15 @@ def enclave_errors(address: Address) -> Iterator[None]:
         yield
     except OcclumError as error:
         raise InvalidEnclave(_text(address, error.problems)) from None
+
+
+@contextmanager
+def container_errors(address: Address) -> Iterator[None]:
+    """Turns an error of the library into one of Pants that names the bundle or OCI image."""
+    try:
+        yield
+    except OcclumError as error:
+        raise InvalidContainer(_text(address, error.problems)) from None
 
 
 def _text(address: Address, problems: Sequence[Problem]) -> str:

@@ -20,6 +20,11 @@ from pants_occlum import (
     image,
     knowledge,
     occlum_builder,
+    oci,
+    oci_bundle,
+    oci_layers,
+    oci_rootfs,
+    oci_types,
     ownership,
     planning,
     project_sources,
@@ -27,12 +32,19 @@ from pants_occlum import (
     toolchain,
 )
 from pants_occlum import target_types as types
-from pants_occlum.goals import lint, package_enclave, package_image, tailor
+from pants_occlum.goals import (
+    lint,
+    package_bundle,
+    package_enclave,
+    package_image,
+    package_oci,
+    tailor,
+)
 from pants_occlum.util_rules import dist_sync, sysroot, tool_process
 
 
 def target_types() -> list[type[Target]]:
-    return [*types.target_types(), *enclave_types.target_types()]
+    return [*types.target_types(), *enclave_types.target_types(), *oci_types.target_types()]
 
 
 def rules() -> Iterable[Rule | UnionRule]:
@@ -49,9 +61,15 @@ def rules() -> Iterable[Rule | UnionRule]:
         knowledge,
         lint,
         occlum_builder,
+        oci,
+        oci_bundle,
+        oci_layers,
+        oci_rootfs,
         ownership,
+        package_bundle,
         package_enclave,
         package_image,
+        package_oci,
         planning,
         project_sources,
         sysroot,

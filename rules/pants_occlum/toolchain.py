@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Optional
 
+from pants.core.target_types import FileSourceField
 from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.fs import (
@@ -17,7 +17,7 @@ from pants.engine.fs import (
     FileDigest,
     FileEntry,
 )
-from pants.engine.process import Process, ProcessResult
+from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.engine.target import (
     InvalidTargetException,
@@ -28,7 +28,7 @@ from pants.engine.target import (
 )
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.errors import Place, Report
+from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
     OCCLUM_DIR,
@@ -47,10 +47,12 @@ from pants_occlum.enclave_types import (
     ToolchainVersionField,
 )
 from pants_occlum.knowledge import Knowledge, settle, stored
+from pants_occlum.problems import InvalidEnclave
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
 HEADER = "version-header"
+_HEADER_FILE = ToolFile(HEADER, (VERSION_HEADER,))
 _OUTPUT = "toolchain"
 _GROUPS = (*ALL_OF_AN_ENCLAVE, SIGN_KEY)
 _OPTIONAL = (SIGN_KEY,)
@@ -60,7 +62,7 @@ _OPTIONAL = (SIGN_KEY,)
 class ToolchainRequest:
     """`address` is that of an `occlum_toolchain`, None for the installed Occlum."""
 
-    address: Optional[Address]
+    address: Address | None
     sgx_mode: str
 
 
@@ -74,11 +76,20 @@ class ToolchainFile:
 
 
 @dataclass(frozen=True)
+class ToolchainArchive:
+    """A tar archive of Occlum, the only file of its digest."""
+
+    digest: Digest
+    path: str
+
+
+@dataclass(frozen=True)
 class ToolchainFiles:
     """Occlum's files by role (occlum_build.occlum.toolchain), and their version."""
 
     version: str
     files: FrozenDict[str, ToolchainFile]
+    archive: ToolchainArchive | None = None
 
     def entries(self, below: str, roles: Iterable[str]) -> list[FileEntry]:
         """The entries of a digest that holds these files at their places."""
@@ -97,8 +108,7 @@ class _Installation:
 
 @dataclass(frozen=True)
 class _Archive:
-    archive: Digest
-    path: str
+    archive: ToolchainArchive
     sgx_mode: str
     version: str
 
@@ -142,16 +152,23 @@ async def toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> Toolc
             )
         return await Get(ToolchainFiles, _Installation(root, request.sgx_mode, version))
     sources = await Get(
-        SourceFiles, SourceFilesRequest((archives[0].get(SourcesField),), enable_codegen=True)
+        SourceFiles,
+        SourceFilesRequest(
+            tuple(one.get(SourcesField) for one in archives),
+            for_sources_types=(FileSourceField,),
+            enable_codegen=True,
+        ),
     )
     if len(sources.files) != 1:
         raise InvalidTargetException(
-            f"The 'archive' field in target {target.address} must be a target with one file, but "
-            f"{archives[0].address} has {len(sources.files)}."
+            f"The 'archive' field in target {target.address} must be a target with one file, not "
+            f"{len(sources.files)}."
         )
     return await Get(
         ToolchainFiles,
-        _Archive(sources.snapshot.digest, sources.files[0], request.sgx_mode, version),
+        _Archive(
+            ToolchainArchive(sources.snapshot.digest, sources.files[0]), request.sgx_mode, version
+        ),
     )
 
 
@@ -161,9 +178,14 @@ async def installed_toolchain(request: _Installation) -> ToolchainFiles:
     if system.endswith(f"/{OCCLUM_DIR}"):
         system = system[: -len(OCCLUM_DIR)].rstrip("/") or "/"
     known = Knowledge(system)
-    found, report = await settle(
-        known, request.root, lambda sources, report: _find(request, system, sources, report)
-    )
+    try:
+        found, report = await settle(
+            known, request.root, lambda sources, report: _find(request, system, sources, report)
+        )
+    except OcclumError as error:
+        if error.code != "sysroot-missing":
+            raise
+        raise OcclumError.of([missing(_HEADER_FILE, [request.root])]) from None
     report.raise_errors()
     contents = {path: known.files[path].sha256 for _, path in found.files.values()}
     digests = {one.fingerprint: one for one in await stored(known, contents.values())}
@@ -176,7 +198,8 @@ async def installed_toolchain(request: _Installation) -> ToolchainFiles:
 
 
 def _find(request: _Installation, system: str, sources: Sources, report: Report) -> _Found:
-    is_system = regular_file(sources, f"/{VERSION_HEADER}") is not None
+    is_system = posixpath.normpath(request.root) != system
+    is_system = is_system or regular_file(sources, f"/{VERSION_HEADER}") is not None
 
     def at(place: str) -> str:
         """The path of a place: in a system's root, or in a directory that is Occlum's own."""
@@ -190,8 +213,7 @@ def _find(request: _Installation, system: str, sources: Sources, report: Report)
     header = regular_file(sources, at(VERSION_HEADER))
     text = sources.read(header) if header is not None else None
     if header is None:
-        file = ToolFile(HEADER, (VERSION_HEADER,))
-        report.errors.append(missing(file, [shown(VERSION_HEADER)]))
+        report.errors.append(missing(_HEADER_FILE, [shown(VERSION_HEADER)]))
     if header is None or text is None:
         return _Found()
     place = Place(shown(VERSION_HEADER))
@@ -211,24 +233,25 @@ def _find(request: _Installation, system: str, sources: Sources, report: Report)
 
 
 def _wanted(version: str, sgx_mode: str) -> tuple[ToolFile, ...]:
-    return (ToolFile(HEADER, (VERSION_HEADER,)), *required_files(version, sgx_mode, _GROUPS))
+    return (_HEADER_FILE, *required_files(version, sgx_mode, _GROUPS))
 
 
 @rule(desc="Unpack Occlum's toolchain")
 async def archived_toolchain(request: _Archive) -> ToolchainFiles:
+    archive = request.archive
     process = await Get(
         Process,
         ToolProcessRequest(
             module="occlum_build.occlum.archive",
-            argv=(request.path, request.sgx_mode, request.version, _OUTPUT),
-            description=f"Unpack the toolchain {request.path}",
-            input_digest=request.archive,
+            argv=(archive.path, request.sgx_mode, request.version, _OUTPUT),
+            description=f"Unpack the toolchain {archive.path}",
+            input_digest=archive.digest,
             output_directories=(_OUTPUT,),
-            requirements=("pyelftools",),
-            compiled_requirements=("cryptography", "cffi"),
         ),
     )
-    result = await Get(ProcessResult, Process, process)
+    result = await Get(FallibleProcessResult, Process, process)
+    if result.exit_code:
+        raise InvalidEnclave(f"{process.description} failed:\n\n{result.stderr.decode()}")
     entries = await Get(DigestEntries, Digest, result.output_digest)
     unpacked = {
         posixpath.relpath(entry.path, _OUTPUT): entry
@@ -244,7 +267,7 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
             if place in unpacked and file.role not in files:
                 entry = unpacked[place]
                 files[file.role] = ToolchainFile(place, entry.file_digest, entry.is_executable)
-    return ToolchainFiles(version, FrozenDict(sorted(files.items())))
+    return ToolchainFiles(version, FrozenDict(sorted(files.items())), archive)
 
 
 def rules() -> Iterable[Rule]:

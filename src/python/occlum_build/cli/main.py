@@ -45,7 +45,7 @@ EXIT_CODES = {
     "libraries": 248,
 }
 EXIT_FAILURE = 1
-# A plan has many objects that all stay: looking through them again and again takes a tenth of a run.
+# A plan has many objects that all stay: to look through them again and again is a tenth of a run.
 GC_THRESHOLD = 200_000
 EXIT_INTERRUPTED = 130
 

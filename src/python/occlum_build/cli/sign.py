@@ -144,4 +144,3 @@ def _write(arguments: argparse.Namespace, signed: bytes) -> None:
     replace_file(arguments.out, signed, mode)
     if arguments.sigstruct:
         replace_file(arguments.sigstruct, read_sigstruct(signed).to_bytes(), _DATA_MODE)
-

@@ -1,0 +1,188 @@
+"""The instance directory of an enclave, laid out as entries, and its archive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestEntries,
+    Directory,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    SymlinkEntry,
+)
+from pants.engine.process import Process, ProcessCacheScope, ProcessResult
+from pants.engine.rules import Get, Rule, collect_rules, rule
+
+from occlum_build.occlum import configure
+from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
+from occlum_build.occlum.seal import MANIFEST
+from occlum_build.sources import DIR, FILE, SYMLINK
+from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
+from pants_occlum.enclave_signing import SignedEnclave, SignRequest
+from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_TREE
+from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.tool_process import ToolProcessRequest
+
+INSTANCE = "occlum_instance"
+_PARTS = {
+    "sys_json": configure.SYS_JSON,
+    "protected": configure.PROTECTED,
+    "enclave_xml": configure.ENCLAVE_XML,
+    "libos": configure.LIBOS,
+    "unsigned": configure.UNSIGNED,
+    "signing_data": configure.SIGNING_DATA,
+    "config": configure.OCCLUM_JSON,
+}
+
+
+@dataclass(frozen=True)
+class InstanceRequest:
+    address: Address
+    sgx_mode: str
+    sign: bool
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A whole instance directory: as entries for dist, and as a digest."""
+
+    tree: tuple[TreeEntry, ...]
+    digest: Digest
+
+
+def _has_content(planned: InstanceEntry) -> bool:
+    return planned.kind == FILE and not planned.part
+
+
+def _file(path: str, mode: int, digest: FileDigest) -> TreeEntry:
+    return TreeEntry(path, FILE, mode, digest.fingerprint, digest.serialized_bytes_length)
+
+
+def _file_parts(enclave: MeasuredEnclave, signed: SignedEnclave) -> dict[str, FileDigest]:
+    parts = {part: enclave.configured.files[name] for part, name in _PARTS.items()}
+    parts["pal"] = enclave.toolchain.files["pal"].digest
+    parts["image_mac"] = enclave.image.files[".ROOT_MAC"]
+    parts["initfs_mac"] = enclave.initfs.files[".ROOT_MAC"]
+    if signed.libos is not None:
+        parts["signed"] = signed.libos
+    return parts
+
+
+async def _initfs_modes(enclave: MeasuredEnclave) -> dict[str, int]:
+    """Path -> mode in the initfs, which a digest does not hold; a built-in key is its owner's."""
+    manifest = FileEntry(MANIFEST, enclave.initfs.files[MANIFEST])
+    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest([manifest])))
+    entries = json.loads(contents[0].content)["entries"]
+    return {entry["path"].lstrip("/"): int(entry["mode"], 8) for entry in entries}
+
+
+def _subtree(
+    path: str, part: str, trees: Mapping[str, DigestEntries], modes: Mapping[str, int]
+) -> Iterator[TreeEntry]:
+    """The entries of a tree that a step left: all are sealed but `initfs_tree`."""
+    of, inner = (part, SEALED_TREE) if part != "initfs_tree" else ("initfs", INITFS_TREE)
+    yield TreeEntry(path, DIR, 0o755)
+    for entry in trees[of]:
+        if not entry.path.startswith(f"{inner}/"):
+            continue
+        name = entry.path[len(inner) + 1 :]
+        below = f"{path}/{name}"
+        if isinstance(entry, FileEntry):
+            mode = modes[name] if inner == INITFS_TREE else 0o644
+            yield _file(below, mode, entry.file_digest)
+        elif isinstance(entry, SymlinkEntry):
+            yield TreeEntry(below, SYMLINK, 0o777, target=entry.target)
+        else:
+            yield TreeEntry(below, DIR, 0o755)
+
+
+def _digest_entries(
+    tree: Iterable[TreeEntry],
+) -> Iterator[FileEntry | SymlinkEntry | Directory]:
+    for entry in tree:
+        if entry.kind == FILE:
+            digest = FileDigest(entry.sha256, entry.size)
+            yield FileEntry(entry.path, digest, bool(entry.mode & 0o100))
+        elif entry.kind == SYMLINK:
+            yield SymlinkEntry(entry.path, entry.target)
+        else:
+            yield Directory(entry.path)
+
+
+@rule(desc="Lay out an instance")
+async def lay_out_instance(request: InstanceRequest) -> Instance:
+    enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
+    signed = await Get(SignedEnclave, SignRequest(request.address, request.sign))
+    parts = _file_parts(enclave, signed)
+    trees = {
+        "image": await Get(DigestEntries, Digest, enclave.image.digest),
+        "initfs": await Get(DigestEntries, Digest, enclave.initfs.digest),
+    }
+    modes = await _initfs_modes(enclave)
+    planned = plan_instance(
+        enclave.version, request.sgx_mode, enclave.image_type, signed=signed.libos is not None
+    )
+    contents = [FileContent(one.path, one.content) for one in planned if _has_content(one)]
+    own = await Get(DigestEntries, Digest, await Get(Digest, CreateDigest(contents)))
+    own_digests = {one.path: one.file_digest for one in own if isinstance(one, FileEntry)}
+    tree: list[TreeEntry] = []
+    for one in planned:
+        if one.kind == FILE:
+            digest = parts[one.part] if one.part else own_digests[one.path]
+            tree.append(_file(one.path, one.mode, digest))
+        elif one.kind == TREE:
+            tree += _subtree(one.path, one.part, trees, modes)
+        else:
+            tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
+    entries = tuple(sorted(tree))
+    return Instance(entries, await Get(Digest, CreateDigest(_digest_entries(entries))))
+
+
+@dataclass(frozen=True)
+class ArchiveRequest:
+    """The archive of a signed instance, whose directory in it is called `top`."""
+
+    instance: Digest
+    top: str
+    is_shared: bool
+    of: str
+
+
+@dataclass(frozen=True)
+class InstanceArchive:
+    digest: Digest
+
+
+@rule(desc="Archive an instance")
+async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
+    name = f"{request.top}.tar.gz"
+    process = await Get(
+        Process,
+        ToolProcessRequest(
+            module="occlum_build.occlum.package",
+            argv=(INSTANCE, name, request.top),
+            description=f"Archive the instance of {request.of}",
+            input_digest=await Get(Digest, AddPrefix(request.instance, INSTANCE)),
+            requirements=PURE,
+            compiled_requirements=COMPILED,
+            output_files=(name,),
+            cache_scope=ProcessCacheScope.SUCCESSFUL
+            if request.is_shared
+            else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+        ),
+    )
+    result = await Get(ProcessResult, Process, process)
+    return InstanceArchive(result.output_digest)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()
