@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.fs import (
@@ -19,16 +21,18 @@ from pants.engine.fs import (
     FileEntry,
     SymlinkEntry,
 )
-from pants.engine.process import Process, ProcessCacheScope, ProcessResult
+from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Get, Rule, collect_rules, rule
 
 from occlum_build.occlum import configure
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
+from occlum_build.occlum.package import package
 from occlum_build.occlum.seal import MANIFEST
 from occlum_build.sources import DIR, FILE, SYMLINK
 from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
 from pants_occlum.enclave_signing import SignedEnclave, SignRequest
 from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_TREE
+from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
@@ -153,7 +157,6 @@ class ArchiveRequest:
 
     instance: Digest
     top: str
-    is_shared: bool
     of: str
 
 
@@ -175,13 +178,30 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
             requirements=PURE,
             compiled_requirements=COMPILED,
             output_files=(name,),
-            cache_scope=ProcessCacheScope.SUCCESSFUL
-            if request.is_shared
-            else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
     )
     result = await Get(ProcessResult, Process, process)
     return InstanceArchive(result.output_digest)
+
+
+def archive_in_dist(places: DistPlaces, output: str, instance: Digest) -> None:
+    """Archive the instance that was just synced to dist/<output>, unless that was done before.
+
+    For an encrypted one: a process would leave the archive in caches that are shared, or run again
+    in each session without pantsd. Raises what `package` raises.
+    """
+    archive = Path(places.dist_dir, output, f"{INSTANCE}.tar.gz")
+    state = hashlib.sha256(str(archive).encode()).hexdigest()
+    record = Path(places.state_dir, f"{state}.archive")
+    if archive.is_file() and record.is_file() and record.read_text() == _row(archive, instance):
+        return
+    package(archive.parent / INSTANCE, archive, INSTANCE)
+    record.write_text(_row(archive, instance))
+
+
+def _row(archive: Path, instance: Digest) -> str:
+    found = archive.stat()
+    return f"{instance.fingerprint} {found.st_size} {found.st_mtime_ns} {found.st_ino}\n"
 
 
 def rules() -> Iterable[Rule]:

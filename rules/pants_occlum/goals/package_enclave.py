@@ -47,6 +47,7 @@ from pants_occlum.instance import (
     Instance,
     InstanceArchive,
     InstanceRequest,
+    archive_in_dist,
 )
 from pants_occlum.occlum_builder import Compared, CompareRequest
 from pants_occlum.problems import enclave_errors
@@ -160,19 +161,16 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Bui
         await Get(Digest, CreateDigest(FileContent(*item) for item in sorted(small.items())))
     ]
     names = sorted(small)
-    if sign:
+    await sync_tree(places, f"{output}/{INSTANCE}", instance.tree)
+    if sign and enclave.image_type == ENCRYPTED:
+        with enclave_errors(field_set.address):
+            archive_in_dist(places, output, instance.digest)
+    elif sign:
         archive = await Get(
-            InstanceArchive,
-            ArchiveRequest(
-                instance.digest,
-                INSTANCE,
-                enclave.image_type != ENCRYPTED,
-                str(field_set.address),
-            ),
+            InstanceArchive, ArchiveRequest(instance.digest, INSTANCE, str(field_set.address))
         )
         digests.append(archive.digest)
         names.append(f"{INSTANCE}.tar.gz")
-    await sync_tree(places, f"{output}/{INSTANCE}", instance.tree)
     merged = await Get(Digest, MergeDigests(digests))
     return BuiltPackage(
         await Get(Digest, AddPrefix(merged, output)),
