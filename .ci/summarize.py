@@ -22,6 +22,14 @@ def outcomes(reports: Iterable[Path]) -> Iterator[tuple[str, str]]:
             yield f"{report.stem} {case.get('name')}", outcome.splitlines()[0]
 
 
+def properties(reports: Iterable[Path]) -> Iterator[str]:
+    """What tests recorded with pytest's `record_property`, one line each."""
+    for report in reports:
+        for case in ElementTree.parse(report).iter("testcase"):
+            for one in case.iter("property"):
+                yield f"{report.stem} {case.get('name')}: {one.get('name')} {one.get('value')}"
+
+
 def without_report(addresses: Iterable[str], reports: Iterable[Path]) -> list[str]:
     """The test targets that Pants wrote no report for, as when collecting their tests failed."""
     written = {report.stem for report in reports}
@@ -43,6 +51,8 @@ def main() -> int:
     failed = [result for result in results if result[1] != "passed"]
     for name, outcome in results:
         print(f"{outcome}  {name}")
+    for line in properties(reports):
+        print(line)
     if failed:
         print("\nnot passed:")
         for name, outcome in failed:

@@ -74,3 +74,16 @@ def test_no_test_at_all_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path, "", monkeypatch, capsys) == (1, ["0 passed, 0 failed"])
+
+
+def test_recorded_properties_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a_test.py.tests.xml").write_text(
+        '<testsuites><testsuite><testcase name="test_good"><properties>'
+        '<property name="compared" value="7 programs"/>'
+        "</properties></testcase></testsuite></testsuites>"
+    )
+    exit_code, lines = run(tmp_path, "a_test.py:tests", monkeypatch, capsys)
+    assert exit_code == 0
+    assert "a_test.py.tests test_good: compared 7 programs" in lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule, _uncacheable_rule, collect_rules
-from pants.option.global_options import NamedCachesDirOption
+from pants.option.global_options import GlobalOptions, NamedCachesDirOption
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, mrsigner
@@ -56,8 +56,17 @@ class EnclaveSigner:
 # Looked at in each session, as a key file may have changed.
 @_uncacheable_rule
 async def image_key(
-    request: ImageKeyRequest, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+    request: ImageKeyRequest,
+    occlum: OcclumSubsystem,
+    global_options: GlobalOptions,
+    named_caches_dir: NamedCachesDirOption,
 ) -> ImageKey:
+    if global_options.remote_execution:
+        raise OcclumError(
+            "usage",
+            f"{request.address} is to be encrypted, which is done on this machine only",
+            hint="build it with --no-remote-execution",
+        )
     file = _absolute(occlum.image_key_file, "image_key_file")
     if file is None:
         raise OcclumError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +64,11 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
             f"the directory {path} exists, but has no files that Pants sees: list it under "
             "`mkdirs`, or check `.gitignore` and `[GLOBAL].pants_ignore`"
         )
-    return Advice("")
+    directory, name = posixpath.split(path)
+    beside = await Get(Paths, PathGlobs([posixpath.join(literal(directory), "*")]))
+    names = sorted(posixpath.basename(one) for one in (*beside.files, *beside.dirs))
+    near = difflib.get_close_matches(name, names, n=1)
+    return Advice(f"did you mean {posixpath.join(directory, near[0])}?" if near else "")
 
 
 def _advice_of_existing(missing: MissingSource, is_file: bool, owners: Sequence[Address]) -> str:

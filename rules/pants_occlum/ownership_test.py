@@ -83,6 +83,13 @@ def test_directory_without_files(project: Project) -> None:
     assert "app/empty exists, but has no files that Pants sees: list it under `mkdirs`" in problem
 
 
+def test_misspelt_file(project: Project) -> None:
+    project.write({"app/hello.sh": ""})
+    assert failure(project, copied("files: [../helo.sh]")) == [
+        "app/bom.yaml:1:39: there is no file app/helo.sh\n  hint: did you mean app/hello.sh?"
+    ]
+
+
 def test_file_that_is_nowhere(project: Project) -> None:
     assert failure(project, copied("files: [../gone, /gone]")) == [
         "app/bom.yaml:1:39: there is no file app/gone\n"

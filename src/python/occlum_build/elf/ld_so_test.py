@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,7 +37,9 @@ def _ours(closure: Closure) -> dict[str, str] | None:
 
 
 @pytest.mark.skipif(not os.path.exists(LOADER), reason="the machine has no glibc for x86-64")
-def test_every_program_of_usr_bin_has_the_closure_of_the_real_loader() -> None:
+def test_every_program_of_usr_bin_has_the_closure_of_the_real_loader(
+    record_property: Callable[[str, object], None],
+) -> None:
     linker = Linker(HostView(), LoaderConfig())
     paths = sorted({os.path.realpath(path) for path in glob.glob("/usr/bin/*")})
     closures = {path: linker.close(path, path) for path in paths if os.path.isfile(path)}
@@ -55,7 +58,7 @@ def test_every_program_of_usr_bin_has_the_closure_of_the_real_loader() -> None:
         if _normal(_ours(one)) != _normal(real[path])
     }
     listed = sum(found is not None for found in real.values())
-    print(f"compared {len(dynamic)} programs with {LOADER}, which lists {listed}")
+    record_property("compared", f"{len(dynamic)} programs with {LOADER}, which lists {listed}")
     assert listed >= LEAST
     assert differing == {}
 
