@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Union
 
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileDigest, FileEntry
 from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
-from pants.util.frozendict import FrozenDict
 
 from occlum_build.elf.facts import ElfFacts, Malformed
+from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
 BATCH_FILES = 64
@@ -33,7 +33,7 @@ class FactsRequest:
 class KnownFacts:
     """SHA-256 -> facts; None for what is no ELF file."""
 
-    by_sha256: FrozenDict[str, Facts]
+    by_sha256: Mapping[str, Facts]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,13 @@ class _Batch:
 
 @rule
 async def elf_facts(request: FactsRequest) -> KnownFacts:
+    blobs = {blob.fingerprint: blob for blob in request.blobs}
     batches = await MultiGet(
-        Get(KnownFacts, _Batch(tuple(batch), request.of)) for batch in batches_of(request.blobs)
+        Get(KnownFacts, _Batch(tuple(group), request.of))
+        for group in content_groups(blobs, BATCH_FILES)
     )
     merged = {sha256: facts for batch in batches for sha256, facts in batch.by_sha256.items()}
-    return KnownFacts(FrozenDict(sorted(merged.items())))
+    return KnownFacts(dict(sorted(merged.items())))
 
 
 @rule
@@ -75,22 +77,7 @@ async def scan_batch(batch: _Batch) -> KnownFacts:
     result = await Get(ProcessResult, Process, process)
     contents = await Get(DigestContents, Digest, result.output_digest)
     found = json.loads(contents[0].content)
-    return KnownFacts(FrozenDict((sha256, parse_facts(found[sha256])) for sha256 in sorted(found)))
-
-
-def batches_of(blobs: Iterable[FileDigest]) -> list[list[FileDigest]]:
-    """Groups by the first bits of the digest, so that one changed file re-runs one group only.
-
-    The number of groups is a power of two: it stays the same until the files have doubled.
-    """
-    unique = sorted({blob.fingerprint: blob for blob in blobs}.items())
-    groups = 1
-    while groups * BATCH_FILES < len(unique):
-        groups *= 2
-    batches: dict[int, list[FileDigest]] = {}
-    for fingerprint, blob in unique:
-        batches.setdefault(int(fingerprint[:8], 16) * groups >> 32, []).append(blob)
-    return [batches[group] for group in sorted(batches)]
+    return KnownFacts({sha256: parse_facts(found[sha256]) for sha256 in sorted(found)})
 
 
 def parse_facts(value: object) -> Facts:

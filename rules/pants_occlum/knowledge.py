@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Callable, TypeVar
 
@@ -11,7 +11,7 @@ from pants.engine.rules import Get, Rule, collect_rules
 
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.errors import Report
-from occlum_build.recorded_sources import RecordedFile, RecordedSources, Unknown
+from occlum_build.recorded_sources import RecordedSources, Unknown
 from occlum_build.sources import DIR, FILE, SourceStat
 from pants_occlum.facts import FactsRequest, KnownFacts
 from pants_occlum.project_sources import ProjectSources
@@ -23,7 +23,6 @@ from pants_occlum.util_rules.sysroot import (
     SysrootRequest,
     SysrootSnapshot,
 )
-from pants_occlum.util_rules.sysroot_walk import ABSENT
 
 MAX_ROUNDS = 1000  # each round goes one library deeper
 
@@ -37,21 +36,18 @@ class Knowledge:
     sysroot: str
     stats: dict[str, SourceStat | None] = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    files: dict[str, RecordedFile] = field(default_factory=dict)
     facts: dict[str, ElfFacts | Malformed | None] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     trees: dict[str, None] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     undecodable: dict[str, None] = field(default_factory=dict)
     digests: dict[str, FileDigest] = field(default_factory=dict)  # of project files, by SHA-256
-    host_blobs: dict[str, SysrootBlob] = field(default_factory=dict)  # by SHA-256
 
     def sources(self) -> RecordedSources:
         """A view of what is known now, whose `unknown` fills as it is asked."""
         return RecordedSources(
             self.stats,
             self.names,
-            self.files,
             self.facts,
             self.texts,
             self.trees,
@@ -63,10 +59,9 @@ class Knowledge:
         children: dict[str, set[str]] = {"": set()}
         for path, file in project.files.items():
             mode = 0o755 if file.is_executable else 0o644
-            size = file.digest.serialized_bytes_length
-            self.stats[path] = SourceStat(FILE, mode, size)
-            self.files[path] = RecordedFile(file.digest.fingerprint)
-            self.digests[file.digest.fingerprint] = file.digest
+            sha256, size = file.digest.fingerprint, file.digest.serialized_bytes_length
+            self.stats[path] = SourceStat(FILE, mode, size, sha256=sha256)
+            self.digests[sha256] = file.digest
             while path:
                 parent, _, name = path.rpartition("/")
                 children.setdefault(parent, set()).add(name)
@@ -77,17 +72,12 @@ class Knowledge:
                 self.stats[directory] = SourceStat(DIR, 0o755)
 
     def add_sysroot(self, request: SysrootRequest, snapshot: SysrootSnapshot) -> None:
-        for path, entry in snapshot.entries.items():
-            if entry.error:
-                self.errors[path] = entry.error
-            if entry.kind == ABSENT:
-                self.stats.setdefault(path, None)
-                continue
-            self.stats[path] = SourceStat(entry.kind, entry.mode, entry.size, entry.target)
-            if entry.kind == FILE and entry.sha256:
-                self.files[path] = RecordedFile(entry.sha256, entry.is_elf)
-                self.host_blobs[entry.sha256] = SysrootBlob(path, entry.sha256, entry.size)
+        # What only a listing tells must not make a known content unknown again.
+        before = {path: self.stats[path] for path in snapshot.entries.keys() & self.stats.keys()}
+        self.stats.update(snapshot.entries)
+        self.stats.update({path: stat for path, stat in before.items() if stat and stat.sha256})
         self.names.update(snapshot.names)
+        self.errors.update(snapshot.errors)
         self.trees.update(dict.fromkeys(request.trees))
         self.undecodable.update(dict.fromkeys(snapshot.undecodable))
         for path in request.hash_paths:
@@ -132,14 +122,20 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
         known.texts.update({file.path: file.content for file in contents})
 
 
-async def stored(known: Knowledge, sha256s: Iterable[str]) -> tuple[FileDigest, ...]:
-    """The digests of contents, those of the sysroot taken into the store."""
-    wanted = sorted(sha256s)
-    host = tuple(known.host_blobs[one] for one in wanted if one not in known.digests)
+async def stored(known: Knowledge, paths: Mapping[str, str]) -> tuple[FileDigest, ...]:
+    """The digests of contents, those of the sysroot taken into the store.
+
+    `paths` has the contents by their SHA-256, each with a path that has it.
+    """
+    host = tuple(
+        SysrootBlob(path, sha256, found.size)
+        for sha256, path in sorted(paths.items())
+        if sha256 not in known.digests and (found := known.stats[path]) is not None
+    )
     if host:
         ingested = await Get(IngestedBlobs, SysrootIngest(known.sysroot, host))
         known.digests.update(ingested.digests)
-    return tuple(known.digests[one] for one in wanted)
+    return tuple(known.digests[sha256] for sha256 in sorted(paths))
 
 
 def rules() -> Iterable[Rule]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
-from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.load import load_boms, reader_of
@@ -53,8 +52,8 @@ class PlannedImage:
     """
 
     entries: tuple[Entry, ...]
-    sha256: FrozenDict[str, str]
-    project: FrozenDict[str, FileDigest]
+    sha256: Mapping[str, str]
+    project: Mapping[str, FileDigest]
     host: tuple[SysrootBlob, ...]
     warnings: tuple[Problem, ...]
 
@@ -147,15 +146,17 @@ def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[st
 def _result(
     entries: Sequence[Entry], sha256: dict[str, str], known: Knowledge, warnings: Iterable[Problem]
 ) -> PlannedImage:
-    contents = sorted(set(sha256.values()))
-    project = {one: known.digests[one] for one in contents if one not in known.host_blobs}
-    host = tuple(known.host_blobs[one] for one in contents if one in known.host_blobs)
+    project: dict[str, FileDigest] = {}
+    host: dict[str, SysrootBlob] = {}
+    for entry in entries:
+        if entry.kind == FILE:
+            content = sha256[entry.source]
+            if entry.source.startswith("/"):
+                host[content] = SysrootBlob(entry.source, content, entry.size)
+            else:
+                project[content] = known.digests[content]
     return PlannedImage(
-        tuple(entries),
-        FrozenDict(sorted(sha256.items())),
-        FrozenDict(project),
-        host,
-        tuple(dict.fromkeys(warnings)),
+        tuple(entries), sha256, project, tuple(host.values()), tuple(dict.fromkeys(warnings))
     )
 
 

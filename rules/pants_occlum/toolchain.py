@@ -187,13 +187,15 @@ async def installed_toolchain(request: _Installation) -> ToolchainFiles:
             raise
         raise OcclumError.of([missing(_HEADER_FILE, [request.root])]) from None
     report.raise_errors()
-    contents = {path: known.files[path].sha256 for _, path in found.files.values()}
-    digests = {one.fingerprint: one for one in await stored(known, contents.values())}
+    stats = {path: known.stats[path] for _, path in found.files.values()}
+    contents = {stat.sha256: path for path, stat in stats.items() if stat is not None}
+    digests = {one.fingerprint: one for one in await stored(known, contents)}
     files: dict[str, ToolchainFile] = {}
     for role, (place, path) in sorted(found.files.items()):
-        stat = known.stats[path]
-        is_executable = stat is not None and bool(stat.mode & 0o100)
-        files[role] = ToolchainFile(place, digests[contents[path]], is_executable)
+        stat = stats[path]
+        if stat is not None:
+            is_executable = bool(stat.mode & 0o100)
+            files[role] = ToolchainFile(place, digests[stat.sha256], is_executable)
     return ToolchainFiles(found.version, FrozenDict(files))
 
 

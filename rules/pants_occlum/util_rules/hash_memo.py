@@ -9,22 +9,20 @@ import stat
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import xxhash
+
+from occlum_build.sources import FILE, SourceStat
 
 MAX_ROWS = 300_000
 # A file written this recently may be written again within the same tick of its time stamps.
 SETTLED_NS = 2_000_000_000
 CHUNK_BYTES = 1 << 20
 ELF_MAGIC = b"\x7fELF"
-
-
-class FileHash(NamedTuple):
-    """The content of one regular file; mode is the permission bits, size in bytes."""
-
-    sha256: str
-    size: int
-    mode: int
-    is_elf: bool
+# Beyond this many lines for each row that counts, the file is written anew.
+_LINES_A_ROW = 2
 
 
 class _Row(NamedTuple):
@@ -40,63 +38,67 @@ class _Row(NamedTuple):
 class HashMemo:
     """path -> content hash, valid for one (device, inode, size, mtime, ctime); safe for threads.
 
-    The file, when there is one, is a line with the SHA-256 of the rest, then a JSON object. A file
-    that is damaged or of another version counts as empty.
+    The file has a line for each row, the XXH3-64 of the rest of the line in hex before it; the last
+    line of a path counts, one whose row is null drops the path. Rows are appended, so that a change
+    costs what it changes. A line that is damaged counts as absent.
     """
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._rows = _load(file)
-        self._changed = False
+        self._rows, self._lines = _load(file)
+        self._changed: dict[str, None] = {}
 
-    def known(self, path: str, found: os.stat_result) -> FileHash | None:
+    def known(self, path: bytes, found: os.stat_result) -> SourceStat | None:
         """The content of the file that lstat just found at `path`; None when it must be read."""
+        key = _key(path)
         with self._lock:
-            row = self._rows.pop(path, None)
-            if row is None:
+            row = self._rows.get(key)
+            if row is None or row[:5] != _identity(found):
                 return None
-            self._rows[path] = row  # used last: dropped last
-        if row[:5] != _identity(found):
-            return None
-        return FileHash(row.sha256, row.size, stat.S_IMODE(found.st_mode), row.is_elf)
+            # Used last: dropped last.
+            self._rows[key] = self._rows.pop(key)
+        return _content(row, found)
 
-    def read(self, path: str) -> FileHash:
+    def read(self, path: bytes) -> SourceStat:
         """Read a regular file, links not followed, and remember it if it has settled.
 
         Raises OSError when it cannot be read or does not hold still.
         """
         started_ns = time.time_ns()
-        host_path = path.encode("utf-8", "surrogateescape")
-        read = _read_once(host_path) or _read_once(host_path)
+        read = _read_once(path) or _read_once(path)
         if read is None:
             raise OSError("was written to while it was read, twice")
         found, digest, is_elf = read
-        identity = _identity(found)
-        settled = started_ns - max(found.st_mtime_ns, found.st_ctime_ns) > SETTLED_NS
-        with self._lock:
-            if settled:
-                self._rows[path] = _Row(*identity, digest, is_elf)
-                self._changed = True
-        return FileHash(digest, found.st_size, stat.S_IMODE(found.st_mode), is_elf)
+        row = _Row(*_identity(found), digest, is_elf)
+        if started_ns - max(found.st_mtime_ns, found.st_ctime_ns) > SETTLED_NS:
+            with self._lock:
+                self._rows[_key(path)] = row
+                self._changed[_key(path)] = None
+        return _content(row, found)
 
-    def forget(self, path: str) -> None:
+    def forget(self, path: bytes) -> None:
         """Drop what is known of a path that turned out to hold something else."""
         with self._lock:
-            self._changed |= self._rows.pop(path, None) is not None
+            if self._rows.pop(_key(path), None) is not None:
+                self._changed[_key(path)] = None
 
     def save(self) -> None:
-        """Write the memo to its file if it changed; failing to is no error, only slower."""
+        """Write to the file what has changed; failing to is no error, only slower."""
         with self._lock:
             if not self._changed:
                 return
-            self._changed = False
-            kept = list(self._rows.items())[-MAX_ROWS:]
-        body = json.dumps({"version": 1, "rows": dict(kept)}).encode("ascii")
-        try:
-            _replace(self._file, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        except OSError:
-            return
+            changed: Mapping[str, _Row | None] = {key: self._rows.get(key) for key in self._changed}
+            self._changed = {}
+            lines = self._lines + len(changed)
+            whole = lines > _LINES_A_ROW * len(self._rows) + 1000 or len(self._rows) > MAX_ROWS
+            if whole:
+                changed = self._rows = dict(list(self._rows.items())[-MAX_ROWS:])
+            try:
+                _write(self._file, b"".join(_line(*item) for item in changed.items()), whole=whole)
+            except OSError:
+                return
+            self._lines = len(changed) if whole else lines
 
 
 _memos: dict[str, HashMemo] = {}
@@ -111,8 +113,17 @@ def shared_memo(file: str) -> HashMemo:
         return _memos[file]
 
 
+def _key(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
 def _identity(found: os.stat_result) -> tuple[int, int, int, int, int]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _content(row: _Row, found: os.stat_result) -> SourceStat:
+    mode = stat.S_IMODE(found.st_mode)
+    return SourceStat(FILE, mode, row.size, sha256=row.sha256, is_elf=row.is_elf)
 
 
 def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
@@ -134,23 +145,39 @@ def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
     return after, digest.hexdigest(), head.startswith(ELF_MAGIC)
 
 
-def _load(file: str) -> dict[str, _Row]:
+def _line(path: str, row: _Row | None) -> bytes:
+    body = json.dumps([path, row], separators=(",", ":")).encode("ascii")
+    return xxhash.xxh3_64_hexdigest(body).encode("ascii") + b" " + body + b"\n"
+
+
+def _load(file: str) -> tuple[dict[str, _Row], int]:
+    """The rows of the file, and how many lines it has."""
     try:
         with open(file, "rb") as stream:
-            checksum, _, body = stream.read().partition(b"\n")
-        if hashlib.sha256(body).hexdigest().encode() != checksum:
-            return {}
-        data = json.loads(body)
-        if data["version"] != 1:
-            return {}
-        return {path: _Row(*row) for path, row in data["rows"].items()}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
+            lines = stream.read().split(b"\n")
+    except OSError:
+        return {}, 0
+    rows: dict[str, _Row] = {}
+    for line in lines:
+        checksum, _, body = line.partition(b" ")
+        if not body or checksum != xxhash.xxh3_64_hexdigest(body).encode("ascii"):
+            continue
+        path, row = json.loads(body)
+        rows.pop(path, None)
+        if row is not None:
+            rows[path] = _Row(*row)
+    return rows, len(lines) - 1
 
 
-def _replace(file: str, content: bytes) -> None:
+def _write(file: str, content: bytes, *, whole: bool) -> None:
+    """Append to the file, or replace it as a whole."""
     folder = os.path.dirname(file)
     os.makedirs(folder, exist_ok=True)
+    if not whole:
+        fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with open(fd, "wb", buffering=0) as stream:
+            stream.write(content)
+        return
     fd, temporary = tempfile.mkstemp(prefix=".memo-", dir=folder)
     try:
         with open(fd, "wb") as stream:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from pants_occlum.util_rules import hash_memo
+from pants_occlum.util_rules.hash_memo import HashMemo
 
 
 def test_memo_spares_reading_only_settled_files(tmp_path: Path) -> None:
@@ -15,27 +15,45 @@ def test_memo_spares_reading_only_settled_files(tmp_path: Path) -> None:
     settled.write_bytes(b"1")
     time.sleep(2.1)  # ctime cannot be set back
     fresh.write_bytes(b"2")
-    store = tmp_path / "memo/sha256.json"
-    memo = hash_memo.HashMemo(str(store))
-    first = [memo.read(str(path)) for path in (settled, fresh)]
+    store = tmp_path / "memo/sha256.rows"
+    memo = HashMemo(str(store))
+    first = [memo.read(bytes(path)) for path in (settled, fresh)]
     memo.save()
-    again = hash_memo.HashMemo(str(store))
-    assert again.known(str(settled), settled.lstat()) == first[0]
-    assert again.known(str(fresh), fresh.lstat()) is None
-    assert list(json.loads(store.read_bytes().split(b"\n")[1])["rows"]) == [str(settled)]
-    again.forget(str(settled))
-    assert again.known(str(settled), settled.lstat()) is None
+    again = HashMemo(str(store))
+    assert again.known(bytes(settled), settled.lstat()) == first[0]
+    assert again.known(bytes(fresh), fresh.lstat()) is None
+    assert list(again._rows) == [str(settled)]
+    again.forget(bytes(settled))
+    assert again.known(bytes(settled), settled.lstat()) is None
+    again.save()
+    assert HashMemo(str(store))._rows == {}
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\n\xff", None])
-def test_damaged_memo_counts_as_empty(tmp_path: Path, damage: bytes | None) -> None:
-    body = json.dumps({"version": 1, "rows": {"/f": [1, 2, 3, 4, 5, "00", True]}}).encode()
-    intact = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+def test_a_change_costs_what_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hash_memo, "SETTLED_NS", -1)
+    file, store = tmp_path / os.fsdecode(b"f\xff"), tmp_path / "memo"
+    for number in range(3):
+        (tmp_path / f"{number}").write_bytes(b"%d" % number)
+    memo = HashMemo(str(store))
+    for path in sorted(tmp_path.glob("[0-9]")):
+        memo.read(bytes(path))
+    memo.save()
+    before = store.read_bytes()
+    file.write_bytes(b"new")
+    content = memo.read(bytes(file))
+    memo.save()
+    assert store.read_bytes().startswith(before)
+    assert store.read_bytes().count(b"\n") == 4
+    assert HashMemo(str(store)).known(bytes(file), file.lstat()) == content
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"", b"0 [", b"0123456789abcdef {}"])
+def test_a_damaged_line_counts_as_absent(tmp_path: Path, damage: bytes) -> None:
+    row = hash_memo._Row(1, 2, 3, 4, 5, "00", True)
     store = tmp_path / "memo"
-    store.write_bytes(intact)
-    assert list(hash_memo.HashMemo(str(store))._rows) == ["/f"]
-    store.write_bytes(intact.replace(b'"00"', b'"01"') if damage is None else damage)
-    assert hash_memo.HashMemo(str(store))._rows == {}
+    lines = [hash_memo._line(path, row) for path in ("/a", "/b")]
+    store.write_bytes(b"".join([lines[0], damage + lines[1][len(damage) + 1 :], lines[0]]))
+    assert HashMemo(str(store))._rows == {"/a": row}
 
 
 def test_memo_is_bounded_and_drops_what_was_used_first(
@@ -43,11 +61,31 @@ def test_memo_is_bounded_and_drops_what_was_used_first(
 ) -> None:
     monkeypatch.setattr(hash_memo, "MAX_ROWS", 2)
     monkeypatch.setattr(hash_memo, "SETTLED_NS", -1)
-    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    memo = HashMemo(str(tmp_path / "memo"))
     for name in ("a", "b", "c"):
         (tmp_path / name).touch()
-        memo.read(str(tmp_path / name))
-    memo.known(str(tmp_path / "a"), (tmp_path / "a").lstat())
+        memo.read(bytes(tmp_path / name))
+    memo.known(bytes(tmp_path / "a"), (tmp_path / "a").lstat())
     memo.save()
-    kept = hash_memo.HashMemo(str(tmp_path / "memo"))._rows
+    kept = HashMemo(str(tmp_path / "memo"))._rows
     assert list(kept) == [str(tmp_path / "c"), str(tmp_path / "a")]
+
+
+def test_a_file_of_many_lines_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hash_memo, "SETTLED_NS", -1)
+    monkeypatch.setattr(hash_memo, "_LINES_A_ROW", -500)
+    file, store = tmp_path / "f", tmp_path / "memo"
+    for number in range(3):
+        file.write_bytes(b"%d" % number)
+        memo = HashMemo(str(store))
+        memo.read(bytes(file))
+        memo.save()
+    assert store.read_bytes().count(b"\n") == 3
+    for name in ("g", "h"):
+        (tmp_path / name).touch()
+        memo.read(bytes(tmp_path / name))
+    memo.save()
+    assert store.read_bytes().count(b"\n") == 3
+    assert len(HashMemo(str(store))._rows) == 3

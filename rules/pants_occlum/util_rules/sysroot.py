@@ -6,20 +6,23 @@ import os
 import posixpath
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeDownloadFile
 from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
 from pants.option.global_options import NamedCachesDirOption
-from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
+from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
 from pants_occlum.util_rules.quiet_gc import quiet_gc
-from pants_occlum.util_rules.sysroot_walk import SysrootEntry, SysrootWalk
+from pants_occlum.util_rules.sysroot_walk import Found, KnownDirectory, SysrootWalk
 
 # Each blob in flight holds two files open, and the usual limit of a process is 1,024.
 BLOBS_IN_FLIGHT = 128
@@ -45,16 +48,12 @@ class SysrootRequest:
 
 
 @dataclass(frozen=True)
-class SysrootSnapshot:
-    """The sorted entries found; names: the sorted names in each directory that was listed.
+class SysrootSnapshot(Found):
+    """The entries found, and the sorted names in each directory that was listed.
 
-    Each asked path has an entry, also where there is nothing (kind "absent"). undecodable: what is
-    not UTF-8 among the paths and link targets, as Python writes bytes: a digest cannot hold it.
+    Each asked path has an entry, None where there is nothing. Undecodable names are told, as a
+    digest cannot hold them. The mappings are plain ones: they are compared, and never hashed.
     """
-
-    entries: FrozenDict[str, SysrootEntry]
-    names: FrozenDict[str, tuple[str, ...]]
-    undecodable: tuple[str, ...]
 
 
 class SysrootBlob(NamedTuple):
@@ -74,10 +73,18 @@ class SysrootIngest:
 
 
 @dataclass(frozen=True)
+class _Batch:
+    """A few blobs: a node of its own, so that what has not changed is not taken in again."""
+
+    root: str
+    blobs: tuple[SysrootBlob, ...]
+
+
+@dataclass(frozen=True)
 class IngestedBlobs:
     """SHA-256 in hex -> the digest of a blob that is in the store."""
 
-    digests: FrozenDict[str, FileDigest]
+    digests: Mapping[str, FileDigest]
 
 
 class SysrootFile(NamedTuple):
@@ -109,8 +116,38 @@ async def look_at_sysroot(
     return snapshot
 
 
+class _Looked(NamedTuple):
+    """An earlier look: what it found, and the directories that the next may take as they are."""
+
+    snapshot: SysrootSnapshot
+    directories: Mapping[str, KnownDirectory]
+
+
+_MOST_LOOKS = 64
+_looks: OrderedDict[SysrootRequest, _Looked] = OrderedDict()
+_looks_lock = threading.Lock()
+
+
 def _look(request: SysrootRequest, memo: HashMemo) -> SysrootSnapshot:
-    walk = SysrootWalk(request.root)
+    """Look, with what the last look of the same request may spare this one.
+
+    The result is the very same object where nothing has changed, so that comparing it is no work.
+    """
+    with _looks_lock:
+        before = _looks.pop(request, None)
+    walk = SysrootWalk(request.root, time.time_ns(), before.directories if before else {})
+    found = _found(walk, request, memo)
+    snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
+    if before is not None and before.snapshot == snapshot:
+        snapshot = before.snapshot
+    with _looks_lock:
+        _looks[request] = _Looked(snapshot, walk.directories())
+        if len(_looks) > _MOST_LOOKS:
+            _looks.popitem(last=False)
+    return snapshot
+
+
+def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
     for path in sorted(request.stat_paths):
         walk.probe(path)
     reached = {walk.probe(path) for path in request.hash_paths}
@@ -120,33 +157,38 @@ def _look(request: SysrootRequest, memo: HashMemo) -> SysrootSnapshot:
     for path in sorted(request.directories):
         walk.list_dir(path)
     walk.hash([*(path for path in reached if path is not None), *in_trees], memo)
-    return SysrootSnapshot(
-        FrozenDict(sorted(walk.entries.items())),
-        FrozenDict(sorted(walk.names.items())),
-        tuple(sorted(walk.undecodable)),
-    )
+    return walk.found()
 
 
 @rule(desc="Take host files into the store", level=LogLevel.DEBUG)
-async def ingest(request: SysrootIngest, named_caches_dir: NamedCachesDirOption) -> IngestedBlobs:
+async def ingest(request: SysrootIngest) -> IngestedBlobs:
     blobs = {blob.sha256: blob for blob in sorted(request.blobs, reverse=True)}
-    digests = {blob.sha256: FileDigest(blob.sha256, blob.size) for blob in blobs.values()}
+    digests: dict[str, FileDigest] = {}
+    for batch in _batches(blobs):
+        # One after the other, so that few files are open at a time.
+        ingested = await Get(IngestedBlobs, _Batch(request.root, tuple(batch)))
+        digests.update(ingested.digests)
+    return IngestedBlobs(digests)
+
+
+@rule
+async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) -> IngestedBlobs:
+    digests = {blob.sha256: FileDigest(blob.sha256, blob.size) for blob in batch.blobs}
     with tempfile.TemporaryDirectory(prefix="occlum-links-") as links:
-        for batch in _batches(blob for _, blob in sorted(blobs.items())):
-            urls = [_url(request.root, blob, links) for blob in batch]
-            try:
-                await MultiGet(
-                    Get(Digest, NativeDownloadFile(url, digests[blob.sha256]))
-                    for url, blob in zip(urls, batch)
-                )
-            except Exception as error:
-                _forget(_memo(named_caches_dir), request.root, batch)
-                raise OcclumError(
-                    "source-changed",
-                    f"a host file is not what it was when the run began: {error}",
-                    hint="leave the files alone while Pants runs, then run it again",
-                ) from None
-    return IngestedBlobs(FrozenDict(sorted(digests.items())))
+        urls = [_url(batch.root, blob, links) for blob in batch.blobs]
+        try:
+            await MultiGet(
+                Get(Digest, NativeDownloadFile(url, digests[blob.sha256]))
+                for url, blob in zip(urls, batch.blobs)
+            )
+        except Exception as error:
+            _forget(_memo(named_caches_dir), batch.root, batch.blobs)
+            raise OcclumError(
+                "source-changed",
+                f"a host file is not what it was when the run began: {error}",
+                hint="leave the files alone while Pants runs, then run it again",
+            ) from None
+    return IngestedBlobs(digests)
 
 
 @rule(desc="Collect host files", level=LogLevel.DEBUG)
@@ -162,21 +204,13 @@ async def digest_of_files(request: SysrootFiles) -> Digest:
     )
 
 
-def _batches(blobs: Iterable[SysrootBlob]) -> Iterator[list[SysrootBlob]]:
+def _batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:
     """The small blobs in groups, then the large ones one at a time."""
-    large = []
-    batch: list[SysrootBlob] = []
-    for blob in blobs:
-        if blob.size >= LARGE_BYTES:
-            large.append([blob])
-            continue
-        batch.append(blob)
-        if len(batch) == BLOBS_IN_FLIGHT:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-    yield from large
+    small = {sha256: blob for sha256, blob in blobs.items() if blob.size < LARGE_BYTES}
+    for group in content_groups(small, BLOBS_IN_FLIGHT // 2):
+        for start in range(0, len(group), BLOBS_IN_FLIGHT):
+            yield group[start : start + BLOBS_IN_FLIGHT]
+    yield from ([blob] for _, blob in sorted(blobs.items()) if blob.size >= LARGE_BYTES)
 
 
 def _host_path(root: str, path: str) -> str:
@@ -196,12 +230,12 @@ def _url(root: str, blob: SysrootBlob, links: str) -> str:
 
 def _forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
     for blob in blobs:
-        memo.forget(_host_path(root, blob.path))
+        memo.forget(_host_path(root, blob.path).encode("utf-8", "surrogateescape"))
     memo.save()
 
 
 def _memo(named_caches_dir: NamedCachesDirOption) -> HashMemo:
-    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "sha256.json"))
+    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "sha256.rows"))
 
 
 def rules() -> Iterable[Rule]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from pants.engine.rules import QueryRule
 from pants.testutil.rule_runner import RuleRunner, engine_error
 
 from occlum_build.errors import OcclumError
-from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK
-from pants_occlum.util_rules import hash_memo, sysroot
+from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+from pants_occlum.util_rules import hash_memo, sysroot, sysroot_walk
 from pants_occlum.util_rules.sysroot import (
     SysrootBlob,
     SysrootFile,
@@ -21,11 +22,11 @@ from pants_occlum.util_rules.sysroot import (
     SysrootRequest,
     SysrootSnapshot,
 )
-from pants_occlum.util_rules.sysroot_walk import ABSENT, SysrootEntry
 
 
 def new_runner(tmp_path: Path) -> RuleRunner:
     hash_memo._memos.clear()
+    sysroot._looks.clear()
     return RuleRunner(
         rules=[
             *sysroot.rules(),
@@ -59,11 +60,15 @@ def look(rule_runner: RuleRunner, root: Path, **asked: tuple[str, ...]) -> Sysro
     return snapshot
 
 
+def present(snapshot: SysrootSnapshot) -> dict[str, SourceStat]:
+    return {path: entry for path, entry in snapshot.entries.items() if entry is not None}
+
+
 def test_links_are_followed_inside_the_root(tmp_path: Path, root: Path) -> None:
     (root / "lib").symlink_to("/usr/lib")
     (root / "usr/lib/libz.so").symlink_to("../../../../usr/lib/libz.so.1")
     write(root / "usr/lib/libz.so.1", b"\x7fELFz")
-    found = look(new_runner(tmp_path), root, hash_paths=("/lib/libz.so",)).entries
+    found = present(look(new_runner(tmp_path), root, hash_paths=("/lib/libz.so",)))
     digest = hashlib.sha256(b"\x7fELFz").hexdigest()
     assert found["/lib"].target == "/usr/lib"
     assert found["/lib/libz.so"] == found["/usr/lib/libz.so"]
@@ -83,18 +88,19 @@ def test_absent_dangling_looping_and_below_a_file(tmp_path: Path, root: Path) ->
     write(root / "file", b"")
     paths = ("/dangling", "/file/below", "/gone/away", "/loop", "/loop/below", "/" + "n" * 300)
     found = look(new_runner(tmp_path), root, stat_paths=paths).entries
-    kinds = [found[path].kind for path in paths]
-    assert kinds == [SYMLINK, ABSENT, ABSENT, SYMLINK, ABSENT, ABSENT]
-    assert found["/nowhere"].kind == ABSENT
+    kinds = [entry.kind if (entry := found[path]) else None for path in paths]
+    assert kinds == [SYMLINK, None, None, SYMLINK, None, None]
+    assert found["/nowhere"] is None
 
 
 def test_only_what_was_asked_to_be_hashed_is_read(tmp_path: Path, root: Path) -> None:
     write(root / "stat", b"1")
     write(root / "hash", b"2")
     snapshot = look(new_runner(tmp_path), root, stat_paths=("/stat",), hash_paths=("/hash",))
-    assert snapshot.entries["/stat"].sha256 == ""
-    assert snapshot.entries["/stat"].size == 1
-    assert snapshot.entries["/hash"].sha256 == hashlib.sha256(b"2").hexdigest()
+    found = present(snapshot)
+    assert found["/stat"].sha256 == ""
+    assert found["/stat"].size == 1
+    assert found["/hash"].sha256 == hashlib.sha256(b"2").hexdigest()
 
 
 def test_tree_has_every_kind_of_entry(tmp_path: Path, root: Path) -> None:
@@ -106,7 +112,7 @@ def test_tree_has_every_kind_of_entry(tmp_path: Path, root: Path) -> None:
     Path(os.fsdecode(bytes(root / "t") + b"/bad\xff")).write_bytes(b"")
     os.symlink(b"bad\xfe", bytes(root / "t") + b"/badlink")
     snapshot = look(new_runner(tmp_path), root, trees=("/to_t",))
-    found = snapshot.entries
+    found = present(snapshot)
     assert dict(snapshot.names) == {
         "/t": ("badlink", "d", "empty", "link", "pipe"),
         "/t/d": ("file",),
@@ -114,7 +120,7 @@ def test_tree_has_every_kind_of_entry(tmp_path: Path, root: Path) -> None:
     }
     assert [found[f"/t/{n}"].kind for n in snapshot.names["/t"]] == [OTHER, DIR, DIR, SYMLINK, FIFO]
     assert found["/t/d/file"].mode == 0o4751
-    assert found["/t/badlink"].error == "the link's target b'bad\\xfe' is not UTF-8"
+    assert snapshot.errors["/t/badlink"] == "the link's target b'bad\\xfe' is not UTF-8"
     assert snapshot.undecodable == ("b'/t/bad\\xff'", "b'bad\\xfe'")
     assert "/usr" not in found
 
@@ -132,8 +138,8 @@ def test_directory_is_listed_and_neither_entered_nor_read(tmp_path: Path, root: 
         "/usr/bin": ("sh",),
         "/usr/lib": ("deep", "file"),
     }
-    assert snapshot.entries["/usr/lib/file"] == SysrootEntry(FILE, 0o644, 1)
-    assert snapshot.entries["/usr/bin/sh"].sha256 != ""
+    assert snapshot.entries["/usr/lib/file"] == SourceStat(FILE, 0o644, 1)
+    assert present(snapshot)["/usr/bin/sh"].sha256 != ""
     assert "/usr/lib/deep/file" not in snapshot.entries
 
 
@@ -143,7 +149,7 @@ def test_tree_in_a_listed_directory_is_walked(tmp_path: Path, root: Path) -> Non
     snapshot = look(new_runner(tmp_path), root, directories=asked, trees=("/usr/lib/deep", "/usr"))
     assert snapshot.names["/usr/lib/deep"] == ("file",)
     assert snapshot.names["/usr"] == ("lib",)
-    assert snapshot.entries["/usr/lib/deep/file"].sha256 != ""
+    assert present(snapshot)["/usr/lib/deep/file"].sha256 != ""
 
 
 def test_unreadable_file_is_told_and_not_raised(
@@ -155,9 +161,9 @@ def test_unreadable_file_is_told_and_not_raised(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(hash_memo, "_read_once", refuse)
-    entry = look(new_runner(tmp_path), root, hash_paths=("/secret",)).entries["/secret"]
-    assert (entry.kind, entry.size, entry.sha256) == (FILE, 1, "")
-    assert entry.error == "Permission denied"
+    snapshot = look(new_runner(tmp_path), root, hash_paths=("/secret",))
+    assert snapshot.entries["/secret"] == SourceStat(FILE, 0o644, 1)
+    assert snapshot.errors == {"/secret": "Permission denied"}
 
 
 def test_file_that_never_holds_still(
@@ -165,8 +171,8 @@ def test_file_that_never_holds_still(
 ) -> None:
     write(root / "log", b"x")
     monkeypatch.setattr(hash_memo, "_read_once", lambda path: None)
-    entry = look(new_runner(tmp_path), root, hash_paths=("/log",)).entries["/log"]
-    assert entry.error == "was written to while it was read, twice"
+    snapshot = look(new_runner(tmp_path), root, hash_paths=("/log",))
+    assert snapshot.errors == {"/log": "was written to while it was read, twice"}
 
 
 def test_root_that_is_missing(tmp_path: Path) -> None:
@@ -184,7 +190,7 @@ def test_each_session_sees_the_host_afresh(tmp_path: Path, root: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     changed = look(rule_runner, root, hash_paths=("/f",))
     assert same == first
-    assert changed.entries["/f"].sha256 == hashlib.sha256(b"two").hexdigest()
+    assert present(changed)["/f"].sha256 == hashlib.sha256(b"two").hexdigest()
 
 
 def test_files_under_names_of_the_callers(tmp_path: Path, root: Path) -> None:
@@ -257,10 +263,55 @@ def test_3000_files_with_1024_file_handles(tmp_path: Path, root: Path) -> None:
 def test_large_blobs_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysroot, "BLOBS_IN_FLIGHT", 2)
     sizes = [1, sysroot.LARGE_BYTES, 2, sysroot.LARGE_BYTES - 1, sysroot.LARGE_BYTES + 1]
-    batches = sysroot._batches(SysrootBlob("/f", "", size) for size in sizes)
-    assert [[sizes.index(blob.size) for blob in batch] for batch in batches] == [
+    blobs = [SysrootBlob("/f", f"{number:064x}", size) for number, size in enumerate(sizes)]
+    batches = sysroot._batches({blob.sha256: blob for blob in blobs})
+    assert [[blobs.index(blob) for blob in batch] for batch in batches] == [
         [0, 2],
         [3],
         [1],
         [4],
     ]
+
+
+def test_what_nobody_touched_is_not_looked_at_again(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -1)
+    for name in ("usr/a/one", "usr/a/two", "usr/b/three", "usr/b/c/four"):
+        write(root / name, name.encode())
+    rule_runner = new_runner(tmp_path)
+    first = look(rule_runner, root, trees=("/usr",))
+    read: list[str] = []
+    entry = sysroot_walk.SysrootWalk._entry
+
+    def noted(self: sysroot_walk.SysrootWalk, path: str, found: os.stat_result) -> SourceStat:
+        read.append(path)
+        return entry(self, path, found)
+
+    monkeypatch.setattr(sysroot_walk.SysrootWalk, "_entry", noted)
+    again = look(rule_runner, root, trees=("/usr",))
+    assert again is first
+    assert read == ["/", "/usr"]
+
+    read.clear()
+    write(root / "usr/b/three", b"changed")
+    changed = present(look(rule_runner, root, trees=("/usr",)))
+    assert sorted(read) == ["/", "/usr", "/usr/b/c", "/usr/b/three"]
+    assert changed.keys() == first.entries.keys()
+    assert changed["/usr/b/three"].sha256 == hashlib.sha256(b"changed").hexdigest()
+    assert changed["/usr/b/c/four"] == first.entries["/usr/b/c/four"]
+
+    (root / "usr/a/two").unlink()
+    assert first.entries.keys() - present(look(rule_runner, root, trees=("/usr",))).keys() == {
+        "/usr/a/two"
+    }
+
+
+def test_what_changed_in_the_last_moment_is_looked_at_again(tmp_path: Path, root: Path) -> None:
+    write(root / "usr/a/one", b"1")
+    walk = sysroot_walk.SysrootWalk(str(root), time.time_ns())
+    walk.walk("/usr/a")
+    assert walk.directories() == {}
+    later = sysroot_walk.SysrootWalk(str(root), time.time_ns() + 2 * hash_memo.SETTLED_NS)
+    later.walk("/usr/a")
+    assert list(later.directories()) == ["/usr/a"]

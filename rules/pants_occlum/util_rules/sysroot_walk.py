@@ -6,52 +6,65 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
-from pants_occlum.util_rules.hash_memo import FileHash, HashMemo
+from pants_occlum.util_rules.hash_memo import SETTLED_NS, HashMemo
+from pants_occlum.util_rules.listing import Listing, list_directory
 
-ABSENT = "absent"
 HASH_THREADS = 2
 
 
-class SysrootEntry(NamedTuple):
-    """What stands at one path. A tuple, because a snapshot has 50,000 and they are compared.
+class KnownDirectory(NamedTuple):
+    """A directory as an earlier look with the same request found it, the contents included."""
 
-    kind: FILE, DIR, SYMLINK, FIFO, OTHER of occlum_build.sources, or ABSENT. mode: permission bits.
-    size (bytes), sha256 (lower-case hex) and is_elf are those of a regular file; the last two only
-    when it was asked to be hashed. error: why the entry could not be read, else "".
+    fingerprint: bytes
+    names: tuple[str, ...]
+    entries: Mapping[str, SourceStat]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look found. entries: path -> what stands there, None for nothing; names: the sorted
+    names in each listed directory; errors: path -> why it could not be read; undecodable: what is
+    not UTF-8 among the names and link targets, as Python writes bytes.
     """
 
-    kind: str
-    mode: int = 0
-    size: int = 0
-    sha256: str = ""
-    target: str = ""
-    is_elf: bool = False
-    error: str = ""
+    entries: Mapping[str, SourceStat | None]
+    names: Mapping[str, tuple[str, ...]]
+    errors: Mapping[str, str]
+    undecodable: tuple[str, ...]
 
 
+@dataclass
 class SysrootWalk:
-    """Collects entries below one root; links are followed as if the root were `/`."""
+    """Collects entries below one root; links are followed as if the root were `/`.
 
-    def __init__(self, root: str) -> None:
-        self._root = "" if root == "/" else root
-        self.entries: dict[str, SysrootEntry] = {}
-        self.names: dict[str, tuple[str, ...]] = {}
-        self.undecodable: set[str] = set()
-        self._aliases: dict[str, str] = {}
-        self._files: dict[str, os.stat_result] = {}
+    known: real path -> directory as it was before; where nobody touched anything in it since, its
+    files are not looked at one by one. started_ns: the time of the look.
+    """
+
+    root: str
+    started_ns: int
+    known: Mapping[str, KnownDirectory] = field(default_factory=dict)
+    entries: dict[str, SourceStat | None] = field(default_factory=dict)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    undecodable: set[str] = field(default_factory=set)
+    _aliases: dict[str, str] = field(default_factory=dict)
+    _files: dict[str, os.stat_result] = field(default_factory=dict)
+    _listings: dict[str, Listing] = field(default_factory=dict)
 
     def probe(self, path: str) -> str | None:
         """Record a path, each component on the way and what its links lead to; give that last."""
-        self.entries["/"] = self._stat("/")
+        self._recorded("/")
         sources = cast(Sources, self)  # resolve() needs no more than expect and lstat
         itself = resolve(sources, path, follow_last=False)
         if itself is None:
-            self.entries[path] = SysrootEntry(ABSENT)
+            self.entries[path] = None
         else:
             self._aliases[path] = itself
             self.entries[path] = self.entries[itself]
@@ -65,7 +78,8 @@ class SysrootWalk:
             self._list(path)
             for name in self.names[path]:
                 child = posixpath.join(path, name)
-                if self.entries[child].kind == DIR and child not in self.names:
+                entry = self.entries[child]
+                if entry is not None and entry.kind == DIR and child not in self.names:
                     pending.append(child)
 
     def list_dir(self, top: str) -> None:
@@ -78,92 +92,126 @@ class SysrootWalk:
 
     def lstat(self, path: str) -> SourceStat | None:
         """The entry at a path whose parents are real directories."""
-        entry = self._recorded(path)
-        if entry.kind == ABSENT:
-            return None
-        return SourceStat(entry.kind, entry.mode, entry.size, entry.target)
+        return self._recorded(path)
 
     def hash(self, paths: Iterable[str], memo: HashMemo) -> None:
-        """Fill in the content of those paths that are regular files."""
+        """Fill in the content of those paths that are regular files and were not hashed before."""
         unread = []
         for path in sorted({path for path in paths if path in self._files}):
-            known = memo.known(self._root + path, self._files[path])
+            known = memo.known(self._host_path(path), self._files[path])
             if known is None:
                 unread.append(path)
             else:
-                self.entries[path] = _hashed_entry(known)
+                self.entries[path] = known
         with ThreadPoolExecutor(HASH_THREADS) as pool:
             self.entries.update(zip(unread, pool.map(lambda path: self._read(path, memo), unread)))
         self.entries.update({path: self.entries[real] for path, real in self._aliases.items()})
 
+    def found(self) -> Found:
+        """All that was recorded."""
+        return Found(self.entries, self.names, self.errors, tuple(sorted(self.undecodable)))
+
+    def directories(self) -> dict[str, KnownDirectory]:
+        """What a later look may take as it is: nothing that was changed in the last moment, as it
+        may change again within the same tick of its time stamps, and nothing with errors.
+        """
+        kept = {path: one for path, one in self.known.items() if path in self.names}
+        for path, listing in self._listings.items():
+            children = {posixpath.join(path, name): name for name in self.names[path]}
+            settled = self.started_ns - listing.newest_ns > SETTLED_NS
+            whole = len(children) == len(listing.entries)
+            if settled and whole and not any(child in self.errors for child in children):
+                entries = {child: cast(SourceStat, self.entries[child]) for child in children}
+                kept[path] = KnownDirectory(listing.fingerprint, self.names[path], entries)
+            else:
+                kept.pop(path, None)
+        return kept
+
     def _host_path(self, path: str) -> bytes:
         """The path as the system calls take it, independent of the locale."""
-        return (self._root + path).encode("utf-8", "surrogateescape")
+        return ("" if self.root == "/" else self.root).encode("utf-8") + path.encode(
+            "utf-8", "surrogateescape"
+        )
 
-    def _read(self, path: str, memo: HashMemo) -> SysrootEntry:
+    def _read(self, path: str, memo: HashMemo) -> SourceStat | None:
         try:
-            return _hashed_entry(memo.read(self._root + path))
+            return memo.read(self._host_path(path))
         except OSError as error:
-            return self.entries[path]._replace(error=_reason(error))
+            self.errors[path] = _reason(error)
+            return self.entries[path]
 
-    def _recorded(self, path: str) -> SysrootEntry:
-        entry = self.entries.get(path)
-        if entry is None:
-            entry = self.entries[path] = self._stat(path)
-        return entry
+    def _recorded(self, path: str) -> SourceStat | None:
+        if path not in self.entries:
+            self.entries[path] = self._stat(path)
+        return self.entries[path]
 
-    def _stat(self, path: str) -> SysrootEntry:
-        host_path = self._host_path(path)
+    def _stat(self, path: str) -> SourceStat | None:
         try:
-            found = os.lstat(host_path)
-            mode = stat.S_IMODE(found.st_mode)
-            if stat.S_ISREG(found.st_mode):
-                self._files[path] = found
-                return SysrootEntry(FILE, mode, found.st_size)
-            if stat.S_ISDIR(found.st_mode):
-                return SysrootEntry(DIR, mode)
-            if stat.S_ISLNK(found.st_mode):
-                return self._link(path, mode, os.readlink(host_path))
+            return self._entry(path, os.lstat(self._host_path(path)))
         except OSError as error:
-            absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-            return SysrootEntry(ABSENT) if absent else SysrootEntry(OTHER, error=_reason(error))
-        return SysrootEntry(FIFO if stat.S_ISFIFO(found.st_mode) else OTHER, mode)
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                return None
+            self.errors[path] = _reason(error)
+            return SourceStat(OTHER)
 
-    def _link(self, path: str, mode: int, target: bytes) -> SysrootEntry:
+    def _entry(self, path: str, found: os.stat_result) -> SourceStat:
+        mode = stat.S_IMODE(found.st_mode)
+        if stat.S_ISREG(found.st_mode):
+            self._files[path] = found
+            return SourceStat(FILE, mode, found.st_size)
+        if stat.S_ISDIR(found.st_mode):
+            return SourceStat(DIR, mode)
+        if stat.S_ISLNK(found.st_mode):
+            return self._link(path, mode)
+        return SourceStat(FIFO if stat.S_ISFIFO(found.st_mode) else OTHER, mode)
+
+    def _link(self, path: str, mode: int) -> SourceStat:
+        target = os.readlink(self._host_path(path))
         try:
-            return SysrootEntry(SYMLINK, mode, target=target.decode("utf-8"))
+            return SourceStat(SYMLINK, mode, target=target.decode("utf-8"))
         except UnicodeDecodeError:
             self.undecodable.add(repr(target))
-            return SysrootEntry(OTHER, mode, error=f"the link's target {target!r} is not UTF-8")
+            self.errors[path] = f"the link's target {target!r} is not UTF-8"
+            return SourceStat(OTHER, mode)
 
     def _real_dir(self, top: str) -> list[str]:
         real = self.probe(top)
-        if real is None or real in self.names or self.entries[real].kind != DIR:
+        entry = self.entries[real] if real is not None else None
+        if real is None or entry is None or real in self.names or entry.kind != DIR:
             return []
         return [real]
 
     def _list(self, path: str) -> None:
-        self.names[path] = tuple(self._names(path))
-        for name in self.names[path]:
-            self._recorded(posixpath.join(path, name))
-
-    def _names(self, path: str) -> Sequence[str]:
-        names = []
         try:
-            listed = os.listdir(self._host_path(path))
+            listing = list_directory(self._host_path(path))
         except OSError as error:
-            self.entries[path] = self.entries[path]._replace(error=_reason(error))
-            return ()
-        for name in listed:
+            self.errors[path] = _reason(error)
+            self.names[path] = ()
+            return
+        known = self.known.get(path)
+        if known is not None and known.fingerprint == listing.fingerprint:
+            self.names[path] = known.names
+            self.entries.update(known.entries)
+            return
+        self._listings[path] = listing
+        names = []
+        for raw, found in listing.entries:
             try:
-                names.append(name.decode("utf-8"))
+                name = raw.decode("utf-8")
             except UnicodeDecodeError:
-                self.undecodable.add(repr(posixpath.join(path.encode("utf-8"), name)))
-        return sorted(names)
+                self.undecodable.add(repr(posixpath.join(path.encode("utf-8"), raw)))
+                continue
+            names.append(name)
+            child = posixpath.join(path, name)
+            if child not in self.entries:
+                self.entries[child] = self._child(child, found)
+        self.names[path] = tuple(names)
 
-
-def _hashed_entry(found: FileHash) -> SysrootEntry:
-    return SysrootEntry(FILE, found.mode, found.size, found.sha256, is_elf=found.is_elf)
+    def _child(self, path: str, found: os.stat_result) -> SourceStat | None:
+        try:
+            return self._entry(path, found)
+        except OSError:  # a link that has gone since
+            return self._stat(path)
 
 
 def _reason(error: OSError) -> str:

@@ -16,23 +16,18 @@ from occlum_build.sources import FILE, SourceStat
 MIN_ELF_BYTES = 64  # the size of an ELF64 header
 
 
-@dataclass(frozen=True)
-class RecordedFile:
-    """The content of one regular file; `is_elf` is None where nobody looked."""
-
-    sha256: str
-    is_elf: bool | None = None
-
-
 @dataclass
 class Unknown:
-    """What a planner asked and was not told: paths to look at, directories, contents to read."""
+    """What a planner asked and was not told: paths to look at, directories, contents to read.
+
+    Contents are named by their SHA-256, with a path that has them.
+    """
 
     paths: set[str] = field(default_factory=set)
     trees: set[str] = field(default_factory=set)
     directories: set[str] = field(default_factory=set)
-    facts: set[str] = field(default_factory=set)  # SHA-256 of content
-    texts: set[str] = field(default_factory=set)  # SHA-256 of content
+    facts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.paths or self.trees or self.directories or self.facts or self.texts)
@@ -42,13 +37,13 @@ class Unknown:
 class RecordedSources:
     """A view of recorded entries; a path of `stats` whose value is None is known to be absent.
 
-    Relative paths are all known: one that is not recorded does not exist. `names` holds the listed
-    directories, `facts` and `texts` what is known of contents by SHA-256.
+    The contents of files are known by the SHA-256 in their stats. Relative paths are all known: one
+    that is not recorded does not exist. `names_in` holds the listed directories, `facts_of` and
+    `texts` what is known of contents by SHA-256.
     """
 
     stats: Mapping[str, SourceStat | None]
     names_in: Mapping[str, Sequence[str]]
-    files: Mapping[str, RecordedFile]
     facts_of: Mapping[str, ElfFacts | Malformed | None]
     texts: Mapping[str, bytes]
     trees: Mapping[str, None] = field(default_factory=dict)  # directories known in full
@@ -80,11 +75,17 @@ class RecordedSources:
 
     def sha256(self, path: str) -> str:
         self._check_readable(path)
-        found = self.files.get(path)
-        if found is None:
-            self.expect(path)
-            return ""
-        return found.sha256
+        return self._content(path)
+
+    def _content(self, path: str) -> str:
+        """The SHA-256 of a regular file; "" where it is not known, which is noted, or none."""
+        stat = self.lstat(path)
+        if stat is None or stat.sha256:
+            return stat.sha256 if stat is not None else ""
+        # Also of what a listing of its directory told, without its content.
+        if stat.kind == FILE and path.startswith("/") and path not in self.errors:
+            self.unknown.paths.add(path)
+        return ""
 
     def _check_readable(self, path: str) -> None:
         if path in self.errors:
@@ -99,22 +100,23 @@ class RecordedSources:
         return found.reason if isinstance(found, Malformed) else ""
 
     def _facts(self, path: str) -> ElfFacts | Malformed | None:
-        stat, found = self.lstat(path), self.files.get(path)
-        if stat is None or found is None or stat.kind != FILE or stat.size < MIN_ELF_BYTES:
+        stat = self.lstat(path)
+        if stat is None or stat.kind != FILE or stat.size < MIN_ELF_BYTES or stat.is_elf is False:
             return None
-        if found.is_elf is False:
+        sha256 = self._content(path)
+        if not sha256:
             return None
-        if found.sha256 not in self.facts_of:
-            self.unknown.facts.add(found.sha256)
+        if sha256 not in self.facts_of:
+            self.unknown.facts[sha256] = path
             return None
-        return self.facts_of[found.sha256]
+        return self.facts_of[sha256]
 
     def read(self, path: str) -> bytes | None:
         self._check_readable(path)
-        found = self.files.get(path)
-        if found is None:
+        sha256 = self._content(path)
+        if not sha256:
             return None
-        if found.sha256 not in self.texts:
-            self.unknown.texts.add(found.sha256)
+        if sha256 not in self.texts:
+            self.unknown.texts[sha256] = path
             return None
-        return self.texts[found.sha256]
+        return self.texts[sha256]

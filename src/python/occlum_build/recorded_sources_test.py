@@ -5,7 +5,7 @@ import pytest
 from occlum_build.elf.facts import Malformed
 from occlum_build.errors import OcclumError
 from occlum_build.image.testing import SHARED_OBJECT
-from occlum_build.recorded_sources import RecordedFile, RecordedSources
+from occlum_build.recorded_sources import RecordedSources
 from occlum_build.sources import DIR, FILE, SYMLINK, SourceStat, resolve
 
 TEXT, ELF, JUNK, NEW = "1" * 64, "2" * 64, "3" * 64, "4" * 64
@@ -15,25 +15,18 @@ def _sources() -> RecordedSources:
     return RecordedSources(
         stats={
             "ws": SourceStat(DIR),
-            "ws/f": SourceStat(FILE, 0o644, 100),
+            "ws/f": SourceStat(FILE, 0o644, 100, "", TEXT, False),
             "ws/l": SourceStat(SYMLINK, target="/lib/x"),
-            "ws/tiny": SourceStat(FILE, 0o644, 63),
+            "ws/tiny": SourceStat(FILE, 0o644, 63, "", TEXT),
             "/": SourceStat(DIR),
             "/lib": SourceStat(DIR),
-            "/lib/elf": SourceStat(FILE, 0o755, 100),
-            "/lib/junk": SourceStat(FILE, 0o755, 100),
-            "/lib/new": SourceStat(FILE, 0o755, 100),
+            "/lib/elf": SourceStat(FILE, 0o755, 100, "", ELF),
+            "/lib/junk": SourceStat(FILE, 0o755, 100, "", JUNK, True),
+            "/lib/new": SourceStat(FILE, 0o755, 100, "", NEW),
             "/lib/secret": SourceStat(FILE, 0o600, 100),
             "/gone": None,
         },
         names_in={"ws": ["f", "l"], "/lib": ["elf", "junk", "new", "secret"]},
-        files={
-            "ws/f": RecordedFile(TEXT, is_elf=False),
-            "ws/tiny": RecordedFile(TEXT),
-            "/lib/elf": RecordedFile(ELF),
-            "/lib/junk": RecordedFile(JUNK, is_elf=True),
-            "/lib/new": RecordedFile(NEW),
-        },
         facts_of={ELF: SHARED_OBJECT, JUNK: Malformed("bad class")},
         texts={TEXT: b"text"},
         trees={"/lib": None},
@@ -43,7 +36,7 @@ def _sources() -> RecordedSources:
 
 def test_what_is_recorded_is_answered() -> None:
     sources = _sources()
-    assert sources.lstat("ws/f") == SourceStat(FILE, 0o644, 100)
+    assert sources.lstat("ws/f") == SourceStat(FILE, 0o644, 100, "", TEXT, False)
     assert sources.names("ws") == ["f", "l"]
     assert sources.sha256("ws/f") == TEXT
     assert sources.read("ws/f") == b"text"
@@ -76,9 +69,9 @@ def test_what_is_not_known_is_collected() -> None:
     assert sources.names("/opt") == ()
     assert sources.unknown.directories == {"/opt"}
     assert sources.facts("/lib/new") is None
-    assert sources.unknown.facts == {NEW}
+    assert sources.unknown.facts == {NEW: "/lib/new"}
     assert sources.read("/lib/new") is None
-    assert sources.unknown.texts == {NEW}
+    assert sources.unknown.texts == {NEW: "/lib/new"}
     assert sources.unknown
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from occlum_build.elf.facts import ElfFacts
@@ -20,14 +19,20 @@ FILE, DIR, SYMLINK, FIFO, OTHER = "file", "dir", "symlink", "fifo", "other"
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 
 
-@dataclass(frozen=True)
-class SourceStat:
-    """What lstat tells of one source; mode is the permission bits (0 to 0o7777), size in bytes."""
+class SourceStat(NamedTuple):
+    """What lstat tells of one source; a tuple, because an image may have 50,000.
+
+    mode is the permission bits (0 to 0o7777), size in bytes, target that of a symlink, verbatim.
+    Of a regular file whose content was read before, sha256 is its lower-case hex digest, and is_elf
+    tells whether it begins as an ELF file does; "" and None where nobody looked.
+    """
 
     kind: str
     mode: int = 0
     size: int = 0
-    target: str = ""  # of a symlink, verbatim
+    target: str = ""
+    sha256: str = ""
+    is_elf: bool | None = None
 
 
 class Sources(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.bom.excludes import Excluded
 from occlum_build.bom.names import is_utf8, printable
@@ -12,11 +13,11 @@ from occlum_build.bom.operations import CopyDir
 from occlum_build.errors import OcclumError, Report
 from occlum_build.sources import DIR, FILE, SYMLINK, Sources, SourceStat, hint_for_missing, resolve
 
+_HELD = (FILE, DIR, SYMLINK)
 _ONLY_UTF8 = "the secure file system holds only UTF-8; exclude it or give it another name"
 
 
-@dataclass(frozen=True)
-class WalkEntry:
+class WalkEntry(NamedTuple):
     """One entry of a copied tree; `path` is relative to the copy's destination directory.
 
     The path "" is the destination itself, which takes the mode of a source copied by its contents.
@@ -79,14 +80,16 @@ class _Walker:
                 pending.append(self.children(entry.path, entry.source, followed))
 
     def children(self, path: str, real: str, followed: tuple[str, ...]) -> Iterator[_Found]:
+        above, real_above = path and f"{path}/", real and f"{real.rstrip('/')}/"
+        lstat = self.sources.lstat
         try:
             for name in self.sources.names(real):
-                source = posixpath.join(real, name)
-                stat = self.sources.lstat(source)
+                source = real_above + name
+                stat = lstat(source)
                 if stat is None:
                     self.fail(f"{printable(source)} has gone, or its path is too long")
                 else:
-                    yield posixpath.join(path, name), source, stat, followed
+                    yield above + name, source, stat, followed
         except OcclumError as error:
             self.fail(error.problems[0].message)
 
@@ -117,11 +120,11 @@ class _Walker:
 
     def can_be_held(self, path: str, source: str, stat: SourceStat) -> bool:
         """Can the secure file system hold the entry? Tells why not."""
-        if stat.kind not in (FILE, DIR, SYMLINK):
+        if stat.kind not in _HELD:
             self.warn(f"{printable(source)} is a {stat.kind} and is left out")
-        elif not is_utf8(posixpath.basename(path)):
+        elif not path.isascii() and not is_utf8(posixpath.basename(path)):
             self.fail(f"the name {printable(source)} is not UTF-8", _ONLY_UTF8)
-        elif not is_utf8(stat.target):
+        elif stat.target and not is_utf8(stat.target):
             shown = printable(f"{source} -> {stat.target}")
             self.fail(f"the target of the link {shown} is not UTF-8", _ONLY_UTF8)
         else:

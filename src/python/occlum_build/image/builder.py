@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
-from typing import Callable
+from dataclasses import replace
+from typing import Callable, NamedTuple
 
 from occlum_build.bom.excludes import compile_excludes
 from occlum_build.bom.names import is_utf8, printable
@@ -32,8 +32,7 @@ def normal_mode(source: str, stat: SourceStat) -> int:
     return 0o755 if stat.kind == DIR or stat.mode & 0o100 else 0o644
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A copied file that may need libraries; one from `files:` must find all of them.
 
     `autodep` is False where the BOM switched the search for its libraries off.
@@ -67,12 +66,12 @@ class ImageBuilder:
         excluded = compile_excludes(operations.excludes)
         programs: dict[str, Program] = {}
         for copy_dir in operations.dirs:
-            here = self.report.at(copy_dir.place)
+            here, origin = self.report.at(copy_dir.place), Origin(copy_dir.place)
             with here:
                 for matched in self._matched_dirs(copy_dir):
                     for entry in walk_copy(self.sources, matched, excluded, self.report):
                         with here:
-                            self._copy_entry(entry, matched, programs)
+                            self._copy_entry(entry, matched.path, origin, programs)
         for copy_file in operations.files:
             here = self.report.at(copy_file.place)
             with here:
@@ -105,7 +104,7 @@ class ImageBuilder:
 
     def _put(self, entry: Entry) -> None:
         """Plan an entry, and its parent where that is a directory of the image from before."""
-        parent = posixpath.dirname(entry.path)
+        parent = entry.path.rpartition("/")[0]
         if parent and parent not in self.tree.entries and self.tree.is_dir(parent):
             self.make_dirs(parent, entry.origin)
         self.tree.put(entry)
@@ -120,24 +119,26 @@ class ImageBuilder:
         self.tree.put(entry)
 
     def _copy_entry(
-        self, found: WalkEntry, operation: CopyDir, programs: dict[str, Program]
+        self, found: WalkEntry, directory: str, origin: Origin, programs: dict[str, Program]
     ) -> None:
-        path = self.tree.locate(posixpath.join(operation.path, found.path).rstrip("/"))
+        tree, stat = self.tree, found.stat
         if not found.path:
-            path = self.tree.locate(operation.path, follow_last=True)
-        stat = found.stat
+            path = tree.locate(directory, follow_last=True)
+        else:
+            path = tree.locate(f"{directory}/{found.path}" if directory else found.path)
         mode = self.mode(found.source, stat)
-        origin = Origin(operation.place)
         entry = Entry(path, stat.kind, origin, mode, found.source, stat.size, stat.target)
-        check_kind(self.tree, entry)
-        before = self.tree.entries.get(path)
-        if stat.kind != DIR:
-            self.overrides.note(before, entry)
-        elif before is not None:
-            entry = replace(before, mode=mode, source=found.source)
+        check_kind(tree, entry)
+        before = tree.entries.get(path)
+        if before is not None:
+            if stat.kind == DIR:
+                entry = before._replace(mode=mode, source=found.source)
+            else:
+                self.overrides.note(before, entry)
+            programs.pop(path, None)
         self._put(entry)
-        programs.pop(path, None)
-        if stat.kind == FILE:
+        # Where it is known, the many files that are no program are left out from the start.
+        if stat.kind == FILE and stat.is_elf is not False:
             programs[path] = Program(found.source, path, origin, required=False)
 
     def _copy_file(self, operation: CopyFile, programs: dict[str, Program]) -> None:

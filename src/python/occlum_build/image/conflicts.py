@@ -22,16 +22,16 @@ def check_kind(tree: ImageTree, entry: Entry) -> None:
     Raises OcclumError with code `directory`, `file` or `link`. A link and a file may replace one
     another, as an included BOM may override so.
     """
-    stat = tree.lstat(entry.path)
-    if stat is None or (stat.kind == DIR) == (entry.kind == DIR):
+    kind = tree.kind(entry.path)
+    if not kind or (kind == DIR) == (entry.kind == DIR):
         return
-    code = "link" if SYMLINK in (stat.kind, entry.kind) else _CODES[entry.kind]
+    code = "link" if SYMLINK in (kind, entry.kind) else _CODES[entry.kind]
     before = tree.entries.get(entry.path)
     where = f"at {before.origin}" if before else "there before"
     raise OcclumError(
         code,
         f"the {_NAMES[entry.kind]} /{entry.path} cannot take the place of the "
-        f"{_NAMES.get(stat.kind, stat.kind)} {where}",
+        f"{_NAMES.get(kind, kind)} {where}",
         place=entry.origin.place,
         hint="give one of them another path" if before else "empty the image's directory first",
     )

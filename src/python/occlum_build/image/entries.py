@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.errors import Place
 from occlum_build.sources import DIR, FILE, SYMLINK
@@ -25,9 +26,8 @@ class Origin:
         return f"{self.place} ({' -> '.join(self.chain)})" if self.chain else str(self.place)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One entry; `path` is relative to the image's root, which is "".
+class Entry(NamedTuple):
+    """One entry, a tuple as an image has many; `path` is relative to the image's root, "".
 
     `source` is the source path of a file's bytes (of a directory's mode, "" for one that we make),
     `mode` the permission bits, `size` in bytes, `target` that of a link.

@@ -51,15 +51,21 @@ class ImageTree:
             return SourceStat(entry.kind, entry.mode, entry.size, entry.target)
         return SourceStat(DIR, 0o755) if path == "" else self.base.lstat(path)
 
+    def kind(self, path: str) -> str:
+        """The kind of what stands at a real in-image path, "" where there is nothing."""
+        entry = self.entries.get(path)
+        if entry is not None:
+            return entry.kind
+        stat = self.lstat(path)
+        return stat.kind if stat is not None else ""
+
     def put(self, entry: Entry) -> None:
-        before = self.lstat(entry.path)
-        if SYMLINK in (entry.kind, before.kind if before else ""):
+        if entry.kind == SYMLINK or self.kind(entry.path) == SYMLINK:
             self._directories = {"": ""}
         self.entries[entry.path] = entry
 
     def is_dir(self, path: str) -> bool:
-        stat = self.lstat(path)
-        return stat is not None and stat.kind == DIR
+        return self.kind(path) == DIR
 
     def file_source(self, path: str) -> str | None:
         """The source of the regular file at `path`, links followed in the image; None for none."""
@@ -75,7 +81,7 @@ class ImageTree:
 
         Parts that do not exist are taken as written. Raises OcclumError `link` on a loop.
         """
-        parent, name = posixpath.split(path)
+        parent, _, name = path.rpartition("/")
         if not follow_last and parent in self._directories:
             return posixpath.join(self._directories[parent], name)
         here, pending, links = "", path.split("/")[::-1] if path else [], 0

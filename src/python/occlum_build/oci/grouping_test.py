@@ -55,11 +55,11 @@ def test_the_order_of_entries_does_not_matter() -> None:
 
 def test_the_name_of_a_bom_does_not_matter() -> None:
     named = [
-        replace(entry, origin=replace(entry.origin, place=Place(f"z{entry.origin.place.file}")))
+        entry._replace(origin=replace(entry.origin, place=Place(f"z{entry.origin.place.file}")))
         for entry in ENTRIES
     ]
-    other = replace(ENTRIES[-1], path="lib/liba.so", origin=Origin(Place("a.yaml"), ("b", "c")))
-    renamed = replace(other, origin=Origin(Place("zz.yaml"), ("b", "c")))
+    other = ENTRIES[-1]._replace(path="lib/liba.so", origin=Origin(Place("a.yaml"), ("b", "c")))
+    renamed = other._replace(origin=Origin(Place("zz.yaml"), ("b", "c")))
     assert group_entries([*named, renamed]) == group_entries([*ENTRIES, other])
 
 
