@@ -39,7 +39,7 @@ from pants_occlum.enclave_steps import (
     Parts,
     SealRequest,
 )
-from pants_occlum.image import Image, ImageRequest
+from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.problems import enclave_errors
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.toolchain import HEADER, ToolchainFiles, ToolchainRequest
@@ -128,9 +128,10 @@ async def _initfs_request(
         (default,) = toolchain.entries(TOOLCHAIN, ["init"])
         entries.remove(default)
         entries.append(FileEntry(default.path, init.file_digest, True))
+    content = await Get(ImageContent, ImageContentRequest(image.address)) if image else None
     return InitfsRequest(
-        image=image.digest if image else None,
-        identity=image.identity if image else b"",
+        image=content.digest if content else None,
+        identity=image.manifest.identity if image else b"",
         toolchain=await Get(Digest, CreateDigest(entries)),
         version=toolchain.version,
         sgx_mode=sgx_mode,
@@ -150,8 +151,9 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     if root is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
+    content = await Get(ImageContent, ImageContentRequest(root.address))
     image, initfs = await MultiGet(
-        Get(Parts, SealRequest(root.digest, root.identity, key, str(target.address))),
+        Get(Parts, SealRequest(content.digest, root.manifest.identity, key, str(target.address))),
         Get(Parts, InitfsRequest, await _initfs_request(target, toolchain, image_type, key)),
     )
     config_file = await _file_of(target, fields.EnclaveConfigFileField)

@@ -31,6 +31,7 @@ from occlum_build.sgx.sign import Unsigned
 from occlum_build.sgx.sigstruct import Sigstruct
 from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
 from pants_occlum.enclave_keys import EnclaveSigner, EnclaveSignerRequest
+from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.toolchain import ToolchainFiles
 
 
@@ -93,7 +94,7 @@ def _key_in_archive(archive: bytes, name: str) -> bytes | None:
 
 
 @rule(desc="Sign an enclave")
-async def sign_enclave(request: SignRequest) -> SignedEnclave:
+async def sign_enclave(request: SignRequest, occlum: OcclumSubsystem) -> SignedEnclave:
     enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
     files = enclave.configured.files
     wanted = [FileEntry(LIBOS, files[LIBOS]), FileEntry(UNSIGNED, files[UNSIGNED])]
@@ -102,9 +103,11 @@ async def sign_enclave(request: SignRequest) -> SignedEnclave:
     unsigned = Unsigned.from_json(json.loads(by_name[UNSIGNED]))
     if not request.sign:
         return SignedEnclave(None, unsigned.sigstruct)
-    chosen = await Get(EnclaveSigner, EnclaveSignerRequest(request.address))
-    if chosen.signer is not None:
-        signed = finish_signing(by_name[LIBOS], unsigned, chosen.signer)
+    signer = None
+    if occlum.signer or occlum.sign_key_file:  # else nothing needs a look in each session
+        signer = (await Get(EnclaveSigner, EnclaveSignerRequest(request.address))).signer
+    if signer is not None:
+        signed = finish_signing(by_name[LIBOS], unsigned, signer)
     else:
         test_key = await Get(PublicTestKey, PublicTestKeyRequest(enclave.toolchain))
         if test_key.pem is None:
@@ -117,7 +120,7 @@ async def sign_enclave(request: SignRequest) -> SignedEnclave:
     digest = await Get(Digest, CreateDigest([FileContent("signed.so", signed)]))
     entries = await Get(DigestEntries, Digest, digest)
     entry = next(one for one in entries if isinstance(one, FileEntry))
-    return SignedEnclave(entry.file_digest, read_sigstruct(signed), chosen.signer is None)
+    return SignedEnclave(entry.file_digest, read_sigstruct(signed), signer is None)
 
 
 def rules() -> Iterable[Rule]:

@@ -1,9 +1,10 @@
-"""The image as nodes: a layer for each BOM, their union, its manifest and its digest."""
+"""The image as nodes: its entries and manifest, and its content as one digest, made of layers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
 from pants.engine.fs import (
@@ -15,18 +16,11 @@ from pants.engine.fs import (
     MergeDigests,
     SymlinkEntry,
 )
-from pants.engine.internals.native_engine import EMPTY_DIGEST
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
-from pants.util.frozendict import FrozenDict
 
 from occlum_build.image.entries import DIR, FILE, Entry
-from occlum_build.image.manifest import (
-    canonical_json,
-    image_digest,
-    manifest_of,
-    without_provenance,
-)
+from occlum_build.image.manifest import ManifestText, manifest_text
 from pants_occlum.planning import PlannedImage, PlanRequest
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
@@ -41,44 +35,58 @@ class ImageRequest:
 
 
 @dataclass(frozen=True)
-class LayerRequest:
-    """The slice of a plan that one BOM brings: a recipe of paths and digests."""
-
-    files: tuple[FileEntry, ...]
-    links: tuple[SymlinkEntry, ...]
-    directories: tuple[Directory, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    digest: Digest
-
-
-@dataclass(frozen=True)
 class Image:
-    """An image: all its entries below one digest, with the modes that a digest loses.
+    """An image: all its entries, its manifest, and the image digest as `name`.
 
-    `identity` is the canonical manifest without provenance, and `name` the image digest, its
-    SHA-256: nodes above an image are keyed by them, not by why an entry is there.
+    Nodes above an image are keyed by the manifest's `identity`, not by why an entry is there.
+    `root` is the sysroot that its host files are in.
     """
 
+    address: Address
     name: str
-    digest: Digest
     tree: tuple[TreeEntry, ...]
-    manifest: bytes
-    identity: bytes
+    manifest: ManifestText
     plan: PlannedImage
+    root: str
 
     @property
     def size_bytes(self) -> int:
         return sum(entry.size for entry in self.tree)
 
+    def ingest_request(self) -> SysrootIngest:
+        """What takes the image's host files into the store."""
+        return SysrootIngest(self.root, self.plan.host_blobs())
 
-@rule(desc="Make an image layer")
-async def make_layer(request: LayerRequest) -> Layer:
-    entries: list[FileEntry | SymlinkEntry | Directory] = [*request.files, *request.links]
-    entries.extend(request.directories)
-    return Layer(await Get(Digest, CreateDigest(entries)) if entries else EMPTY_DIGEST)
+
+@dataclass(frozen=True)
+class ImageContentRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class ImageContent:
+    """The image below one digest, all its files in the store; a digest knows no modes."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class LayerRequest:
+    """What one BOM brings into one directory of an image; compared by `key` alone.
+
+    `key` is the SHA-256 of the entries' identity. `digests` has the contents by SHA-256, and
+    `sha256` these by source path.
+    """
+
+    key: str
+    entries: tuple[Entry, ...] = field(compare=False, repr=False)
+    sha256: Mapping[str, str] = field(compare=False, repr=False)
+    digests: Mapping[str, FileDigest] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Layer:
+    digest: Digest
 
 
 async def _plan_request(target: Target) -> PlanRequest:
@@ -92,51 +100,57 @@ async def _plan_request(target: Target) -> PlanRequest:
 async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "an image"))).target
     plan = await Get(PlannedImage, PlanRequest, await _plan_request(target))
-    ingested = await Get(IngestedBlobs, SysrootIngest(occlum.sysroot, plan.host))
-    digests = FrozenDict({**plan.project, **ingested.digests})
     with quiet_gc():
-        requests = _layer_requests(plan, digests)
-    layers = await MultiGet(Get(Layer, LayerRequest, layer) for layer in requests)
-    digest = await Get(Digest, MergeDigests(layer.digest for layer in layers))
+        manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
+        tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
+        return Image(request.address, manifest.digest, tree, manifest, plan, occlum.sysroot)
+
+
+@rule(desc="Collect the content of an image")
+async def image_content(request: ImageContentRequest) -> ImageContent:
+    image = await Get(Image, ImageRequest(request.address))
+    ingested = await Get(IngestedBlobs, SysrootIngest, image.ingest_request())
     with quiet_gc():
-        manifest = manifest_of(plan.entries, plan.sha256.__getitem__)
-        return Image(
-            name=image_digest(manifest),
-            digest=digest,
-            tree=tuple(_tree_entry(entry, plan) for entry in plan.entries if entry.path),
-            manifest=canonical_json(manifest),
-            identity=canonical_json(without_provenance(manifest)),
-            plan=plan,
-        )
+        requests = _layer_requests(image, {**image.plan.project, **ingested.digests})
+    layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)
+    return ImageContent(await Get(Digest, MergeDigests(layer.digest for layer in layers)))
 
 
-def _layer_requests(plan: PlannedImage, digests: FrozenDict[str, FileDigest]) -> list[LayerRequest]:
-    by_bom: dict[str, list[Entry]] = {}
-    for entry in plan.entries:
-        by_bom.setdefault(entry.origin.place.file, []).append(entry)
-    return [_layer_request(by_bom[bom], plan, digests) for bom in sorted(by_bom)]
-
-
-def _layer_request(
-    entries: Iterable[Entry], plan: PlannedImage, digests: FrozenDict[str, FileDigest]
-) -> LayerRequest:
-    files: list[FileEntry] = []
-    links: list[SymlinkEntry] = []
-    directories: list[Directory] = []
-    for entry in entries:
+@rule(desc="Make an image layer")
+async def make_layer(request: LayerRequest) -> Layer:
+    made: list[FileEntry | SymlinkEntry | Directory] = []
+    for entry in request.entries:
         if entry.kind == FILE:
-            digest = digests[plan.sha256[entry.source]]
-            files.append(FileEntry(entry.path, digest, bool(entry.mode & 0o100)))
-        elif entry.kind != DIR:
-            links.append(SymlinkEntry(entry.path, entry.target))
-        elif entry.path:
-            directories.append(Directory(entry.path))
-    return LayerRequest(tuple(files), tuple(links), tuple(directories))
+            digest = request.digests[request.sha256[entry.source]]
+            made.append(FileEntry(entry.path, digest, bool(entry.mode & 0o100)))
+        elif entry.kind == DIR:
+            made.append(Directory(entry.path))
+        else:
+            made.append(SymlinkEntry(entry.path, entry.target))
+    return Layer(await Get(Digest, CreateDigest(made)))
 
 
-def _tree_entry(entry: Entry, plan: PlannedImage) -> TreeEntry:
-    sha256 = plan.sha256[entry.source] if entry.kind == FILE else ""
-    return TreeEntry(entry.path, entry.kind, entry.mode, sha256, entry.size, entry.target)
+def _layer_requests(image: Image, digests: Mapping[str, FileDigest]) -> list[LayerRequest]:
+    slices: dict[tuple[str, str], list[Entry]] = {}
+    for entry in image.plan.entries:
+        if entry.path:
+            key = entry.origin.place.file, entry.path.rpartition("/")[0]
+            slices.setdefault(key, []).append(entry)
+    rows = image.manifest.rows
+    return [
+        LayerRequest(
+            hashlib.sha256("".join(rows[entry.path] for entry in entries).encode()).hexdigest(),
+            tuple(entries),
+            image.plan.sha256,
+            digests,
+        )
+        for _, entries in sorted(slices.items())
+    ]
+
+
+def _tree_entry(entry: Entry, sha256: Mapping[str, str]) -> TreeEntry:
+    content = sha256[entry.source] if entry.kind == FILE else ""
+    return TreeEntry(entry.path, entry.kind, entry.mode, content, entry.size, entry.target)
 
 
 def rules() -> Iterable[Rule]:

@@ -40,6 +40,7 @@ from pants_occlum.enclave_types import (
     SgxModeField,
     ToolchainRootField,
 )
+from pants_occlum.image import ImageContent, ImageContentRequest
 from pants_occlum.subsystem import OcclumSubsystem
 
 _INSTANCE = "occlum_instance"
@@ -99,8 +100,9 @@ async def _instance(enclave: MeasuredEnclave) -> Digest:
         FileEntry("Occlum.json", enclave.configured.files[configure.OCCLUM_JSON]),
         Directory("image"),
     ]
+    content = await Get(ImageContent, ImageContentRequest(enclave.root.address))
     parts = await MultiGet(
-        Get(Digest, AddPrefix(enclave.root.digest, "image")),
+        Get(Digest, AddPrefix(content.digest, "image")),
         Get(Digest, AddPrefix(await Get(Digest, RemovePrefix(initfs, INITFS_TREE)), "initfs")),
         Get(Digest, CreateDigest(entries)),
     )

@@ -30,7 +30,7 @@ from pants_occlum.enclave_types import (
     SignField,
     _OneAddressField,
 )
-from pants_occlum.image import Image, ImageRequest
+from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.instance import Instance, InstanceRequest
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.util_rules.dist_tree import TreeEntry
@@ -108,6 +108,7 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
             f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
         )
     image = await Get(Image, ImageRequest(target.address))
+    await Get(ImageContent, ImageContentRequest(target.address))  # so that its files are stored
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
     return Rootfs(image.tree, group_entries(image.plan.entries), image.tree, labels)
 

@@ -14,7 +14,7 @@ from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.elf.loader_config import LoaderConfig, parse_loader_config
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
 from occlum_build.image.plan import (
@@ -48,14 +48,24 @@ class PlanRequest:
 class PlannedImage:
     """The entries by path, the SHA-256 of each file's source, and where contents come from.
 
-    `project` are contents of the project, already stored; `host` those still in the sysroot.
+    `project` are contents of the project, already stored; all others are still in the sysroot.
     """
 
     entries: tuple[Entry, ...]
     sha256: Mapping[str, str]
     project: Mapping[str, FileDigest]
-    host: tuple[SysrootBlob, ...]
     warnings: tuple[Problem, ...]
+
+    def host_blobs(self) -> tuple[SysrootBlob, ...]:
+        """The contents that are in the sysroot, each with the last of the files that have it."""
+        blobs = {
+            self.sha256[entry.source]: entry
+            for entry in self.entries
+            if entry.kind == FILE and entry.source.startswith("/")
+        }
+        return tuple(
+            SysrootBlob(entry.source, sha256, entry.size) for sha256, entry in blobs.items()
+        )
 
 
 @rule(desc="Plan images", level=LogLevel.DEBUG)
@@ -138,26 +148,26 @@ def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[st
     found: dict[str, str] = {}
     for entry in entries:
         if entry.kind == FILE:
-            with report.at(entry.origin.place):
+            try:
                 found[entry.source] = sources.sha256(entry.source)
+            except OcclumError as error:
+                with report.at(entry.origin.place):
+                    raise error
     return found
 
 
 def _result(
-    entries: Sequence[Entry], sha256: dict[str, str], known: Knowledge, warnings: Iterable[Problem]
+    entries: tuple[Entry, ...],
+    sha256: Mapping[str, str],
+    known: Knowledge,
+    warnings: Iterable[Problem],
 ) -> PlannedImage:
     project: dict[str, FileDigest] = {}
-    host: dict[str, SysrootBlob] = {}
     for entry in entries:
-        if entry.kind == FILE:
+        if entry.kind == FILE and not entry.source.startswith("/"):
             content = sha256[entry.source]
-            if entry.source.startswith("/"):
-                host[content] = SysrootBlob(entry.source, content, entry.size)
-            else:
-                project[content] = known.digests[content]
-    return PlannedImage(
-        tuple(entries), sha256, project, tuple(host.values()), tuple(dict.fromkeys(warnings))
-    )
+            project[content] = known.digests[content]
+    return PlannedImage(entries, sha256, project, tuple(dict.fromkeys(warnings)))
 
 
 def rules() -> Iterable[Rule]:

@@ -11,7 +11,7 @@ from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Get, Rule, collect_rules, rule
 
 from occlum_build.image.tar import entries_json
-from pants_occlum.image import Image, ImageRequest
+from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
 _ROOT, _ENTRIES, _OUTPUT = "root", "entries.json", "image.tar"
@@ -32,7 +32,8 @@ class ImageTar:
 @rule(desc="Archive an image")
 async def archive_image(request: ImageTarRequest) -> ImageTar:
     image = await Get(Image, ImageRequest(request.address))
-    root = await Get(Digest, AddPrefix(image.digest, _ROOT))
+    content = await Get(ImageContent, ImageContentRequest(request.address))
+    root = await Get(Digest, AddPrefix(content.digest, _ROOT))
     entries = await Get(
         Digest, CreateDigest([FileContent(_ENTRIES, entries_json(image.plan.entries))])
     )

@@ -51,7 +51,7 @@ from pants_occlum.instance import (
 )
 from pants_occlum.occlum_builder import Compared, CompareRequest
 from pants_occlum.problems import enclave_errors
-from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
+from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,6 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Bui
     instance = await Get(Instance, InstanceRequest(field_set.address, sgx_mode, sign))
     small = {
         MEASUREMENT: measured.content,
-        "manifest.json": enclave.root.manifest,
         "image.digest": f"sha256:{enclave.root.name}\n".encode(),
     }
     digests = [
@@ -162,6 +161,8 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Bui
     ]
     names = sorted(small)
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree)
+    manifest = f"{output}/manifest.json"
+    sync_file(places, manifest, enclave.root.manifest.full)
     if sign and enclave.image_type == ENCRYPTED:
         with enclave_errors(field_set.address):
             archive_in_dist(places, output, instance.digest)
@@ -174,7 +175,10 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Bui
     merged = await Get(Digest, MergeDigests(digests))
     return BuiltPackage(
         await Get(Digest, AddPrefix(merged, output)),
-        tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+        (
+            *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+        ),
     )
 
 
@@ -196,7 +200,7 @@ def _check(
         measured,
         from_bytes(last) if last is not None else None,
         json.loads(old_image) if old_image is not None else None,
-        json.loads(enclave.root.manifest),
+        json.loads(enclave.root.manifest.full),
     )
 
 

@@ -15,7 +15,7 @@ from pants.util.strutil import pluralize
 from pants_occlum.image import Image, ImageRequest
 from pants_occlum.tar import ImageTar, ImageTarRequest
 from pants_occlum.target_types import FormatsField, ImageBomsField, ImageOutputPathField
-from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
+from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
 
 logger = logging.getLogger(__name__)
 
@@ -37,33 +37,32 @@ async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPa
     formats = field_set.formats.value or ()
     for problem in image.plan.warnings:
         logger.warning("%s: %s", field_set.address, problem)
-    small = await Get(
-        Digest,
-        CreateDigest(
-            [
-                FileContent("manifest.json", image.manifest),
-                FileContent("image.digest", f"sha256:{image.name}\n".encode()),
-            ]
-        ),
-    )
-    digests, names = [small], ["image.digest", "manifest.json"]
+    digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
+    digests, names = [await Get(Digest, CreateDigest([digest]))], [digest.path]
     if "tar" in formats:
         archive = await Get(ImageTar, ImageTarRequest(field_set.address))
         digests.append(archive.digest)
         names.append("image.tar")
     if "dir" in formats:
-        await sync_tree(places, f"{output}/image", image.tree)
+        await sync_tree(places, f"{output}/image", image.tree, image.ingest_request)
+    # Not in the store, which would grow by a whole manifest with each edit.
+    manifest = f"{output}/manifest.json"
+    sync_file(places, manifest, image.manifest.full)
     logger.info(
-        "%s: image sha256:%s, %s, %s bytes",
+        "%s: image sha256:%s, %s %s, %s bytes",
         field_set.address,
         image.name,
-        pluralize(len(image.tree), "entry", include_count=True),
+        f"{len(image.tree):,}",
+        pluralize(len(image.tree), "entry", include_count=False),
         f"{image.size_bytes:,}",
     )
     merged = await Get(Digest, MergeDigests(digests))
     return BuiltPackage(
         await Get(Digest, AddPrefix(merged, output)),
-        tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+        (
+            *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+        ),
     )
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -38,21 +38,80 @@ def row_of(found: os.stat_result, sha256: str) -> IndexRow:
     )
 
 
-def load_index(file: str) -> dict[str, IndexRow]:
-    """Path -> row; empty when there is no index that can be read, so that all is written again."""
+class DistIndex:
+    """The rows of a tree's files, by directory and name.
+
+    They stay the text that was read until they are asked for, as most directories do not change.
+    `memory` is not written: the one who syncs the tree keeps there what it knows in this process.
+    """
+
+    def __init__(self, lines: dict[str, str] | None = None) -> None:
+        self._lines = lines or {}
+        self.memory: object = None
+        self.is_changed = False
+
+    def rows(self, directory: str) -> dict[str, IndexRow]:
+        """Those of one directory; none where the text is damaged, so that all is written again."""
+        try:
+            rows = json.loads(self._lines.get(directory, "{}"))
+            return {name: IndexRow(*row) for name, row in rows.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def replace(self, directory: str, rows: Mapping[str, IndexRow]) -> None:
+        line = json.dumps(dict(sorted(rows.items())), separators=(",", ":"))
+        if self._lines.get(directory, "{}") != line:
+            self._lines[directory] = line
+            self.is_changed = True
+
+    def forget_all_but(self, directories: Collection[str]) -> None:
+        for directory in [path for path in self._lines if path not in directories]:
+            del self._lines[directory]
+            self.is_changed = True
+
+    def text(self) -> str:
+        lines = sorted(self._lines.items())
+        return "".join(f"{json.dumps(path)}\t{line}\n" for path, line in lines if line != "{}")
+
+
+_loaded: dict[str, tuple[object, DistIndex]] = {}
+
+
+def load_index(file: str) -> DistIndex:
+    """The index in a file, or the one that this process saved there; empty when there is none."""
+    version, index = _loaded.get(file, (None, None))
+    found = _version(file)
+    if index is not None and found == version:
+        return index
+    lines = {}
     try:
         with open(file, encoding="utf-8") as stream:
-            data = json.load(stream)
-        return {path: IndexRow(*row) for path, row in data["files"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
+            for line in stream:
+                path, _, rows = line.rstrip("\n").partition("\t")
+                lines[str(json.loads(path))] = rows
+    except (OSError, ValueError):
+        lines = {}
+    index = DistIndex(lines)
+    _loaded[file] = (found, index)
+    return index
 
 
-def save_index(file: str, rows: Mapping[str, IndexRow]) -> None:
+def save_index(file: str, index: DistIndex) -> None:
     """Replace the index as a whole. The lock of the tree must be held."""
     with open(f"{file}.new", "w", encoding="utf-8") as stream:
-        json.dump({"files": dict(sorted(rows.items()))}, stream, separators=(",", ":"))
+        stream.write(index.text())
     os.replace(f"{file}.new", file)
+    index.is_changed = False
+    _loaded[file] = (_version(file), index)
+
+
+def _version(file: str) -> object:
+    """Equal as long as nobody has replaced the file."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class TreeLock:

@@ -10,15 +10,62 @@ import pytest
 from occlum_build.errors import OcclumError
 from pants_occlum.util_rules import dist_index
 
+ROW = dist_index.IndexRow(1, 2, 3, 4, 5, "00")
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"files": {"a": [1]}}', "\x00"])
+
+def saved_by_another_process(file: str) -> dist_index.DistIndex:
+    dist_index._loaded.clear()
+    return dist_index.load_index(file)
+
+
+def test_index_is_saved_by_directory(tmp_path: Path) -> None:
+    file = str(tmp_path / "index.rows")
+    index = dist_index.load_index(file)
+    index.replace("", {"a": ROW})
+    index.replace("grün\n/d", {"b": ROW, "a": ROW})
+    index.replace("gone", {"a": ROW})
+    index.replace("empty", {})
+    index.forget_all_but({"", "grün\n/d", "empty"})
+    dist_index.save_index(file, index)
+    assert dist_index.load_index(file) is index
+    assert len((tmp_path / "index.rows").read_text().splitlines()) == 2
+    read = saved_by_another_process(file)
+    assert read is not index
+    assert [read.rows(path) for path in ("", "grün\n/d", "gone", "empty")] == [
+        {"a": ROW},
+        {"a": ROW, "b": ROW},
+        {},
+        {},
+    ]
+
+
+def test_only_a_change_is_to_be_saved(tmp_path: Path) -> None:
+    file = str(tmp_path / "index.rows")
+    index = dist_index.DistIndex()
+    assert not index.is_changed
+    index.replace("", {"a": ROW})
+    assert index.is_changed
+    dist_index.save_index(file, index)
+    index.replace("", {"a": ROW})
+    index.replace("d", {})
+    index.forget_all_but({""})
+    assert not index.is_changed
+
+
+def test_index_of_another_process_is_read_again(tmp_path: Path) -> None:
+    file = str(tmp_path / "index.rows")
+    index = dist_index.load_index(file)
+    index.replace("", {"a": ROW})
+    dist_index.save_index(file, index)
+    (tmp_path / "index.rows").write_text('"d"\t{"b":[1,2,3,4,5,"00"]}\n')
+    assert dist_index.load_index(file).rows("d") == {"b": ROW}
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '""\t{"a":[1]}\n', '""\t[1]', '\t{"a":1}', "\x00"])
 def test_damaged_index_counts_as_empty(tmp_path: Path, damage: str) -> None:
-    index = tmp_path / "index.json"
-    row = dist_index.IndexRow(1, 2, 3, 4, 5, "00")
-    dist_index.save_index(str(index), {"a": row})
-    assert dist_index.load_index(str(index)) == {"a": row}
-    index.write_text(damage)
-    assert dist_index.load_index(str(index)) == {}
+    file = tmp_path / "index.rows"
+    file.write_text(damage)
+    assert dist_index.load_index(str(file)).rows("") == {}
 
 
 def test_other_process_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

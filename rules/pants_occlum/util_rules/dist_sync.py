@@ -18,28 +18,61 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Callable
 
 from pants.base.build_root import BuildRoot
 from pants.core.util_rules import distdir
 from pants.core.util_rules.distdir import DistDir
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileDigest, FileEntry
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    FileDigest,
+    FileEntry,
+)
+from pants.engine.process import Process, ProcessCacheScope, ProcessResult
 from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.option.global_options import GlobalOptions
 
+from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.dist_index import load_index, save_index, tree_lock
 from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
+from pants_occlum.util_rules.listing import host_path
+from pants_occlum.util_rules.quiet_gc import quiet_gc
+from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
 
 BATCH_BYTES = 32 << 20
+MOST_BYTES_IN_MEMORY = 64 << 20
+STAGED_BYTES = 512 << 20
+COPIED_IN_A_TURN = 1000
+_STAGED = "files"
+_NO_SPACE = "look whether the disk is full, then run Pants again"
+
+Turn = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
 class DistPlaces:
-    """Absolute paths: dist, and where the index and lock of each tree in it are kept."""
+    """Absolute paths: of the project, of dist, and of where the state of each tree is kept.
 
+    executes_remotely: processes may run on another machine, and then cannot write here.
+    """
+
+    build_root: str
     dist_dir: str
     state_dir: str
+    executes_remotely: bool
+
+    def shown(self, name: str) -> str:
+        """How messages call what is in dist."""
+        return os.path.relpath(os.path.join(self.dist_dir, name), self.build_root)
 
 
 @dataclass(frozen=True)
@@ -55,49 +88,139 @@ async def dist_places(
     build_root: BuildRoot, dist_dir: DistDir, global_options: GlobalOptions
 ) -> DistPlaces:
     state_dir = os.path.join(build_root.path, global_options.pants_workdir, "occlum", "dist")
-    return DistPlaces(os.path.join(build_root.path, str(dist_dir.relpath)), state_dir)
+    return DistPlaces(
+        build_root.path,
+        os.path.join(build_root.path, str(dist_dir.relpath)),
+        state_dir,
+        global_options.remote_execution,
+    )
 
 
-async def sync_tree(places: DistPlaces, name: str, entries: Sequence[TreeEntry]) -> SyncedTree:
-    """Make dist/<name> hold the entries, whose files are in Pants' store, and nothing else.
+def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
+    """Make dist/<name> hold the content; it is not touched where it does."""
+    path = os.path.join(places.dist_dir, name)
+    with suppress(OSError), open(path, "rb") as file:
+        if file.read() == content:
+            return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{uuid.uuid4().hex}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
 
-    The next run completes what an interrupted one left. Raises OcclumError when another target
-    writes to the same tree, ValueError for entries that make no tree.
+
+async def sync_tree(
+    places: DistPlaces,
+    name: str,
+    entries: Sequence[TreeEntry],
+    host: Callable[[], SysrootIngest] | None = None,
+) -> SyncedTree:
+    """Make dist/<name> hold the entries, and nothing else.
+
+    The files are copied from the host where `host` tells of one with the content, and the others
+    are in Pants' store. The next run completes what an interrupted one left. Raises OcclumError
+    when another target writes to the same tree or a file of the host has changed since it was
+    looked at, ValueError for entries that make no tree.
     """
     root = os.path.join(places.dist_dir, name)
     state = os.path.join(places.state_dir, hashlib.sha256(root.encode("utf-8")).hexdigest())
     lock = tree_lock(f"{state}.lock", root)
     owner = object()
+    turn = partial(lock.turn_of, owner)
     with lock.held_by(owner):
-        with lock.turn_of(owner):
-            index = load_index(f"{state}.json")
+        with turn(), quiet_gc():
+            index = load_index(f"{state}.rows")
             writer = TreeWriter(root, entries, index)
         try:
-            with lock.turn_of(owner):
-                differing = writer.compare()
-            for batch in _batches(differing):
-                contents = await Get(
-                    DigestContents, Digest, await Get(Digest, CreateDigest, _digest_of(batch))
-                )
-                with lock.turn_of(owner):
-                    _put(writer, batch, contents)
+            with turn(), quiet_gc():
+                missing = differing = writer.compare()
+            if differing and host is not None:
+                missing = await _copy_from_host(writer, differing, host(), turn)
+            is_much = sum(entry.size for entry in missing) > MOST_BYTES_IN_MEMORY
+            if is_much and not places.executes_remotely:
+                for batch in _batches(missing, STAGED_BYTES):
+                    await _write_by_process(writer, batch, f"{state}.staged", name, turn)
+            else:
+                for batch in _batches(missing, BATCH_BYTES):
+                    await _write(writer, batch, turn)
         finally:
             if lock.is_held_by(owner):
-                with lock.turn_of(owner):
+                with turn(), quiet_gc():
                     writer.finish()
-                    if writer.index != index:
-                        save_index(f"{state}.json", writer.index)
+                    if index.is_changed:
+                        save_index(f"{state}.rows", index)
     return SyncedTree(len(differing), writer.removed)
 
 
-def _batches(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
-    """Groups of at most 32 MB, a larger file on its own; files of one content come together."""
+async def _copy_from_host(
+    writer: TreeWriter, entries: Sequence[TreeEntry], host: SysrootIngest, turn: Turn
+) -> list[TreeEntry]:
+    """The entries that could not be copied; those whose content the host had are now stored."""
+    blobs = {blob.sha256: blob for blob in host.blobs}
+    missing = []
+    for start in range(0, len(entries), COPIED_IN_A_TURN):
+        with turn():
+            for entry in entries[start : start + COPIED_IN_A_TURN]:
+                blob = blobs.get(entry.sha256)
+                if blob is None or not writer.copy(entry, host_path(host.root, blob.path)):
+                    missing.append(entry)
+    changed = {entry.sha256: blobs[entry.sha256] for entry in missing if entry.sha256 in blobs}
+    if changed:
+        await Get(IngestedBlobs, SysrootIngest(host.root, tuple(changed.values())))
+    return missing
+
+
+async def _write(writer: TreeWriter, batch: Sequence[TreeEntry], turn: Turn) -> None:
+    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest, _digest_of(batch)))
+    by_sha256 = {file.path: file.content for file in contents}
+    with turn():
+        for entry in sorted(batch):
+            writer.put(entry, by_sha256[entry.sha256])
+
+
+async def _write_by_process(
+    writer: TreeWriter, batch: Sequence[TreeEntry], staged: str, name: str, turn: Turn
+) -> None:
+    """Write files of which contents in memory would be too much, for Pants keeps those.
+
+    A process that is not cached brings them out of the store.
+    """
+    size = sum(entry.size for entry in batch)
+    process = Process(
+        ("/bin/cp", "-R", "--", _STAGED, staged),
+        input_digest=await Get(
+            Digest, AddPrefix(await Get(Digest, CreateDigest, _digest_of(batch)), _STAGED)
+        ),
+        description=f"Write files of {name} ({size >> 20:,} MB)",
+        cache_scope=ProcessCacheScope.PER_SESSION,
+    )
+    try:
+        with turn():
+            shutil.rmtree(staged, ignore_errors=True)
+        await Get(ProcessResult, Process, process)
+        with turn():
+            for entry in sorted(batch):
+                if not writer.copy(entry, os.path.join(staged, entry.sha256).encode("utf-8")):
+                    raise OcclumError(
+                        "dist", f"{entry.path} of {name} cannot be written", hint=_NO_SPACE
+                    )
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _batches(entries: Iterable[TreeEntry], most_bytes: int) -> Iterator[list[TreeEntry]]:
+    """Groups of limited size, a larger file on its own; files of one content come together."""
     batch: list[TreeEntry] = []
     size = 0
     last = ""
     for entry in sorted(entries, key=lambda entry: (entry.sha256, entry.path)):
         new_bytes = 0 if entry.sha256 == last else entry.size
-        if batch and size + new_bytes > BATCH_BYTES:
+        if batch and size + new_bytes > most_bytes:
             yield batch
             batch, size = [], 0
             new_bytes = entry.size
@@ -113,12 +236,6 @@ def _digest_of(batch: Iterable[TreeEntry]) -> CreateDigest:
     return CreateDigest(
         FileEntry(sha256, FileDigest(sha256, size)) for sha256, size in sorted(sizes.items())
     )
-
-
-def _put(writer: TreeWriter, batch: Iterable[TreeEntry], contents: DigestContents) -> None:
-    by_sha256 = {file.path: file.content for file in contents}
-    for entry in sorted(batch):
-        writer.put(entry, by_sha256[entry.sha256])
 
 
 def rules() -> Iterable[Rule]:

@@ -23,9 +23,10 @@ from pants.engine.unions import UnionRule
 from pants.testutil.rule_runner import RuleRunner
 
 from occlum_build.sources import FILE
-from pants_occlum.util_rules import dist_sync
+from pants_occlum.util_rules import dist_sync, sysroot
 from pants_occlum.util_rules.dist_sync import DistPlaces, SyncedTree, sync_tree
 from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
+from pants_occlum.util_rules.sysroot import SysrootBlob, SysrootIngest
 
 
 def file(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
@@ -53,6 +54,7 @@ class Contents:
 
 
 LOG: list[object] = []
+HOST_BLOBS: list[SysrootBlob] = []
 CONTENT = {"big": bytes(range(256)) * 64, "small": b"small"}
 
 
@@ -64,10 +66,14 @@ async def contents_of(request: ContentField) -> Contents:
     return Contents(tuple(file(os.path.basename(f.path), f.content, 0o751) for f in files))
 
 
+def host_files() -> SysrootIngest:
+    return SysrootIngest("/", tuple(HOST_BLOBS))
+
+
 @_uncacheable_rule
 async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPackage:
     contents = await Get(Contents, ContentField, field_set.content)
-    LOG.append(await sync_tree(places, "x/image", contents.entries))
+    LOG.append(await sync_tree(places, "x/image", contents.entries, host_files))
     manifest = await Get(Digest, CreateDigest([FileContent("x/manifest.json", b"{}")]))
     return BuiltPackage(manifest, (BuiltPackageArtifact("x/manifest.json"),))
 
@@ -75,12 +81,14 @@ async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPack
 @pytest.fixture
 def rule_runner(monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
     LOG.clear()
+    HOST_BLOBS.clear()
     monkeypatch.setattr(dist_sync, "BATCH_BYTES", 1 << 10)
     runner = RuleRunner(
         rules=[
             contents_of,
             package_tree,
             *dist_sync.rules(),
+            *sysroot.rules(),
             *collect_rules(vars(package)),
             UnionRule(PackageFieldSet, TreeFieldSet),
             QueryRule(DistPlaces, []),
@@ -123,13 +131,48 @@ def test_edit_is_synced_once_and_alone(rule_runner: RuleRunner) -> None:
     assert ["built", SyncedTree(2, 0), "built", SyncedTree(1, 0)] == LOG
 
 
+@pytest.fixture
+def host(rule_runner: RuleRunner, tmp_path: Path) -> Path:
+    """A directory of the host whose two files have the contents that are packaged."""
+    for name, data in CONTENT.items():
+        (tmp_path / name).write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        HOST_BLOBS.append(SysrootBlob(str(tmp_path / name), sha256, len(data)))
+    return tmp_path
+
+
+def test_host_files_are_copied_and_not_stored(
+    rule_runner: RuleRunner, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(TreeWriter, "put")
+    assert run_package(rule_runner) == CONTENT
+
+
+def test_host_file_that_has_changed_is_told(rule_runner: RuleRunner, host: Path) -> None:
+    (host / "small").write_bytes(b"SMALL")
+    with pytest.raises(Exception, match="a host file is not what it was when the run began"):
+        run_package(rule_runner)
+    (host / "small").write_bytes(CONTENT["small"])
+    assert run_package(rule_runner) == CONTENT
+
+
+def test_much_is_written_by_a_process(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(TreeWriter, "put")
+    monkeypatch.setattr(dist_sync, "MOST_BYTES_IN_MEMORY", 1 << 10)
+    assert run_package(rule_runner) == CONTENT
+    places = rule_runner.request(DistPlaces, [])
+    assert [p.suffix for p in sorted(Path(places.state_dir).iterdir())] == [".lock", ".rows"]
+
+
 def test_index_and_lock_stand_outside_of_dist(rule_runner: RuleRunner) -> None:
     places = rule_runner.request(DistPlaces, [])
     run_package(rule_runner)
     assert places.dist_dir == os.path.join(rule_runner.build_root, "dist")
     assert sorted(os.listdir(places.dist_dir)) == ["x"]
     state = sorted(Path(places.state_dir).iterdir())
-    assert [path.suffix for path in state] == [".json", ".lock"]
+    assert [path.suffix for path in state] == [".lock", ".rows"]
 
 
 def test_error_while_writing_keeps_what_is_done(
@@ -152,13 +195,12 @@ def test_error_while_writing_keeps_what_is_done(
     assert ["built", SyncedTree(1, 0)] == LOG
 
 
-def test_batches_hold_a_file_that_is_larger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dist_sync, "BATCH_BYTES", 10)
+def test_batches_hold_a_file_that_is_larger() -> None:
     entries = [
         TreeEntry(str(n), FILE, 0o644, f"{n:064x}", size) for n, size in enumerate([4, 6, 5, 30, 1])
     ]
     twin = entries[0]._replace(path="twin")
-    batches = list(dist_sync._batches([*entries, twin]))
+    batches = list(dist_sync._batches([*entries, twin], 10))
     assert [[entry.path for entry in batch] for batch in batches] == [
         ["0", "twin", "1"],
         ["2"],

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, NamedTuple
 
 from occlum_build.sources import DIR, FILE, SYMLINK
-from pants_occlum.util_rules.dist_index import IndexRow, row_of
+from pants_occlum.util_rules.dist_index import DistIndex, IndexRow, row_of
+from pants_occlum.util_rules.listing import Listing, list_directory
 
 OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DEFAULT_DIR_MODE = 0o755
+COPY_BYTES = 1 << 20
 
 
 class TreeEntry(NamedTuple):
@@ -34,64 +37,154 @@ class TreeEntry(NamedTuple):
     target: str = ""
 
 
+Wanted = dict[bytes, TreeEntry]  # what is wanted in a directory, by name
+
+
+class _OtherContentError(Exception):
+    """A file has not the content that is wanted."""
+
+
+class _Synced(NamedTuple):
+    """A directory as a sync left it: what was wanted in it, and the fingerprint of its listing."""
+
+    wanted: Wanted
+    fingerprint: bytes
+
+
+class _Memory:
+    """What this process knows of a tree from its last sync."""
+
+    def __init__(self) -> None:
+        self.entries: Iterable[TreeEntry] = ()
+        self.wanted: dict[str, Wanted] = {}  # by directory
+        self.synced: dict[str, _Synced] = {}  # by directory
+
+
 class TreeWriter:
     """Makes the directory `root` hold `entries` and nothing else; links are replaced, not followed.
 
-    First compare(), which does all but the files, then put() for each of those, then finish(), also
-    after an error: until then a directory may be open to its owner that is not meant to be.
-    index: path -> row of the files that are there, as far as is known.
+    First compare(), which does all but the files, then put() or copy() for each of those, then
+    finish(), also after an error: until then a directory may be open to its owner that is not meant
+    to be. index: what is known of the files that are there; it is brought up to date.
     """
 
-    def __init__(self, root: str, entries: Iterable[TreeEntry], index: dict[str, IndexRow]) -> None:
+    def __init__(self, root: str, entries: Iterable[TreeEntry], index: DistIndex) -> None:
         self._root = root
-        self._children = _children(entries)
+        memory = index.memory if isinstance(index.memory, _Memory) else _Memory()
+        if memory.entries is not entries:
+            memory.wanted = _children(entries)
+            memory.entries = entries  # last: the line above may raise
+        index.memory = memory
+        self._children, self._synced = memory.wanted, memory.synced
         self._modes: dict[str, int] = {}  # of directories, to be set in the end
         self._temporary = f".occlum-{uuid.uuid4().hex}".encode()
-        self.index = {
-            entry.path: index[entry.path]
-            for wanted in self._children.values()
-            for entry in wanted.values()
-            if entry.path in index
-        }
+        self._index = index
+        self._touched: dict[str, dict[str, IndexRow]] = {}  # directory -> its rows
+        self._missing: dict[str, int] = {}  # directory -> number of files still to be written
         self.removed = 0
 
     def compare(self) -> list[TreeEntry]:
         """Remove what is not wanted, make directories and links; give the files to be written."""
         self._make_root()
+        self._index.forget_all_but(self._children)
+        for path in self._synced.keys() - self._children.keys():
+            del self._synced[path]
         differing: list[TreeEntry] = []
         pending = [""]
         while pending:
             path = pending.pop()
-            wanted = self._children.get(path, {})
+            wanted = self._children[path]
             with self._open(path) as fd:
-                found = self._found(fd, wanted)
-                for name, entry in wanted.items():
-                    if entry.kind == DIR:
-                        self._make_dir(fd, name, entry, found.get(name))
-                        pending.append(entry.path)
-                    elif entry.kind == SYMLINK:
-                        self._make_link(fd, name, entry, found.get(name))
-                    elif not self._is_current(entry, found.get(name)):
-                        differing.append(entry)
+                listing = list_directory(fd)
+                if self._synced.get(path) != (wanted, listing.fingerprint):
+                    differing += self._compare_one(fd, path, wanted, listing)
+            pending += [entry.path for entry in wanted.values() if entry.kind == DIR]
         return sorted(differing)
 
     def put(self, entry: TreeEntry, content: bytes) -> None:
         """Write one file in the place of what is there."""
-        folder, name = posixpath.split(entry.path)
-        with self._open(folder) as fd:
-            with open(os.open(self._temporary, CREATE, 0o600, dir_fd=fd), "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fchmod(stream.fileno(), entry.mode)  # last: a write drops the setuid bit
-            written = self._move_into_place(fd, name.encode("utf-8"))
-        self.index[entry.path] = row_of(written, entry.sha256)
+        with self._new_file(entry) as stream:
+            stream.write(content)
+
+    def copy(self, entry: TreeEntry, source: bytes) -> bool:
+        """Write one file from another; False where that has another content than is wanted."""
+        hasher = hashlib.sha256()
+        try:
+            with open(source, "rb") as original, self._new_file(entry) as stream:
+                for chunk in iter(lambda: original.read(COPY_BYTES), b""):
+                    stream.write(chunk)
+                    hasher.update(chunk)
+                if hasher.hexdigest() != entry.sha256:
+                    raise _OtherContentError
+        except (OSError, _OtherContentError):
+            return False
+        return True
 
     def finish(self) -> None:
-        """Give the directories their modes, the deepest first."""
+        """Give the directories their modes, the deepest first, and remember what is there."""
         for path, mode in sorted(self._modes.items(), reverse=True):
             with self._open(path) as fd:
                 os.fchmod(fd, mode)
         self._modes.clear()
+        for path, rows in self._touched.items():
+            self._index.replace(path, rows)
+        above = {posixpath.dirname(path) for path in self._touched}
+        for path in {*self._touched, *above}:
+            self._synced.pop(path, None)
+            if not self._missing.get(path):
+                self._remember(path)
+        self._touched.clear()
+
+    def _remember(self, path: str) -> None:
+        """Let the next sync skip the directory, unless it must open one in it to its owner."""
+        wanted = self._children[path]
+        if any(entry.kind == DIR and not _is_open(entry.mode) for entry in wanted.values()):
+            return
+        try:
+            with self._open(path) as fd:
+                self._synced[path] = _Synced(wanted, list_directory(fd).fingerprint)
+        except OSError:  # not open to its owner
+            return
+
+    def _compare_one(
+        self, fd: int, path: str, wanted: Wanted, listing: Listing
+    ) -> Iterator[TreeEntry]:
+        rows = self._index.rows(path)
+        found = self._found(fd, wanted, listing)
+        current: dict[str, IndexRow] = {}
+        missing = 0
+        for name, entry in wanted.items():
+            if entry.kind == DIR:
+                self._make_dir(fd, name, entry, found.get(name))
+            elif entry.kind == SYMLINK:
+                self._make_link(fd, name, entry, found.get(name))
+            else:
+                row = rows.get(name.decode("utf-8"))
+                if row is not None and _is_current(entry, row, found.get(name)):
+                    current[name.decode("utf-8")] = row
+                else:
+                    missing += 1
+                    yield entry
+        self._touched[path] = current
+        self._missing[path] = missing
+
+    @contextmanager
+    def _new_file(self, entry: TreeEntry) -> Iterator[BinaryIO]:
+        """A new file that takes its place at the end of the block, if that raised nothing."""
+        folder, _, name = entry.path.rpartition("/")
+        with self._open(folder) as fd:
+            try:
+                with open(os.open(self._temporary, CREATE, 0o600, dir_fd=fd), "wb") as stream:
+                    yield stream
+                    stream.flush()
+                    os.fchmod(stream.fileno(), entry.mode)  # last: a write drops the setuid bit
+                written = self._move_into_place(fd, name.encode("utf-8"))
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(self._temporary, dir_fd=fd)
+                raise
+        self._touched[folder][name] = row_of(written, entry.sha256)
+        self._missing[folder] -= 1
 
     def _make_root(self) -> None:
         os.makedirs(os.path.dirname(self._root), exist_ok=True)
@@ -102,18 +195,15 @@ class TreeWriter:
         if stat.S_IMODE(os.lstat(self._root).st_mode) != DEFAULT_DIR_MODE:
             os.chmod(self._root, DEFAULT_DIR_MODE)
 
-    def _found(self, fd: int, wanted: dict[bytes, TreeEntry]) -> dict[bytes, os.stat_result]:
+    def _found(self, fd: int, wanted: Wanted, listing: Listing) -> dict[bytes, os.stat_result]:
         """The entries of a directory that may stay; the others are removed."""
         found = {}
-        with os.scandir(fd) as listed:
-            for item in list(listed):
-                name = os.fsencode(item.name)
-                entry = wanted.get(name)
-                status = item.stat(follow_symlinks=False)
-                if entry is not None and stat.S_ISDIR(status.st_mode) == (entry.kind == DIR):
-                    found[name] = status
-                else:
-                    self._remove(fd, name)
+        for name, status in listing.entries:
+            entry = wanted.get(name)
+            if entry is not None and stat.S_ISDIR(status.st_mode) == (entry.kind == DIR):
+                found[name] = status
+            else:
+                self._remove(fd, name)
         return found
 
     def _make_dir(
@@ -122,7 +212,7 @@ class TreeWriter:
         if found is None:
             os.mkdir(name, 0o700, dir_fd=fd)
         mode = stat.S_IMODE(found.st_mode) if found else 0o700
-        if mode & 0o700 != 0o700:
+        if not _is_open(mode):
             os.chmod(name, 0o700, dir_fd=fd)
             mode = 0o700
         if mode != entry.mode:
@@ -136,14 +226,6 @@ class TreeWriter:
         if not is_link or os.readlink(name, dir_fd=fd) != target:
             os.symlink(target, self._temporary, dir_fd=fd)
             self._move_into_place(fd, name)
-
-    def _is_current(self, entry: TreeEntry, found: os.stat_result | None) -> bool:
-        row = self.index.get(entry.path)
-        return (
-            found is not None
-            and row == row_of(found, entry.sha256)
-            and found.st_mode == stat.S_IFREG | entry.mode
-        )
 
     def _move_into_place(self, fd: int, name: bytes) -> os.stat_result:
         os.rename(self._temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
@@ -178,29 +260,50 @@ class TreeWriter:
             os.close(fd)
 
 
-def _children(entries: Iterable[TreeEntry]) -> dict[str, dict[bytes, TreeEntry]]:
+def _is_open(mode: int) -> bool:
+    """Can the owner of a directory work in it?"""
+    return mode & 0o700 == 0o700
+
+
+def _is_current(entry: TreeEntry, row: IndexRow, found: os.stat_result | None) -> bool:
+    return (
+        found is not None
+        and row == row_of(found, entry.sha256)
+        and found.st_mode == stat.S_IFREG | entry.mode
+    )
+
+
+def _children(entries: Iterable[TreeEntry]) -> dict[str, Wanted]:
     """Directory -> name -> entry. Directories that are implied by others' paths get mode 0755.
 
     Raises ValueError for a path that is not in normal form or leaves the tree, or comes twice.
     """
-    by_path: dict[str, TreeEntry] = {}
+    children: dict[str, Wanted] = {"": {}}
     for entry in entries:
-        path = entry.path
-        if posixpath.normpath(path) != path or path[0] == "/" or path.split("/")[0] in (".", ".."):
-            raise ValueError(f"not a path within a tree: {path!r}")
+        folder, name = _split(entry.path)
         if entry.kind not in (FILE, DIR, SYMLINK):
-            raise ValueError(f"{path!r} is a {entry.kind}, which a tree cannot hold")
-        if by_path.setdefault(path, entry) is not entry:
-            raise ValueError(f"two entries for {path!r}")
-    for path in list(by_path):
-        parent = posixpath.dirname(path)
-        while parent and parent not in by_path:
-            by_path[parent] = TreeEntry(parent, DIR, DEFAULT_DIR_MODE)
-            parent = posixpath.dirname(parent)
-        if parent and by_path[parent].kind != DIR:
-            raise ValueError(f"{parent!r} is a {by_path[parent].kind} and holds {path!r}")
-    children: dict[str, dict[bytes, TreeEntry]] = {}
-    for path, entry in sorted(by_path.items()):
-        folder, name = posixpath.split(path)
-        children.setdefault(folder, {})[name.encode("utf-8")] = entry
-    return children
+            raise ValueError(f"{entry.path!r} is a {entry.kind}, which a tree cannot hold")
+        wanted = children.get(folder)
+        if wanted is None:
+            wanted = children.setdefault(folder, {})
+        if wanted.setdefault(name, entry) is not entry:
+            raise ValueError(f"two entries for {entry.path!r}")
+        if entry.kind == DIR:
+            children.setdefault(entry.path, {})
+    for path in list(children):
+        while path:
+            folder, name = _split(path)
+            above = children.setdefault(folder, {})
+            entry = above.setdefault(name, TreeEntry(path, DIR, DEFAULT_DIR_MODE))
+            if entry.kind != DIR:
+                raise ValueError(f"{path!r} is a {entry.kind} and has entries below it")
+            path = folder
+    return {folder: dict(sorted(wanted.items())) for folder, wanted in children.items()}
+
+
+def _split(path: str) -> tuple[str, bytes]:
+    """The directory of a path, whose own form is not looked at, and the name as on disk."""
+    folder, separator, name = path.rpartition("/")
+    if name in ("", ".", "..") or (separator and not folder):
+        raise ValueError(f"not a path within a tree: {path!r}")
+    return folder, name.encode("utf-8")

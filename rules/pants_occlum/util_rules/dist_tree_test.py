@@ -4,8 +4,9 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ class Disk:
     def __init__(self, tmp_path: Path) -> None:
         self.root = tmp_path / "dist/a.b/image"
         self.contents: dict[str, bytes] = {}
-        self.index: dict[str, dist_index.IndexRow] = {}
+        self.index = dist_index.DistIndex()
         self.removed = 0
 
     def file(self, path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
@@ -38,7 +39,6 @@ class Disk:
         for entry in differing:
             writer.put(entry, self.contents[entry.path])
         writer.finish()
-        self.index = writer.index
         self.removed = writer.removed
         return [entry.path for entry in differing]
 
@@ -86,6 +86,52 @@ def test_true_modes_and_no_work_the_second_time(disk: Disk) -> None:
     assert disk.removed == 0
 
 
+def test_a_later_process_does_no_work_either(disk: Disk) -> None:
+    entries = [disk.file("d/one", b"one"), disk.file("d/two", b"two")]
+    disk.sync(*entries)
+    disk.index.memory = None
+    assert disk.sync(*entries) == []
+    disk.index = dist_index.DistIndex()
+    assert disk.sync(*entries) == ["d/one", "d/two"]
+
+
+def test_only_directories_that_changed_are_compared(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+    compare_one = TreeWriter._compare_one
+
+    def noted(self: TreeWriter, fd: int, path: str, *rest: Any) -> Iterator[TreeEntry]:
+        compared.append(path)
+        return compare_one(self, fd, path, *rest)
+
+    monkeypatch.setattr(TreeWriter, "_compare_one", noted)
+    entries = [disk.file("a/x", b"x"), disk.file("b/c/x", b"x"), TreeEntry("e", DIR, 0o755)]
+    disk.sync(*entries)
+    assert sorted(compared) == ["", "a", "b", "b/c", "e"]
+    compared.clear()
+    disk.sync(*entries)
+    assert compared == []
+    disk.sync(*entries[:1], disk.file("b/c/x", b"y"), entries[2])
+    assert compared == ["b/c"]
+
+
+def test_copy_of_another_file(disk: Disk, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"other")
+    entry = disk.file("d/su", b"su", 0o4755)
+    writer = TreeWriter(str(disk.root), [entry], disk.index)
+    writer.compare()
+    assert not writer.copy(entry, bytes(tmp_path / "none"))
+    assert not writer.copy(entry, bytes(source))
+    assert disk.listing() == {"d": "drwx------"}
+    source.write_bytes(b"su")
+    assert writer.copy(entry, bytes(source))
+    writer.finish()
+    assert disk.listing() == {"d": "drwxr-xr-x", "d/su": "-rwsr-xr-x"}
+    assert disk.sync(entry) == []
+
+
 def rewrite(path: Path) -> None:
     status = path.stat()
     path.write_bytes(b"two")  # of the same size, with the same mtime
@@ -131,6 +177,8 @@ def test_extraneous_entries_are_removed(disk: Disk) -> None:
     Path(os.fsdecode(bytes(disk.root) + b"/not-\xff")).touch()
     assert disk.sync(kept) == []
     assert disk.listing() == {"kept": "-rw-r--r--"}
+    disk.sync()
+    assert disk.listing() == {}
 
 
 def test_kinds_trade_places(disk: Disk) -> None:
@@ -168,11 +216,11 @@ def test_planted_link_is_replaced_and_not_followed(
 
 def test_interrupted_sync_is_completed(disk: Disk) -> None:
     entries = [disk.file("a", b"a"), disk.file("b", b"b"), TreeEntry("ro", DIR, 0o555)]
-    writer = TreeWriter(str(disk.root), entries, {})
+    writer = TreeWriter(str(disk.root), entries, disk.index)
     writer.compare()
     writer.put(entries[0], b"a")
     (disk.root / ".occlum-0123").write_bytes(b"half of b")
-    disk.index = writer.index
+    writer.finish()
     assert disk.sync(*entries) == ["b"]
     assert disk.listing() == {"a": "-rw-r--r--", "b": "-rw-r--r--", "ro": "dr-xr-xr-x"}
 
@@ -194,4 +242,4 @@ def test_interrupted_sync_is_completed(disk: Disk) -> None:
 )
 def test_entries_that_make_no_tree(disk: Disk, entries: list[TreeEntry]) -> None:
     with pytest.raises(ValueError):
-        TreeWriter(str(disk.root), entries, {})
+        TreeWriter(str(disk.root), entries, dist_index.DistIndex())

@@ -1,4 +1,4 @@
-"""A directory of the host, read with what lstat tells of each entry, and its fingerprint."""
+"""Directories of the host, read with what lstat tells of each entry, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ class Listing(NamedTuple):
     entries: tuple[tuple[bytes, os.stat_result], ...]
     fingerprint: bytes
     newest_ns: int
+
+
+def host_path(root: str, path: str) -> bytes:
+    """The path of a host file as the system calls take it, independent of the locale."""
+    return ("" if root == "/" else root).encode("utf-8") + path.encode("utf-8", "surrogateescape")
 
 
 def list_directory(path: bytes | int) -> Listing:

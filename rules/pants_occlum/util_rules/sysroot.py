@@ -10,10 +10,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.logging import LogLevel
@@ -21,13 +22,15 @@ from pants.util.logging import LogLevel
 from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
+from pants_occlum.util_rules.listing import host_path
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot_walk import Found, KnownDirectory, SysrootWalk
+from pants_occlum.util_rules.tool_process import link_python
 
 # Each blob in flight holds two files open, and the usual limit of a process is 1,024.
 BLOBS_IN_FLIGHT = 128
 LARGE_BYTES = 64 << 20
-PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@=,:~-]+")
+PLAIN_PATH = re.compile(rb"[A-Za-z0-9/._+@=,:~-]+")
 
 
 @dataclass(frozen=True)
@@ -105,46 +108,56 @@ class SysrootFiles:
 
 @_uncacheable_rule(desc="Look at the host's files", level=LogLevel.DEBUG)
 async def look_at_sysroot(
-    request: SysrootRequest, named_caches_dir: NamedCachesDirOption
+    request: SysrootRequest, named_caches_dir: NamedCachesDirOption, run_id: RunId
 ) -> SysrootSnapshot:
     if not os.path.isdir(request.root):
         raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
+    link_python(named_caches_dir)
     memo = _memo(named_caches_dir)
     with quiet_gc():
-        snapshot = _look(request, memo)
+        snapshot = _look(request, run_id, memo)
     memo.save()
     return snapshot
 
 
-class _Looked(NamedTuple):
-    """An earlier look: what it found, and the directories that the next may take as they are."""
+@dataclass
+class _Looks:
+    """The last look of one request: the run it was made in, what it found, and the directories
+    that the next one may take as they are. `lock` is held while somebody looks.
+    """
 
-    snapshot: SysrootSnapshot
-    directories: Mapping[str, KnownDirectory]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    run_id: RunId | None = None
+    snapshot: SysrootSnapshot | None = None
+    directories: Mapping[str, KnownDirectory] = field(default_factory=dict)
 
 
 _MOST_LOOKS = 64
-_looks: OrderedDict[SysrootRequest, _Looked] = OrderedDict()
+_looks: OrderedDict[SysrootRequest, _Looks] = OrderedDict()
 _looks_lock = threading.Lock()
 
 
-def _look(request: SysrootRequest, memo: HashMemo) -> SysrootSnapshot:
+def _look(request: SysrootRequest, run_id: RunId, memo: HashMemo) -> SysrootSnapshot:
     """Look, with what the last look of the same request may spare this one.
 
-    The result is the very same object where nothing has changed, so that comparing it is no work.
+    The engine may drop this rule and start it again within a run: one look serves both. The result
+    is the very same object where nothing has changed, so that comparing it is no work.
     """
     with _looks_lock:
-        before = _looks.pop(request, None)
-    walk = SysrootWalk(request.root, time.time_ns(), before.directories if before else {})
-    found = _found(walk, request, memo)
-    snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
-    if before is not None and before.snapshot == snapshot:
-        snapshot = before.snapshot
-    with _looks_lock:
-        _looks[request] = _Looked(snapshot, walk.directories())
+        last = _looks.pop(request, None) or _Looks()
+        _looks[request] = last
         if len(_looks) > _MOST_LOOKS:
             _looks.popitem(last=False)
-    return snapshot
+    with last.lock:
+        if last.snapshot is not None and last.run_id == run_id:
+            return last.snapshot
+        walk = SysrootWalk(request.root, time.time_ns(), last.directories)
+        found = _found(walk, request, memo)
+        snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
+        if last.snapshot is None or last.snapshot != snapshot:
+            last.snapshot = snapshot
+        last.run_id, last.directories = run_id, walk.directories()
+        return last.snapshot
 
 
 def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
@@ -213,24 +226,20 @@ def _batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:
     yield from ([blob] for _, blob in sorted(blobs.items()) if blob.size >= LARGE_BYTES)
 
 
-def _host_path(root: str, path: str) -> str:
-    return path if root == "/" else root + path
-
-
 def _url(root: str, blob: SysrootBlob, links: str) -> str:
     """A URL of a host file; by way of a link in `links` where its name is not plain."""
-    path = _host_path(root, blob.path)
+    path = host_path(root, blob.path)
     if not PLAIN_PATH.fullmatch(path):
         # Pants 2.17 opens the path of a file URL as it stands there, percent-encoded.
         link = os.path.join(links, blob.sha256)
-        os.symlink(path.encode("utf-8"), link)
-        path = link
-    return f"file:{path}"
+        os.symlink(path, link)
+        return f"file:{link}"
+    return f"file:{path.decode()}"
 
 
 def _forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
     for blob in blobs:
-        memo.forget(_host_path(root, blob.path).encode("utf-8", "surrogateescape"))
+        memo.forget(host_path(root, blob.path))
     memo.save()
 
 

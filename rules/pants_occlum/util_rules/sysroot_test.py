@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pants.engine.fs import Digest, DigestContents
+from pants.engine.internals.session import RunId
 from pants.engine.rules import QueryRule
 from pants.testutil.rule_runner import RuleRunner, engine_error
 
@@ -58,6 +59,27 @@ def look(rule_runner: RuleRunner, root: Path, **asked: tuple[str, ...]) -> Sysro
     snapshot = rule_runner.request(SysrootSnapshot, [SysrootRequest(str(root), **asked)])
     assert isinstance(snapshot, SysrootSnapshot)
     return snapshot
+
+
+def test_one_look_serves_a_run(tmp_path: Path, root: Path) -> None:
+    write(root / "a", b"one")
+    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    request = SysrootRequest(str(root), hash_paths=("/a",))
+    first = sysroot._look(request, RunId(1), memo)
+    write(root / "a", b"other")
+    assert sysroot._look(request, RunId(1), memo) is first
+    assert sysroot._look(request, RunId(2), memo).entries["/a"] == SourceStat(
+        FILE, 0o644, 5, sha256=hashlib.sha256(b"other").hexdigest(), is_elf=False
+    )
+
+
+def test_look_makes_the_interpreters_link_again(tmp_path: Path, root: Path) -> None:
+    rule_runner = new_runner(tmp_path)
+    link = tmp_path / "caches/occlum_python/python"
+    for _ in range(2):
+        look(rule_runner, root)
+        assert os.readlink(link) == os.path.realpath(sys.executable)
+        link.unlink()
 
 
 def present(snapshot: SysrootSnapshot) -> dict[str, SourceStat]:

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
 from pants_occlum.util_rules.hash_memo import SETTLED_NS, HashMemo
-from pants_occlum.util_rules.listing import Listing, list_directory
+from pants_occlum.util_rules.listing import Listing, host_path, list_directory
 
 HASH_THREADS = 2
 
@@ -128,10 +128,7 @@ class SysrootWalk:
         return kept
 
     def _host_path(self, path: str) -> bytes:
-        """The path as the system calls take it, independent of the locale."""
-        return ("" if self.root == "/" else self.root).encode("utf-8") + path.encode(
-            "utf-8", "surrogateescape"
-        )
+        return host_path(self.root, path)
 
     def _read(self, path: str, memo: HashMemo) -> SourceStat | None:
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
 from pants.engine.process import Process, ProcessCacheScope
-from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules, rule
+from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
@@ -92,11 +92,9 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
     return ToolSources(await Get(Digest, CreateDigest, files))
 
 
-@_uncacheable_rule(level=LogLevel.DEBUG)
-async def link_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
-    folder = named_caches_dir.val / PYTHON_CACHE
-    # What a virtual environment's interpreter is a link to lasts longer than the environment.
-    link_in_cache(os.path.realpath(sys.executable), str(folder / "python"))
+@rule(level=LogLevel.DEBUG)
+async def tool_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
+    link_python(named_caches_dir)
     return ToolPython(INTERPRETER, (PYTHON_CACHE, PYTHON_DIR))
 
 
@@ -118,6 +116,16 @@ async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) 
         cache_scope=request.cache_scope,
         remote_cache_speculation_delay_millis=REMOTE_CACHE_HEAD_START_MILLIS,
     )
+
+
+def link_python(named_caches_dir: NamedCachesDirOption) -> None:
+    """See to the interpreter's link, which the user may delete with the caches at any time.
+
+    As the rule above is memoised, the look at the sysroot, which is not, does this once more.
+    """
+    folder = named_caches_dir.val / PYTHON_CACHE
+    # What a virtual environment's interpreter is a link to lasts longer than the environment.
+    link_in_cache(os.path.realpath(sys.executable), str(folder / "python"))
 
 
 def link_in_cache(target: str, link: str) -> None:

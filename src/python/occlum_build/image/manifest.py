@@ -8,21 +8,56 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from occlum_build.bom.names import printable
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 
 SCHEMA_VERSION = 1
 
+_string = json.JSONEncoder(ensure_ascii=False).encode
 
-def manifest_of(entries: Iterable[Entry], sha256: Callable[[str], str]) -> dict[str, Any]:
-    """The manifest of planned entries; `sha256` gives the hex digest of a file by its source."""
+
+class ManifestText(NamedTuple):
+    """A manifest as canonical JSON.
+
+    `identity` is the same without provenance, whose SHA-256 is the image digest, and `rows` the
+    text of each entry in it, by the entry's path.
+    """
+
+    full: bytes
+    identity: bytes
+    rows: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The image digest: SHA-256 in hex."""
+        return hashlib.sha256(self.identity).hexdigest()
+
+
+def manifest_text(entries: Iterable[Entry], sha256: Callable[[str], str]) -> ManifestText:
+    """The manifest of planned entries; `sha256` gives the hex digest of a file by its source.
+
+    Written entry by entry, as an image has 50,000 and objects for all of them cost seconds.
+    """
     by_path = {entry.path: entry for entry in entries}
     root = by_path.pop("", None)
-    described = [_describe(by_path[path], sha256) for path in sorted(by_path)]
-    first = {"path": "/", "type": DIR, "mode": _mode(root.mode if root else 0o755)}
-    return {"schema": SCHEMA_VERSION, "entries": [first, *described]}
+    mode = root.mode if root is not None else 0o755
+    first = f'{{"mode":"{mode:04o}","path":"/","type":"{DIR}"}}'
+    full, rows = [first], {"": first}
+    for path in sorted(by_path):
+        entry = by_path[path]
+        head = f'{{"mode":"{entry.mode:04o}","path":{_string("/" + path)},'
+        tail = _tail(entry, sha256)
+        rows[path] = head + tail
+        full.append(f'{head}"provenance":{_provenance(entry)},{tail}')
+    return ManifestText(_document(full), _document(rows.values()), rows)
+
+
+def manifest_of(entries: Iterable[Entry], sha256: Callable[[str], str]) -> dict[str, Any]:
+    """The manifest as an object."""
+    manifest: dict[str, Any] = json.loads(manifest_text(entries, sha256).full)
+    return manifest
 
 
 def canonical_json(value: Any) -> bytes:
@@ -30,43 +65,32 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def without_provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a manifest makes the image's identity."""
+def image_digest(manifest: Mapping[str, Any]) -> str:
+    """The hex SHA-256 of the canonical manifest, its provenance left out."""
     entries = [
         {key: value for key, value in entry.items() if key != "provenance"}
         for entry in manifest["entries"]
     ]
-    return {**manifest, "entries": entries}
+    return hashlib.sha256(canonical_json({**manifest, "entries": entries})).hexdigest()
 
 
-def image_digest(manifest: Mapping[str, Any]) -> str:
-    """The hex SHA-256 of the canonical manifest, its provenance left out."""
-    return hashlib.sha256(canonical_json(without_provenance(manifest))).hexdigest()
+def _document(rows: Iterable[str]) -> bytes:
+    return f'{{"entries":[{",".join(rows)}],"schema":{SCHEMA_VERSION}}}'.encode()
 
 
-def _describe(entry: Entry, sha256: Callable[[str], str]) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "path": "/" + entry.path,
-        "type": entry.kind,
-        "mode": _mode(entry.mode),
-        "provenance": _provenance(entry),
-    }
+def _tail(entry: Entry, sha256: Callable[[str], str]) -> str:
     if entry.kind == FILE:
-        described["size"] = entry.size
-        described["sha256"] = sha256(entry.source)
-    elif entry.kind == SYMLINK:
-        described["target"] = entry.target
-    return described
+        return f'"sha256":"{sha256(entry.source)}","size":{entry.size},"type":"{FILE}"}}'
+    if entry.kind == SYMLINK:
+        return f'"target":{_string(entry.target)},"type":"{SYMLINK}"}}'
+    return f'"type":"{entry.kind}"}}'
 
 
-def _provenance(entry: Entry) -> dict[str, Any]:
-    provenance: dict[str, Any] = {"bom": printable(str(entry.origin.place))}
-    if entry.source:
-        provenance["source"] = printable(entry.source)
+def _provenance(entry: Entry) -> str:
+    text = f'{{"bom":{_string(printable(str(entry.origin.place)))}'
     if entry.origin.chain:
-        provenance["needed_by"] = [printable(link) for link in entry.origin.chain]
-    return provenance
-
-
-def _mode(mode: int) -> str:
-    return f"{mode:04o}"
+        chain = ",".join(_string(printable(link)) for link in entry.origin.chain)
+        text += f',"needed_by":[{chain}]'
+    if entry.source:
+        text += f',"source":{_string(printable(entry.source))}'
+    return text + "}"

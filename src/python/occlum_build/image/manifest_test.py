@@ -9,7 +9,12 @@ import pytest
 
 from occlum_build.errors import Place
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
-from occlum_build.image.manifest import canonical_json, image_digest, manifest_of
+from occlum_build.image.manifest import (
+    canonical_json,
+    image_digest,
+    manifest_of,
+    manifest_text,
+)
 from occlum_build.image.testing_schema import check_manifest
 
 ORIGIN = Origin(Place("bom.yaml", 3, 5))
@@ -67,6 +72,21 @@ def test_order_of_entries_does_not_matter() -> None:
 
 def test_canonical_json() -> None:
     assert canonical_json({"b": [1, "ü"], "a": {}}) == '{"a":{},"b":[1,"ü"]}'.encode()
+
+
+def test_text_is_canonical() -> None:
+    odd = Entry('q"\\\n\x7f/\u2028', SYMLINK, ORIGIN, 0o777, target='"\\\t')
+    text = manifest_text([*ENTRIES, odd], str)
+    assert text.full == canonical_json(json.loads(text.full))
+    assert text.identity == canonical_json(json.loads(text.identity))
+    assert json.loads(text.full)["entries"][-1]["path"] == "/" + odd.path
+    bare = json.loads(text.full)
+    for entry in bare["entries"]:
+        entry.pop("provenance", None)
+    assert text.identity == canonical_json(bare)
+    assert text.digest == image_digest(json.loads(text.full))
+    assert [json.loads(row) for row in text.rows.values()] == bare["entries"]
+    assert list(text.rows) == sorted(entry.path for entry in [*ENTRIES, odd])
 
 
 def test_digest_does_not_depend_on_provenance() -> None:
