@@ -17,6 +17,7 @@ of a BuiltPackage after its rule has run: it must not be a directory above the t
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import uuid
@@ -47,6 +48,9 @@ from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
 from pants_occlum.util_rules.listing import host_path
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
+from pants_occlum.util_rules.sysroot_walk import MUCH_BYTES
+
+logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 32 << 20
 MOST_BYTES_IN_MEMORY = 64 << 20
@@ -139,10 +143,15 @@ async def sync_tree(
         try:
             with turn(), quiet_gc():
                 missing = differing = writer.compare()
+            size = sum(entry.size for entry in differing)
+            if size > MUCH_BYTES:
+                logger.info(
+                    f"Write {len(differing):,} files to {places.shown(name)}, {size >> 20:,} MB"
+                )
             if differing and host is not None:
                 missing = await _copy_from_host(writer, differing, host(), turn)
-            is_much = sum(entry.size for entry in missing) > MOST_BYTES_IN_MEMORY
-            if is_much and not places.executes_remotely:
+            stored_size = sum(entry.size for entry in missing)
+            if stored_size > MOST_BYTES_IN_MEMORY and not places.executes_remotely:
                 for batch in _batches(missing, STAGED_BYTES):
                     await _write_by_process(writer, batch, f"{state}.staged", name, turn)
             else:

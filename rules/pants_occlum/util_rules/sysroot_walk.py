@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import posixpath
 import stat
@@ -16,6 +17,9 @@ from pants_occlum.util_rules.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.util_rules.listing import Listing, host_path, list_directory
 
 HASH_THREADS = 2
+MUCH_BYTES = 64 << 20  # so much that a user who waits wants to know what for
+
+logger = logging.getLogger(__name__)
 
 
 class KnownDirectory(NamedTuple):
@@ -103,6 +107,9 @@ class SysrootWalk:
                 unread.append(path)
             else:
                 self.entries[path] = known
+        size = sum(self._files[path].st_size for path in unread)
+        if size > MUCH_BYTES:
+            logger.info(f"Hash {len(unread):,} new files below {self.root}, {size >> 20:,} MB")
         with ThreadPoolExecutor(HASH_THREADS) as pool:
             self.entries.update(zip(unread, pool.map(lambda path: self._read(path, memo), unread)))
         self.entries.update({path: self.entries[real] for path, real in self._aliases.items()})
