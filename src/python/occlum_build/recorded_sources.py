@@ -34,6 +34,20 @@ class Unknown:
 
 
 @dataclass
+class Asked:
+    """What a planner looked at: entries, directories with the names it was told, and contents."""
+
+    paths: set[str] = field(default_factory=set)
+    listed: dict[str, Sequence[str]] = field(default_factory=dict)
+    contents: set[str] = field(default_factory=set)
+
+    def update(self, other: Asked) -> None:
+        self.paths |= other.paths
+        self.listed.update(other.listed)
+        self.contents |= other.contents
+
+
+@dataclass
 class RecordedSources:
     """A view of recorded entries; a path of `stats` whose value is None is known to be absent.
 
@@ -49,6 +63,7 @@ class RecordedSources:
     trees: Mapping[str, None] = field(default_factory=dict)  # directories known in full
     errors: Mapping[str, str] = field(default_factory=dict)  # path -> why it cannot be read
     unknown: Unknown = field(default_factory=Unknown)
+    asked: Asked = field(default_factory=Asked)
 
     def expect(self, path: str, *, tree: bool = False) -> None:
         if not path.startswith("/"):
@@ -59,6 +74,7 @@ class RecordedSources:
             self.unknown.paths.add(path)
 
     def lstat(self, path: str) -> SourceStat | None:
+        self.asked.paths.add(path)
         if path in self.stats:
             return self.stats[path]
         self.expect(path)
@@ -71,6 +87,7 @@ class RecordedSources:
             if path.startswith("/"):
                 self.unknown.directories.add(path)
             return ()
+        self.asked.listed[path] = found
         return found
 
     def sha256(self, path: str) -> str:
@@ -79,6 +96,7 @@ class RecordedSources:
 
     def _content(self, path: str) -> str:
         """The SHA-256 of a regular file; "" where it is not known, which is noted, or none."""
+        self.asked.contents.add(path)
         stat = self.lstat(path)
         if stat is None or stat.sha256:
             return stat.sha256 if stat is not None else ""

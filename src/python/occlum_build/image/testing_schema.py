@@ -1,4 +1,4 @@
-"""Validates manifests for tests: that part of JSON Schema (2020-12) which their schema uses."""
+"""Validates JSON for tests: that part of JSON Schema (2020-12) which our schemas use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ _KNOWN = {
 
 def check_manifest(manifest: Any) -> None:
     """Raise ValueError, with the place, when a manifest is not as manifest.schema.json says."""
-    schema = json.loads(pkgutil.get_data("occlum_build.image", "manifest.schema.json") or b"")
-    _check(manifest, schema, schema, "$")
+    check_json(manifest, "occlum_build.image", "manifest.schema.json")
+
+
+def check_json(value: Any, package: str, file: str) -> None:
+    """Raise ValueError, with the place, when a value is not as a package's schema file says."""
+    schema = json.loads(pkgutil.get_data(package, file) or b"")
+    _check(value, schema, schema, "$")
 
 
 def _check(value: Any, schema: dict[str, Any], root: dict[str, Any], place: str) -> None:

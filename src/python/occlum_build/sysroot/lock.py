@@ -1,0 +1,165 @@
+"""The lock file of a sysroot: what plans saw there, pinned, one JSON object a line.
+
+The first line is the header, `{"schema":1}`; the others are canonical JSON (sorted keys, no
+blanks), sorted by path. sysroot/lock.schema.json is the JSON schema of such a line.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.image.manifest import canonical_json
+from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+
+SCHEMA_VERSION = 1
+_TYPES = (DIR, FIFO, FILE, OTHER, SYMLINK)
+_HEX = frozenset("0123456789abcdef")
+
+
+class Pin(NamedTuple):
+    """One entry of a sysroot, by its real path.
+
+    type: a kind of occlum_build.sources. Of a file whose content counts: mode (permission bits),
+    size in bytes, sha256 in lower-case hex, and whether it begins as an ELF file does; a file
+    without these is only known to be there. Of a directory whose names count (`listing`): its mode;
+    the pins below it are all that it holds. target: that of a link. package, version: the owner by
+    the package manager's database, "" where there is none.
+    """
+
+    path: str
+    type: str
+    mode: int = 0
+    size: int = 0
+    sha256: str = ""
+    elf: bool = False
+    target: str = ""
+    listing: bool = False
+    package: str = ""
+    version: str = ""
+
+    def line(self) -> bytes:
+        """The pin as canonical JSON, without a line end."""
+        value: dict[str, Any] = {"path": self.path, "type": self.type}
+        if self.sha256 or self.listing:
+            value["mode"] = f"{self.mode:04o}"
+        if self.sha256:
+            value.update(size=self.size, sha256=self.sha256)
+        optional = ("elf", "listing", "target", "package", "version")
+        value.update((key, kept) for key in optional if (kept := getattr(self, key)))
+        return canonical_json(value)
+
+    def stat(self) -> SourceStat:
+        """What a planner is told of the entry."""
+        is_elf = self.elf if self.sha256 else None
+        return SourceStat(self.type, self.mode, self.size, self.target, self.sha256, is_elf)
+
+
+_OF_EACH_TYPE = Pin("", "")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The pins by path; the directory of each is one of them, up to the root.
+
+    names: directory whose listing is pinned -> the sorted names in it.
+    """
+
+    pins: Mapping[str, Pin]
+    names: Mapping[str, tuple[str, ...]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names: dict[str, list[str]] = {path: [] for path, pin in self.pins.items() if pin.listing}
+        for path in sorted(self.pins):
+            parent, name = posixpath.split(path)
+            if name and parent in names:
+                names[parent].append(name)
+        object.__setattr__(self, "names", {path: tuple(found) for path, found in names.items()})
+
+
+def write_lock(lock: Lock) -> bytes:
+    """The lock file's content."""
+    lines = [canonical_json({"schema": SCHEMA_VERSION})]
+    lines += (lock.pins[path].line() for path in sorted(lock.pins))
+    return b"".join(line + b"\n" for line in lines)
+
+
+def read_lock(data: bytes, file: str) -> Lock:
+    """Parse a lock file; `file` names it in errors. Raises OcclumError for the first bad line."""
+    lines = data.split(b"\n")
+    _check_header(lines[0], Place(file, 1))
+    if lines[-1]:
+        raise _damaged(Place(file, len(lines)), "the last line is not complete")
+    pins: dict[str, Pin] = {}
+    last = ""
+    for number, line in enumerate(lines[1:-1], start=2):
+        pin = _pin(line, Place(file, number))
+        parent = posixpath.dirname(pin.path)
+        if pin.path <= last:
+            raise _damaged(Place(file, number), f"{pin.path} does not come after {last}")
+        if pin.path != "/" and (parent not in pins or pins[parent].type != DIR):
+            raise _damaged(Place(file, number), f"{parent}, where {pin.path} is, is not pinned")
+        pins[pin.path] = pin
+        last = pin.path
+    return Lock(pins)
+
+
+def _check_header(line: bytes, place: Place) -> None:
+    header = _json(line, place)
+    if not isinstance(header, dict) or "schema" not in header:
+        raise _damaged(place, "this is no lock file of a sysroot")
+    if header != {"schema": SCHEMA_VERSION}:
+        raise OcclumError(
+            "sysroot-lock",
+            f"the lock file has schema {header['schema']!r}, not {SCHEMA_VERSION}",
+            place=place,
+            hint="generate it anew, or use the version of the backend that wrote it",
+        )
+
+
+def _json(line: bytes, place: Place) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:  # that UTF-8 and JSON raise are both of this kind
+        raise _damaged(place, "the line is not JSON") from None
+
+
+def _pin(line: bytes, place: Place) -> Pin:
+    value = _json(line, place)
+    if not isinstance(value, dict):
+        raise _damaged(place, "the line is not a JSON object")
+    try:
+        pin = Pin(**{**value, "mode": int(value.get("mode", "0"), 8)})
+        if _is_sound(pin) and pin.line() == line:
+            return pin
+    except (TypeError, ValueError):
+        pass  # told below, as all that is wrong with a line
+    raise _damaged(place, "the line is not what `generate-lockfiles` writes")
+
+
+def _is_sound(pin: Pin) -> bool:
+    """Whether the values have the right types and fit together."""
+    if any(type(value) is not type(default) for value, default in zip(pin, _OF_EACH_TYPE)):
+        return False
+    is_content = len(pin.sha256) == 64 and set(pin.sha256) <= _HEX
+    return (
+        pin.path.startswith("/")
+        and posixpath.normpath(pin.path) == pin.path
+        and not pin.path.startswith("//")
+        and pin.type in _TYPES
+        and 0 <= pin.mode <= 0o7777
+        and pin.size >= 0
+        and (is_content if pin.type == FILE and pin.sha256 else not pin.sha256)
+        and pin.elf <= bool(pin.sha256)
+        and pin.listing <= (pin.type == DIR)
+        and bool(pin.target) == (pin.type == SYMLINK)
+    )
+
+
+def _damaged(place: Place, message: str) -> OcclumError:
+    hint = "do not edit the lock file: generate it anew, after a conflict too"
+    return OcclumError("sysroot-lock", message, place=place, hint=hint)

@@ -1,0 +1,153 @@
+"""What plans saw of a sysroot, as pins, and how that differs from a lock file."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from occlum_build.recorded_sources import Asked
+from occlum_build.sources import DIR, FILE, SourceStat
+from occlum_build.sysroot.dpkg import Owner
+from occlum_build.sysroot.lock import Lock, Pin
+
+CHANGED, GONE, UNPINNED = "changed", "gone", "not pinned"
+_SHOWN_PATHS = 3
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The entries that were looked at, by real path and without owners, and where nothing was."""
+
+    pins: Mapping[str, Pin]
+    absent: frozenset[str] = frozenset()
+
+
+class Difference(NamedTuple):
+    """A path at which a sysroot is not as pinned; how: CHANGED, GONE or UNPINNED."""
+
+    path: str
+    how: str
+
+
+def looked_at(stats: Mapping[str, SourceStat | None], asked: Asked) -> Looked:
+    """What planning asked of a sysroot and was told.
+
+    `stats` are the recorded entries; only what was asked counts, so that a file that an image
+    leaves out may change.
+    """
+    real_dirs: dict[str, bool] = {"/": True}
+
+    def is_real_dir(path: str) -> bool:
+        if path not in real_dirs:
+            stat = stats.get(path)
+            is_dir = stat is not None and stat.kind == DIR
+            real_dirs[path] = is_dir and is_real_dir(posixpath.dirname(path))
+        return real_dirs[path]
+
+    paths = {path for path in asked.paths if path.startswith("/")}
+    for directory in asked.listed:
+        if directory.startswith("/"):
+            paths.update(posixpath.join(directory, name) for name in asked.listed[directory])
+    pins = {"/": _pin("/", SourceStat(DIR), asked)}
+    absent = set()
+    for path in paths:
+        stat = stats.get(path)
+        if stat is None:
+            absent.add(path)
+        elif is_real_dir(posixpath.dirname(path)):
+            pins[path] = _pin(path, stat, asked)
+    for path in [path for path, is_dir in real_dirs.items() if is_dir]:
+        pins.setdefault(path, _pin(path, stats.get(path) or SourceStat(DIR), asked))
+    return Looked(pins, frozenset(absent))
+
+
+def _pin(path: str, stat: SourceStat, asked: Asked) -> Pin:
+    if stat.kind == FILE and path in asked.contents and stat.sha256:
+        return Pin(path, FILE, stat.mode, stat.size, stat.sha256, bool(stat.is_elf))
+    if stat.kind == DIR and path in asked.listed:
+        return Pin(path, DIR, stat.mode, listing=True)
+    return Pin(path, stat.kind, target=stat.target)
+
+
+def lock_of(looks: Iterable[Looked]) -> Lock:
+    """The union of what several plans saw; owners are still to be told."""
+    pins: dict[str, Pin] = {}
+    for looked in looks:
+        for path, pin in looked.pins.items():
+            if path not in pins or pin.sha256 or pin.listing:
+                pins[path] = pin
+    return Lock(pins)
+
+
+def with_owners(lock: Lock, owners: Mapping[str, Owner]) -> Lock:
+    """The lock with the package that owns each file and link."""
+    return Lock(
+        {
+            path: pin._replace(**owners[path]._asdict())
+            if path in owners and pin.type != DIR
+            else pin
+            for path, pin in lock.pins.items()
+        }
+    )
+
+
+def differences(looked: Looked, lock: Lock) -> list[Difference]:
+    """Where what was seen is not as pinned, sorted by path."""
+    found = {path: GONE for path in looked.absent & lock.pins.keys()}
+    for path, pin in looked.pins.items():
+        how = _difference(pin, lock.pins.get(path))
+        if how:
+            found[path] = how
+        if pin.listing:
+            below = (posixpath.join(path, name) for name in lock.names.get(path, ()))
+            found.update({child: GONE for child in below if child not in looked.pins})
+    return [Difference(path, how) for path, how in sorted(found.items())]
+
+
+def _difference(now: Pin, pinned: Pin | None) -> str:
+    if pinned is None:
+        return UNPINNED
+    if (now.type, now.target) != (pinned.type, pinned.target):
+        return CHANGED
+    if (now.sha256 and not pinned.sha256) or (now.listing and not pinned.listing):
+        return UNPINNED
+    if now.sha256 and (now.sha256, now.mode) != (pinned.sha256, pinned.mode):
+        return CHANGED
+    return CHANGED if now.listing and now.mode != pinned.mode else ""
+
+
+def describe(found: Sequence[Difference], lock: Lock, owners_now: Mapping[str, Owner]) -> str:
+    """The differences by package, a line each, with its version in the lock and now."""
+    by_package: dict[str, list[Difference]] = {}
+    for one in found:
+        pinned = lock.pins.get(one.path)
+        now = owners_now.get(one.path)
+        package = (now.package if now else "") or (pinned.package if pinned else "")
+        by_package.setdefault(package, []).append(one)
+    lines = []
+    for package in sorted(by_package, key=lambda package: (package == "", package)):
+        moved = by_package[package]
+        old = [pin.version for one in moved if (pin := lock.pins.get(one.path)) and pin.package]
+        new = [owners_now[one.path].version for one in moved if one.path in owners_now]
+        lines.append(f"  {_title(package, old, new)}: {'; '.join(_by_kind(moved))}")
+    return "\n".join(lines)
+
+
+def _title(package: str, old: Sequence[str], new: Sequence[str]) -> str:
+    if not package:
+        return "of no package"
+    if old and new:
+        same = old[0] == new[0]
+        return f"{package} {old[0]}" if same else f"{package} {old[0]} -> {new[0]}"
+    return f"{package} {new[0]} (new)" if new else f"{package} {old[0]} (no longer owns these)"
+
+
+def _by_kind(moved: Sequence[Difference]) -> Iterator[str]:
+    for kind in (CHANGED, GONE, UNPINNED):
+        paths = [one.path for one in moved if one.how == kind]
+        if paths:
+            more = len(paths) - _SHOWN_PATHS
+            shown = ", ".join(paths[:_SHOWN_PATHS])
+            yield f"{kind} {shown}" + (f" and {more} more" if more > 0 else "")
