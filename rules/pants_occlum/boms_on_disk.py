@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pants.engine.fs import DigestContents, PathGlobs
 from pants.engine.rules import Get, Rule, collect_rules, rule
@@ -14,9 +14,10 @@ from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.errors import OcclumError, Problem, Report
 from pants_occlum.bom_roots import BomRoot
-from pants_occlum.knowledge import Knowledge, learn
+from pants_occlum.knowledge import Knowledge, knowledge_of, learn
 from pants_occlum.project_globs import literal
-from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.subsystem import LockMode
+from pants_occlum.sysroots import Sysroot, SysrootOf
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,13 @@ class _DiskReader:
         return self.texts.get(path)
 
 
-@rule(desc="Read BOMs", level=LogLevel.DEBUG)
-async def boms_on_disk(root: BomRoot, occlum: OcclumSubsystem) -> BomsOnDisk:
-    if isinstance(root.bom, Bom):
-        return _expanded(root, (), (root.bom,), Report())
-    known = Knowledge(occlum.sysroot)
+async def _load(root: BomRoot, bom: str, known: Knowledge) -> BomsOnDisk:
     texts: dict[str, bytes | None] = {}
     unusable: list[Problem] = []
     while True:
         sources, report = known.sources(), Report(errors=list(unusable))
         read = _DiskReader(texts, reader_of(sources))
-        boms = load_boms(root.bom, root.include_dirs, root.env, read, report)
+        boms = load_boms(bom, root.include_dirs, root.env, read, report)
         if read.asked:
             contents = await Get(DigestContents, PathGlobs(sorted(map(literal, read.asked))))
             texts.update(dict.fromkeys(read.asked))
@@ -72,6 +69,19 @@ async def boms_on_disk(root: BomRoot, occlum: OcclumSubsystem) -> BomsOnDisk:
         else:
             files = tuple(sorted(path for path, text in texts.items() if text is not None))
             return _expanded(root, files, boms, report)
+
+
+@rule(desc="Read BOMs", level=LogLevel.DEBUG)
+async def boms_on_disk(root: BomRoot) -> BomsOnDisk:
+    if isinstance(root.bom, Bom):
+        return _expanded(root, (), (root.bom,), Report())
+    sysroot = await Get(Sysroot, SysrootOf((root.address,)))
+    found = await _load(root, root.bom, Knowledge(replace(sysroot, lock=LockMode.off)))
+    if found.errors and sysroot.lock is LockMode.require:
+        # The host may lack what BOMs include. It comes first, as new pins are made of what it has.
+        pinned = await _load(root, root.bom, await knowledge_of(sysroot))
+        return found if pinned.errors else pinned
+    return found
 
 
 def _expanded(

@@ -116,7 +116,7 @@ def test_includes_of_the_sysroot_are_followed(project: Project) -> None:
     base = b"targets: [{target: /, copy: [{files: [../last.sh]}]}]"
     project.host("opt/occlum/etc/template/base.yaml", base)
     assert "work/last.sh:files" in dependencies(project, "app:bom")
-    project.sysroot = Path("/nonexistent")
+    project.default_sysroot = "/nonexistent"
     assert "work/greet.sh:files" in dependencies(project, "app:bom")
 
 

@@ -40,6 +40,8 @@ from pants_occlum.enclave_steps import (
     SealRequest,
 )
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
+from pants_occlum.one_address import OneAddressField
+from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.toolchain import HEADER, ToolchainFiles, ToolchainRequest
@@ -68,13 +70,13 @@ class MeasuredEnclave:
     configured: Parts
 
 
-async def _one(target: Target, field_type: type[fields._OneAddressField]) -> Target | None:
+async def _one(target: Target, field_type: type[OneAddressField]) -> Target | None:
     addresses = target[field_type].to_unparsed_address_inputs()
     found = await Get(Targets, UnparsedAddressInputs, addresses)
     return found[0] if found else None
 
 
-async def _image_of(target: Target, field_type: type[fields._OneAddressField]) -> Image | None:
+async def _image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
     addresses = target[field_type].to_unparsed_address_inputs()
     found = await Get(Targets, UnparsedAddressInputs, addresses)
     if not found:
@@ -152,10 +154,14 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
         raise InvalidTargetException(f"{target.address} has no `image`.")
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
     content = await Get(ImageContent, ImageContentRequest(root.address))
-    image, initfs = await MultiGet(
-        Get(Parts, SealRequest(content.digest, root.manifest.identity, key, str(target.address))),
-        Get(Parts, InitfsRequest, await _initfs_request(target, toolchain, image_type, key)),
-    )
+    asked = await _initfs_request(target, toolchain, image_type, key)
+    seal = SealRequest(content.digest, root.manifest.identity, key, str(target.address))
+    try:
+        image, initfs = await MultiGet(
+            Get(Parts, SealRequest, seal), Get(Parts, InitfsRequest, asked)
+        )
+    except Exception as error:
+        raise await explain_missing(error, root.plan, target.address) from None
     config_file = await _file_of(target, fields.EnclaveConfigFileField)
     template = FileEntry("Occlum.json", toolchain.files["template"].digest)
     configured = await Get(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from pants.core.goals.package import OutputPathField
 from pants.engine.addresses import Address
@@ -15,32 +14,16 @@ from pants.engine.target import (
     InvalidFieldException,
     OptionalSingleSourceField,
     ScalarField,
-    SpecialCasedDependencies,
     StringField,
     Target,
 )
 from pants.util.strutil import help_text
 
+from pants_occlum.one_address import OneAddressField
+
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
-_RawAddress = Union[str, Iterable[str], None]
-_Addresses = Optional[tuple[str, ...]]
 _Text = Optional[str]
 _MRENCLAVE = re.compile("[0-9a-fA-F]{64}")
-
-
-class _OneAddressField(SpecialCasedDependencies):
-    """The address of one target, written as text."""
-
-    @classmethod
-    def compute_value(cls, raw_value: _RawAddress, address: Address) -> _Addresses:
-        values = [raw_value] if isinstance(raw_value, str) else raw_value
-        computed = super().compute_value(values, address)
-        if computed is not None and len(computed) != 1:
-            raise InvalidFieldException(
-                f"The {cls.alias!r} field in target {address} takes the address of one target, "
-                f"not {len(computed)}."
-            )
-        return computed
 
 
 class ToolchainRootField(StringField):
@@ -53,7 +36,7 @@ class ToolchainRootField(StringField):
     )
 
 
-class ToolchainArchiveField(_OneAddressField):
+class ToolchainArchiveField(OneAddressField):
     alias = "archive"
     help = help_text(
         """
@@ -84,13 +67,13 @@ class OcclumToolchain(Target):
     )
 
 
-class EnclaveImageField(_OneAddressField):
+class EnclaveImageField(OneAddressField):
     alias = "image"
     required = True
     help = "The `occlum_image` that is the enclave's root file system."
 
 
-class EnclaveToolchainField(_OneAddressField):
+class EnclaveToolchainField(OneAddressField):
     alias = "toolchain"
     help = help_text(
         """
@@ -133,7 +116,7 @@ class EnclaveConfigField(ScalarField[Any]):
             ) from None
 
 
-class EnclaveInitfsField(_OneAddressField):
+class EnclaveInitfsField(OneAddressField):
     alias = "initfs"
     help = help_text(
         """

@@ -21,8 +21,8 @@ from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
 
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
+from pants_occlum.pins import HostContents
 from pants_occlum.planning import PlannedImage, PlanRequest
-from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.quiet_gc import quiet_gc
@@ -39,7 +39,6 @@ class Image:
     """An image: all its entries, its manifest, and the image digest as `name`.
 
     Nodes above an image are keyed by the manifest's `identity`, not by why an entry is there.
-    `root` is the sysroot that its host files are in.
     """
 
     address: Address
@@ -47,7 +46,6 @@ class Image:
     tree: tuple[TreeEntry, ...]
     manifest: ManifestText
     plan: PlannedImage
-    root: str
 
     @property
     def size_bytes(self) -> int:
@@ -55,7 +53,12 @@ class Image:
 
     def ingest_request(self) -> SysrootIngest:
         """What takes the image's host files into the store."""
-        return SysrootIngest(self.root, self.plan.host_blobs())
+        return SysrootIngest(self.plan.sysroot.root, self.plan.host_blobs())
+
+    def host_contents(self) -> HostContents:
+        """What checks the image's host files, takes those into the store, and shares them."""
+        blobs = self.plan.host_blobs()
+        return HostContents(self.plan.sysroot, blobs, str(self.address), for_image=True)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class Layer:
     digest: Digest
 
 
-async def _plan_request(target: Target) -> PlanRequest:
+async def plan_request(target: Target) -> PlanRequest:
+    """What an `occlum_image` asks to be planned."""
     boms = await Get(
         Addresses, UnparsedAddressInputs, target[ImageBomsField].to_unparsed_address_inputs()
     )
@@ -97,19 +101,19 @@ async def _plan_request(target: Target) -> PlanRequest:
 
 
 @rule(desc="Make an image")
-async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
+async def make_image(request: ImageRequest) -> Image:
     target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "an image"))).target
-    plan = await Get(PlannedImage, PlanRequest, await _plan_request(target))
+    plan = await Get(PlannedImage, PlanRequest, await plan_request(target))
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
-        return Image(request.address, manifest.digest, tree, manifest, plan, occlum.sysroot)
+        return Image(request.address, manifest.digest, tree, manifest, plan)
 
 
 @rule(desc="Collect the content of an image")
 async def image_content(request: ImageContentRequest) -> ImageContent:
     image = await Get(Image, ImageRequest(request.address))
-    ingested = await Get(IngestedBlobs, SysrootIngest, image.ingest_request())
+    ingested = await Get(IngestedBlobs, HostContents, image.host_contents())
     with quiet_gc():
         requests = _layer_requests(image, {**image.plan.project, **ingested.digests})
     layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)

@@ -6,20 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Callable, TypeVar
 
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileDigest, FileEntry
+from pants.engine.fs import FileDigest
 from pants.engine.rules import Get, Rule, collect_rules
 
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.errors import Report
-from occlum_build.recorded_sources import RecordedSources, Unknown
-from occlum_build.sources import DIR, FILE, SourceStat
+from occlum_build.recorded_sources import Asked, RecordedSources, Unknown
+from occlum_build.sources import DIR, FILE, SourceStat, resolve
+from occlum_build.sysroot.lock import Lock
 from pants_occlum.facts import FactsRequest, KnownFacts
+from pants_occlum.pins import HostContents, host_texts, lock_of_sysroot, missing_content, texts
 from pants_occlum.project_sources import ProjectSources
+from pants_occlum.subsystem import LockMode
+from pants_occlum.sysroots import Sysroot
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot import (
     IngestedBlobs,
     SysrootBlob,
-    SysrootIngest,
     SysrootRequest,
     SysrootSnapshot,
 )
@@ -31,9 +34,13 @@ T = TypeVar("T")
 
 @dataclass
 class Knowledge:
-    """What is known of the project's and the sysroot's files so far."""
+    """What is known of the project's and the sysroot's files so far.
 
-    sysroot: str
+    With a lock the sysroot is what that pins, and nothing else: the host is not asked.
+    """
+
+    sysroot: Sysroot
+    lock: Lock | None = None
     stats: dict[str, SourceStat | None] = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     facts: dict[str, ElfFacts | Malformed | None] = field(default_factory=dict)
@@ -42,6 +49,16 @@ class Knowledge:
     errors: dict[str, str] = field(default_factory=dict)
     undecodable: dict[str, None] = field(default_factory=dict)
     digests: dict[str, FileDigest] = field(default_factory=dict)  # of project files, by SHA-256
+    asked: Asked = field(default_factory=Asked)  # by attempts that were told everything
+
+    def __post_init__(self) -> None:
+        if self.lock is None:
+            return
+        self.names.update(self.lock.names)
+        for path, pin in self.lock.pins.items():
+            self.stats[path] = pin.stat()
+            if pin.type == FILE and not pin.sha256:
+                self.errors[path] = f"its content is not pinned in {self.sysroot.lockfile}"
 
     def sources(self) -> RecordedSources:
         """A view of what is known now, whose `unknown` fills as it is asked."""
@@ -83,6 +100,17 @@ class Knowledge:
         for path in request.hash_paths:
             self.stats.setdefault(path, None)
 
+    def add_pinned(self, unknown: Unknown) -> None:
+        """Answer from the pins, which are all recorded: what is not among them does not exist."""
+        sources = self.sources()
+        for path in unknown.paths:
+            itself = resolve(sources, path, follow_last=False)
+            self.stats[path] = self.stats[itself] if itself is not None else None
+        self.trees.update(dict.fromkeys(unknown.trees))
+        for path in unknown.directories:
+            self.names[path] = ()
+            self.errors[path] = f"the names in it are not pinned in {self.sysroot.lockfile}"
+
 
 async def settle(
     known: Knowledge, of: str, attempt: Callable[[RecordedSources, Report], T]
@@ -93,16 +121,26 @@ async def settle(
         with quiet_gc():
             result = attempt(sources, report)
         if not sources.unknown:
+            known.asked.update(sources.asked)
             return result, report
         await learn(known, sources.unknown, of)
     raise RuntimeError(f"still unknown after {MAX_ROUNDS} rounds: {sources.unknown}")
 
 
+async def knowledge_of(sysroot: Sysroot) -> Knowledge:
+    """Nothing of a sysroot yet, or all that its lock file pins where that is required."""
+    is_closed = sysroot.lock is LockMode.require
+    return Knowledge(sysroot, await lock_of_sysroot(sysroot) if is_closed else None)
+
+
 async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
     """Look up everything that was asked; the sysroot first, as all else stands in it."""
     if unknown.paths or unknown.trees or unknown.directories:
+        if known.lock is not None:
+            known.add_pinned(unknown)
+            return
         request = SysrootRequest(
-            root=known.sysroot,
+            root=known.sysroot.root,
             hash_paths=tuple(sorted(unknown.paths)),
             trees=tuple(sorted(unknown.trees)),
             directories=tuple(sorted(unknown.directories)),
@@ -111,31 +149,45 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
         with quiet_gc():
             known.add_sysroot(request, snapshot)
         return
+    try:
+        await _learn_contents(known, unknown, of)
+    except Exception as error:
+        host = _host_blobs(known, {**unknown.facts, **unknown.texts})
+        raise await missing_content(error, known.sysroot, host, of) from None
+
+
+async def _learn_contents(known: Knowledge, unknown: Unknown, of: str) -> None:
     if unknown.facts:
-        blobs = await stored(known, unknown.facts)
+        blobs = await stored(known, unknown.facts, of)
         found = await Get(KnownFacts, FactsRequest(blobs, of))
         known.facts.update(found.by_sha256)
     if unknown.texts:
-        blobs = await stored(known, unknown.texts)
-        digest = await Get(Digest, CreateDigest(FileEntry(one.fingerprint, one) for one in blobs))
-        contents = await Get(DigestContents, Digest, digest)
-        known.texts.update({file.path: file.content for file in contents})
+        blobs = await stored(known, unknown.texts, of)
+        host = [one for one in blobs if unknown.texts[one.fingerprint].startswith("/")]
+        own = [one for one in blobs if one not in host]
+        known.texts.update(await texts(own))
+        known.texts.update(await host_texts(known.sysroot, host, of))
 
 
-async def stored(known: Knowledge, paths: Mapping[str, str]) -> tuple[FileDigest, ...]:
+async def stored(known: Knowledge, paths: Mapping[str, str], of: str) -> tuple[FileDigest, ...]:
     """The digests of contents, those of the sysroot taken into the store.
 
     `paths` has the contents by their SHA-256, each with a path that has it.
     """
-    host = tuple(
-        SysrootBlob(path, sha256, found.size)
-        for sha256, path in sorted(paths.items())
-        if sha256 not in known.digests and (found := known.stats[path]) is not None
-    )
+    unstored = {sha256: path for sha256, path in paths.items() if sha256 not in known.digests}
+    host = _host_blobs(known, unstored)
     if host:
-        ingested = await Get(IngestedBlobs, SysrootIngest(known.sysroot, host))
+        ingested = await Get(IngestedBlobs, HostContents(known.sysroot, host, of))
         known.digests.update(ingested.digests)
     return tuple(known.digests[sha256] for sha256 in sorted(paths))
+
+
+def _host_blobs(known: Knowledge, paths: Mapping[str, str]) -> tuple[SysrootBlob, ...]:
+    return tuple(
+        SysrootBlob(path, sha256, found.size)
+        for sha256, path in sorted(paths.items())
+        if path.startswith("/") and (found := known.stats[path]) is not None
+    )
 
 
 def rules() -> Iterable[Rule]:

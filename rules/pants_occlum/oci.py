@@ -28,6 +28,7 @@ from pants_occlum import oci_types as fields
 from pants_occlum.oci_bundle import Bundle, BundleRequest, root_fs
 from pants_occlum.oci_layers import LayerBlobs, LayersRequest
 from pants_occlum.oci_rootfs import Rootfs, RootfsRequest, content_of
+from pants_occlum.planning import explain_missing
 from pants_occlum.problems import container_errors
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
@@ -81,7 +82,11 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
     with container_errors(target.address):
         _check(settings, rootfs, report)
         report.raise_errors()
-    blobs = await Get(LayerBlobs, LayersRequest(rootfs, target[fields.MaxLayersField].value or 1))
+    max_layers = target[fields.MaxLayersField].value or 1
+    try:
+        blobs = await Get(LayerBlobs, LayersRequest(rootfs, max_layers))
+    except Exception as error:
+        raise await explain_missing(error, rootfs.plan, target.address) from None
     layout = layout_of(blobs.layers, settings)
     small = await Get(
         Digest, CreateDigest(FileContent(*item) for item in sorted(layout.files.items()))

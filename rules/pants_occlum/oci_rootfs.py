@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.rules import Get, Rule, collect_rules, rule
@@ -28,10 +28,11 @@ from pants_occlum.enclave_types import (
     ExpectedMrenclaveField,
     SgxModeField,
     SignField,
-    _OneAddressField,
 )
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.instance import Instance, InstanceRequest
+from pants_occlum.one_address import OneAddressField
+from pants_occlum.planning import PlannedImage
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.util_rules.dist_tree import TreeEntry
 
@@ -50,6 +51,7 @@ class Rootfs:
     """A root file system, its groups for layers, and what is known of what is in it.
 
     `programs` is where a program is looked up; `is_shared` False keeps layers out of shared caches.
+    `plan` is that of an image whose files are taken as they are.
     """
 
     tree: tuple[TreeEntry, ...]
@@ -59,9 +61,10 @@ class Rootfs:
     is_shared: bool = True
     is_enclave: bool = False
     is_release: bool = False
+    plan: PlannedImage | None = field(default=None, compare=False)
 
 
-async def content_of(target: Target, *field_types: type[_OneAddressField]) -> Target:
+async def content_of(target: Target, *field_types: type[OneAddressField]) -> Target:
     """The target that the one field of these names that is set; one must be, and only one."""
     given = [field for field in field_types if target[field].value]
     names = " or ".join(repr(field.alias) for field in field_types)
@@ -110,7 +113,8 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
     image = await Get(Image, ImageRequest(target.address))
     await Get(ImageContent, ImageContentRequest(target.address))  # so that its files are stored
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
-    return Rootfs(image.tree, group_entries(image.plan.entries), image.tree, labels)
+    groups = group_entries(image.plan.entries)
+    return Rootfs(image.tree, groups, image.tree, labels, plan=image.plan)
 
 
 def _enclave_tree(instance: Instance) -> list[TreeEntry]:

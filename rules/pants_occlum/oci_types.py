@@ -18,15 +18,15 @@ from pants.util.strutil import help_text
 from occlum_build.oci.grouping import DEFAULT_BUDGET
 from occlum_build.oci.runtimes import RUNTIMES
 from occlum_build.oci.settings import LOG_LEVELS, RA_TYPES
-from pants_occlum.enclave_types import _OneAddressField
+from pants_occlum.one_address import OneAddressField
 
 
-class BundleEnclaveField(_OneAddressField):
+class BundleEnclaveField(OneAddressField):
     alias = "enclave"
     help = "The `occlum_enclave` whose instance is in the bundle. Give this or `image`."
 
 
-class BundleImageField(_OneAddressField):
+class BundleImageField(OneAddressField):
     alias = "image"
     help = help_text(
         """
@@ -155,17 +155,17 @@ class RuneBundle(Target):
     )
 
 
-class OciEnclaveField(_OneAddressField):
+class OciEnclaveField(OneAddressField):
     alias = "enclave"
     help = "The `occlum_enclave` whose instance is in the image."
 
 
-class OciPlainImageField(_OneAddressField):
+class OciPlainImageField(OneAddressField):
     alias = "image"
     help = "The `occlum_image` that is the image's root file system."
 
 
-class OciBundleField(_OneAddressField):
+class OciBundleField(OneAddressField):
     alias = "bundle"
     help = help_text(
         """

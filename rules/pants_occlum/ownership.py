@@ -25,6 +25,7 @@ from occlum_build.sources import FILE, Sources
 from pants_occlum.knowledge import Knowledge
 from pants_occlum.project_globs import Copy, copy_globs, literal, project_copies
 from pants_occlum.project_sources import ProjectFile, ProjectSources
+from pants_occlum.sysroots import Sysroot
 
 _SHOWN_FILES = 3
 _NO_CONTENT = ProjectFile(FileDigest("0" * 64, 0), False)
@@ -131,9 +132,9 @@ async def partly_owned(request: PartlyOwnedRequest, build_files: BuildFileOption
     unowned = [path for path in unowned if not _is_build_file(path, build_files)]
     if not unowned:
         return PartlyOwned(())
-    owned = Knowledge("/")
+    owned = Knowledge(Sysroot("/"))
     owned.add_project(request.project)
-    everything = Knowledge("/")
+    everything = Knowledge(Sysroot("/"))
     files = FrozenDict({**request.project.files, **dict.fromkeys(unowned, _NO_CONTENT)})
     everything.add_project(ProjectSources(files, FrozenDict({})))
     warnings = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
@@ -26,12 +26,15 @@ from occlum_build.image.plan import (
     only_elf,
 )
 from occlum_build.sources import Sources, regular_file
+from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom_roots import BomRoot, BomRootRequest
-from pants_occlum.knowledge import Knowledge, settle
+from pants_occlum.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.ownership import PartlyOwned, PartlyOwnedRequest, explain
+from pants_occlum.pins import lock_of_sysroot, lock_problem, missing_content
 from pants_occlum.problems import invalid_image
 from pants_occlum.project_sources import ProjectSources, ProjectSourcesRequest
-from pants_occlum.subsystem import Conflicts, OcclumSubsystem
+from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
+from pants_occlum.sysroots import Sysroot, SysrootOf, check_lockable
 from pants_occlum.util_rules.sysroot import SysrootBlob
 
 
@@ -51,6 +54,8 @@ class PlannedImage:
     `project` are contents of the project, already stored; all others are still in the sysroot.
     """
 
+    sysroot: Sysroot
+
     entries: tuple[Entry, ...]
     sha256: Mapping[str, str]
     project: Mapping[str, FileDigest]
@@ -68,10 +73,17 @@ class PlannedImage:
         )
 
 
-@rule(desc="Plan images", level=LogLevel.DEBUG)
-async def plan(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedImage:
+@dataclass(frozen=True)
+class LookedAtBy:
+    """An image, whose pins are wanted: whatever is pinned, the host is looked at."""
+
+    plan: PlanRequest
+
+
+async def _plan(
+    request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem, *, with_plugins: bool
+) -> PlannedImage:
     roots = await MultiGet(Get(BomRoot, BomRootRequest(address)) for address in request.boms)
-    known = Knowledge(occlum.sysroot)
     project = await Get(ProjectSources, ProjectSourcesRequest(request.boms))
     known.add_project(project)
     options = PlanOptions(
@@ -94,20 +106,71 @@ async def plan(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedImage:
     sha256, hashing = await settle(
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
+    plugins: list[Problem] = []
+    if with_plugins:
+        plugins, _ = await settle(known, of, lambda sources, _: missing_plugins(planned, sources))
     reports = (loading, drafting, closing, hashing)
     errors = [problem for report in reports for problem in report.errors]
     errors += [
         Problem("directory", f"the name {name} is not UTF-8") for name in sorted(known.undecodable)
     ]
-    if errors:
-        raise invalid_image(request.address, await explain(errors))
+    unpinned = await _unpinned(known, is_whole=not errors)
+    if errors or unpinned:
+        told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
+        raise invalid_image(request.address, [*told, *unpinned])
     warnings = [problem for report in reports for problem in report.warnings]
     unowned = await Get(PartlyOwned, PartlyOwnedRequest(_operations(sets), project))
-    warnings += unowned.warnings
-    if occlum.dlopen_warnings:
-        plugins, _ = await settle(known, of, lambda sources, _: missing_plugins(planned, sources))
-        warnings += plugins
-    return _result(planned.entries, sha256, known, warnings)
+    return _result(planned.entries, sha256, known, [*warnings, *unowned.warnings, *plugins])
+
+
+async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
+    """What differs from the lock file, where that is to be verified."""
+    if known.sysroot.lock is not LockMode.verify:
+        return []
+    lock = await lock_of_sysroot(known.sysroot)
+    asked = known.asked
+    if not is_whole:
+        # Of a plan that failed, only a hint may have asked what a directory holds.
+        listed = {path: names for path, names in asked.listed.items() if path in lock.names}
+        asked = replace(asked, listed=listed)
+    found = differences(looked_at(known.stats, asked), lock)
+    return [await lock_problem(known.sysroot, lock, found)] if found else []
+
+
+def _with_pins(problem: Problem, sysroot: Sysroot) -> Problem:
+    """Tell of something that the host may have that only pins count."""
+    is_of_host = problem.code == "libraries" or any(path[:1] == "/" for path in problem.missing)
+    if sysroot.lock is not LockMode.require or not is_of_host:
+        return problem
+    hint = f"only what {sysroot.lockfile} pins counts; pin what is there: {sysroot.command}"
+    return replace(problem, hint=hint)
+
+
+@rule(desc="Plan images", level=LogLevel.DEBUG)
+async def plan(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedImage:
+    sysroot = await Get(Sysroot, SysrootOf((request.address, *request.boms)))
+    check_lockable(sysroot, request.address, occlum)
+    try:
+        known = await knowledge_of(sysroot)
+        return await _plan(request, known, occlum, with_plugins=occlum.dlopen_warnings)
+    except OcclumError as error:
+        raise invalid_image(request.address, error.problems) from None
+
+
+@rule(desc="Plan images to pin what they look at", level=LogLevel.DEBUG)
+async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
+    plan = request.plan
+    sysroot = await Get(Sysroot, SysrootOf((plan.address, *plan.boms)))
+    known = Knowledge(replace(sysroot, lock=LockMode.off))
+    await _plan(plan, known, occlum, with_plugins=True)
+    return looked_at(known.stats, known.asked)
+
+
+async def explain_missing(error: Exception, plan: PlannedImage | None, of: Address) -> Exception:
+    """What to raise for an error of who wants an image's contents: they may be on no machine."""
+    if plan is None:
+        return error
+    return await missing_content(error, plan.sysroot, plan.host_blobs(), str(of))
 
 
 def bom_set(root: BomRoot, sources: Sources, report: Report) -> BomSet:
@@ -167,7 +230,7 @@ def _result(
         if entry.kind == FILE and not entry.source.startswith("/"):
             content = sha256[entry.source]
             project[content] = known.digests[content]
-    return PlannedImage(entries, sha256, project, tuple(dict.fromkeys(warnings)))
+    return PlannedImage(known.sysroot, entries, sha256, project, tuple(dict.fromkeys(warnings)))
 
 
 def rules() -> Iterable[Rule]:

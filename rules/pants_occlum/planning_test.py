@@ -180,7 +180,7 @@ def test_conflicts_are_errors_if_asked_for(project: Project) -> None:
 
 def test_sysroot_that_is_missing(project: Project) -> None:
     copy(project, "files: [/bin/app]")
-    project.sysroot = Path("/nonexistent")
+    project.default_sysroot = "/nonexistent"
     assert "the sysroot /nonexistent is not a directory" in project.failure("app:image")
 
 

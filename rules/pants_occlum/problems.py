@@ -23,7 +23,7 @@ class InvalidContainer(Exception):
     """A bundle or an OCI image cannot be built as its target says."""
 
 
-def invalid_image(address: Address, problems: Sequence[Problem]) -> InvalidImage:
+def invalid_image(address: Address | str, problems: Sequence[Problem]) -> InvalidImage:
     return InvalidImage(_text(address, problems))
 
 
@@ -45,7 +45,7 @@ def container_errors(address: Address) -> Iterator[None]:
         raise InvalidContainer(_text(address, error.problems)) from None
 
 
-def _text(address: Address, problems: Sequence[Problem]) -> str:
+def _text(address: Address | str, problems: Sequence[Problem]) -> str:
     unique = list(dict.fromkeys(str(problem) for problem in problems))
     count = pluralize(len(unique), "error")
     return f"{address} cannot be built, {count}:\n\n" + "\n\n".join(unique)

@@ -23,6 +23,12 @@ class CpuLevel(enum.Enum):
     v4 = "v4"
 
 
+class LockMode(enum.Enum):
+    off = "off"
+    verify = "verify"
+    require = "require"
+
+
 class OcclumSubsystem(Subsystem):
     options_scope = "occlum"
     name = "Occlum"
@@ -32,8 +38,29 @@ class OcclumSubsystem(Subsystem):
         default="/",
         help=softwrap(
             """
-            The directory in which absolute paths of BOMs are looked up: the host, or an extracted
-            root file system. Its absolute links resolve inside it.
+            Where absolute paths of BOMs are looked up: an absolute directory (the host, or an
+            extracted root file system; absolute links resolve inside it), or the address of an
+            `occlum_sysroot`. For images and BOMs that name none.
+            """
+        ),
+    )
+    lock = EnumOption(
+        default=LockMode.off,
+        help=softwrap(
+            """
+            What the lock file of an `occlum_sysroot` is good for. `off`: nothing. `verify`: a build
+            fails when a file that it looks at is not as pinned, or not pinned. `require`: for a
+            build there is nothing but what is pinned; files that this machine lacks come from the
+            caches.
+            """
+        ),
+    )
+    share_host_files = BoolOption(
+        default=False,
+        help=softwrap(
+            """
+            Make the host's files of images outputs of processes, so that the remote cache has them
+            for machines that lack them.
             """
         ),
     )

@@ -1,4 +1,4 @@
-"""Target types: `occlum_bom`, `occlum_files` and `occlum_image`."""
+"""Target types: `occlum_bom`, `occlum_files` and `occlum_image`; `occlum_sysroot` beside them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pants.engine.target import (
     Target,
 )
 from pants.util.strutil import help_text, softwrap
+
+from pants_occlum.sysroot_types import OcclumSysroot, SysrootField
 
 DEFAULT_WORKSPACE = "occlum_instance"
 
@@ -102,6 +104,7 @@ class OcclumBom(Target):
         BomEnvField,
         WorkspaceField,
         LoaderConfigField,
+        SysrootField,
     )
     help = help_text(
         """
@@ -199,6 +202,7 @@ class OcclumFiles(Target):
         AutodepField,
         ExcludesField,
         LoaderConfigField,
+        SysrootField,
     )
     help = help_text(
         """
@@ -257,6 +261,7 @@ class OcclumImage(Target):
         *COMMON_TARGET_FIELDS,
         ImageBomsField,
         AllowMissingField,
+        SysrootField,
         FormatsField,
         ImageOutputPathField,
     )
@@ -271,4 +276,4 @@ class OcclumImage(Target):
 
 
 def target_types() -> list[type[Target]]:
-    return [OcclumBom, OcclumFiles, OcclumImage]
+    return [OcclumBom, OcclumFiles, OcclumImage, OcclumSysroot]

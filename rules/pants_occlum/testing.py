@@ -27,6 +27,7 @@ class Project:
     def __init__(self, tmp_path: Path, *queries: QueryRule) -> None:
         self.sysroot = tmp_path / "sysroot"
         self.sysroot.mkdir()
+        self.default_sysroot = str(self.sysroot)
         self.named_caches = tmp_path / "caches"
         self.runner = RuleRunner(
             rules=[*core.rules(), *project_info.rules(), *register.rules(), *queries],
@@ -40,7 +41,7 @@ class Project:
     def global_args(self) -> tuple[str, ...]:
         return (
             f"--named-caches-dir={self.named_caches}",
-            f"--occlum-sysroot={self.sysroot}",
+            f"--occlum-sysroot={self.default_sysroot}",
         )
 
     def write(self, files: Mapping[str, str | bytes]) -> None:

@@ -49,6 +49,7 @@ from pants_occlum.enclave_types import (
 from pants_occlum.knowledge import Knowledge, settle, stored
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroots import Sysroot
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
 HEADER = "version-header"
@@ -177,7 +178,7 @@ async def installed_toolchain(request: _Installation) -> ToolchainFiles:
     system = posixpath.normpath(request.root)
     if system.endswith(f"/{OCCLUM_DIR}"):
         system = system[: -len(OCCLUM_DIR)].rstrip("/") or "/"
-    known = Knowledge(system)
+    known = Knowledge(Sysroot(system))
     try:
         found, report = await settle(
             known, request.root, lambda sources, report: _find(request, system, sources, report)
@@ -189,7 +190,7 @@ async def installed_toolchain(request: _Installation) -> ToolchainFiles:
     report.raise_errors()
     stats = {path: known.stats[path] for _, path in found.files.values()}
     contents = {stat.sha256: path for path, stat in stats.items() if stat is not None}
-    digests = {one.fingerprint: one for one in await stored(known, contents)}
+    digests = {one.fingerprint: one for one in await stored(known, contents, request.root)}
     files: dict[str, ToolchainFile] = {}
     for role, (place, path) in sorted(found.files.items()):
         stat = stats[path]

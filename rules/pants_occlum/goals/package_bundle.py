@@ -17,6 +17,7 @@ from occlum_build.oci.rootfs import MOUNT_POINTS
 from occlum_build.sources import DIR, FILE
 from pants_occlum.oci_bundle import Bundle, BundleRequest
 from pants_occlum.oci_types import BundleArgsField, BundleOutputPathField
+from pants_occlum.planning import explain_missing
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
 from pants_occlum.util_rules.dist_tree import TreeEntry
 
@@ -45,7 +46,10 @@ async def package_bundle(field_set: BundleFieldSet, places: DistPlaces) -> Built
     file = config.file_digest
     tree = [TreeEntry(CONFIG, FILE, 0o644, file.fingerprint, file.serialized_bytes_length)]
     tree += _below_rootfs(bundle.rootfs.tree)
-    await sync_tree(places, f"{output}/{BUNDLE}", tree)
+    try:
+        await sync_tree(places, f"{output}/{BUNDLE}", tree)
+    except Exception as error:
+        raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
     logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
     return BuiltPackage(EMPTY_DIGEST, ())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Callable
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
@@ -13,9 +14,13 @@ from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
 
 from pants_occlum.image import Image, ImageRequest
+from pants_occlum.pins import HostContents, PresentFiles
+from pants_occlum.planning import explain_missing
+from pants_occlum.subsystem import LockMode
 from pants_occlum.tar import ImageTar, ImageTarRequest
 from pants_occlum.target_types import FormatsField, ImageBomsField, ImageOutputPathField
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +34,31 @@ class ImageFieldSet(PackageFieldSet):
     output_path: ImageOutputPathField
 
 
+@dataclass(frozen=True)
+class _WriteImage:
+    field_set: ImageFieldSet
+
+
+@dataclass(frozen=True)
+class _WrittenImage:
+    package: BuiltPackage
+
+
+async def _host_files(image: Image) -> Callable[[], SysrootIngest]:
+    """What tells which files of the tree can be copied from the host."""
+    sysroot = image.plan.sysroot
+    if sysroot.share:
+        await Get(IngestedBlobs, HostContents, image.host_contents())
+    if sysroot.lock is not LockMode.require:
+        return image.ingest_request
+    present = await Get(PresentFiles, HostContents, image.host_contents())
+    return lambda: SysrootIngest(sysroot.root, present.blobs)
+
+
 # Not memoised, so that a tree that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPackage:
+async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
+    field_set = request.field_set
     image = await Get(Image, ImageRequest(field_set.address))
     output = field_set.output_path.value_or_default(file_ending=None)
     formats = field_set.formats.value or ()
@@ -44,7 +71,7 @@ async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPa
         digests.append(archive.digest)
         names.append("image.tar")
     if "dir" in formats:
-        await sync_tree(places, f"{output}/image", image.tree, image.ingest_request)
+        await sync_tree(places, f"{output}/image", image.tree, await _host_files(image))
     # Not in the store, which would grow by a whole manifest with each edit.
     manifest = f"{output}/manifest.json"
     sync_file(places, manifest, image.manifest.full)
@@ -57,13 +84,25 @@ async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPa
         f"{image.size_bytes:,}",
     )
     merged = await Get(Digest, MergeDigests(digests))
-    return BuiltPackage(
-        await Get(Digest, AddPrefix(merged, output)),
-        (
-            *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
-            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
-        ),
+    return _WrittenImage(
+        BuiltPackage(
+            await Get(Digest, AddPrefix(merged, output)),
+            (
+                *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+            ),
+        )
     )
+
+
+# Of a content that is missing Pants tells only who asks for the rule that asked for the content.
+@_uncacheable_rule
+async def package_image(field_set: ImageFieldSet) -> BuiltPackage:
+    try:
+        return (await Get(_WrittenImage, _WriteImage(field_set))).package
+    except Exception as error:
+        image = await Get(Image, ImageRequest(field_set.address))
+        raise await explain_missing(error, image.plan, field_set.address) from None
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -177,7 +177,7 @@ def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
 async def ingest(request: SysrootIngest) -> IngestedBlobs:
     blobs = {blob.sha256: blob for blob in sorted(request.blobs, reverse=True)}
     digests: dict[str, FileDigest] = {}
-    for batch in _batches(blobs):
+    for batch in batches(blobs):
         # One after the other, so that few files are open at a time.
         ingested = await Get(IngestedBlobs, _Batch(request.root, tuple(batch)))
         digests.update(ingested.digests)
@@ -217,7 +217,7 @@ async def digest_of_files(request: SysrootFiles) -> Digest:
     )
 
 
-def _batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:
+def batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:
     """The small blobs in groups, then the large ones one at a time."""
     small = {sha256: blob for sha256, blob in blobs.items() if blob.size < LARGE_BYTES}
     for group in content_groups(small, BLOBS_IN_FLIGHT // 2):

@@ -286,7 +286,7 @@ def test_large_blobs_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysroot, "BLOBS_IN_FLIGHT", 2)
     sizes = [1, sysroot.LARGE_BYTES, 2, sysroot.LARGE_BYTES - 1, sysroot.LARGE_BYTES + 1]
     blobs = [SysrootBlob("/f", f"{number:064x}", size) for number, size in enumerate(sizes)]
-    batches = sysroot._batches({blob.sha256: blob for blob in blobs})
+    batches = sysroot.batches({blob.sha256: blob for blob in blobs})
     assert [[blobs.index(blob) for blob in batch] for batch in batches] == [
         [0, 2],
         [3],

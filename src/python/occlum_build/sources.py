@@ -12,6 +12,8 @@ import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from occlum_build.errors import OcclumError
+
 if TYPE_CHECKING:
     from occlum_build.elf.facts import ElfFacts
 
@@ -135,7 +137,11 @@ def _nearest(sources: Sources, path: str) -> str:
     found = sources.lstat(real) if real else None
     if real is None or (real and (found is None or found.kind != DIR)):
         return ""
-    near = difflib.get_close_matches(name, sources.names(real), n=1)
+    try:
+        names = sources.names(real)
+    except OcclumError:  # no hint is not worth an error that hides the one it is for
+        return ""
+    near = difflib.get_close_matches(name, names, n=1)
     return posixpath.join(directory, near[0]) if near else ""
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from occlum_build.elf.testing import MemoryView
+from occlum_build.errors import OcclumError
 from occlum_build.sources import MAX_LINKS, hint_for_missing, join, regular_file, resolve
 
 VIEW = MemoryView(
@@ -86,6 +87,16 @@ def test_regular_file() -> None:
     assert regular_file(VIEW, "ws/link") == "ws/d/f"
     assert regular_file(VIEW, "ws/dir") is None
     assert regular_file(VIEW, "ws/gone") is None
+
+
+def test_hint_where_a_directory_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = MemoryView({"/usr/bin/bash": b""})
+
+    def refuse(path: str) -> list[str]:
+        raise OcclumError("file", f"{path} cannot be read")
+
+    monkeypatch.setattr(view, "names", refuse)
+    assert "sysroot" in hint_for_missing(view, "/usr/bin/bahs", "")
 
 
 def test_hint_for_a_missing_source() -> None:

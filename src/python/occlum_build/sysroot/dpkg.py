@@ -9,7 +9,8 @@ three lines for each path that a package took from another: path, where the othe
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from occlum_build.sources import DIR, SYMLINK, Sources, resolve
@@ -25,15 +26,26 @@ class Owner(NamedTuple):
     version: str
 
 
-def package_owners(sources: Sources, paths: Iterable[str]) -> dict[str, Owner]:
-    """The owners of those real paths that some package brought; none without a database.
+@dataclass(frozen=True)
+class Packages:
+    """The owners of paths, and the version of each installed package.
+
+    A package is there by its name alone and with its architecture, `libc6` and `libc6:amd64`.
+    """
+
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def packages_of(sources: Sources, paths: Iterable[str]) -> Packages:
+    """The owners of those real paths that some package brought; nothing without a database.
 
     Raises OcclumError when the database cannot be read.
     """
     info = resolve(sources, f"{DATABASE}/info")
     entry = sources.lstat(info) if info is not None else None
     if info is None or entry is None or entry.kind != DIR:
-        return {}
+        return Packages()
     wanted = _names_of(sources, paths)
     diverted = dict(_diversions(sources))
     found: dict[str, str] = {}
@@ -49,11 +61,12 @@ def package_owners(sources: Sources, paths: Iterable[str]) -> dict[str, Owner]:
             if own in wanted:
                 found[wanted[own]] = package
     versions = dict(_versions(sources))
-    return {
+    owners = {
         path: Owner(package, versions[package])
         for path, package in sorted(found.items())
         if package in versions
     }
+    return Packages(owners, versions)
 
 
 def _names_of(sources: Sources, paths: Iterable[str]) -> dict[str, str]:
@@ -85,14 +98,15 @@ def _diversions(sources: Sources) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _versions(sources: Sources) -> Iterator[tuple[str, str]]:
-    """The package, by its name alone and with its architecture -> its version."""
+    """The versions of installed packages, by the name alone and with the architecture."""
     for stanza in _text(sources, f"{DATABASE}/status").split("\n\n"):
         fields = dict(
             line.split(": ", 1)
             for line in stanza.split("\n")
-            if line.startswith(("Package: ", "Version: ", "Architecture: "))
+            if line.startswith(("Package: ", "Status: ", "Version: ", "Architecture: "))
         )
-        if "Package" in fields and "Version" in fields:
+        is_installed = fields.get("Status", "").endswith(" installed")
+        if is_installed and "Package" in fields and "Version" in fields:
             yield fields["Package"], fields["Version"]
             yield f"{fields['Package']}:{fields.get('Architecture', '')}", fields["Version"]
 

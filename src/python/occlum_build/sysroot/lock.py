@@ -56,7 +56,8 @@ class Pin(NamedTuple):
     def stat(self) -> SourceStat:
         """What a planner is told of the entry."""
         is_elf = self.elf if self.sha256 else None
-        return SourceStat(self.type, self.mode, self.size, self.target, self.sha256, is_elf)
+        mode = 0o777 if self.type == SYMLINK else self.mode  # Linux knows no other
+        return SourceStat(self.type, mode, self.size, self.target, self.sha256, is_elf)
 
 
 _OF_EACH_TYPE = Pin("", "")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from occlum_build.recorded_sources import Asked
 from occlum_build.sources import DIR, FILE, SourceStat
-from occlum_build.sysroot.dpkg import Owner
+from occlum_build.sysroot.dpkg import Owner, Packages
 from occlum_build.sysroot.lock import Lock, Pin
 
 CHANGED, GONE, UNPINNED = "changed", "gone", "not pinned"
@@ -118,30 +118,33 @@ def _difference(now: Pin, pinned: Pin | None) -> str:
     return CHANGED if now.listing and now.mode != pinned.mode else ""
 
 
-def describe(found: Sequence[Difference], lock: Lock, owners_now: Mapping[str, Owner]) -> str:
-    """The differences by package, a line each, with its version in the lock and now."""
+def describe(found: Sequence[Difference], lock: Lock, now: Packages) -> str:
+    """The differences by package, a line each, with its version in the lock and that of now."""
     by_package: dict[str, list[Difference]] = {}
     for one in found:
-        pinned = lock.pins.get(one.path)
-        now = owners_now.get(one.path)
-        package = (now.package if now else "") or (pinned.package if pinned else "")
-        by_package.setdefault(package, []).append(one)
+        by_package.setdefault(_package(one.path, lock, now), []).append(one)
+    pinned = {pin.package: pin.version for pin in lock.pins.values()}
     lines = []
     for package in sorted(by_package, key=lambda package: (package == "", package)):
-        moved = by_package[package]
-        old = [pin.version for one in moved if (pin := lock.pins.get(one.path)) and pin.package]
-        new = [owners_now[one.path].version for one in moved if one.path in owners_now]
-        lines.append(f"  {_title(package, old, new)}: {'; '.join(_by_kind(moved))}")
+        title = _title(package, pinned.get(package, ""), now.versions.get(package, ""))
+        lines.append(f"  {title}: {'; '.join(_by_kind(by_package[package]))}")
     return "\n".join(lines)
 
 
-def _title(package: str, old: Sequence[str], new: Sequence[str]) -> str:
+def _package(path: str, lock: Lock, now: Packages) -> str:
+    if path in now.owners:
+        return now.owners[path].package
+    return lock.pins[path].package if path in lock.pins else ""
+
+
+def _title(package: str, pinned: str, now: str) -> str:
     if not package:
         return "of no package"
-    if old and new:
-        same = old[0] == new[0]
-        return f"{package} {old[0]}" if same else f"{package} {old[0]} -> {new[0]}"
-    return f"{package} {new[0]} (new)" if new else f"{package} {old[0]} (no longer owns these)"
+    if not pinned:
+        return f"{package} {now} (no file of it is pinned)"
+    if not now:
+        return f"{package} {pinned} (not installed)"
+    return f"{package} {now}" if pinned == now else f"{package} {pinned} -> {now}"
 
 
 def _by_kind(moved: Sequence[Difference]) -> Iterator[str]:

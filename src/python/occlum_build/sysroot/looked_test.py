@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from occlum_build.recorded_sources import RecordedSources
 from occlum_build.sources import DIR, FILE, SYMLINK, SourceStat, resolve
-from occlum_build.sysroot.dpkg import Owner
+from occlum_build.sysroot.dpkg import Owner, Packages
 from occlum_build.sysroot.lock import Lock, Pin
 from occlum_build.sysroot.looked import (
     Difference,
@@ -169,12 +169,13 @@ def test_description() -> None:
         Difference("/d", "not pinned"),
         Difference("/n", "changed"),
     ]
-    now = {f"/a{number}": Owner("a", "2") for number in (1, 2, 3, 4, 5)}
-    now.update({"/c": Owner("c", "1"), "/d": Owner("d", "7")})
-    assert describe(found, Lock(pins), now).splitlines() == [
+    owners = {f"/a{number}": Owner("a", "2") for number in (1, 2, 3, 4, 5)}
+    owners.update({"/c": Owner("c", "1"), "/d": Owner("d", "7")})
+    versions = {"a": "2", "c": "1", "d": "7"}
+    assert describe(found, Lock(pins), Packages(owners, versions)).splitlines() == [
         "  a 1 -> 2: changed /a1, /a2, /a3 and 1 more; not pinned /a5",
-        "  b 1 (no longer owns these): gone /b",
+        "  b 1 (not installed): gone /b",
         "  c 1: changed /c",
-        "  d 7 (new): not pinned /d",
+        "  d 7 (no file of it is pinned): not pinned /d",
         "  of no package: changed /n",
     ]
