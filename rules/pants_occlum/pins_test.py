@@ -1,70 +1,42 @@
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 from pathlib import Path
 
 import pytest
-from pants.core.goals.generate_lockfiles import GenerateLockfilesGoal
 
-from pants_occlum.testing import Project, entries
+from pants_occlum.testing import entries
+from pants_occlum.testing_lock import LockProject
 
 VERIFY = ("--occlum-lock=verify",)
 REQUIRE = ("--occlum-lock=require",)
 HINT = "generate-lockfiles --resolve=app:host"
-BUILD = """
-    occlum_sysroot(name="host", root="{root}", lockfile="./host.lock")
-    occlum_bom(name="bom", source="bom.yaml", loader_config="/loader.config")
-    occlum_image(name="image", boms=[":bom"], sysroot=":host", formats=["dir", "tar"])
-    """
-STATUS = """\
-Package: tool
-Status: install ok installed
-Architecture: amd64
-Version: {version}
-"""
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path)
-    project.write({"app/BUILD": BUILD.format(root=project.sysroot)})
-    project.host("loader.config")
-    return project
+def project(tmp_path: Path) -> LockProject:
+    return LockProject(tmp_path)
 
 
-def install(project: Project, version: str, content: bytes) -> None:
-    """Put a package with one file into the sysroot."""
-    project.host("var/lib/dpkg/status", STATUS.format(version=version).encode())
-    project.host("var/lib/dpkg/info/tool.list", b"/usr/bin/tool\n")
-    project.host("usr/bin/tool", content, 0o755)
-
-
-def copy(project: Project, what: str) -> None:
-    project.write({"app/bom.yaml": f"targets: [{{target: /, copy: [{{{what}}}]}}]\n"})
-
-
-def pin(project: Project) -> None:
-    assert project.run(GenerateLockfilesGoal, "--resolve=app:host").exit_code == 0
-
-
-def problems(project: Project, options: tuple[str, ...]) -> list[str]:
+def problems(project: LockProject, options: tuple[str, ...]) -> list[str]:
     text = project.failure("app:image", options=options)
     assert text.startswith("app:image cannot be built, ")
     return text.split("\n\n")[1:]
 
 
-def test_verify_tells_all_that_moved_by_package(project: Project) -> None:
-    install(project, "1.9", b"tool")
+def test_verify_tells_all_that_moved_by_package(project: LockProject) -> None:
+    project.install("1.9", b"tool")
     project.host("etc/app/one", b"1")
     project.host("etc/app/two", b"2")
     project.host("etc/three", b"3")
-    copy(project, "files: [/usr/bin/tool, /etc/three], dirs: [/etc/app]")
-    pin(project)
+    project.copy("files: [/usr/bin/tool, /etc/three], dirs: [/etc/app]")
+    project.pin()
     before = entries(project.package("app:image", options=VERIFY))
     assert entries(project.package("app:image")) == before
 
-    install(project, "1.10", b"new!")
+    project.install("1.10", b"new!")
     project.host("etc/app/new", b"new")
     (project.sysroot / "etc/app/two").unlink()
     (project.sysroot / "etc/three").chmod(0o600)
@@ -75,29 +47,29 @@ def test_verify_tells_all_that_moved_by_package(project: Project) -> None:
         "  hint: install the versions that are pinned, or pin what is there: "
         f"pants {HINT}"
     ]
-    pin(project)
+    project.pin()
     assert "/app/new" in entries(project.package("app:image", options=VERIFY))
 
 
-def test_verify_tells_of_what_is_not_pinned_yet_and_of_what_is_gone(project: Project) -> None:
-    install(project, "1.9", b"tool")
+def test_verify_tells_of_what_is_not_pinned_yet_and_of_what_is_gone(project: LockProject) -> None:
+    project.install("1.9", b"tool")
     project.host("etc/app/one", b"1")
-    copy(project, "files: [/usr/bin/tool]")
-    pin(project)
-    copy(project, "dirs: [/etc/app]")
+    project.copy("files: [/usr/bin/tool]")
+    project.pin()
+    project.copy("dirs: [/etc/app]")
     (problem,) = problems(project, VERIFY)
     assert "of no package: not pinned /etc, /etc/app, /etc/app/one" in problem
     # The error of the plan itself comes first; what its hint looked at is no news.
     project.host("usr/bin/toil")
     (project.sysroot / "usr/bin/tool").unlink()
-    copy(project, "files: [/usr/bin/tool]")
+    project.copy("files: [/usr/bin/tool]")
     missing, gone = problems(project, VERIFY)
     assert "did you mean /usr/bin/toil?" in missing
     assert "  tool 1.9: gone /usr/bin/tool\n" in gone
     assert "toil" not in gone
 
 
-def program(project: Project) -> None:
+def program(project: LockProject) -> None:
     """Compile /bin/app and the library that it needs, found in the second of two directories."""
     folder = project.host("opt/second/libown.so").parent
     base = ["gcc", "-x", "c", "-", "-x", "none", "-nostdlib"]
@@ -111,18 +83,18 @@ def program(project: Project) -> None:
     loader = project.host("lib64/ld-linux-x86-64.so.2", mode=0o755)
     loader.write_bytes(Path("/lib64/ld-linux-x86-64.so.2").read_bytes())
     (project.sysroot / "opt/first").mkdir()
-    copy(project, "files: [/bin/app]")
+    project.copy("files: [/bin/app]")
 
 
-def intrude(project: Project) -> None:
+def intrude(project: LockProject) -> None:
     """Put a library into the directory that is searched first."""
     library = (project.sysroot / "opt/second/libown.so").read_bytes()
     project.host("opt/first/libown.so", library + b"another")
 
 
-def test_new_library_in_an_earlier_directory(project: Project) -> None:
+def test_new_library_in_an_earlier_directory(project: LockProject) -> None:
     program(project)
-    pin(project)
+    project.pin()
     before = entries(project.package("app:image"))
     intrude(project)
     assert "/opt/first/libown.so" in entries(project.package("app:image"))
@@ -132,7 +104,7 @@ def test_new_library_in_an_earlier_directory(project: Project) -> None:
     assert entries(project.package("app:image", options=REQUIRE)) == before
 
 
-def test_require_makes_the_same_image(project: Project) -> None:
+def test_require_makes_the_same_image(project: LockProject) -> None:
     (project.sysroot / "usr/lib").mkdir(parents=True)
     (project.sysroot / "lib").symlink_to("usr/lib")
     project.host("usr/lib/data/one", b"1", 0o4755)
@@ -141,8 +113,8 @@ def test_require_makes_the_same_image(project: Project) -> None:
     (project.sysroot / "usr/lib/data/empty").mkdir(mode=0o700)
     project.host("etc/a.conf", b"a")
     project.host("etc/b.conf", b"b")
-    copy(project, "dirs: [/lib/data], files: [/etc/*.conf, /lib/data/link]")
-    pin(project)
+    project.copy("dirs: [/lib/data], files: [/etc/*.conf, /lib/data/link]")
+    project.pin()
     found = project.package("app:image")
     plain = [(found / name).read_bytes() for name in ("manifest.json", "image.tar")]
     assert entries(found)["/data/one"]["mode"] == "4755"
@@ -152,54 +124,80 @@ def test_require_makes_the_same_image(project: Project) -> None:
     assert [(found / name).read_bytes() for name in ("manifest.json", "image.tar")] == plain
 
 
-def test_require_knows_only_what_is_pinned(project: Project) -> None:
+def merge_usr(project: LockProject, above: str) -> None:
+    """Move the programs and libraries below /usr, as Debian and Ubuntu have them."""
+    for name in ("bin", "lib64"):
+        (project.sysroot / "usr").mkdir(exist_ok=True)
+        (project.sysroot / name).rename(project.sysroot / "usr" / name)
+        (project.sysroot / name).symlink_to(f"{above}usr/{name}")
+
+
+@pytest.mark.parametrize("above", ["", "/"])
+def test_merged_usr(project: LockProject, above: str) -> None:
+    program(project)
+    plain = entries(project.package("app:image"))
+    merge_usr(project, above)
+    project.dpkg("2.1", "/bin/app", "/lib64/ld-linux-x86-64.so.2")
+    project.pin()
+    lock = project.lock.read_text()
+    owned = [line["path"] for line in map(json.loads, lock.splitlines()) if "package" in line]
+    assert owned == ["/usr/bin/app", "/usr/lib64/ld-linux-x86-64.so.2"]
+    for options in (VERIFY, REQUIRE):
+        found = entries(project.package("app:image", options=options))
+        assert found.keys() == plain.keys()
+        assert [one.get("sha256") for one in found.values()] == [
+            one.get("sha256") for one in plain.values()
+        ]
+
+
+def test_require_knows_only_what_is_pinned(project: LockProject) -> None:
     project.host("etc/a.conf", b"a")
     project.host("etc/b.txt", b"b")
     project.host("opt/x/file", b"x")
-    copy(project, "files: [/etc/*.conf]")
-    pin(project)
+    project.copy("files: [/etc/*.conf]")
+    project.pin()
     hint = f"only what app/host.lock pins counts; pin what is there: pants {HINT}"
 
     # A file that came later is not in the pinned listing.
     project.host("etc/c.conf", b"c")
     assert list(entries(project.package("app:image", options=REQUIRE))) == ["/", "/a.conf"]
 
-    copy(project, "files: [/opt/x/file]")
+    project.copy("files: [/opt/x/file]")
     (problem,) = problems(project, REQUIRE)
     assert "there is no file /opt/x/file" in problem and hint in problem
-    copy(project, "files: [/a.conf]")
+    project.copy("files: [/a.conf]")
     (problem,) = problems(project, REQUIRE)
     assert "there is no file /a.conf" in problem and hint in problem
-    copy(project, "dirs: [/opt/x]")
+    project.copy("dirs: [/opt/x]")
     (problem,) = problems(project, REQUIRE)
     assert "there is no directory /opt/x" in problem and hint in problem
-    copy(project, "files: [/*/file]")
+    project.copy("files: [/*/file]")
     (problem,) = problems(project, REQUIRE)
     assert "the names in it are not pinned in app/host.lock" in problem
-    copy(project, "dirs: [/etc/]")
+    project.copy("dirs: [/etc/]")
     assert problems(project, REQUIRE) == [
         "app/bom.yaml:1:38: /etc/b.txt cannot be read: its content is not pinned in app/host.lock"
     ]
 
 
-def test_require_does_not_care_for_what_is_not_used(project: Project) -> None:
-    install(project, "1.0", b"tool")
+def test_require_does_not_care_for_what_is_not_used(project: LockProject) -> None:
+    project.install("1.0", b"tool")
     project.host("etc/other", b"1")
-    copy(project, "files: [/usr/bin/tool, /etc/other]")
-    pin(project)
-    copy(project, "files: [/usr/bin/tool]")
+    project.copy("files: [/usr/bin/tool, /etc/other]")
+    project.pin()
+    project.copy("files: [/usr/bin/tool]")
     project.host("etc/other", b"2")
     assert list(entries(project.package("app:image", options=REQUIRE))) == ["/", "/tool"]
 
 
-def test_require_with_a_file_that_changed(project: Project) -> None:
-    install(project, "1.9", b"tool")
+def test_require_with_a_file_that_changed(project: LockProject) -> None:
+    project.install("1.9", b"tool")
     project.host("etc/other", b"1")
     project.host("etc/gone", b"1")
-    copy(project, "files: [/usr/bin/tool, /etc/other, /etc/gone]")
-    pin(project)
-    copy(project, "files: [/usr/bin/tool]")
-    install(project, "1.10", b"new!")
+    project.copy("files: [/usr/bin/tool, /etc/other, /etc/gone]")
+    project.pin()
+    project.copy("files: [/usr/bin/tool]")
+    project.install("1.10", b"new!")
     project.host("etc/other", b"2")
     (project.sysroot / "etc/gone").unlink()
     (problem,) = problems(project, REQUIRE)
@@ -211,32 +209,39 @@ def test_require_with_a_file_that_changed(project: Project) -> None:
     assert HINT in problem
 
 
-def test_require_without_the_file(project: Project) -> None:
-    install(project, "1.9", b"tool")
+def test_require_without_the_file(project: LockProject) -> None:
+    project.install("1.9", b"tool")
     project.host("etc/other", b"1")
-    copy(project, "files: [/usr/bin/tool, /etc/other]")
-    pin(project)
+    project.copy("files: [/usr/bin/tool, /etc/other]")
+    project.pin()
     (project.sysroot / "usr/bin/tool").unlink()
     (project.sysroot / "etc/other").unlink()
-    (problem,) = problems(project, REQUIRE)
+    for formats in ('["tar"]', '["dir"]'):
+        build = project.build.replace('["dir", "tar"]', formats)
+        project.write({"app/BUILD": build})
+        (problem,) = problems(project, REQUIRE)
+        assert "pins files that are not in" in problem
     first, *moved, hint = problem.splitlines()
     assert first.startswith(f"app/host.lock pins files that are not in {project.sysroot}, and no ")
     assert moved == ["  tool 1.9: gone /usr/bin/tool", "  of no package: gone /etc/other"]
     assert "share_host_files" in hint and HINT in hint
+    project.sysroot.rename(project.sysroot.with_name("away"))
+    (problem,) = problems(project, REQUIRE)
+    assert "  tool 1.9 (not installed): gone /usr/bin/tool\n" in problem
 
 
-def test_contents_in_the_local_store_serve(project: Project) -> None:
+def test_contents_in_the_local_store_serve(project: LockProject) -> None:
     program(project)
-    pin(project)
+    project.pin()
     before = entries(project.package("app:image"))
     project.sysroot.rename(project.sysroot.with_name("away"))
     assert entries(project.package("app:image", options=REQUIRE)) == before
 
 
-def test_sharing_changes_nothing(project: Project) -> None:
+def test_sharing_changes_nothing(project: LockProject) -> None:
     project.host("etc/small", b"1")
     project.host("etc/large", b"large" * 1_000_000)
-    copy(project, "files: [/etc/small, /etc/large]")
+    project.copy("files: [/etc/small, /etc/large]")
     found = project.package("app:image")
     plain = (found / "image.tar").read_bytes()
     again = project.package("app:image", options=("--occlum-share-host-files",))
@@ -244,8 +249,8 @@ def test_sharing_changes_nothing(project: Project) -> None:
     assert (project.sysroot / "etc/large").read_bytes() == b"large" * 1_000_000
 
 
-def test_lock_file_that_is_missing_or_damaged(project: Project) -> None:
-    copy(project, "files: []")
+def test_lock_file_that_is_missing_or_damaged(project: LockProject) -> None:
+    project.copy("files: []")
     for options in (VERIFY, REQUIRE):
         (problem,) = problems(project, options)
         assert "there is no lock file app/host.lock that Pants sees" in problem
@@ -256,32 +261,31 @@ def test_lock_file_that_is_missing_or_damaged(project: Project) -> None:
         assert problem.startswith("app/host.lock:2: the line is not JSON")
 
 
-def test_lock_without_a_lock_file(project: Project) -> None:
-    copy(project, "files: []")
-    build = BUILD.format(root=project.sysroot)
-    project.write({"app/BUILD": build.replace(', sysroot=":host"', "")})
+def test_lock_without_a_lock_file(project: LockProject) -> None:
+    project.copy("files: []")
+    project.write({"app/BUILD": project.build.replace(', sysroot=":host"', "")})
     failure = project.failure("app:image", options=VERIFY)
     assert "[occlum].lock is verify, which needs a lock file, but [occlum].sysroot has" in failure
     assert "the 'sysroot' field in target app:image" in failure
-    project.write({"app/BUILD": build.replace(', lockfile="./host.lock"', "")})
+    project.write({"app/BUILD": project.build.replace(', lockfile="./host.lock"', "")})
     failure = project.failure("app:image", options=REQUIRE)
     assert "but app:host has no `lockfile`" in failure
 
 
-def test_include_from_the_sysroot_of_another_machine(project: Project) -> None:
+def test_include_from_the_sysroot_of_another_machine(project: LockProject) -> None:
     project.host("etc/occlum/more.yaml", b"targets: [{target: /, copy: [{files: [../own]}]}]")
     project.write(
         {
             "app/own": "own",
             "app/bom.yaml": "includes: [more.yaml]",
-            "app/BUILD": BUILD.format(root=project.sysroot).replace(
+            "app/BUILD": project.build.replace(
                 'source="bom.yaml"',
                 'source="bom.yaml", sysroot=":host", include_dirs=["/etc/occlum"]',
             )
-            + "files(name='files', sources=['own'])\n    ",
+            + "files(name='files', sources=['own'])\n",
         }
     )
-    pin(project)
+    project.pin()
     before = entries(project.package("app:image", options=REQUIRE))
     assert "/own" in before
     project.sysroot.rename(project.sysroot.with_name("away"))
@@ -289,9 +293,9 @@ def test_include_from_the_sysroot_of_another_machine(project: Project) -> None:
 
 
 def test_logs_say_nothing_of_pins_without_a_lock(
-    project: Project, caplog: pytest.LogCaptureFixture
+    project: LockProject, caplog: pytest.LogCaptureFixture
 ) -> None:
-    copy(project, "files: []")
+    project.copy("files: []")
     with caplog.at_level(logging.DEBUG):
         project.package("app:image")
     assert "host.lock" not in caplog.text

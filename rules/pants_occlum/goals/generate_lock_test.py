@@ -9,66 +9,32 @@ from pants.engine.internals.scheduler import ExecutionError
 
 from occlum_build.sysroot.lock import Lock, Pin
 from pants_occlum.goals.generate_lock import lock_diff
-from pants_occlum.testing import Project
-
-BUILD = """
-    occlum_sysroot(name="host", root="{root}", lockfile="./host.lock")
-    occlum_sysroot(name="unused", root="{root}", lockfile="unused.lock")
-    occlum_bom(name="bom", source="bom.yaml", loader_config="/loader.config")
-    occlum_image(name="image", boms=[":bom"], sysroot=":host")
-    """
-STATUS = """\
-Package: tool
-Status: install ok installed
-Architecture: amd64
-Version: {version}
-"""
+from pants_occlum.testing_lock import LockProject
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path)
-    project.write({"app/BUILD": BUILD.format(root=project.sysroot)})
-    project.host("loader.config")
-    return project
+def project(tmp_path: Path) -> LockProject:
+    return LockProject(tmp_path)
 
 
-def install(project: Project, version: str, content: bytes) -> None:
-    """Put a package with one file into the sysroot."""
-    project.host("var/lib/dpkg/status", STATUS.format(version=version).encode())
-    project.host("var/lib/dpkg/info/tool.list", b"/usr/bin/tool\n")
-    project.host("usr/bin/tool", content, 0o755)
-
-
-def copy(project: Project, what: str) -> None:
-    project.write({"app/bom.yaml": f"targets: [{{target: /, copy: [{{{what}}}]}}]\n"})
-
-
-def generate(project: Project, *args: str, options: tuple[str, ...] = ()) -> str:
-    """Write the lock file of app:host; what the run printed."""
-    ran = project.run(GenerateLockfilesGoal, "--resolve=app:host", *args, options=options)
-    assert ran.exit_code == 0
-    return ran.stderr
-
-
-def lock(project: Project) -> dict[str, dict[str, object]]:
+def lock(project: LockProject) -> dict[str, dict[str, object]]:
     """The lines of the lock file by path, the header left out."""
-    lines = (project.root / "app/host.lock").read_text().splitlines()
+    lines = project.lock.read_text().splitlines()
     assert lines[0] == '{"schema":1}'
     pins = [json.loads(line) for line in lines[1:]]
     assert [pin["path"] for pin in pins] == sorted(pin["path"] for pin in pins)
     return {pin.pop("path"): pin for pin in pins}
 
 
-def test_pins_what_plans_look_at_with_packages(project: Project) -> None:
-    install(project, "1.0", b"tool")
+def test_pins_what_plans_look_at_with_packages(project: LockProject) -> None:
+    project.install("1.0", b"tool")
     (project.sysroot / "bin").symlink_to("/usr/bin")
     project.host("etc/app/one.conf", b"1")
     project.host("etc/app/two.conf", b"2")
     project.host("etc/app/left.out", b"3")
     project.host("etc/unused")
-    copy(project, "files: [/bin/tool, /etc/app/*.conf]")
-    generate(project)
+    project.copy("files: [/bin/tool, /etc/app/*.conf]")
+    project.pin()
     found = lock(project)
     assert list(found) == [
         "/", "/bin", "/etc", "/etc/app", "/etc/app/left.out", "/etc/app/one.conf",
@@ -83,7 +49,7 @@ def test_pins_what_plans_look_at_with_packages(project: Project) -> None:
     assert (tool["mode"], tool["size"]) == ("0755", 4)
 
 
-def test_what_an_image_excludes_may_change(project: Project) -> None:
+def test_what_an_image_excludes_may_change(project: LockProject) -> None:
     project.host("t/kept", b"1")
     project.host("t/left.pyc", b"2")
     project.host("t/__pycache__/x", b"3")
@@ -95,7 +61,7 @@ def test_what_an_image_excludes_may_change(project: Project) -> None:
                 """
         }
     )
-    generate(project)
+    project.pin()
     found = lock(project)
     assert found["/t/left.pyc"] == {"type": "file"}
     assert found["/t/__pycache__"] == {"type": "dir"}
@@ -103,13 +69,13 @@ def test_what_an_image_excludes_may_change(project: Project) -> None:
     assert "/t/__pycache__/x" not in found
 
 
-def test_diff_has_package_versions(project: Project) -> None:
-    install(project, "1.9", b"tool")
-    copy(project, "files: [/usr/bin/tool]")
-    generate(project)
-    install(project, "1.10", b"new!")
+def test_diff_has_package_versions(project: LockProject) -> None:
+    project.install("1.9", b"tool")
+    project.copy("files: [/usr/bin/tool]")
+    project.pin()
+    project.install("1.10", b"new!")
     project.host("loader.config", b"\n")
-    printed = generate(project, "--diff")
+    printed = project.pin("--diff")
     upgraded = printed.partition("Upgraded dependencies")[2]
     assert "Downgraded" not in printed
     (line,) = [line for line in upgraded.splitlines() if "tool " in line]
@@ -118,35 +84,37 @@ def test_diff_has_package_versions(project: Project) -> None:
     assert line.split()[2] == "-->"
 
 
-def test_generation_ignores_what_is_pinned(project: Project) -> None:
-    install(project, "1.0", b"tool")
-    copy(project, "files: [/usr/bin/tool]")
-    generate(project)
+def test_generation_ignores_what_is_pinned(project: LockProject) -> None:
+    project.install("1.0", b"tool")
+    project.copy("files: [/usr/bin/tool]")
+    project.pin()
     before = lock(project)
-    install(project, "1.1", b"new!")
-    generate(project, options=("--occlum-lock=require",))
+    project.install("1.1", b"new!")
+    project.pin(options=("--occlum-lock=require",))
     assert lock(project)["/usr/bin/tool"]["version"] == "1.1"
     assert lock(project) != before
-    (project.root / "app/host.lock").write_text("<<<<<<< HEAD\n")
-    generate(project, "--diff", options=("--occlum-lock=verify",))
+    project.lock.write_text("<<<<<<< HEAD\n")
+    project.pin("--diff", options=("--occlum-lock=verify",))
     assert lock(project)["/usr/bin/tool"]["version"] == "1.1"
 
 
-def test_plan_that_fails_writes_nothing(project: Project) -> None:
-    copy(project, "files: [/usr/bin/tool]")
+def test_plan_that_fails_writes_nothing(project: LockProject) -> None:
+    project.copy("files: [/usr/bin/tool]")
     with pytest.raises(ExecutionError, match="app:image cannot be built"):
-        generate(project)
-    assert not (project.root / "app/host.lock").exists()
+        project.pin()
+    assert not project.lock.exists()
 
 
-def test_sysroot_that_no_image_uses(project: Project, caplog: pytest.LogCaptureFixture) -> None:
-    copy(project, "files: []")
+def test_sysroot_that_no_image_uses(project: LockProject, caplog: pytest.LogCaptureFixture) -> None:
+    unused = "occlum_sysroot(name='unused', lockfile='unused.lock')"
+    project.write({"app/BUILD": f"{project.build}{unused}\n"})
+    project.copy("files: []")
     assert project.run(GenerateLockfilesGoal, "--resolve=app:unused").exit_code == 0
     assert (project.root / "unused.lock").read_text() == '{"schema":1}\n'
     assert "no `occlum_image` has the sysroot app:unused" in caplog.text
 
 
-def test_two_sysroots_with_one_lock_file(project: Project) -> None:
+def test_two_sysroots_with_one_lock_file(project: LockProject) -> None:
     project.write(
         {
             "app/BUILD": """
@@ -159,7 +127,7 @@ def test_two_sysroots_with_one_lock_file(project: Project) -> None:
         project.run(GenerateLockfilesGoal, "--resolve=app:two")
 
 
-def test_lock_file_outside_of_the_project(project: Project) -> None:
+def test_lock_file_outside_of_the_project(project: LockProject) -> None:
     project.write({"app/BUILD": "occlum_sysroot(name='one', lockfile='./../../x.lock')"})
     with pytest.raises(ExecutionError, match="app:one must be a path below the build root"):
         project.run(GenerateLockfilesGoal, "--resolve=app:one")

@@ -34,9 +34,20 @@ class BundleFieldSet(PackageFieldSet):
     output_path: BundleOutputPathField
 
 
+@dataclass(frozen=True)
+class _WriteBundle:
+    field_set: BundleFieldSet
+
+
+@dataclass(frozen=True)
+class _WrittenBundle:
+    package: BuiltPackage
+
+
 # Not memoised, so that a bundle that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_bundle(field_set: BundleFieldSet, places: DistPlaces) -> BuiltPackage:
+async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
+    field_set = request.field_set
     bundle = await Get(Bundle, BundleRequest(field_set.address))
     output = field_set.output_path.value_or_default(file_ending=None)
     for text in bundle.warnings:
@@ -46,12 +57,19 @@ async def package_bundle(field_set: BundleFieldSet, places: DistPlaces) -> Built
     file = config.file_digest
     tree = [TreeEntry(CONFIG, FILE, 0o644, file.fingerprint, file.serialized_bytes_length)]
     tree += _below_rootfs(bundle.rootfs.tree)
-    try:
-        await sync_tree(places, f"{output}/{BUNDLE}", tree)
-    except Exception as error:
-        raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
+    await sync_tree(places, f"{output}/{BUNDLE}", tree)
     logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
-    return BuiltPackage(EMPTY_DIGEST, ())
+    return _WrittenBundle(BuiltPackage(EMPTY_DIGEST, ()))
+
+
+# Of a content that is missing Pants tells only who asks for the rule that asked for the content.
+@_uncacheable_rule
+async def package_bundle(field_set: BundleFieldSet) -> BuiltPackage:
+    try:
+        return (await Get(_WrittenBundle, _WriteBundle(field_set))).package
+    except Exception as error:
+        bundle = await Get(Bundle, BundleRequest(field_set.address))
+        raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
 
 
 def _below_rootfs(tree: Iterable[TreeEntry]) -> list[TreeEntry]:

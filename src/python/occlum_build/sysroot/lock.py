@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 SCHEMA_VERSION = 1
 _TYPES = (DIR, FIFO, FILE, OTHER, SYMLINK)
 _HEX = frozenset("0123456789abcdef")
+_PATH = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+")
 
 
 class Pin(NamedTuple):
@@ -42,16 +44,17 @@ class Pin(NamedTuple):
     package: str = ""
     version: str = ""
 
-    def line(self) -> bytes:
-        """The pin as canonical JSON, without a line end."""
+    def to_json(self) -> dict[str, Any]:
+        """The pin as it stands in a lock file."""
         value: dict[str, Any] = {"path": self.path, "type": self.type}
         if self.sha256 or self.listing:
             value["mode"] = f"{self.mode:04o}"
         if self.sha256:
             value.update(size=self.size, sha256=self.sha256)
-        optional = ("elf", "listing", "target", "package", "version")
-        value.update((key, kept) for key in optional if (kept := getattr(self, key)))
-        return canonical_json(value)
+        for key, kept in zip(_OPTIONAL, self[_FIRST_OPTIONAL:]):
+            if kept:
+                value[key] = kept
+        return value
 
     def stat(self) -> SourceStat:
         """What a planner is told of the entry."""
@@ -61,6 +64,8 @@ class Pin(NamedTuple):
 
 
 _OF_EACH_TYPE = Pin("", "")
+_FIRST_OPTIONAL = Pin._fields.index("elf")
+_OPTIONAL = Pin._fields[_FIRST_OPTIONAL:]
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,17 @@ class Lock:
 def write_lock(lock: Lock) -> bytes:
     """The lock file's content."""
     lines = [canonical_json({"schema": SCHEMA_VERSION})]
-    lines += (lock.pins[path].line() for path in sorted(lock.pins))
+    lines += (canonical_json(lock.pins[path].to_json()) for path in sorted(lock.pins))
     return b"".join(line + b"\n" for line in lines)
 
 
 def read_lock(data: bytes, file: str) -> Lock:
     """Parse a lock file; `file` names it in errors. Raises OcclumError for the first bad line."""
-    lines = data.split(b"\n")
+    try:
+        lines = data.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        place = Place(file, data.count(b"\n", 0, error.start) + 1)
+        raise _damaged(place, "the line is not UTF-8") from None
     _check_header(lines[0], Place(file, 1))
     if lines[-1]:
         raise _damaged(Place(file, len(lines)), "the last line is not complete")
@@ -109,7 +118,7 @@ def read_lock(data: bytes, file: str) -> Lock:
     return Lock(pins)
 
 
-def _check_header(line: bytes, place: Place) -> None:
+def _check_header(line: str, place: Place) -> None:
     header = _json(line, place)
     if not isinstance(header, dict) or "schema" not in header:
         raise _damaged(place, "this is no lock file of a sysroot")
@@ -122,35 +131,34 @@ def _check_header(line: bytes, place: Place) -> None:
         )
 
 
-def _json(line: bytes, place: Place) -> Any:
+def _json(line: str, place: Place) -> Any:
     try:
         return json.loads(line)
-    except ValueError:  # that UTF-8 and JSON raise are both of this kind
+    except ValueError:
         raise _damaged(place, "the line is not JSON") from None
 
 
-def _pin(line: bytes, place: Place) -> Pin:
+def _pin(line: str, place: Place) -> Pin:
     value = _json(line, place)
     if not isinstance(value, dict):
         raise _damaged(place, "the line is not a JSON object")
     try:
         pin = Pin(**{**value, "mode": int(value.get("mode", "0"), 8)})
-        if _is_sound(pin) and pin.line() == line:
+        if _is_sound(pin) and pin.to_json() == value:
             return pin
     except (TypeError, ValueError):
-        pass  # told below, as all that is wrong with a line
+        pass  # no field, no octal number, no Unicode: told below, as all that is wrong with a line
     raise _damaged(place, "the line is not what `generate-lockfiles` writes")
 
 
 def _is_sound(pin: Pin) -> bool:
-    """Whether the values have the right types and fit together."""
+    """Whether the values have the right types and fit. Raises ValueError where no Unicode."""
     if any(type(value) is not type(default) for value, default in zip(pin, _OF_EACH_TYPE)):
         return False
+    "".join((pin.path, pin.target, pin.package, pin.version)).encode("utf-8")
     is_content = len(pin.sha256) == 64 and set(pin.sha256) <= _HEX
     return (
-        pin.path.startswith("/")
-        and posixpath.normpath(pin.path) == pin.path
-        and not pin.path.startswith("//")
+        _PATH.fullmatch(pin.path) is not None
         and pin.type in _TYPES
         and 0 <= pin.mode <= 0o7777
         and pin.size >= 0

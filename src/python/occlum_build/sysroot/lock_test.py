@@ -94,12 +94,15 @@ def test_bad_files(text: str, place: str, message: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        ROOT.replace(",", ", "),
+        '{"elf":false,"path":"/","type":"dir"}\n',
         '{"path":"","type":"dir"}\n',
         '{"path":"//","type":"dir"}\n',
         '{"path":"a","type":"dir"}\n',
         '{"path":"/a/","type":"dir"}\n',
         '{"path":"/a/../b","type":"dir"}\n',
+        '{"path":"/.","type":"dir"}\n',
+        '{"path":"/a/..","type":"dir"}\n',
+        '{"path":"/a//b","type":"dir"}\n',
         '{"path":["/a"],"type":"dir"}\n',
         '{"path":"/a"}\n',
         '{"path":"/a","type":"door"}\n',
