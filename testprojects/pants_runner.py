@@ -35,11 +35,15 @@ class PantsResult:
 
 @dataclass(frozen=True)
 class PantsRunner:
-    """A build root of its own, with its own caches, home directory and pantsd, all below `top`."""
+    """A build root of its own, with its own caches, home directory and pantsd, all below `top`.
+
+    `wrapper` is a command that ./pants and its arguments are given to.
+    """
 
     top: Path
     options: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
 
     @property
     def build_root(self) -> Path:
@@ -52,14 +56,18 @@ class PantsRunner:
     def run(self, *args: str, env: Mapping[str, str] | None = None) -> PantsResult:
         """Run ./pants with these arguments; `env` adds to the runner's environment."""
         done = subprocess.run(
-            ["./pants", *self.options, *args],
+            self.command(*args),
             cwd=self.build_root,
-            env={**self._base_env(), **self.env, **(env or {})},
+            env={**self.environment(), **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
         return PantsResult(done.returncode, done.stdout, done.stderr)
+
+    def command(self, *args: str) -> list[str]:
+        """How ./pants is started with these arguments, in the build root."""
+        return [*self.wrapper, "./pants", *self.options, *args]
 
     def write(self, path: str, text: str) -> Path:
         """Write a text file at a path relative to the build root, with its parents."""
@@ -70,11 +78,17 @@ class PantsRunner:
 
     def stop_pantsd(self) -> None:
         """End the pantsd of this build root, if one runs."""
-        for pid_file in sorted(self.build_root.glob(".pids/*/pantsd/pid")):
+        for pid in self.pantsd_pids():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid_file.read_text()), signal.SIGTERM)
+                os.kill(pid, signal.SIGTERM)
 
-    def _base_env(self) -> dict[str, str]:
+    def pantsd_pids(self) -> list[int]:
+        """The process ids of the pantsd of this build root: none or one."""
+        files = sorted(self.build_root.glob(".pids/*/pantsd/pid"))
+        return [int(file.read_text()) for file in files]
+
+    def environment(self) -> dict[str, str]:
+        """The environment that ./pants is started in."""
         return {
             "HOME": str(self.top / "home"),
             "LANG": "C.UTF-8",
@@ -85,20 +99,26 @@ class PantsRunner:
             "PANTS_NAMED_CACHES_DIR": str(self.top / "named_caches"),
             "PANTS_PANTSRC": "false",
             "PATH": os.environ["PATH"],
+            **self.env,
         }
 
 
 @contextlib.contextmanager
 def pants_runner(
-    top: Path, *, parts: Sequence[str] = (), options: Sequence[str] = ()
+    top: Path,
+    *,
+    parts: Sequence[str] = (),
+    options: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    wrapper: Sequence[str] = (),
 ) -> Iterator[PantsRunner]:
     """A runner on a fresh copy of this project in the empty directory `top`.
 
     `parts` are further paths to copy, such as "testprojects/hello"; the test needs a dependency
     on a files() target of each. Paths are relative to the working directory, which is the root of
-    the project under Pants, too. `options` are given to each run.
+    the project under Pants, too. `options` are given to each run, as are `env` and `wrapper`.
     """
-    runner = PantsRunner(top, options=tuple(options))
+    runner = PantsRunner(top, tuple(options), env or {}, tuple(wrapper))
     (top / "home").mkdir(parents=True)
     for part in (*PROJECT_PARTS, *parts):
         copy = runner.build_root / part
