@@ -70,7 +70,6 @@ async def scan_batch(batch: _Batch) -> KnownFacts:
             argv=(_INPUT, _OUTPUT),
             description=f"Scan ELF files of {batch.of} ({files})",
             input_digest=await Get(Digest, CreateDigest(entries)),
-            requirements=("pyelftools",),
             output_files=(_OUTPUT,),
         ),
     )

@@ -12,8 +12,8 @@ class ElfFacts:
     """The facts of one ELF file, read from its program headers and its dynamic segment alone.
 
     `type` and `machine` are the names of the ELF specification (ET_DYN, EM_X86_64), or the number
-    where it has none; `elf_class` is 32 or 64. `rpath` and `runpath` hold the raw entries, None
-    where the file has no such tag: an empty DT_RUNPATH still switches DT_RPATH off.
+    where elf/layout.py has none; `elf_class` is 32 or 64. `rpath` and `runpath` hold the raw
+    entries, None where the file has no such tag: an empty DT_RUNPATH still switches DT_RPATH off.
     `version_needs` are (file, versions) pairs without the weak ones, `version_defs` the versions
     that a library defines without its base version (System V gABI and the LSB's symbol versions).
     """

@@ -11,6 +11,16 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from occlum_build.elf.facts import ElfFacts, Malformed, outcome_from_json, outcome_to_json
+from occlum_build.elf.layout import (
+    DT_NEEDED,
+    DT_NULL,
+    DT_STRTAB,
+    MAGIC,
+    ORDERS,
+    PT_DYNAMIC,
+    PT_LOAD,
+    layout_of,
+)
 from occlum_build.elf.read import read_facts
 
 PROGRAMS = sorted(path for path in glob.glob("/usr/bin/*") if os.path.isfile(path))
@@ -96,6 +106,32 @@ def test_a_stream_is_read_like_bytes() -> None:
     stream = io.BytesIO(data)
     stream.seek(7)
     assert read_facts(stream) == read_facts(data)
+
+
+@pytest.mark.parametrize("elf_class", [32, 64])
+@pytest.mark.parametrize("data_encoding", [1, 2])
+def test_both_classes_and_byte_orders_are_read(elf_class: int, data_encoding: int) -> None:
+    records = layout_of(elf_class, ORDERS[data_encoding])
+    ehdr, phdr, dyn = records.ehdr, records.phdr, records.dyn
+    strings = b"\0liba.so\0libb.so\0"
+    start = ehdr.size + 2 * phdr.size
+    tags = [(DT_NEEDED, 1), (DT_NEEDED, 9), (DT_STRTAB, 0x1000), (DT_NULL, 0), (DT_NEEDED, 1)]
+    dynamic = b"".join(dyn.pack(d_tag=tag, d_val=value) for tag, value in tags)
+    size = len(strings)
+    header = ehdr.pack(e_type=3, e_machine=62, e_phoff=ehdr.size, e_phentsize=phdr.size, e_phnum=2)
+    segments = [
+        phdr.pack(p_type=PT_LOAD, p_offset=start, p_vaddr=0x1000, p_filesz=size),
+        phdr.pack(p_type=PT_DYNAMIC, p_offset=start + size, p_vaddr=0, p_filesz=len(dynamic)),
+    ]
+    ident = bytes([*MAGIC, 1 if elf_class == 32 else 2, data_encoding, 1])
+    data = ident + header[len(ident) :] + b"".join(segments) + strings + dynamic
+
+    assert read_facts(data) == ElfFacts(
+        "ET_DYN", "EM_X86_64", elf_class, is_dynamic=True, needed=("liba.so", "libb.so")
+    )
+    assert read_facts(data[: -len(dynamic) + dyn.size]) == Malformed(
+        "the dynamic segment has no end"
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fEL", b"#!/bin/sh\n", b"\0" * 64])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
 from occlum_build.sefs.hostio import printable
-from occlum_build.sefs.table import Field, Record
+from occlum_build.table import Field, Record
 
 MAGIC = 0x2F8DBE2A
 BLOCK_SIZE = 128

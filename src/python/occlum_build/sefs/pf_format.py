@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from occlum_build.errors import OcclumError, Place
-from occlum_build.sefs.table import Field, Record
+from occlum_build.table import Field, Record
 
 NODE_SIZE = 4096
 INLINE_SIZE = 3072

@@ -11,7 +11,7 @@ from occlum_build.sefs.pf_format import (
     mht_parent,
     parse_mac,
 )
-from occlum_build.sefs.table import Field, Record
+from occlum_build.table import Field, Record
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,20 @@ class Field(NamedTuple):
 
 
 class Record:
-    """A packed little-endian record of `size` bytes; bytes that no field covers are zero.
+    """A packed record of `size` bytes; bytes that no field covers are zero.
 
+    `order` is that of `struct`: "<" for little-endian, ">" for big-endian.
     The offsets are written out in the tables, as a reader of the format wants to see them, and
     checked here: fields that overlap or leave the record raise ValueError when it is defined.
     """
 
-    def __init__(self, size: int, fields: Sequence[Field]) -> None:
-        layout, position = "<", 0
+    def __init__(self, size: int, fields: Sequence[Field], order: str = "<") -> None:
+        layout, position = order, 0
         for field in fields:
             if field.offset < position:
                 raise ValueError(f"field {field.name} overlaps the field before it")
             layout += f"{field.offset - position}x{field.format}"
-            position = field.offset + struct.calcsize("<" + field.format)
+            position = field.offset + struct.calcsize(order + field.format)
         if position > size:
             raise ValueError(f"the fields need {position} bytes, the record has {size}")
         self.size = size
