@@ -1,6 +1,6 @@
 """Measures `occlum-build copy-bom`, beside a reference command where one is given.
 
-    COPY_BOM=/path/to/copy_bom .venv/bin/python benchmarks/copy_bom.py [ROUNDS]
+    COPY_BOM=/path/to/copy_bom NUMPY=/path/to/numpy benchmarks/run copy_bom
 
 For each image: `cold` writes into a missing directory, `no-change` runs again over the result. The
 commands take turns in each round; the table shows the median of the rounds and the ratio.
@@ -17,10 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-OURS = "occlum-build copy-bom"
-NUMPY = "/usr/lib/python3/dist-packages/numpy"
+from tables import Cell, Column, Table, options, report
+
+OURS, REFERENCE = "occlum-build copy-bom", "reference"
+STATES = ("cold", "no-change")
+COLUMNS = (
+    *(Column("image"), Column("entries"), Column("state"), Column(OURS, "{:.2f} s")),
+    *(Column(REFERENCE, "{:.2f} s"), Column("ratio", "{:.2f}")),
+)
+NUMPY = os.environ.get("NUMPY", "/usr/lib/python3/dist-packages/numpy")
 
 
 @dataclass(frozen=True)
@@ -55,13 +63,14 @@ def images() -> list[Image]:
 
 def seconds(command: list[str], root: str, bom: str) -> float:
     start = time.perf_counter()
-    subprocess.run(
-        [*command, "-f", bom, "--root", root], check=True, stderr=subprocess.DEVNULL
-    )
+    subprocess.run([*command, "-f", bom, "--root", root], check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
-def measure(image: Image, commands: dict[str, list[str]], rounds: int) -> None:
+def measure(
+    image: Image, commands: dict[str, list[str]], rounds: int
+) -> Iterator[tuple[Cell, ...]]:
+    """The rows of one image."""
     times: dict[tuple[str, str], list[float]] = {}
     entries = 0
     with tempfile.TemporaryDirectory(prefix="copy-bom-") as scratch:
@@ -71,28 +80,29 @@ def measure(image: Image, commands: dict[str, list[str]], rounds: int) -> None:
         for _ in range(rounds):
             for name, command in commands.items():
                 root = os.path.join(scratch, "image")
-                for state in ("cold", "no-change"):
+                for state in STATES:
                     times.setdefault((name, state), []).append(seconds(command, root, bom))
                 entries = sum(len(dirs) + len(files) for _, dirs, files in os.walk(root))
                 shutil.rmtree(root)
-    for state in ("cold", "no-change"):
-        medians = [statistics.median(times[name, state]) for name in commands]
-        shown = " | ".join(f"{one:.2f} s" for one in medians)
-        ratio = f" | {medians[0] / medians[1]:.2f}" if len(medians) > 1 else ""
-        print(f"| {image.name} ({entries:,} entries) | {state} | {shown}{ratio} |", flush=True)
+    for state in STATES:
+        ours = statistics.median(times[OURS, state])
+        given = times.get((REFERENCE, state))
+        reference = statistics.median(given) if given else None
+        ratio = ours / reference if reference else None
+        yield image.name, entries, state, ours, reference, ratio
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, help="default: 5")
+    args = parser.parse_args()
     here = os.path.dirname(sys.executable)
     commands = {OURS: [os.path.join(here, "occlum-build"), "copy-bom"]}
     if os.environ.get("COPY_BOM"):
-        commands["reference"] = shlex.split(os.environ["COPY_BOM"])
-    ratio = " | ratio" if len(commands) > 1 else ""
-    print(f"| image | state | {' | '.join(commands)}{ratio} |")
-    print("|---" * (2 + len(commands) + bool(ratio)) + "|")
-    for image in images():
-        measure(image, commands, rounds)
+        commands[REFERENCE] = shlex.split(os.environ["COPY_BOM"])
+    rounds = args.rounds or (1 if args.quick else 5)
+    rows = [row for image in images() for row in measure(image, commands, rounds)]
+    report([Table("copy-bom", COLUMNS, tuple(rows))], args.json)
 
 
 if __name__ == "__main__":

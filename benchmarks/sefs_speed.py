@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Speed of images on one core: MB/s (10^6 bytes of content) for writing, verifying and unpacking.
 
-    PYTHONPATH=src/python python benchmarks/sefs_speed.py [--size MiB] [--files N] [--dir DIR]
+    benchmarks/run sefs_speed [--size MiB] [--files N] [--dir DIR]
 
 The tree has N files of MiB/N each, random bytes, in the page cache. "encrypted" is with the salt
 given (a manifest exists); "encrypted, no manifest" reads and hashes every file once more for it.
+The best of some runs, by the clock and by CPU time, which other load spares.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -22,25 +22,32 @@ from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.verify import verify_image
 from occlum_build.sefs.writer import zip_image
+from tables import Cell, Column, Table, options, report
 
 RUNS = 3
+COLUMNS = (
+    *(Column("what"), Column("MiB"), Column("by the clock", "{:.0f} MB/s")),
+    *(Column("by CPU time", "{:.0f} MB/s"), Column("peak RSS of all", "{:.0f} MiB")),
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--size", type=int, default=256, help="content in MiB")
+    parser = options(__doc__)
+    parser.add_argument("--size", type=int, help="content in MiB; default: 256")
     parser.add_argument("--files", type=int, default=1)
     parser.add_argument("--dir", default=None, help="where to make the temporary directory")
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory(dir=args.dir) as scratch:
-        run(Path(scratch), args.size << 20, args.files)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{'peak RSS':32}{peak / 1024:8.0f} MiB")
+        size = args.size or (16 if args.quick else 256)
+        rows = run(Path(scratch), size << 20, args.files)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = tuple((*row, peak if row is rows[-1] else None) for row in rows)
+    report([Table("sefs-speed", COLUMNS, found)], args.json)
 
 
-def run(scratch: Path, size: int, files: int) -> None:
+def run(scratch: Path, size: int, files: int) -> list[tuple[Cell, ...]]:
     tree = scratch / "tree"
     tree.mkdir()
     for number in range(files):
@@ -49,24 +56,27 @@ def run(scratch: Path, size: int, files: int) -> None:
                 file.write(os.urandom(min(1 << 20, size // files - start)))
     key, salt = UserKey(os.urandom(16)), bytes(32)
     plain, sealed = scratch / "plain", scratch / "sealed"
-    measure("write integrity-only", size, plain, lambda: zip_image(tree, plain))
-    measure(
-        "write encrypted", size, sealed, lambda: zip_image(tree, sealed, user_key=key, salt=salt)
-    )
-    measure(
-        "write encrypted, no manifest", size, sealed, lambda: zip_image(tree, sealed, user_key=key)
-    )
-    measure("verify integrity-only", size, None, lambda: verify_image(plain))
-    measure("verify encrypted", size, None, lambda: verify_image(sealed, key))
     out = scratch / "out"
-    measure("unzip encrypted", size, out, lambda: unzip_image(sealed, out, key))
+    return [
+        measure("write, integrity-only", size, plain, lambda: zip_image(tree, plain)),
+        measure(
+            *("write, encrypted", size, sealed),
+            lambda: zip_image(tree, sealed, user_key=key, salt=salt),
+        ),
+        measure(
+            *("write, encrypted, no manifest", size, sealed),
+            lambda: zip_image(tree, sealed, user_key=key),
+        ),
+        measure("verify, integrity-only", size, None, lambda: verify_image(plain)),
+        measure("verify, encrypted", size, None, lambda: verify_image(sealed, key)),
+        measure("unzip, encrypted", size, out, lambda: unzip_image(sealed, out, key)),
+    ]
 
 
-def measure(what: str, size: int, output: Path | None, action: Callable[[], object]) -> None:
-    """Print the best of a few runs, by the clock and by CPU time (which other load spares).
-
-    `output` is removed before each run.
-    """
+def measure(
+    what: str, size: int, output: Path | None, action: Callable[[], object]
+) -> tuple[Cell, ...]:
+    """The row of one action; `output` is removed before each run."""
     wall = cpu = float("inf")
     for _ in range(RUNS):
         if output is not None:
@@ -75,7 +85,7 @@ def measure(what: str, size: int, output: Path | None, action: Callable[[], obje
         action()
         wall = min(wall, time.perf_counter() - wall_start)
         cpu = min(cpu, time.process_time() - cpu_start)
-    print(f"{what:32}{size / wall / 1e6:8.0f} MB/s{size / cpu / 1e6:8.0f} MB a CPU second")
+    return what, size >> 20, size / wall / 1e6, size / cpu / 1e6
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""Runs all benchmarks, one after the other, and writes their tables into docs/performance.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tables import Table, machine, options
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs/performance.md"
+BENCHMARKS = ("copy_bom", "closure", "sefs_speed", "sign_speed", "pants_package")
+
+
+def run(name: str, *args: str) -> list[Table]:
+    """The tables of one benchmark."""
+    start = time.monotonic()
+    script = str(ROOT / f"benchmarks/{name}.py")
+    done = subprocess.run(
+        [sys.executable, script, "--json", *args], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    return [Table.from_json(one) for one in json.loads(done.stdout)]
+
+
+def with_table(text: str, table: Table) -> str:
+    """The text with the table between the comments that name it.
+
+    Raises SystemExit where the text has no such comments.
+    """
+    start, end = f"<!-- table: {table.name} -->", "<!-- end of table -->"
+    pattern = re.compile(f"(?<={re.escape(start)}\n).*?(?={re.escape(end)})", re.DOTALL)
+    found, count = pattern.subn(lambda _: table.markdown(), text)
+    if count != 1:
+        raise SystemExit(f"{DOCS} has {count} places for the table {table.name}, not one")
+    return found
+
+
+def main() -> None:
+    args = options(__doc__).parse_args()
+    tables = [machine()]
+    for name in BENCHMARKS:
+        tables += run(name, *(["--quick"] if args.quick else []))
+    text = DOCS.read_text(encoding="utf-8")
+    for table in tables:
+        text = with_table(text, table)
+        print(table.markdown())
+    if not args.quick:
+        new = DOCS.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, DOCS)
+
+
+if __name__ == "__main__":
+    main()
