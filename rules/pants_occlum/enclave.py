@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
-from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.addresses import Address
 from pants.engine.fs import (
     CreateDigest,
     Digest,
@@ -22,7 +22,6 @@ from pants.engine.target import (
     InvalidTargetException,
     SourcesField,
     Target,
-    Targets,
     WrappedTarget,
     WrappedTargetRequest,
 )
@@ -40,7 +39,7 @@ from pants_occlum.enclave_steps import (
     SealRequest,
 )
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
-from pants_occlum.one_address import OneAddressField
+from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
 from pants_occlum.target_types import ImageBomsField
@@ -70,23 +69,16 @@ class MeasuredEnclave:
     configured: Parts
 
 
-async def _one(target: Target, field_type: type[OneAddressField]) -> Target | None:
-    addresses = target[field_type].to_unparsed_address_inputs()
-    found = await Get(Targets, UnparsedAddressInputs, addresses)
-    return found[0] if found else None
-
-
 async def _image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
-    addresses = target[field_type].to_unparsed_address_inputs()
-    found = await Get(Targets, UnparsedAddressInputs, addresses)
-    if not found:
+    image = await named_target(target, field_type)
+    if image is None:
         return None
-    if not found[0].has_field(ImageBomsField):
+    if not image.has_field(ImageBomsField):
         raise InvalidTargetException(
             f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
-            f"but {found[0].address} is a `{found[0].alias}`."
+            f"but {image.address} is a `{image.alias}`."
         )
-    return await Get(Image, ImageRequest(found[0].address))
+    return await Get(Image, ImageRequest(image.address))
 
 
 async def _file_of(target: Target, field_type: type[SourcesField]) -> FileEntry | None:
@@ -96,7 +88,7 @@ async def _file_of(target: Target, field_type: type[SourcesField]) -> FileEntry 
 
 
 async def _toolchain_of(target: Target) -> ToolchainFiles:
-    toolchain = await _one(target, fields.EnclaveToolchainField)
+    toolchain = await named_target(target, fields.EnclaveToolchainField)
     address = toolchain.address if toolchain is not None else None
     sgx_mode = target[fields.SgxModeField].value or "HW"
     with enclave_errors(target.address):

@@ -21,7 +21,7 @@ from pants.util.strutil import help_text
 
 from pants_occlum.one_address import OneAddressField
 
-# Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
+# Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
 _Text = Optional[str]
 _MRENCLAVE = re.compile("[0-9a-fA-F]{64}")
 

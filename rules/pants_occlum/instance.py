@@ -15,8 +15,6 @@ from pants.engine.fs import (
     Digest,
     DigestContents,
     DigestEntries,
-    Directory,
-    FileContent,
     FileDigest,
     FileEntry,
     SymlinkEntry,
@@ -35,6 +33,7 @@ from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_TREE
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
+from pants_occlum.util_rules.tree_digest import digest_entries, file_of, store_files
 
 INSTANCE = "occlum_instance"
 _PARTS = {
@@ -65,10 +64,6 @@ class Instance:
 
 def _has_content(planned: InstanceEntry) -> bool:
     return planned.kind == FILE and not planned.part
-
-
-def _file(path: str, mode: int, digest: FileDigest) -> TreeEntry:
-    return TreeEntry(path, FILE, mode, digest.fingerprint, digest.serialized_bytes_length)
 
 
 def _file_parts(enclave: MeasuredEnclave, signed: SignedEnclave) -> dict[str, FileDigest]:
@@ -102,24 +97,11 @@ def _subtree(
         below = f"{path}/{name}"
         if isinstance(entry, FileEntry):
             mode = modes[name] if inner == INITFS_TREE else 0o644
-            yield _file(below, mode, entry.file_digest)
+            yield file_of(below, mode, entry.file_digest)
         elif isinstance(entry, SymlinkEntry):
             yield TreeEntry(below, SYMLINK, 0o777, target=entry.target)
         else:
             yield TreeEntry(below, DIR, 0o755)
-
-
-def _digest_entries(
-    tree: Iterable[TreeEntry],
-) -> Iterator[FileEntry | SymlinkEntry | Directory]:
-    for entry in tree:
-        if entry.kind == FILE:
-            digest = FileDigest(entry.sha256, entry.size)
-            yield FileEntry(entry.path, digest, bool(entry.mode & 0o100))
-        elif entry.kind == SYMLINK:
-            yield SymlinkEntry(entry.path, entry.target)
-        else:
-            yield Directory(entry.path)
 
 
 @rule(desc="Lay out an instance")
@@ -135,20 +117,18 @@ async def lay_out_instance(request: InstanceRequest) -> Instance:
     planned = plan_instance(
         enclave.version, request.sgx_mode, enclave.image_type, signed=signed.libos is not None
     )
-    contents = [FileContent(one.path, one.content) for one in planned if _has_content(one)]
-    own = await Get(DigestEntries, Digest, await Get(Digest, CreateDigest(contents)))
-    own_digests = {one.path: one.file_digest for one in own if isinstance(one, FileEntry)}
+    own = await store_files({one.path: one.content for one in planned if _has_content(one)})
     tree: list[TreeEntry] = []
     for one in planned:
         if one.kind == FILE:
-            digest = parts[one.part] if one.part else own_digests[one.path]
-            tree.append(_file(one.path, one.mode, digest))
+            digest = parts[one.part] if one.part else own[one.path]
+            tree.append(file_of(one.path, one.mode, digest))
         elif one.kind == TREE:
             tree += _subtree(one.path, one.part, trees, modes)
         else:
             tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
     entries = tuple(sorted(tree))
-    return Instance(entries, await Get(Digest, CreateDigest(_digest_entries(entries))))
+    return Instance(entries, await Get(Digest, CreateDigest(digest_entries(entries))))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.fs import (
+    AddPrefix,
     CreateDigest,
     Digest,
-    DigestEntries,
     FileContent,
     FileDigest,
-    FileEntry,
+    MergeDigests,
 )
 from pants.engine.process import Process, ProcessCacheScope, ProcessResult
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
 
 from occlum_build.errors import Report
@@ -32,6 +32,7 @@ from pants_occlum.planning import explain_missing
 from pants_occlum.problems import container_errors
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
+from pants_occlum.util_rules.tree_digest import digest_entries, file_of, store_files
 
 _LAYOUT, _ENTRIES, ARCHIVE = "layout", "entries.json", "image.oci.tar"
 
@@ -88,14 +89,7 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
     except Exception as error:
         raise await explain_missing(error, rootfs.plan, target.address) from None
     layout = layout_of(blobs.layers, settings)
-    small = await Get(
-        Digest, CreateDigest(FileContent(*item) for item in sorted(layout.files.items()))
-    )
-    files = {
-        entry.path: entry.file_digest
-        for entry in await Get(DigestEntries, Digest, small)
-        if isinstance(entry, FileEntry)
-    }
+    files = await store_files(layout.files)
     for layer, file in zip(blobs.layers, blobs.files):
         files[blob_path(layer.info.digest)] = file
     warnings = [*(bundle.warnings if bundle else ()), *map(str, report.warnings)]
@@ -111,19 +105,18 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
 @rule(desc="Archive an OCI image")
 async def archive_layout(request: OciArchiveRequest) -> OciArchive:
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.tree)
-    files = [
-        FileEntry(f"{_LAYOUT}/{entry.path}", FileDigest(entry.sha256, entry.size))
-        for entry in request.tree
-        if entry.kind == FILE
-    ]
-    inputs = await Get(Digest, CreateDigest([*files, FileContent(_ENTRIES, rows)]))
+    layout = await Get(Digest, CreateDigest(digest_entries(request.tree)))
+    inputs = await MultiGet(
+        Get(Digest, AddPrefix(layout, _LAYOUT)),
+        Get(Digest, CreateDigest([FileContent(_ENTRIES, rows)])),
+    )
     process = await Get(
         Process,
         ToolProcessRequest(
             module="occlum_build.image.tar",
             argv=(_LAYOUT, _ENTRIES, ARCHIVE),
             description=f"Archive the OCI image of {request.of}",
-            input_digest=inputs,
+            input_digest=await Get(Digest, MergeDigests(inputs)),
             output_files=(ARCHIVE,),
             cache_scope=ProcessCacheScope.SUCCESSFUL
             if request.is_shared
@@ -164,10 +157,7 @@ def _check(settings: ImageSettings, rootfs: Rootfs, report: Report) -> None:
 
 def _tree(files: dict[str, FileDigest]) -> list[TreeEntry]:
     tree = [TreeEntry(path, DIR, 0o755) for path in ("blobs", "blobs/sha256")]
-    tree += (
-        TreeEntry(path, FILE, 0o644, digest.fingerprint, digest.serialized_bytes_length)
-        for path, digest in files.items()
-    )
+    tree += (file_of(path, 0o644, digest) for path, digest in files.items())
     return sorted(tree)
 
 

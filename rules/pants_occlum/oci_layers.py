@@ -12,11 +12,9 @@ from pants.engine.fs import (
     CreateDigest,
     Digest,
     DigestContents,
-    DigestEntries,
     DigestSubset,
     FileContent,
     FileDigest,
-    FileEntry,
     MergeDigests,
     PathGlobs,
 )
@@ -27,10 +25,10 @@ from occlum_build.oci.grouping import with_parents, within_budget
 from occlum_build.oci.layer import LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
 from occlum_build.sources import DIR
-from pants_occlum.instance import _digest_entries
 from pants_occlum.oci_rootfs import Rootfs
 from pants_occlum.util_rules.dist_tree import DEFAULT_DIR_MODE, TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
+from pants_occlum.util_rules.tree_digest import digest_entries, file_digests
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer.tar.gz"
 _INFO = f"{_LAYER}.json"
@@ -67,7 +65,7 @@ class LayerBlobs:
 
 @rule(desc="Make a layer of an OCI image")
 async def make_layer_blob(request: LayerBlobRequest) -> LayerBlob:
-    content = await Get(Digest, CreateDigest(_digest_entries(request.entries)))
+    content = await Get(Digest, CreateDigest(digest_entries(request.entries)))
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.entries)
     inputs = await MultiGet(
         Get(Digest, AddPrefix(content, _ROOT)),
@@ -87,11 +85,10 @@ async def make_layer_blob(request: LayerBlobRequest) -> LayerBlob:
         ),
     )
     result = await Get(ProcessResult, Process, process)
-    entries = await Get(DigestEntries, Digest, result.output_digest)
+    files = await file_digests(result.output_digest)
     small = await Get(Digest, DigestSubset(result.output_digest, PathGlobs([_INFO])))
     contents = await Get(DigestContents, Digest, small)
-    (file,) = (e for e in entries if isinstance(e, FileEntry) and e.path == _LAYER)
-    return LayerBlob(LayerInfo(**json.loads(contents[0].content)), file.file_digest)
+    return LayerBlob(LayerInfo(**json.loads(contents[0].content)), files[_LAYER])
 
 
 @rule(desc="Make the layers of an OCI image")

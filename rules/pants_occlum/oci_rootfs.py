@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.addresses import Address
 from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    Targets,
     WrappedTarget,
     WrappedTargetRequest,
 )
@@ -31,7 +30,7 @@ from pants_occlum.enclave_types import (
 )
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.instance import Instance, InstanceRequest
-from pants_occlum.one_address import OneAddressField
+from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.planning import PlannedImage
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.util_rules.dist_tree import TreeEntry
@@ -66,12 +65,12 @@ class Rootfs:
 
 async def content_of(target: Target, *field_types: type[OneAddressField]) -> Target:
     """The target that the one field of these names that is set; one must be, and only one."""
-    given = [field for field in field_types if target[field].value]
-    names = " or ".join(repr(field.alias) for field in field_types)
-    if len(given) != 1:
+    named = [await named_target(target, field) for field in field_types]
+    found = [one for one in named if one is not None]
+    if len(found) != 1:
+        names = " or ".join(repr(field.alias) for field in field_types)
         raise InvalidTargetException(f"The target {target.address} needs {names}, one of them.")
-    addresses = target[given[0]].to_unparsed_address_inputs()
-    return (await Get(Targets, UnparsedAddressInputs, addresses))[0]
+    return found[0]
 
 
 async def _of_enclave(target: Target) -> Rootfs:

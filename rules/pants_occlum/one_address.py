@@ -1,12 +1,18 @@
-"""A field that names one target, for target types of this backend."""
+"""A field that names one target, for target types of this backend, and that target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Optional, Union
 
-from pants.engine.addresses import Address
-from pants.engine.target import InvalidFieldException, SpecialCasedDependencies
+from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.rules import Get
+from pants.engine.target import (
+    InvalidFieldException,
+    SpecialCasedDependencies,
+    Target,
+    Targets,
+)
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
 _RawAddress = Union[str, Iterable[str], None]
@@ -26,3 +32,10 @@ class OneAddressField(SpecialCasedDependencies):
                 f"not {len(computed)}."
             )
         return computed
+
+
+async def named_target(target: Target, field_type: type[OneAddressField]) -> Target | None:
+    """The target that a field names, None where it names none."""
+    addresses = target[field_type].to_unparsed_address_inputs()
+    found = await Get(Targets, UnparsedAddressInputs, addresses)
+    return found[0] if found else None

@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
-from pants.engine.fs import CreateDigest, Digest, DigestEntries, FileContent, FileEntry
-from pants.engine.internals.native_engine import EMPTY_DIGEST
+from pants.engine.fs import EMPTY_DIGEST
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
 from pants.engine.unions import UnionRule
 
 from occlum_build.oci.config import CONFIG, ROOTFS
 from occlum_build.oci.rootfs import MOUNT_POINTS
-from occlum_build.sources import DIR, FILE
+from occlum_build.sources import DIR
 from pants_occlum.oci_bundle import Bundle, BundleRequest
 from pants_occlum.oci_types import BundleArgsField, BundleOutputPathField
 from pants_occlum.planning import explain_missing
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
 from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.tree_digest import file_of, store_files
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +52,8 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
     output = field_set.output_path.value_or_default(file_ending=None)
     for text in bundle.warnings:
         logger.warning("%s: %s", field_set.address, text)
-    digest = await Get(Digest, CreateDigest([FileContent(CONFIG, bundle.config)]))
-    (config,) = (e for e in await Get(DigestEntries, Digest, digest) if isinstance(e, FileEntry))
-    file = config.file_digest
-    tree = [TreeEntry(CONFIG, FILE, 0o644, file.fingerprint, file.serialized_bytes_length)]
-    tree += _below_rootfs(bundle.rootfs.tree)
+    files = await store_files({CONFIG: bundle.config})
+    tree = [file_of(CONFIG, 0o644, files[CONFIG]), *_below_rootfs(bundle.rootfs.tree)]
     await sync_tree(places, f"{output}/{BUNDLE}", tree)
     logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
     return _WrittenBundle(BuiltPackage(EMPTY_DIGEST, ()))
