@@ -19,8 +19,14 @@ from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
 
 from occlum_build.errors import Report
-from occlum_build.oci.layer import entries_json
-from occlum_build.oci.layout import ImageSettings, blob_path, check_image, layout_of
+from occlum_build.oci.layer import GZIP, entries_json
+from occlum_build.oci.layout import (
+    ImageSettings,
+    blob_path,
+    check_compression,
+    check_image,
+    layout_of,
+)
 from occlum_build.oci.runtimes import RUNE_DIRECTORY
 from occlum_build.oci.settings import read_settings
 from occlum_build.sources import DIR, FILE
@@ -79,13 +85,15 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
         bundle = await Get(Bundle, BundleRequest(content.address))
     rootfs = bundle.rootfs if bundle else await Get(Rootfs, RootfsRequest(content.address))
     settings = _settings(target, rootfs, bundle)
+    compression = target[fields.CompressionField].value or GZIP
     report = Report()
     with container_errors(target.address):
         _check(settings, rootfs, report)
+        check_compression(compression, report)
         report.raise_errors()
     max_layers = target[fields.MaxLayersField].value or 1
     try:
-        blobs = await Get(LayerBlobs, LayersRequest(rootfs, max_layers))
+        blobs = await Get(LayerBlobs, LayersRequest(rootfs, max_layers, compression))
     except Exception as error:
         raise await explain_missing(error, rootfs.plan, target.address) from None
     layout = layout_of(blobs.layers, settings)

@@ -22,7 +22,7 @@ from pants.engine.process import Process, ProcessCacheScope, ProcessResult
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 
 from occlum_build.oci.grouping import with_parents, within_budget
-from occlum_build.oci.layer import LayerInfo, entries_json
+from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
 from occlum_build.sources import DIR
 from pants_occlum.oci_rootfs import Rootfs
@@ -30,7 +30,7 @@ from pants_occlum.util_rules.dist_tree import DEFAULT_DIR_MODE, TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 from pants_occlum.util_rules.tree_digest import digest_entries, file_digests
 
-_ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer.tar.gz"
+_ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"
 
 
@@ -39,6 +39,7 @@ class LayerBlobRequest:
     """The entries of a layer, with the directories above them, in order of path."""
 
     entries: tuple[TreeEntry, ...]
+    compression: str
     is_shared: bool
     name: str = field(compare=False)
 
@@ -53,6 +54,7 @@ class LayerBlob:
 class LayersRequest:
     rootfs: Rootfs
     max_layers: int
+    compression: str
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,10 @@ async def make_layer_blob(request: LayerBlobRequest) -> LayerBlob:
         Process,
         ToolProcessRequest(
             module="occlum_build.oci.layer",
-            argv=(_ROOT, _ENTRIES, _LAYER),
+            argv=(request.compression, _ROOT, _ENTRIES, _LAYER),
             description=f"Compress a layer of an OCI image ({request.name})",
             input_digest=await Get(Digest, MergeDigests(inputs)),
+            compiled_requirements=("zstandard",) if request.compression == ZSTD else (),
             output_files=(_LAYER, _INFO),
             cache_scope=ProcessCacheScope.SUCCESSFUL
             if request.is_shared
@@ -101,6 +104,7 @@ async def make_layers(request: LayersRequest) -> LayerBlobs:
             LayerBlob,
             LayerBlobRequest(
                 tuple(by_path[path] for path in with_parents(group.paths)),
+                request.compression,
                 rootfs.is_shared,
                 group.name,
             ),

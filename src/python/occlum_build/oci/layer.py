@@ -1,7 +1,6 @@
-"""One layer of an OCI image: `python -m occlum_build.oci.layer ROOT ENTRIES.json LAYER.tar.gz`.
+"""One layer of an OCI image: `python -m occlum_build.oci.layer gzip|zstd ROOT ENTRIES.json LAYER`.
 
-ENTRIES.json is that of occlum_build.image.tar. Beside the layer goes LAYER.tar.gz.json with
-`digest` and `size` of the layer and `diff_id`, the digest of the archive before it was compressed.
+ENTRIES.json is that of occlum_build.image.tar. Beside the layer goes LAYER.json, a LayerInfo.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -22,14 +21,25 @@ from occlum_build.image.tar import write_tar
 # gzip, RFC 1952: magic, deflate, no flags, no time, no extra flags, system unknown. Fixed here, as
 # Python's own header differs with its version.
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-LEVEL = 6
+GZIP, ZSTD = "gzip", "zstd"
+GZIP_LEVEL, ZSTD_LEVEL = 6, 9
+# Of the image specification 1.1.
+MEDIA_TYPES = {
+    GZIP: "application/vnd.oci.image.layer.v1.tar+gzip",
+    ZSTD: "application/vnd.oci.image.layer.v1.tar+zstd",
+}
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """Digests are `sha256:` and lower-case hex; `size` is that of the compressed layer, bytes."""
+    """What an image says of a layer: digests are `sha256:` and lower-case hex.
 
+    `digest` and `size`, in bytes, are those of the compressed layer, `diff_id` is the digest of the
+    archive in it.
+    """
+
+    media_type: str
     digest: str
     size: int
     diff_id: str
@@ -44,50 +54,74 @@ def entries_json(entries: Iterable[tuple[str, str, int, str]]) -> bytes:
     return canonical_json(rows)
 
 
-def write_layer(root: str, rows: Sequence[Mapping[str, Any]], out: str) -> LayerInfo:
+def write_layer(
+    root: str, rows: Sequence[Mapping[str, Any]], out: str, compression: str
+) -> LayerInfo:
     """Write the layer of the rows, whose files are below `root`: same content, same bytes.
 
-    Another file beside `out` holds the archive while it is compressed.
+    `compression` is a key of MEDIA_TYPES. Another file beside `out` holds the archive while it is
+    compressed.
     """
     archive = f"{out}.tar"
     write_tar(root, rows, archive)
     try:
         with open(archive, "rb") as source, open(out, "wb") as sink:
-            return compress(source, sink)
+            return compress(source, sink, compression)
     finally:
         os.unlink(archive)
 
 
-def compress(source: BinaryIO, sink: BinaryIO) -> LayerInfo:
-    """Compress a stream with gzip at a fixed level, in pieces."""
+def compress(source: BinaryIO, sink: BinaryIO, compression: str) -> LayerInfo:
+    """Compress a stream at a fixed level, in pieces; `compression` is a key of MEDIA_TYPES."""
     plain, packed = hashlib.sha256(), hashlib.sha256()
-    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    crc = length = size = 0
 
-    def put(data: bytes) -> int:
+    def chunks() -> Iterator[bytes]:
+        while chunk := source.read(_CHUNK_BYTES):
+            plain.update(chunk)
+            yield chunk
+
+    size = 0
+    for data in (_gzip if compression == GZIP else _zstd)(chunks()):
         packed.update(data)
-        return sink.write(data)
+        size += sink.write(data)
+    diff_id = f"sha256:{plain.hexdigest()}"
+    return LayerInfo(MEDIA_TYPES[compression], f"sha256:{packed.hexdigest()}", size, diff_id)
 
-    size += put(GZIP_HEADER)
-    while chunk := source.read(_CHUNK_BYTES):
-        plain.update(chunk)
+
+def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    crc = length = 0
+    yield GZIP_HEADER
+    for chunk in chunks:
         crc = zlib.crc32(chunk, crc)
         length += len(chunk)
-        size += put(deflate.compress(chunk))
-    size += put(deflate.flush())
-    size += put(struct.pack("<II", crc, length & 0xFFFFFFFF))
-    return LayerInfo(f"sha256:{packed.hexdigest()}", size, f"sha256:{plain.hexdigest()}")
+        yield deflate.compress(chunk)
+    yield deflate.flush()
+    yield struct.pack("<II", crc, length & 0xFFFFFFFF)
+
+
+def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    # Imported here, as layers of gzip do without it.
+    from zstandard import ZstdCompressor
+
+    compressor = ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0, or 2 for wrong arguments."""
-    if len(arguments) != 3:
-        sys.stderr.write("usage: python -m occlum_build.oci.layer ROOT ENTRIES.json LAYER.tar.gz\n")
+    if len(arguments) != 4 or arguments[0] not in MEDIA_TYPES:
+        sys.stderr.write(
+            f"usage: python -m occlum_build.oci.layer {'|'.join(MEDIA_TYPES)} ROOT ENTRIES.json "
+            "LAYER\n"
+        )
         return 2
-    root, entries, out = arguments
+    compression, root, entries, out = arguments
     with open(entries, encoding="utf-8") as file:
         rows = json.load(file)
-    info = write_layer(root, rows, out)
+    info = write_layer(root, rows, out, compression)
     with open(f"{out}.json", "w", encoding="utf-8") as file:
         json.dump(asdict(info), file, sort_keys=True)
     return 0

@@ -8,8 +8,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
-from occlum_build.oci.layer import GZIP_HEADER, compress, entries_json, main
+from occlum_build.oci.layer import GZIP_HEADER, MEDIA_TYPES, compress, entries_json, main
 
 ENTRIES = entries_json(
     [
@@ -21,23 +22,32 @@ ENTRIES = entries_json(
 CONTENT = b"content " * 1000
 
 
-def _layer(folder: Path) -> tuple[bytes, dict[str, object]]:
+def _decompress(compression: str, data: bytes) -> bytes:
+    if compression == "gzip":
+        return gzip.decompress(data)
+    with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+        return reader.read()
+
+
+def _layer(folder: Path, compression: str) -> tuple[bytes, dict[str, object]]:
     root = folder / "root"
     (root / "a").mkdir(parents=True)
     (root / "a/file").write_bytes(CONTENT)
     (folder / "entries.json").write_bytes(ENTRIES)
-    out = folder / "layer.tar.gz"
-    assert main([str(root), str(folder / "entries.json"), str(out)]) == 0
+    out = folder / "layer"
+    assert main([compression, str(root), str(folder / "entries.json"), str(out)]) == 0
     made = {path.name for path in folder.iterdir()}
-    assert made == {"root", "entries.json", "layer.tar.gz", "layer.tar.gz.json"}
+    assert made == {"root", "entries.json", "layer", "layer.json"}
     return out.read_bytes(), json.loads(Path(f"{out}.json").read_bytes())
 
 
-def test_a_layer(tmp_path: Path) -> None:
-    layer, info = _layer(tmp_path)
-    archive = gzip.decompress(layer)
+@pytest.mark.parametrize("compression", MEDIA_TYPES)
+def test_a_layer(tmp_path: Path, compression: str) -> None:
+    layer, info = _layer(tmp_path, compression)
+    archive = _decompress(compression, layer)
 
     assert info == {
+        "media_type": f"application/vnd.oci.image.layer.v1.tar+{compression}",
         "digest": f"sha256:{hashlib.sha256(layer).hexdigest()}",
         "diff_id": f"sha256:{hashlib.sha256(archive).hexdigest()}",
         "size": len(layer),
@@ -54,20 +64,25 @@ def test_a_layer(tmp_path: Path) -> None:
     }
 
 
-def test_the_same_bytes_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", MEDIA_TYPES)
+def test_the_same_bytes_again(tmp_path: Path, compression: str) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    assert _layer(one) == _layer(other)
+    assert _layer(one, compression) == _layer(other, compression)
 
 
-def test_in_pieces() -> None:
+@pytest.mark.parametrize(
+    ("compression", "start"), [("gzip", GZIP_HEADER), ("zstd", b"\x28\xb5\x2f\xfd")]
+)
+def test_in_pieces(compression: str, start: bytes) -> None:
     data = bytes(range(256)) * 20_000  # more than one piece
     sink = io.BytesIO()
-    info = compress(io.BytesIO(data), sink)
-    assert gzip.decompress(sink.getvalue()) == data
-    assert sink.getvalue().startswith(GZIP_HEADER)
+    info = compress(io.BytesIO(data), sink, compression)
+    assert _decompress(compression, sink.getvalue()) == data
+    assert sink.getvalue().startswith(start)
     assert info.size == len(sink.getvalue())
 
 
-def test_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["root"]) == 2
+@pytest.mark.parametrize("arguments", [["gzip", "root"], ["xz", "root", "entries.json", "layer"]])
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("usage: ")

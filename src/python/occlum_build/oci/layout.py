@@ -6,6 +6,7 @@ Layers are made by occlum_build.oci.layer; here they are only named. docs/oci.md
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,11 @@ from typing import Any
 
 from occlum_build.errors import Report
 from occlum_build.image.manifest import canonical_json
-from occlum_build.oci.layer import LayerInfo
+from occlum_build.oci.layer import ZSTD, LayerInfo
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CREATED = "1970-01-01T00:00:00Z"
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 # The grammar of the image specification for REF_NAME.
 _WORD = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
@@ -84,6 +84,16 @@ def layout_of(layers: Sequence[ImageLayer], settings: ImageSettings) -> Layout:
     )
 
 
+def check_compression(compression: str, report: Report) -> None:
+    """What layers of that compression need; problems have the code `oci`."""
+    if compression == ZSTD and importlib.util.find_spec("zstandard") is None:
+        report.error(
+            _CODE,
+            "layers of zstd need the Python package zstandard",
+            hint="add it to [GLOBAL].plugins, with the version in 3rdparty/python/library.in",
+        )
+
+
 def check_image(settings: ImageSettings, report: Report) -> None:
     """What tools refuse or misread; problems have the code `oci`."""
     if not _REF_NAME.fullmatch(settings.ref_name):
@@ -128,7 +138,11 @@ def _manifest(
         "mediaType": _MANIFEST_TYPE,
         "config": _descriptor(_CONFIG_TYPE, config),
         "layers": [
-            {"mediaType": _LAYER_TYPE, "digest": layer.info.digest, "size": layer.info.size}
+            {
+                "mediaType": layer.info.media_type,
+                "digest": layer.info.digest,
+                "size": layer.info.size,
+            }
             for layer in layers
         ],
     }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,12 @@ from occlum_build.oci.layout import (
     ImageSettings,
     Layout,
     blob_path,
+    check_compression,
     check_image,
     layout_of,
 )
 
-LAYER = ImageLayer("C library", LayerInfo(f"sha256:{'a' * 64}", 7, f"sha256:{'b' * 64}"))
+LAYER = ImageLayer("C library", LayerInfo("type/x", f"sha256:{'a' * 64}", 7, f"sha256:{'b' * 64}"))
 SETTINGS = ImageSettings(
     entry_point=("/bin/app", "-v"),
     env=("A=b",),
@@ -46,13 +48,7 @@ def test_documents() -> None:
 
     manifest = _blob(layout, named)
     assert manifest["annotations"] == {"n": "2"}
-    assert manifest["layers"] == [
-        {
-            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-            "digest": LAYER.info.digest,
-            "size": 7,
-        }
-    ]
+    assert manifest["layers"] == [{"mediaType": "type/x", "digest": LAYER.info.digest, "size": 7}]
     assert _blob(layout, manifest["config"]) == {
         "created": "1970-01-01T00:00:00Z",
         "architecture": "amd64",
@@ -107,3 +103,17 @@ def test_no_entry_point() -> None:
     report = Report()
     check_image(ImageSettings(), report)
     assert [problem.message for problem in report.warnings] == ["the image has no entry point"]
+
+
+def test_zstd_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Report()
+    check_compression("zstd", report)
+    assert not report.errors
+
+    modules: dict[str, Any] = sys.modules
+    monkeypatch.setitem(modules, "zstandard", None)
+    check_compression("gzip", report)
+    assert not report.errors
+    check_compression("zstd", report)
+    (problem,) = report.errors
+    assert problem.message == "layers of zstd need the Python package zstandard"
