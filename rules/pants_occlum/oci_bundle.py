@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Get, Rule, collect_rules, rule
-from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
+from pants.engine.target import InvalidTargetException, Target, WrappedTarget, WrappedTargetRequest
 
 from occlum_build.errors import Report
 from occlum_build.oci.bundle import BundleSpec, container_of
@@ -40,6 +40,10 @@ class Bundle:
 @rule(desc="Make a bundle")
 async def make_bundle(request: BundleRequest) -> Bundle:
     target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "a bundle"))).target
+    if not target.has_field(fields.BundleArgsField):
+        raise InvalidTargetException(
+            f"{target.address} is a `{target.alias}`, not a `rune_bundle`."
+        )
     content = await content_of(target, fields.BundleEnclaveField, fields.BundleImageField)
     rootfs = await Get(Rootfs, RootfsRequest(content.address))
     spec = _spec(target, rootfs)
