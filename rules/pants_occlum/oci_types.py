@@ -233,6 +233,16 @@ class OciFormatsField(StringSequenceField):
     help = "What `package` writes: `layout`, the directory; `archive`, the same as `image.oci.tar`."
 
 
+class OciRepositoriesField(StringSequenceField):
+    alias = "repositories"
+    help = help_text(
+        """
+        Where `publish` pushes the image: `registry.example/team/app:1.0`, several are allowed.
+        Without a tag it is `latest`. An empty list keeps the image out of `publish`.
+        """
+    )
+
+
 class OciOutputPathField(OutputPathField):
     help = "The directory below `dist/`. Default: as for other targets, `path.to.dir/name`."
 
@@ -254,6 +264,7 @@ class OciImage(Target):
         MaxLayersField,
         CompressionField,
         OciFormatsField,
+        OciRepositoriesField,
         OciOutputPathField,
     )
     help = help_text(

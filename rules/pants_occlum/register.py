@@ -41,6 +41,7 @@ from pants_occlum.goals import (
     package_enclave,
     package_image,
     package_oci,
+    publish_oci,
     tailor,
 )
 from pants_occlum.util_rules import dist_sync, sysroot, tool_process
@@ -77,6 +78,7 @@ def rules() -> Iterable[Rule | UnionRule]:
         pins,
         planning,
         project_sources,
+        publish_oci,
         sysroot,
         sysroots,
         tailor,

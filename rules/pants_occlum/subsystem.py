@@ -1,10 +1,16 @@
-"""The options `[occlum]`."""
+"""The options `[occlum]` and `[skopeo]`."""
 
 from __future__ import annotations
 
 import enum
 
-from pants.option.option_types import BoolOption, EnumOption, ShellStrListOption, StrOption
+from pants.option.option_types import (
+    BoolOption,
+    EnumOption,
+    ShellStrListOption,
+    StrListOption,
+    StrOption,
+)
 from pants.option.subsystem import Subsystem
 from pants.util.strutil import softwrap
 
@@ -125,4 +131,30 @@ class OcclumSubsystem(Subsystem):
         default=True,
         advanced=True,
         help="Let `tailor` propose `occlum_bom` targets for BOM files.",
+    )
+
+
+class SkopeoSubsystem(Subsystem):
+    options_scope = "skopeo"
+    name = "skopeo"
+    help = "How `publish` pushes OCI images: with the skopeo that is in PATH."
+
+    insecure_registries = StrListOption(
+        help=softwrap(
+            """
+            Registries (`host:port`) that are pushed to by plain HTTP, or without checking their
+            certificates. Those on the loopback interface need not be listed.
+            """
+        ),
+    )
+    env_vars = StrListOption(
+        default=["DOCKER_CONFIG", "HOME", "REGISTRY_AUTH_FILE", "TMPDIR", "XDG_RUNTIME_DIR"],
+        advanced=True,
+        help=softwrap(
+            """
+            The environment variables that skopeo sees besides PATH, by their names. The defaults
+            are those by which it finds credentials. A proxy is to be added, as `HTTPS_PROXY`: its
+            address may have a password in it, which Pants logs at the level `debug`.
+            """
+        ),
     )
