@@ -89,6 +89,7 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
     report = Report()
     with container_errors(target.address):
         _check(settings, rootfs, report)
+        _check_labels(target, rootfs, report)
         check_compression(compression, report)
         report.raise_errors()
     max_layers = target[fields.MaxLayersField].value or 1
@@ -161,6 +162,11 @@ def _check(settings: ImageSettings, rootfs: Rootfs, report: Report) -> None:
     program = next(iter(settings.entry_point), "")
     if program.startswith("/") and root_fs(rootfs.programs).kind(program) != FILE:
         report.warn("oci", f"there is no program {program} in the image")
+
+
+def _check_labels(target: Target, rootfs: Rootfs, report: Report) -> None:
+    for name in sorted((target[fields.LabelsField].value or {}).keys() & rootfs.labels.keys()):
+        report.error("oci", f"the label {name} is made from what is in the image")
 
 
 def _tree(files: dict[str, FileDigest]) -> list[TreeEntry]:

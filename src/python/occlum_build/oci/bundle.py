@@ -21,6 +21,7 @@ from occlum_build.oci.settings import (
     TYPE,
     VARIABLES,
     Settings,
+    check_variables,
     read_settings,
 )
 from occlum_build.sources import DIR, FILE
@@ -82,7 +83,7 @@ def container_of(
             f"but the runtime {runtime.name} has {runtime.enclave_type!r}",
         )
     cwd = spec.cwd or runtime.cwd
-    _check_environment(spec.env, report)
+    check_variables(spec.env, _CODE, report)
     if is_release and _RELEASE not in spec.env:
         report.warn(
             _CODE,
@@ -106,6 +107,12 @@ def _annotations(spec: BundleSpec, runtime: Runtime, report: Report) -> dict[str
                 f"the runtime argument {arg!r} would not arrive as one",
                 hint="arguments are joined by commas, which rune replaces by blanks",
             )
+    if runtime.enclave_type and not args:
+        report.warn(
+            _CODE,
+            f"{runtime.name} is given no arguments",
+            hint="set `runtime_args`, for Nitro as in docs/oci.md",
+        )
     values = {
         TYPE: runtime.enclave_type,
         PATH: spec.runtime_path or runtime.pal_path,
@@ -130,17 +137,6 @@ def _effective_annotations(annotations: Mapping[str, str], settings: Settings) -
     merged = {name: value for name, value in annotations.items() if name not in VARIABLES}
     merged.update((name, value) for name, value in values.items() if value)
     return merged
-
-
-def _check_environment(env: tuple[str, ...], report: Report) -> None:
-    seen = set()
-    for item in env:
-        name, equals, _ = item.partition("=")
-        if not name or not equals:
-            report.error(_CODE, f"the variable {name!r} must be written as NAME=value")
-        elif name in seen:
-            report.error(_CODE, f"the variable {name} is set twice")
-        seen.add(name)
 
 
 def _check_directory(

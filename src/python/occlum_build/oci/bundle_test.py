@@ -89,6 +89,10 @@ def test_nitro() -> None:
     assert container.annotations[TYPE] == "AwsNitroEnclaves"
     assert container.annotations[ARGS] == "image=/root/hello.eif,memory=256,vcpus=2"
 
+    _, report = _check(BundleSpec("nitro", ("hello",)))
+    assert not report.errors
+    assert [problem.message for problem in report.warnings] == ["nitro is given no arguments"]
+
 
 @pytest.mark.parametrize(
     ("changed", "message"),

@@ -15,6 +15,7 @@ from typing import Any
 from occlum_build.errors import Report
 from occlum_build.image.manifest import canonical_json
 from occlum_build.oci.layer import ZSTD, LayerInfo
+from occlum_build.oci.settings import check_variables
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CREATED = "1970-01-01T00:00:00Z"
@@ -102,14 +103,7 @@ def check_image(settings: ImageSettings, report: Report) -> None:
         report.error(_CODE, f"the working directory {settings.cwd} must be absolute")
     if not settings.entry_point and not settings.cmd:
         report.warn(_CODE, "the image has no entry point", hint="name one with `entry_point`")
-    seen = set()
-    for item in settings.env:
-        name, equals, _ = item.partition("=")
-        if not name or not equals:
-            report.error(_CODE, f"the variable {name!r} must be written as NAME=value")
-        elif name in seen:
-            report.error(_CODE, f"the variable {name} is set twice")
-        seen.add(name)
+    check_variables(settings.env, _CODE, report)
 
 
 def _config(layers: Sequence[ImageLayer], settings: ImageSettings) -> dict[str, Any]:

@@ -71,6 +71,18 @@ def read_settings(annotations: Mapping[str, str], env: Iterable[str], report: Re
     return settings
 
 
+def check_variables(env: Iterable[str], code: str, report: Report) -> None:
+    """Every variable must be `NAME=value`, and be set only once; problems have that code."""
+    seen = set()
+    for item in env:
+        name, equals, _ = item.partition("=")
+        if not name or not equals:
+            report.error(code, f"the variable {name!r} must be written as NAME=value")
+        elif name in seen:
+            report.error(code, f"the variable {name} is set twice")
+        seen.add(name)
+
+
 def _effective(
     annotations: Mapping[str, str], env: Iterable[str], report: Report
 ) -> dict[str, str]:
