@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from pants_runner import PantsRunner
+from system_tools import tool
 
 NOBODY = 65534
-SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 # The two ways into an image: as root, and as an ordinary user with a user namespace.
 WAYS = ("chroot", "unshare")
@@ -129,13 +129,6 @@ def _skip_unless_open(way: str) -> None:
 
 def _entering(way: str, root: Path) -> list[str]:
     if way == "chroot":
-        return [_tool("chroot"), str(root)]
-    as_user = [_tool("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return [*(as_user if os.geteuid() == 0 else []), _tool("unshare"), "-r", f"--root={root}"]
-
-
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=SYSTEM_PATH)
-    if found is None:
-        pytest.skip(f"there is no {name} on this machine")
-    return found
+        return [tool("chroot"), str(root)]
+    as_user = [tool("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    return [*(as_user if os.geteuid() == 0 else []), tool("unshare"), "-r", f"--root={root}"]

@@ -1,28 +1,27 @@
-"""Bundles and OCI images, built by ./pants, in the hands of runc, skopeo and umoci."""
+"""Bundles and OCI images, built by ./pants, in the hands of runc and the tools of images."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
-import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from built_image import SYSTEM_PATH
+from container_tools import container, layers, listing, names_of_blobs, unpack
+from image_registry import PASSWORD, ImageRegistry, image_registry
 from pants_runner import PantsRunner, pants_runner
+from system_tools import run_tool, wait_for_file
 
 PARTS = ("testprojects/redis", "testprojects/toolchain", "testprojects/monorepo")
 # The copy of the project has no lock files; the tool of monorepo has no requirements.
 OPTIONS = ("--no-python-enable-resolves",)
 REDIS = "testprojects.redis"
-REDIS_TARGETS = [f"testprojects/redis:{name}" for name in ("bundle", "oci", "rune", "rune_oci")]
+REDIS_OUTPUTS = ("bundle", "oci", "rune", "rune_oci")
+REDIS_TARGETS = [f"testprojects/redis:{name}" for name in REDIS_OUTPUTS]
 MONOREPO = ("greeter", "clock")
 MONOREPO_TARGETS = [f"testprojects/monorepo/{name}:oci" for name in MONOREPO]
 
@@ -37,8 +36,38 @@ BUILD = """\
 occlum_bom(name="bom", source="bom.yaml")
 files(name="files", sources=["*.sh"])
 occlum_image(name="image", boms=[":bom"])
-oci_image(name="oci", image=":image", entry_point=["/bin/bash", "/app/app.sh"], max_layers=2)
+oci_image(
+    name="oci",
+    image=":image",
+    entry_point=["/bin/bash", "/app/app.sh"],
+    max_layers=2,
+    repositories=[],
+)
+oci_image(name="zstd", bundle=":bundle", compression="zstd", repositories=["REGISTRY/one"])
 rune_bundle(name="bundle", image=":image", args=["/bin/bash", "/app/app.sh"])
+"""
+RUNTIMES = """\
+files(name="files", sources=["*.bin", "*.ss", "*.so", "*.aot"])
+occlum_files(name="wamr_files", target="/run/rune", files=["enclave.signed.so", "app.aot"])
+occlum_files(name="skeleton_files", target="/run/rune", files=["encl.bin", "encl.ss"])
+occlum_image(name="wamr_image", boms=[":wamr_files"])
+occlum_image(name="skeleton_image", boms=[":skeleton_files"])
+rune_bundle(name="wamr", runtime="wamr", image=":wamr_image", args=["/run/rune/app.aot"])
+rune_bundle(
+    name="skeleton",
+    runtime="skeleton",
+    image=":skeleton_image",
+    runtime_path="/usr/lib/liberpal-skeleton-v3.so",
+    runtime_args=["debug", "no-epm"],
+    args=["/bin/app"],
+)
+rune_bundle(
+    name="nitro",
+    runtime="nitro",
+    image=":skeleton_image",
+    runtime_args=["image=/root/hello.eif", "memory=256", "vcpus=2"],
+    args=["/bin/app"],
+)
 """
 
 
@@ -48,10 +77,9 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
         pytest.skip("there is no redis-server on this machine")
     top = tmp_path_factory.mktemp("pants")
     with pants_runner(top, parts=PARTS, options=OPTIONS) as runner:
-        runner.write("one/bom.yaml", BOM)
-        runner.write("one/app.sh", "echo one; ls /app\n")
-        runner.write("one/BUILD", BUILD)
-        runner.run("package", *REDIS_TARGETS, *MONOREPO_TARGETS, "one::").expect(0)
+        _write_projects(runner)
+        targets = ("one::", "runtimes::", *REDIS_TARGETS, *MONOREPO_TARGETS)
+        runner.run("package", *targets).expect(0)
         yield runner
 
 
@@ -61,16 +89,15 @@ def layout(pants: PantsRunner) -> Path:
 
 
 def test_runc_runs_a_script(pants: PantsRunner, tmp_path: Path) -> None:
-    with _container(pants.dist / "one/bundle/bundle", tmp_path) as (container, _):
-        output, _ = container.communicate(timeout=60)
+    with container(pants.dist / "one/bundle/bundle", tmp_path) as running:
+        output, _ = running.process.communicate(timeout=60)
     assert output == "one\napp.sh\n"
 
 
 def test_runc_runs_redis(pants: PantsRunner, tmp_path: Path) -> None:
-    with _container(pants.dist / REDIS / "bundle/bundle", tmp_path) as (container, identity):
-        _wait_for(tmp_path / "bundle/rootfs/tmp/redis", container)
-        ping = ("/bin/redis-cli", "-s", "/tmp/redis", "ping")
-        assert _run(*_runc(tmp_path), "exec", identity, *ping) == "PONG\n"
+    with container(pants.dist / REDIS / "bundle/bundle", tmp_path) as running:
+        wait_for_file(running.bundle / "rootfs/tmp/redis", running.process)
+        assert running.run("/bin/redis-cli", "-s", "/tmp/redis", "ping") == "PONG\n"
 
 
 def test_config_of_an_enclave(pants: PantsRunner) -> None:
@@ -88,55 +115,99 @@ def test_config_of_an_enclave(pants: PantsRunner) -> None:
     assert not (instance / "build/Enclave.xml").exists()
 
 
+@pytest.mark.parametrize(
+    ("runtime", "settings", "files"),
+    [
+        ("wamr", "intelSgx /usr/lib/libwamr-pal.so debug", "app.aot enclave.signed.so"),
+        (
+            "skeleton",
+            "intelSgx /usr/lib/liberpal-skeleton-v3.so debug,no-epm",
+            "encl.bin encl.ss",
+        ),
+        (
+            "nitro",
+            "AwsNitroEnclaves /usr/lib64/libpal_ne.so image=/root/hello.eif,memory=256,vcpus=2",
+            "encl.bin encl.ss",
+        ),
+    ],
+)
+def test_other_runtimes(pants: PantsRunner, runtime: str, settings: str, files: str) -> None:
+    bundle = pants.dist / "runtimes" / runtime / "bundle"
+    annotations = json.loads((bundle / "config.json").read_bytes())["annotations"]
+    names = ("enclave.type", "enclave.runtime.path", "enclave.runtime.args")
+    assert " ".join(annotations[name] for name in names) == settings
+    assert " ".join(sorted(os.listdir(bundle / "rootfs/run/rune"))) == files
+
+
 def test_skopeo_reads_and_copies(pants: PantsRunner, layout: Path, tmp_path: Path) -> None:
-    skopeo = _tool("skopeo")
-    inspected = json.loads(_run(skopeo, "inspect", f"oci:{layout}:redis"))
-    assert f"{inspected['Digest']}\n" == (layout.parent / "oci.digest").read_text()
+    inspected = json.loads(run_tool("skopeo", "inspect", f"oci:{layout}:redis"))
+    assert inspected["Digest"] == _digest(layout)
     assert inspected["Labels"].keys() == {"io.occlum.image-digest"}
 
     archive = f"oci-archive:{layout.parent}/image.oci.tar:redis"
-    _run(skopeo, "--insecure-policy", "copy", archive, f"oci:{tmp_path}/copy:redis")
-    assert _blobs(tmp_path / "copy") == _blobs(layout)
-    _run(skopeo, "--insecure-policy", "copy", archive, f"docker-archive:{tmp_path}/docker.tar")
+    _copy(archive, f"oci:{tmp_path}/copy:redis")
+    assert names_of_blobs(tmp_path / "copy") == names_of_blobs(layout)
+    _copy(archive, f"docker-archive:{tmp_path}/docker.tar")
 
     rune = pants.dist / REDIS / "rune_oci/layout"
-    config = json.loads(_run(skopeo, "inspect", "--config", f"oci:{rune}:latest"))["config"]
+    config = json.loads(run_tool("skopeo", "inspect", "--config", f"oci:{rune}:latest"))["config"]
     assert "ENCLAVE_TYPE=intelSgx" in config["Env"]
     assert config["WorkingDir"] == "/run/rune"
     assert config["Labels"].keys() == {"io.occlum.image-digest", "io.occlum.mrenclave"}
 
 
+def test_skopeo_unpacks_zstd(pants: PantsRunner, tmp_path: Path) -> None:
+    layout = pants.dist / "one/zstd/layout"
+    starts = {(layout / "blobs/sha256" / layer).read_bytes()[:4] for layer in layers(layout)}
+    assert starts == {b"\x28\xb5\x2f\xfd"}
+    # skopeo has another implementation of zstd.
+    _copy(f"oci:{layout}:latest", f"dir:{tmp_path}/out", "--dest-decompress")
+    unpacked = json.loads((tmp_path / "out/manifest.json").read_bytes())["layers"]
+    config = json.loads(run_tool("skopeo", "inspect", "--config", f"oci:{layout}:latest"))
+    assert [layer["digest"] for layer in unpacked] == config["rootfs"]["diff_ids"]
+
+
 def test_umoci_unpacks_what_the_bundle_has(
     pants: PantsRunner, layout: Path, tmp_path: Path
 ) -> None:
-    _unpack(layout, tmp_path / "out")
+    unpack(layout, "redis", tmp_path / "out")
     rootfs = pants.dist / REDIS / "bundle/bundle/rootfs"
-    made = _listing(rootfs)
+    made = listing(rootfs)
     for mount_point in ("dev", "proc", "sys"):
-        assert made.pop(mount_point) == (0o40755, b"")
-    assert _listing(tmp_path / "out/rootfs") == made
+        assert made.pop(mount_point) == (0o40755, "")
+    assert listing(tmp_path / "out/rootfs") == made
 
 
-@pytest.mark.parametrize("tool", ["skopeo", "umoci"])
-def test_a_corrupted_blob_is_refused(layout: Path, tmp_path: Path, tool: str) -> None:
-    _tool(tool)
-    (digest, *_) = _layers(layout)
+READERS: dict[str, Callable[[Path, Path], object]] = {
+    "skopeo": lambda layout, out: _copy(f"oci:{layout}:redis", f"dir:{out}"),
+    "umoci": lambda layout, out: unpack(layout, "redis", out),
+    "oci-image-tool": lambda layout, _: run_tool(
+        "oci-image-tool", "validate", "--type", "image", "--ref", "name=redis", str(layout)
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_corrupted_blob_is_refused(layout: Path, tmp_path: Path, reader: str) -> None:
+    READERS[reader](layout, tmp_path / "whole")
     copy = tmp_path / "copy"
     shutil.copytree(layout, copy)
-    blob = copy / "blobs/sha256" / digest
-    content = bytearray(blob.read_bytes())
-    content[len(content) // 2] ^= 1
-    blob.write_bytes(content)
-    with pytest.raises(subprocess.CalledProcessError):
-        if tool == "umoci":
-            _unpack(copy, tmp_path / "out")
-        else:
-            _run("skopeo", "--insecure-policy", "copy", f"oci:{copy}:redis", f"dir:{tmp_path}/out")
+    names = names_of_blobs(layout)
+    if reader == "skopeo":  # It does not compare the manifest with the digest in the index.
+        names.remove(_digest(layout).split(":")[1])
+    for name in names:
+        blob = copy / "blobs/sha256" / name
+        content = blob.read_bytes()
+        middle = len(content) // 2
+        blob.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        with pytest.raises(subprocess.CalledProcessError):
+            READERS[reader](copy, tmp_path / f"damaged-{name}")
+        blob.write_bytes(content)
 
 
 def test_images_share_layers(pants: PantsRunner) -> None:
     greeter, clock = (
-        _layers(pants.dist / f"testprojects.monorepo.{name}" / "oci/layout") for name in MONOREPO
+        layers(pants.dist / f"testprojects.monorepo.{name}" / "oci/layout") for name in MONOREPO
     )
     # The C library, libraries of the shell, the shell and its tools, its link, and the packaged
     # tool; the script is each one's own.
@@ -146,21 +217,22 @@ def test_images_share_layers(pants: PantsRunner) -> None:
 
 def test_a_budget_of_layers(pants: PantsRunner, tmp_path: Path) -> None:
     layout = pants.dist / "one/oci/layout"
-    assert len(_layers(layout)) == 2
-    _unpack(layout, tmp_path / "out", "latest")
+    assert len(layers(layout)) == 2
+    unpack(layout, "latest", tmp_path / "out")
     assert (tmp_path / "out/rootfs/app/app.sh").read_text() == "echo one; ls /app\n"
     assert (tmp_path / "out/rootfs/bin/bash").exists()
 
 
 def test_the_same_bytes_elsewhere(pants: PantsRunner, tmp_path: Path) -> None:
-    shutil.copytree(pants.build_root / "one", pants.build_root / "elsewhere/other")
-    options = f"--local-store-dir={tmp_path / 'store'}"
-    pants.run(
-        options, "--no-pantsd", "package", "elsewhere/other:bundle", "elsewhere/other:oci"
-    ).expect(0)
-    for name in ("bundle", "oci"):
-        made = _listing(pants.dist / "elsewhere.other" / name)
-        assert made == _listing(pants.dist / "one" / name)
+    options = (*OPTIONS, "--no-pantsd")
+    with pants_runner(tmp_path / "other", parts=PARTS, options=options) as other:
+        _write_projects(other, "elsewhere/one")
+        other.run("package", "elsewhere/one::", *REDIS_TARGETS, *MONOREPO_TARGETS).expect(0)
+    same = {f"elsewhere.one/{name}": f"one/{name}" for name in ("bundle", "oci", "zstd")}
+    same.update((name, name) for name in (f"{REDIS}/{one}" for one in REDIS_OUTPUTS))
+    same.update((name, name) for name in (f"testprojects.monorepo.{one}/oci" for one in MONOREPO))
+    for made, wanted in same.items():
+        assert listing(other.dist / made) == listing(pants.dist / wanted)
 
 
 def test_what_rune_would_ignore_is_an_error(pants: PantsRunner) -> None:
@@ -175,82 +247,96 @@ def test_what_rune_would_ignore_is_an_error(pants: PantsRunner) -> None:
     assert "the log level warn is unknown" in result.stderr
 
 
-def _layers(layout: Path) -> list[str]:
-    """The digests of an image's layers, as hex."""
-
-    def blob(digest: str) -> dict[str, Any]:
-        value = json.loads((layout / "blobs" / digest.replace(":", "/")).read_bytes())
-        assert isinstance(value, dict)
-        return value
-
-    index = json.loads((layout / "index.json").read_bytes())
-    manifest = blob(index["manifests"][0]["digest"])
-    return [layer["digest"].split(":")[1] for layer in manifest["layers"]]
-
-
-def _blobs(layout: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((layout / "blobs/sha256").iterdir())}
-
-
-def _listing(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Path below the directory -> type with mode, and content or link target."""
-    found = {}
-    for path in sorted(root.rglob("*")):
-        content = b""
-        if path.is_symlink():
-            content = os.readlink(path).encode()
-        elif path.is_file():
-            content = path.read_bytes()
-        found[path.relative_to(root).as_posix()] = (path.lstat().st_mode, content)
-    return found
+@pytest.mark.parametrize(
+    ("name", "fields", "messages"),
+    [
+        (
+            "o",
+            'image="one:image", ref_name="-x", labels={"io.occlum.image-digest": "x"}',
+            [
+                "wrong:o cannot be built, 2 errors:",
+                "'-x' is no name of an image",
+                "the label io.occlum.image-digest is made from what is in the image",
+            ],
+        ),
+        ("n", 'bundle="one:image"', ["one:image is a `occlum_image`, not a `rune_bundle`."]),
+    ],
+)
+def test_a_wrong_image(pants: PantsRunner, name: str, fields: str, messages: list[str]) -> None:
+    pants.write("wrong/BUILD", f'oci_image(name="{name}", {fields})\n')
+    result = pants.run("package", f"wrong:{name}").expect(1)
+    for message in messages:
+        assert message in result.stderr
 
 
-def _unpack(layout: Path, out: Path, name: str = "redis") -> None:
-    rootless = [] if os.geteuid() == 0 else ["--rootless"]
-    _run(_tool("umoci"), "unpack", *rootless, "--image", f"{layout}:{name}", str(out))
+@pytest.fixture(scope="module")
+def registry(
+    pants: PantsRunner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ImageRegistry]:
+    with image_registry(tmp_path_factory.mktemp("registry")) as running:
+        for file in ("one/BUILD", "testprojects/redis/BUILD"):
+            text = (pants.build_root / file).read_text()
+            named = text.replace('"redis")', '"redis", repositories=["REGISTRY/team/redis:1.0"])')
+            assert "REGISTRY/" in named
+            pants.write(file, named.replace("REGISTRY", running.name))
+        yield running
 
 
-@contextlib.contextmanager
-def _container(bundle: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """runc running a copy of the bundle, and the container's name."""
-    if os.geteuid() != 0:
-        pytest.skip("runc needs root for a bundle without a user namespace")
-    runc = _runc(tmp_path)
-    shutil.copytree(bundle, tmp_path / "bundle", symlinks=True)
-    identity = f"occlum-{uuid.uuid4().hex}"
-    argv = [*runc, "run", "--bundle", str(tmp_path / "bundle"), identity]
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            yield process, identity
-        finally:
-            subprocess.run([*runc, "delete", "--force", identity], capture_output=True)
+def test_publish(pants: PantsRunner, registry: ImageRegistry, layout: Path, tmp_path: Path) -> None:
+    targets = ("testprojects/redis:oci", "one:zstd", "one:oci")
+    env = {"REGISTRY_AUTH_FILE": str(registry.auth_file)}
+    result = pants.run("publish", f"--output={tmp_path}/made.json", *targets, env=env).expect(0)
+    assert "one:oci skipped as its field `repositories` is an empty list." in result.stderr
+    assert PASSWORD not in result.stdout + result.stderr
+
+    published = {"team/redis:1.0": layout, "one:latest": pants.dist / "one/zstd/layout"}
+    for number, (name, folder) in enumerate(published.items()):
+        full_name = f"{registry.name}/{name}"
+        assert f"{full_name}@{_digest(folder)} published." in result.stderr
+        copy = tmp_path / str(number)
+        access = ("--src-tls-verify=false", f"--authfile={registry.auth_file}")
+        _copy(f"docker://{full_name}", f"oci:{copy}:copy", *access)
+        assert names_of_blobs(copy) == names_of_blobs(folder)
+    made = {one.get("repository"): one for one in json.loads((tmp_path / "made.json").read_bytes())}
+    assert made[f"{registry.name}/team/redis:1.0"]["digest"] == _digest(layout)
 
 
-def _runc(tmp_path: Path) -> list[str]:
-    return [_tool("runc"), "--root", str(tmp_path / "state")]
+def test_publish_without_credentials(pants: PantsRunner, registry: ImageRegistry) -> None:
+    result = pants.run("publish", "one:zstd").expect(1)
+    assert f"✕ {registry.name}/one:latest@sha256:" in result.stderr
+    assert "authentication required" in result.stdout + result.stderr
 
 
-def _run(*argv: str) -> str:
-    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+def test_publish_without_repositories(pants: PantsRunner) -> None:
+    result = pants.run("publish", "testprojects/redis:rune_oci").expect(1)
+    assert "testprojects/redis:rune_oci cannot be published" in result.stderr
+    assert "its field 'repositories' is not set" in result.stderr
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=SYSTEM_PATH)
-    if found is None:
-        pytest.skip(f"there is no {name} on this machine")
-    return found
+def test_publish_without_skopeo(
+    pants: PantsRunner, registry: ImageRegistry, tmp_path: Path
+) -> None:
+    for folder in (Path("/bin"), Path("/usr/bin")):
+        for program in folder.iterdir():
+            if program.name != "skopeo" and not (tmp_path / program.name).is_symlink():
+                (tmp_path / program.name).symlink_to(program)
+    result = pants.run("publish", "one:zstd", env={"PATH": str(tmp_path)}).expect(1)
+    assert "one:zstd cannot be published, 1 error:" in result.stderr
+    assert "pushes images with skopeo, which is in no directory of PATH" in result.stderr
 
 
-def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 30
-    while not path.exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    if not path.exists():
-        process.kill()
-        raise AssertionError(f"{path} did not appear: {process.communicate()[0]}")
+def _write_projects(runner: PantsRunner, one: str = "one") -> None:
+    runner.write(f"{one}/bom.yaml", BOM)
+    runner.write(f"{one}/app.sh", "echo one; ls /app\n")
+    runner.write(f"{one}/BUILD", BUILD)
+    for name in ("enclave.signed.so", "app.aot", "encl.bin", "encl.ss"):
+        runner.write(f"runtimes/{name}", f"stands in for {name}\n")
+    runner.write("runtimes/BUILD", RUNTIMES)
+
+
+def _digest(layout: Path) -> str:
+    return (layout.parent / "oci.digest").read_text().strip()
+
+
+def _copy(source: str, destination: str, *options: str) -> None:
+    run_tool("skopeo", "--insecure-policy", "copy", *options, source, destination)

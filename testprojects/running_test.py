@@ -6,7 +6,6 @@ import http.client
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from built_image import WAYS, BuiltImage, ImageRoot, built_image, image_root
 from pants_runner import PantsRunner, pants_runner
+from system_tools import wait_for_file
 
 PROJECTS = ("testprojects/hello", "testprojects/redis", "testprojects/python_app")
 # The distribution's own, as its standard library has a known place.
@@ -53,7 +53,7 @@ def redis(pants: PantsRunner) -> BuiltImage:
 def test_redis(redis: BuiltImage, way: str) -> None:
     server = ["/bin/redis-server", "--port", "0", "--unixsocket", "/tmp/redis", "--save", ""]
     with image_root(redis, way) as root, root.serving(*server) as process:
-        _wait_for(root.path / "tmp/redis", process)
+        wait_for_file(root.path / "tmp/redis", process)
         assert root.run("/bin/redis-cli", "-s", "/tmp/redis", "ping") == "PONG\n"
         assert root.run("/bin/redis-cli", "-s", "/tmp/redis", "incr", "n") == "1\n"
 
@@ -88,15 +88,6 @@ def _answer_of_app(root: ImageRoot) -> object:
 def _package(pants: PantsRunner, address: str, **env: str) -> BuiltImage:
     pants.run("package", address, env=env).expect(0)
     return built_image(pants, address)
-
-
-def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 30
-    while not path.exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    if not path.exists():
-        process.kill()
-        raise AssertionError(f"{path} did not appear: {process.communicate()[0]}")
 
 
 def _compile_extension(project: Path) -> str:

@@ -20,7 +20,7 @@ class InvalidEnclave(Exception):
 
 
 class InvalidContainer(Exception):
-    """A bundle or an OCI image cannot be built as its target says."""
+    """A bundle or an OCI image cannot be built, or published, as its target says."""
 
 
 def invalid_image(address: Address | str, problems: Sequence[Problem]) -> InvalidImage:
@@ -37,15 +37,15 @@ def enclave_errors(address: Address) -> Iterator[None]:
 
 
 @contextmanager
-def container_errors(address: Address) -> Iterator[None]:
+def container_errors(address: Address, verb: str = "built") -> Iterator[None]:
     """Turns an error of the library into one of Pants that names the bundle or OCI image."""
     try:
         yield
     except OcclumError as error:
-        raise InvalidContainer(_text(address, error.problems)) from None
+        raise InvalidContainer(_text(address, error.problems, verb)) from None
 
 
-def _text(address: Address | str, problems: Sequence[Problem]) -> str:
+def _text(address: Address | str, problems: Sequence[Problem], verb: str = "built") -> str:
     unique = list(dict.fromkeys(str(problem) for problem in problems))
     count = pluralize(len(unique), "error")
-    return f"{address} cannot be built, {count}:\n\n" + "\n\n".join(unique)
+    return f"{address} cannot be {verb}, {count}:\n\n" + "\n\n".join(unique)

@@ -43,20 +43,7 @@ class PublishOciFieldSet(PublishFieldSet["PublishOciRequest"]):
     repositories: OciRepositoriesField
 
 
-@dataclass(frozen=True)
-class SkopeoRequest:
-    """Where skopeo is, and what of the environment it may see."""
-
-
-@dataclass(frozen=True)
-class Skopeo:
-    path: str
-    env: EnvironmentVars
-
-
-@rule
-async def find_skopeo(_: SkopeoRequest, options: SkopeoSubsystem) -> Skopeo:
-    env = await Get(EnvironmentVars, EnvironmentVarsRequest(["PATH", *options.env_vars]))
+async def _find_skopeo(env: EnvironmentVars) -> str:
     folders = tuple(folder for folder in env.get("PATH", "").split(":") if folder)
     request = BinaryPathRequest(binary_name="skopeo", search_path=folders)
     found = await Get(BinaryPaths, BinaryPathRequest, request)
@@ -66,7 +53,7 @@ async def find_skopeo(_: SkopeoRequest, options: SkopeoSubsystem) -> Skopeo:
             "`publish` pushes images with skopeo, which is in no directory of PATH",
             hint="install it (on Debian: apt-get install skopeo)",
         )
-    return Skopeo(found.first_path.path, env)
+    return found.first_path.path
 
 
 @rule
@@ -76,8 +63,9 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
     if not repositories:
         reason = "as its field `repositories` is an empty list"
         return PublishProcesses([PublishPackages((str(address),), description=reason)])
-    with container_errors(address):
-        skopeo = await Get(Skopeo, SkopeoRequest())
+    env = await Get(EnvironmentVars, EnvironmentVarsRequest(["PATH", *options.env_vars]))
+    with container_errors(address, "published"):
+        skopeo = await _find_skopeo(env)
     layout = await Get(OciLayout, OciRequest(address))
     digest = await Get(Digest, CreateDigest(digest_entries(layout.tree)))
     inputs = await Get(Digest, AddPrefix(digest, _LAYOUT))
@@ -85,7 +73,7 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
         PublishPackages(
             names=(f"{repository}@{layout.name}",),
             process=InteractiveProcess(
-                (skopeo.path, *_push(repository, options)), env=skopeo.env, input_digest=inputs
+                (skopeo, *_push(repository, options)), env=env, input_digest=inputs
             ),
             data=PublishOutputData({"repository": str(repository), "digest": layout.name}),
         )
@@ -103,7 +91,7 @@ def _repositories(field_set: PublishOciFieldSet) -> tuple[Repository, ...]:
         )
     report = Report()
     found = []
-    with container_errors(field_set.address):
+    with container_errors(field_set.address, "published"):
         for text in texts:
             with report:
                 found.append(parse_repository(text))
