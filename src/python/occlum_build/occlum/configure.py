@@ -15,6 +15,7 @@ from typing import Any
 
 from occlum_build.errors import Problem
 from occlum_build.occlum.process import run_step
+from occlum_build.occlum.runtime_boot import check_hostfs
 from occlum_build.occlum.toolchain import check_mode
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.protect import protect_file
@@ -156,8 +157,8 @@ def _step(request_file: str, out: str) -> None:
 
     REQUEST: {"configs": files, the first whole (Occlum's default without any) and patches of it,
     "libos": file, "image_mac": file, "initfs_mac": file, "sgx_mode", "edmm", "date",
-    "with_newline", "strict"}. The others: `Occlum.json` as merged, `config-keys.json`, and
-    `warnings.json`, a list of texts.
+    "with_newline", "strict", "needs_hostfs": whether a mount must be a hostfs}. The others:
+    `Occlum.json` as merged, `config-keys.json`, and `warnings.json`, a list of texts.
     """
     request = json.loads(Path(request_file).read_bytes())
     config = read_config([Path(path) for path in request["configs"]])
@@ -169,6 +170,8 @@ def _step(request_file: str, out: str) -> None:
     settings = Settings(**{name: request[name] for name in names if name in request})
     libos = read_file(Path(request["libos"]))
     configured = configure(config, libos, image_mac, initfs_mac, settings)
+    if request.get("needs_hostfs"):
+        check_hostfs(config)
     files = configured.files()
     files[OCCLUM_JSON] = _json(plain(config))
     files[CONFIG_KEYS] = _json(config_keys(config))

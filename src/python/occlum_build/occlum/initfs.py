@@ -9,10 +9,12 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.process import run_step
+from occlum_build.occlum.runtime_boot import BOOT_CONF, BootSettings, boot_conf, check_initfs
 from occlum_build.occlum.seal import seal
 from occlum_build.occlum.toolchain import (
     INITFS,
@@ -69,10 +71,12 @@ def build_initfs(
     *,
     init_ra_conf: bytes | None = None,
     image_key: bytes | None = None,
+    boot: BootSettings | None = None,
 ) -> tuple[TreeEntry, ...]:
     """The initfs of one build: `base` with what a build adds; a key of an earlier one is dropped.
 
-    `image_key`: the text of the key file, for --buildin-image-key only.
+    `image_key`: the text of the key file, for --buildin-image-key only. `boot`: for a template of
+    runtime boots. Raises what `boot_conf` raises.
     """
     kept = [entry for entry in base if entry.path != IMAGE_KEY]
     added = [tree.file_of(IMAGE_CONFIG, image_config_json(image_type))]
@@ -80,6 +84,8 @@ def build_initfs(
         added.append(tree.file_of(INIT_RA_CONF, init_ra_conf))
     if image_key is not None:
         added.append(tree.file_of(IMAGE_KEY, image_key, _KEY_MODE))
+    if boot is not None:
+        added.append(tree.file_of(BOOT_CONF, boot_conf(boot)))
     return tree.merged(kept, added)
 
 
@@ -88,7 +94,7 @@ def _step(request_file: str, toolchain: str, out: str) -> None:
 
     REQUEST: {"version", "sgx_mode", "image_type", "tree": directory or null for the default one,
     "manifest": its manifest or null, "init_ra_conf": file or null, "localtime": file or null,
-    "image_key": key file or null}. OUT must not exist.
+    "image_key": key file or null, "boot": the fields of BootSettings or null}. OUT must not exist.
     """
     request = json.loads(Path(request_file).read_bytes())
 
@@ -96,17 +102,24 @@ def _step(request_file: str, toolchain: str, out: str) -> None:
         value = request.get(name)
         return None if value is None else Path(value)
 
-    conf, key = given("init_ra_conf"), given("image_key")
+    conf, key, boot = given("init_ra_conf"), given("image_key"), _boot(request.get("boot"))
     entries = build_initfs(
         _base(request, Path(toolchain), given("localtime")),
         str(request["image_type"]),
         init_ra_conf=None if conf is None else read_file(conf),
         image_key=None if key is None else read_file(key),
+        boot=boot,
     )
     folder = Path(out)
     folder.mkdir()
     tree.write(entries, folder / "tree")
+    if boot is not None:
+        check_initfs(folder / "tree", boot)
     seal(folder / "tree", folder)
+
+
+def _boot(given: dict[str, Any] | None) -> BootSettings | None:
+    return None if given is None else BootSettings(**{**given, "env": tuple(given["env"])})
 
 
 def _base(
