@@ -85,7 +85,7 @@ Answer = Callable[[Call], Optional[int]]
 def run_traced(argv: Sequence[str | Path], answer: Answer, stderr: Path) -> int:
     """Run a program to its end, with its standard error in a file; its exit status.
 
-    Raises OSError when this machine does not permit ptrace.
+    Raises OSError, PermissionError when this machine does not permit ptrace.
     """
     process = os.fork()
     if process == 0:
