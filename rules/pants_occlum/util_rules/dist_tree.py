@@ -55,7 +55,7 @@ class _Memory:
     """What this process knows of a tree from its last sync."""
 
     def __init__(self) -> None:
-        self.entries: Iterable[TreeEntry] = ()
+        self.entries: Iterable[TreeEntry] | None = None
         self.wanted: dict[str, Wanted] = {}  # by directory
         self.synced: dict[str, _Synced] = {}  # by directory
 

@@ -86,6 +86,14 @@ def test_true_modes_and_no_work_the_second_time(disk: Disk) -> None:
     assert disk.removed == 0
 
 
+def test_empty_tree(disk: Disk) -> None:
+    assert disk.sync() == []
+    assert disk.root.is_dir() and disk.listing() == {}
+    (disk.root / "extraneous").write_text("x")
+    assert disk.sync() == []
+    assert disk.listing() == {} and disk.removed == 1
+
+
 def test_a_later_process_does_no_work_either(disk: Disk) -> None:
     entries = [disk.file("d/one", b"one"), disk.file("d/two", b"two")]
     disk.sync(*entries)
