@@ -18,9 +18,8 @@ from built_enclave import (
     signing_key_files,
     small_enclave,
 )
+from leaks import found_below, image_key_forms
 from pants_runner import PantsResult, PantsRunner, pants_runner
-
-CHUNK_BYTES = 1 << 24
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +56,17 @@ def runs(pants: PantsRunner, keys: tuple[Path, Path]) -> tuple[PantsResult, Pant
 def test_search_finds_what_is_there(pants: PantsRunner, runs: tuple[PantsResult, ...]) -> None:
     signed = built_enclave(pants, "enclaves/good:enclave").signed.read_bytes()
     wanted = {"the image": b"#!/bin/sh\necho app\n", "the signed enclave": signed[-4000:]}
-    store = _found(pants.top / "store", wanted)
+    store = found_below(pants.top / "store", wanted)
     assert {what for what, _ in store} == set(wanted)
-    assert "the image" in {what for what, _ in _found(pants.top / "sandboxes", wanted)}
+    assert "the image" in {what for what, _ in found_below(pants.top / "sandboxes", wanted)}
     assert [link for link in (pants.top / "sandboxes").glob("*/.key") if link.is_symlink()]
 
 
 def test_no_key_is_left_behind(
     pants: PantsRunner, keys: tuple[Path, Path], runs: tuple[PantsResult, ...]
 ) -> None:
-    forms = {**_image_key_forms(keys[0]), **_signing_key_forms(keys[1])}
-    assert _found(pants.top, forms) == []
+    forms = {**image_key_forms(keys[0]), **_signing_key_forms(keys[1])}
+    assert found_below(pants.top, forms) == []
     printed = "".join(run.stdout + run.stderr for run in runs).encode()
     assert [what for what, form in forms.items() if form in printed] == []
 
@@ -77,22 +76,12 @@ def test_no_path_of_a_key_is_in_a_cache(
 ) -> None:
     paths = {path.name: str(path).encode() for path in keys}
     for folder in ("store", "sandboxes", "named_caches"):
-        assert _found(pants.top / folder, paths) == []
+        assert found_below(pants.top / folder, paths) == []
     # The links are all that leads to the key.
     links = [path for path in (pants.top / "named_caches").rglob("*") if path.is_symlink()]
     targets = {os.readlink(link): link.parent.name for link in links}
     assert targets[str(keys[0])] == "occlum_image_key"
     assert str(keys[1]) not in targets
-
-
-def _image_key_forms(path: Path) -> dict[str, bytes]:
-    text = path.read_text().strip()
-    digits = text.replace("-", "")
-    texts = {"text": text, "digits": digits, "TEXT": text.upper(), "DIGITS": digits.upper()}
-    return {
-        **{f"image key, {name}": form.encode() for name, form in texts.items()},
-        "image key, bytes": bytes.fromhex(digits),
-    }
 
 
 def _signing_key_forms(path: Path) -> dict[str, bytes]:
@@ -111,25 +100,3 @@ def _signing_key_forms(path: Path) -> dict[str, bytes]:
         forms[f"{name}, big-endian"] = number.to_bytes(size, "big")
         forms[f"{name}, little-endian"] = number.to_bytes(size, "little")
     return {f"signing key, {name}": form for name, form in forms.items()}
-
-
-def _found(top: Path, wanted: dict[str, bytes]) -> list[tuple[str, str]]:
-    """What is in which regular file below a directory."""
-    overlap = max(map(len, wanted.values()))
-    found = []
-    for folder, _, names in os.walk(top):
-        for path in (Path(folder, name) for name in sorted(names)):
-            if path.is_file() and not path.is_symlink():
-                hits = [what for what, text in wanted.items() if _is_in(path, text, overlap)]
-                found += [(what, str(path)) for what in hits]
-    return found
-
-
-def _is_in(path: Path, text: bytes, overlap: int) -> bool:
-    with path.open("rb") as file:
-        tail = b""
-        while chunk := file.read(CHUNK_BYTES):
-            if text in tail + chunk:
-                return True
-            tail = chunk[-overlap:]
-    return False

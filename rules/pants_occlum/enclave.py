@@ -27,6 +27,7 @@ from pants.engine.target import (
 )
 
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
+from occlum_build.occlum.runtime_boot import BootSettings
 from occlum_build.occlum.toolchain import INITFS, required_files
 from pants_occlum import enclave_steps
 from pants_occlum import enclave_types as fields
@@ -38,11 +39,11 @@ from pants_occlum.enclave_steps import (
     Parts,
     SealRequest,
 )
-from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
-from pants_occlum.one_address import OneAddressField, named_target
+from pants_occlum.image import Image, ImageContent, ImageContentRequest, image_of
+from pants_occlum.one_address import named_target
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
-from pants_occlum.target_types import ImageBomsField
+from pants_occlum.runtime_boot import boot_settings
 from pants_occlum.toolchain import HEADER, ToolchainFiles, ToolchainRequest
 
 
@@ -67,18 +68,6 @@ class MeasuredEnclave:
     image: Parts
     initfs: Parts
     configured: Parts
-
-
-async def _image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
-    image = await named_target(target, field_type)
-    if image is None:
-        return None
-    if not image.has_field(ImageBomsField):
-        raise InvalidTargetException(
-            f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
-            f"but {image.address} is a `{image.alias}`."
-        )
-    return await Get(Image, ImageRequest(image.address))
 
 
 async def _file_of(target: Target, field_type: type[SourcesField]) -> FileEntry | None:
@@ -106,10 +95,26 @@ async def _key_of(target: Target) -> ImageKey | None:
     return None
 
 
+async def _boot_of(target: Target) -> BootSettings | None:
+    rootfs = await named_target(target, fields.EnclaveBootField)
+    if rootfs is None:
+        return None
+    if not target[fields.EnclaveInitField].value and not target[fields.EnclaveInitfsField].value:
+        raise InvalidTargetException(
+            f"The 'boot' field in target {target.address} needs an `init` that reads "
+            "/etc/boot.conf, or an `initfs` with one: Occlum's own mounts `image`."
+        )
+    return boot_settings(rootfs, f"The 'boot' field in target {target.address}")
+
+
 async def _initfs_request(
-    target: Target, toolchain: ToolchainFiles, image_type: str, key: ImageKey | None
+    target: Target,
+    toolchain: ToolchainFiles,
+    image_type: str,
+    key: ImageKey | None,
+    boot: BootSettings | None,
 ) -> InitfsRequest:
-    image = await _image_of(target, fields.EnclaveInitfsField)
+    image = await image_of(target, fields.EnclaveInitfsField)
     init = await _file_of(target, fields.EnclaveInitField)
     if image is not None and init is not None:
         raise InvalidTargetException(
@@ -131,6 +136,7 @@ async def _initfs_request(
         sgx_mode=sgx_mode,
         image_type=image_type,
         key=key if target[fields.BuildinImageKeyField].value else None,
+        boot=boot,
         of=str(target.address),
     )
 
@@ -139,14 +145,15 @@ async def _initfs_request(
 async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an enclave"))
     target = wrapped.target
-    root = await _image_of(target, fields.EnclaveImageField)
+    root = await image_of(target, fields.EnclaveImageField)
     key = await _key_of(target)
     toolchain = await _toolchain_of(target)
     if root is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
+    boot = await _boot_of(target)
     content = await Get(ImageContent, ImageContentRequest(root.address))
-    asked = await _initfs_request(target, toolchain, image_type, key)
+    asked = await _initfs_request(target, toolchain, image_type, key, boot)
     seal = SealRequest(content.digest, root.manifest.identity, key, str(target.address))
     try:
         image, initfs = await MultiGet(
@@ -168,6 +175,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
             edmm=target[fields.EdmmField].value,
             date=target[fields.SigningDateField].value or "",
             with_newline=target[fields.BuiltinConfigNewlineField].value,
+            needs_hostfs=boot is not None and bool(boot.hostfs_source),
             of=str(target.address),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from pants.engine.fs import (
     AddPrefix,
@@ -20,6 +20,7 @@ from pants.engine.process import FallibleProcessResult, Process, ProcessCacheSco
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.util.frozendict import FrozenDict
 
+from occlum_build.occlum.runtime_boot import BootSettings
 from pants_occlum.enclave_keys import KEY_CACHE, KEY_DIR, ImageKey
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
@@ -118,7 +119,10 @@ async def seal_image(request: SealRequest) -> Parts:
 
 @dataclass(frozen=True)
 class InitfsRequest:
-    """The initfs: an image of its own, or the default one, maybe with another init."""
+    """The initfs: an image of its own, or the default one, maybe with another init.
+
+    `boot` makes it that of a boot template.
+    """
 
     image: Digest | None
     identity: bytes
@@ -127,6 +131,7 @@ class InitfsRequest:
     sgx_mode: str
     image_type: str
     key: ImageKey | None
+    boot: BootSettings | None
     of: str = field(compare=False)
 
 
@@ -139,6 +144,7 @@ async def seal_initfs(request: InitfsRequest) -> Parts:
         "tree": "tree" if request.image else None,
         "manifest": "manifest.json" if request.image else None,
         "image_key": request.key.path if request.key else None,
+        "boot": asdict(request.boot) if request.boot else None,
     }
     files = [FileContent(_REQUEST, _json(asked))]
     inputs = [request.toolchain]
@@ -160,7 +166,10 @@ async def seal_initfs(request: InitfsRequest) -> Parts:
 
 @dataclass(frozen=True)
 class ConfigureRequest:
-    """Configuration and measurement: Occlum.json and its patch, the libOS, both MACs."""
+    """Configuration and measurement: Occlum.json and its patch, the libOS, both MACs.
+
+    `needs_hostfs`: a mount must be a hostfs.
+    """
 
     configs: tuple[FileEntry, ...]
     patch: str
@@ -171,6 +180,7 @@ class ConfigureRequest:
     edmm: bool
     date: str
     with_newline: bool
+    needs_hostfs: bool
     of: str = field(compare=False)
 
 
@@ -196,6 +206,7 @@ async def configure_enclave(request: ConfigureRequest) -> Parts:
         "date": request.date,
         "with_newline": request.with_newline,
         "strict": True,
+        "needs_hostfs": request.needs_hostfs,
     }
     asked_path = f"{_STEP}/{_REQUEST}"
     files.append(FileContent(asked_path, _json(asked)))

@@ -131,6 +131,18 @@ class EnclaveInitField(OptionalSingleSourceField):
     help = "A program of the project to use as `/bin/init` of the default initfs."
 
 
+class EnclaveBootField(OneAddressField):
+    alias = "boot"
+    help = help_text(
+        """
+        An `occlum_rootfs` that this enclave mounts as its root in place of `image`, which may then
+        be tiny: the enclave is a boot template. Its initfs gets `/etc/boot.conf`, with the settings
+        of that target and nothing of its image, so that MRENCLAVE stays when the image changes.
+        Needs an `init` or `initfs` of your own that reads the file.
+        """
+    )
+
+
 class SgxModeField(StringField):
     alias = "sgx_mode"
     default = "HW"
@@ -240,6 +252,7 @@ class OcclumEnclave(Target):
         EnclaveConfigField,
         EnclaveInitfsField,
         EnclaveInitField,
+        EnclaveBootField,
         SgxModeField,
         EdmmField,
         EncryptField,

@@ -17,10 +17,17 @@ from pants.engine.fs import (
     SymlinkEntry,
 )
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
-from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
+from pants.engine.target import (
+    InvalidTargetException,
+    Target,
+    Targets,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
 
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
+from pants_occlum.one_address import OneAddressField
 from pants_occlum.pins import HostContents
 from pants_occlum.planning import PlannedImage, PlanRequest
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
@@ -118,6 +125,20 @@ async def image_content(request: ImageContentRequest) -> ImageContent:
         requests = _layer_requests(image, {**image.plan.project, **ingested.digests})
     layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)
     return ImageContent(await Get(Digest, MergeDigests(layer.digest for layer in layers)))
+
+
+async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
+    """The image of the `occlum_image` that a field names, None where it names nothing."""
+    addresses = target[field_type].to_unparsed_address_inputs()
+    found = await Get(Targets, UnparsedAddressInputs, addresses)
+    if not found:
+        return None
+    if not found[0].has_field(ImageBomsField):
+        raise InvalidTargetException(
+            f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
+            f"but {found[0].address} is a `{found[0].alias}`."
+        )
+    return await Get(Image, ImageRequest(found[0].address))
 
 
 @rule(desc="Make an image layer")

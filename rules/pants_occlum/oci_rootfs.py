@@ -32,6 +32,7 @@ from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRe
 from pants_occlum.instance import Instance, InstanceRequest
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.planning import PlannedImage
+from pants_occlum.runtime_boot import booted_image
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.util_rules.dist_tree import TreeEntry
 
@@ -87,11 +88,12 @@ async def _of_enclave(target: Target) -> Rootfs:
             "what has changed."
         )
     labels = {IMAGE_LABEL: f"sha256:{enclave.root.name}", MRENCLAVE_LABEL: mrenclave}
+    booted = await booted_image(target)
     tree = tuple(_enclave_tree(instance))
     return Rootfs(
         tree=tree,
         groups=group_instance(((entry.path, entry.size) for entry in tree), INSTANCE_PATH),
-        programs=enclave.root.tree,
+        programs=(booted or enclave.root).tree,
         labels=FrozenDict(labels),
         is_shared=enclave.image_type != ENCRYPTED,
         is_enclave=True,

@@ -11,6 +11,7 @@ from pants.engine.unions import UnionRule
 from pants_occlum import (
     bom_roots,
     boms_on_disk,
+    boot_types,
     dependency_inference,
     enclave,
     enclave_keys,
@@ -29,6 +30,7 @@ from pants_occlum import (
     pins,
     planning,
     project_sources,
+    runtime_boot,
     sysroots,
     tar,
     toolchain,
@@ -41,6 +43,7 @@ from pants_occlum.goals import (
     package_enclave,
     package_image,
     package_oci,
+    package_rootfs,
     publish_oci,
     tailor,
 )
@@ -48,7 +51,11 @@ from pants_occlum.util_rules import dist_sync, sysroot, tool_process
 
 
 def target_types() -> list[type[Target]]:
-    return [*types.target_types(), *enclave_types.target_types(), *oci_types.target_types()]
+    return [
+        one
+        for module in (types, enclave_types, boot_types, oci_types)
+        for one in module.target_types()
+    ]
 
 
 def rules() -> Iterable[Rule | UnionRule]:
@@ -75,10 +82,12 @@ def rules() -> Iterable[Rule | UnionRule]:
         package_enclave,
         package_image,
         package_oci,
+        package_rootfs,
         pins,
         planning,
         project_sources,
         publish_oci,
+        runtime_boot,
         sysroot,
         sysroots,
         tailor,

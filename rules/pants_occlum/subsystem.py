@@ -101,8 +101,9 @@ class OcclumSubsystem(Subsystem):
         default=None,
         help=softwrap(
             """
-            The key file (`occlum-build gen-image-key`) of enclaves with `encrypt=True`: an absolute
-            path, readable by you alone. The key enters no cache, log or process input.
+            The key file (`occlum-build gen-image-key`) of `occlum_rootfs`, and of enclaves with
+            `encrypt=True`: an absolute path, readable by you alone. The key enters no cache, log or
+            process input.
             """
         ),
     )

@@ -1,0 +1,52 @@
+"""`package` for `occlum_rootfs`: the layers of a runtime boot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.engine.fs import CreateDigest, Digest, FileContent
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.unions import UnionRule
+
+from pants_occlum.boot_types import RootfsImageField, RootfsOutputPathField
+from pants_occlum.runtime_boot import BootRootfs, BootRootfsRequest
+from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
+
+logger = logging.getLogger(__name__)
+
+LOWER, UPPER = "lower", "upper"
+
+
+@dataclass(frozen=True)
+class RootfsFieldSet(PackageFieldSet):
+    required_fields = (RootfsImageField,)
+
+    image: RootfsImageField
+    output_path: RootfsOutputPathField
+
+
+# Not memoised, so that a layer that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> BuiltPackage:
+    rootfs = await Get(BootRootfs, BootRootfsRequest(field_set.address))
+    output = field_set.output_path.value_or_default(file_ending=None)
+    await sync_tree(places, f"{output}/{LOWER}", rootfs.lower)
+    await sync_tree(places, f"{output}/{UPPER}", ())
+    manifest = f"{output}/manifest.json"
+    sync_file(places, manifest, rootfs.image.manifest.full)
+    logger.info("%s: image sha256:%s, encrypted", field_set.address, rootfs.image.name)
+    name = FileContent(f"{output}/image.digest", f"sha256:{rootfs.image.name}\n".encode())
+    return BuiltPackage(
+        await Get(Digest, CreateDigest([name])),
+        (
+            BuiltPackageArtifact(name.path),
+            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+        ),
+    )
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), UnionRule(PackageFieldSet, RootfsFieldSet))
