@@ -20,14 +20,13 @@ from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    Targets,
     WrappedTarget,
     WrappedTargetRequest,
 )
 
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
-from pants_occlum.one_address import OneAddressField
+from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.pins import HostContents
 from pants_occlum.planning import PlannedImage, PlanRequest
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
@@ -129,16 +128,15 @@ async def image_content(request: ImageContentRequest) -> ImageContent:
 
 async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
     """The image of the `occlum_image` that a field names, None where it names nothing."""
-    addresses = target[field_type].to_unparsed_address_inputs()
-    found = await Get(Targets, UnparsedAddressInputs, addresses)
-    if not found:
+    image = await named_target(target, field_type)
+    if image is None:
         return None
-    if not found[0].has_field(ImageBomsField):
+    if not image.has_field(ImageBomsField):
         raise InvalidTargetException(
             f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
-            f"but {found[0].address} is a `{found[0].alias}`."
+            f"but {image.address} is a `{image.alias}`."
         )
-    return await Get(Image, ImageRequest(found[0].address))
+    return await Get(Image, ImageRequest(image.address))
 
 
 @rule(desc="Make an image layer")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.addresses import Address
 from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    Targets,
     WrappedTarget,
     WrappedTargetRequest,
 )
@@ -24,6 +23,7 @@ from pants_occlum.enclave_keys import ImageKey, ImageKeyRequest
 from pants_occlum.enclave_steps import Parts, SealRequest
 from pants_occlum.enclave_types import EnclaveBootField
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, image_of
+from pants_occlum.one_address import named_target
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
 from pants_occlum.util_rules.dist_tree import TreeEntry
@@ -67,9 +67,8 @@ def boot_settings(target: Target, field: str) -> BootSettings:
 
 async def booted_image(enclave: Target) -> Image | None:
     """The image that an enclave mounts when it starts, None when it is no boot template."""
-    addresses = enclave[EnclaveBootField].to_unparsed_address_inputs()
-    found = await Get(Targets, UnparsedAddressInputs, addresses)
-    return await image_of(found[0], fields.RootfsImageField) if found else None
+    rootfs = await named_target(enclave, EnclaveBootField)
+    return await image_of(rootfs, fields.RootfsImageField) if rootfs is not None else None
 
 
 @rule(desc="Make a root file system for a runtime boot")
