@@ -106,16 +106,35 @@ class SysrootFiles:
     files: tuple[SysrootFile, ...]
 
 
+class Scheduler:
+    """One object for each scheduler of this process: pantsd makes a new one when options change."""
+
+
+class Run(NamedTuple):
+    """A run of Pants; run ids alone are the same in different schedulers."""
+
+    scheduler: Scheduler
+    run_id: RunId
+
+
+@rule
+async def scheduler_of_run() -> Scheduler:
+    return Scheduler()
+
+
 @_uncacheable_rule(desc="Look at the host's files", level=LogLevel.DEBUG)
 async def look_at_sysroot(
-    request: SysrootRequest, named_caches_dir: NamedCachesDirOption, run_id: RunId
+    request: SysrootRequest,
+    named_caches_dir: NamedCachesDirOption,
+    scheduler: Scheduler,
+    run_id: RunId,
 ) -> SysrootSnapshot:
     if not os.path.isdir(request.root):
         raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
     link_python(named_caches_dir)
     memo = _memo(named_caches_dir)
     with quiet_gc():
-        snapshot = _look(request, run_id, memo)
+        snapshot = _look(request, Run(scheduler, run_id), memo)
     memo.save()
     return snapshot
 
@@ -127,7 +146,7 @@ class _Looks:
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    run_id: RunId | None = None
+    run: Run | None = None
     snapshot: SysrootSnapshot | None = None
     directories: Mapping[str, KnownDirectory] = field(default_factory=dict)
 
@@ -137,7 +156,7 @@ _looks: OrderedDict[SysrootRequest, _Looks] = OrderedDict()
 _looks_lock = threading.Lock()
 
 
-def _look(request: SysrootRequest, run_id: RunId, memo: HashMemo) -> SysrootSnapshot:
+def _look(request: SysrootRequest, run: Run, memo: HashMemo) -> SysrootSnapshot:
     """Look, with what the last look of the same request may spare this one.
 
     The engine may drop this rule and start it again within a run: one look serves both. The result
@@ -149,14 +168,14 @@ def _look(request: SysrootRequest, run_id: RunId, memo: HashMemo) -> SysrootSnap
         if len(_looks) > _MOST_LOOKS:
             _looks.popitem(last=False)
     with last.lock:
-        if last.snapshot is not None and last.run_id == run_id:
+        if last.snapshot is not None and last.run == run:
             return last.snapshot
         walk = SysrootWalk(request.root, time.time_ns(), last.directories)
         found = _found(walk, request, memo)
         snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
         if last.snapshot is None or last.snapshot != snapshot:
             last.snapshot = snapshot
-        last.run_id, last.directories = run_id, walk.directories()
+        last.run, last.directories = run, walk.directories()
         return last.snapshot
 
 

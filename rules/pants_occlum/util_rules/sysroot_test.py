@@ -65,12 +65,25 @@ def test_one_look_serves_a_run(tmp_path: Path, root: Path) -> None:
     write(root / "a", b"one")
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     request = SysrootRequest(str(root), hash_paths=("/a",))
-    first = sysroot._look(request, RunId(1), memo)
+    scheduler = sysroot.Scheduler()
+    first = sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo)
     write(root / "a", b"other")
-    assert sysroot._look(request, RunId(1), memo) is first
-    assert sysroot._look(request, RunId(2), memo).entries["/a"] == SourceStat(
+    assert sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo) is first
+    second = sysroot._look(request, sysroot.Run(scheduler, RunId(2)), memo)
+    assert second.entries["/a"] == SourceStat(
         FILE, 0o644, 5, sha256=hashlib.sha256(b"other").hexdigest(), is_elf=False
     )
+
+
+def test_run_of_another_scheduler_looks_again(tmp_path: Path, root: Path) -> None:
+    # pantsd makes a new one when an option like pythonpath changes, and counts runs from 0 again.
+    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    request = SysrootRequest(str(root), hash_paths=("/a",))
+    write(root / "a", b"one")
+    first = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo)
+    write(root / "a", b"other")
+    second = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo)
+    assert first.entries["/a"] != second.entries["/a"]
 
 
 def test_look_makes_the_interpreters_link_again(tmp_path: Path, root: Path) -> None:
