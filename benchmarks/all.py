@@ -33,27 +33,32 @@ def with_table(text: str, table: Table) -> str:
 
     Raises SystemExit where the text has no such comments.
     """
-    start, end = f"<!-- table: {table.name} -->", "<!-- end of table -->"
-    pattern = re.compile(f"(?<={re.escape(start)}\n).*?(?={re.escape(end)})", re.DOTALL)
-    found, count = pattern.subn(lambda _: table.markdown(), text)
+    start, end = f"<!-- table: {table.name} -->\n", "<!-- end of table -->"
+    pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
+    found, count = pattern.subn(lambda at: f"{at[1]}{table.markdown()}{at[2]}", text)
     if count != 1:
         raise SystemExit(f"{DOCS} has {count} places for the table {table.name}, not one")
     return found
 
 
-def main() -> None:
-    args = options(__doc__).parse_args()
-    tables = [machine()]
-    for name in BENCHMARKS:
-        tables += run(name, *(["--quick"] if args.quick else []))
+def write(tables: list[Table], *, to_docs: bool) -> None:
+    """Print tables, and write them at once, as what comes later may fail after many minutes."""
     text = DOCS.read_text(encoding="utf-8")
     for table in tables:
         text = with_table(text, table)
-        print(table.markdown())
-    if not args.quick:
+        print(table.markdown(), flush=True)
+    if to_docs:
         new = DOCS.with_suffix(".new")
         new.write_text(text, encoding="utf-8")
         os.replace(new, DOCS)
+
+
+def main() -> None:
+    args = options(__doc__).parse_args()
+    write([machine()], to_docs=not args.quick)
+    for name in BENCHMARKS:
+        tables = run(name, *(["--quick"] if args.quick else []))
+        write(tables, to_docs=not args.quick)
 
 
 if __name__ == "__main__":
