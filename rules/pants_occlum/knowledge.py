@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Callable, TypeVar
 
 from pants.engine.fs import FileDigest
-from pants.engine.rules import Get, Rule, collect_rules
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules
 
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.errors import Report
@@ -16,7 +16,7 @@ from occlum_build.sources import DIR, FILE, SourceStat, resolve
 from occlum_build.sysroot.lock import Lock
 from pants_occlum.facts import FactsRequest, KnownFacts
 from pants_occlum.pins import HostContents, host_texts, lock_of_sysroot, missing_content, texts
-from pants_occlum.project_sources import ProjectSources
+from pants_occlum.project_sources import ProjectFile, ProjectFileRequest, ProjectSources
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroots import Sysroot
 from pants_occlum.util_rules.quiet_gc import quiet_gc
@@ -49,6 +49,7 @@ class Knowledge:
     errors: dict[str, str] = field(default_factory=dict)
     undecodable: dict[str, None] = field(default_factory=dict)
     digests: dict[str, FileDigest] = field(default_factory=dict)  # of project files, by SHA-256
+    deferred: dict[str, ProjectFileRequest] = field(default_factory=dict)
     asked: Asked = field(default_factory=Asked)  # by attempts that were told everything
 
     def __post_init__(self) -> None:
@@ -69,16 +70,15 @@ class Knowledge:
             self.texts,
             self.trees,
             self.errors,
-            Unknown(),
+            self.deferred,
         )
 
     def add_project(self, project: ProjectSources) -> None:
         children: dict[str, set[str]] = {"": set()}
         for path, file in project.files.items():
-            mode = 0o755 if file.is_executable else 0o644
-            sha256, size = file.digest.fingerprint, file.digest.serialized_bytes_length
-            self.stats[path] = SourceStat(FILE, mode, size, sha256=sha256)
-            self.digests[sha256] = file.digest
+            self.add_file(path, file)
+        self.deferred.update((one.path, one) for one in project.deferred)
+        for path in project.paths():
             while path:
                 parent, _, name = path.rpartition("/")
                 children.setdefault(parent, set()).add(name)
@@ -87,6 +87,12 @@ class Knowledge:
             self.names[directory] = tuple(sorted(names))
             if directory:
                 self.stats[directory] = SourceStat(DIR, 0o755)
+
+    def add_file(self, path: str, file: ProjectFile) -> None:
+        mode = 0o755 if file.is_executable else 0o644
+        sha256, size = file.digest.fingerprint, file.digest.serialized_bytes_length
+        self.stats[path] = SourceStat(FILE, mode, size, sha256=sha256)
+        self.digests[sha256] = file.digest
 
     def add_sysroot(self, request: SysrootRequest, snapshot: SysrootSnapshot) -> None:
         # What only a listing tells must not make a known content unknown again.
@@ -99,6 +105,11 @@ class Knowledge:
         self.undecodable.update(dict.fromkeys(snapshot.undecodable))
         for path in request.hash_paths:
             self.stats.setdefault(path, None)
+
+    def add_looked(self, stats: Mapping[str, SourceStat | None], asked: Asked) -> None:
+        """What somebody else asked of the same sysroot, and was told."""
+        self.stats.update(stats)
+        self.asked.update(asked)
 
     def add_pinned(self, unknown: Unknown) -> None:
         """Answer from the pins, which are all recorded: what is not among them does not exist."""
@@ -134,7 +145,13 @@ async def knowledge_of(sysroot: Sysroot) -> Knowledge:
 
 
 async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
-    """Look up everything that was asked; the sysroot first, as all else stands in it."""
+    """Look up everything that was asked; first what stands in the project and the sysroot."""
+    deferred = [known.deferred[path] for path in sorted(unknown.paths) if path in known.deferred]
+    if deferred:
+        files = await MultiGet(Get(ProjectFile, ProjectFileRequest, one) for one in deferred)
+        for one, file in zip(deferred, files):
+            known.add_file(one.path, file)
+        return
     if unknown.paths or unknown.trees or unknown.directories:
         if known.lock is not None:
             known.add_pinned(unknown)

@@ -112,10 +112,10 @@ def _with_advice(problem: Problem, advice: Mapping[MissingSource, str]) -> Probl
 
 @dataclass(frozen=True)
 class PartlyOwnedRequest:
-    """The operations of BOMs, and the project's files that they can see."""
+    """The operations of BOMs, and the paths of the project's files that they can see."""
 
     operations: tuple[Operations, ...]
-    project: ProjectSources
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,26 +128,28 @@ class PartlyOwned:
 @rule(desc="Find files that no target owns")
 async def partly_owned(request: PartlyOwnedRequest, build_files: BuildFileOptions) -> PartlyOwned:
     on_disk = await Get(Paths, PathGlobs(copy_globs(_several(request.operations))))
-    unowned = [path for path in on_disk.files if path not in request.project.files]
+    paths = frozenset(request.paths)
+    unowned = [path for path in on_disk.files if path not in paths]
     unowned = [path for path in unowned if not _is_build_file(path, build_files)]
     if not unowned:
         return PartlyOwned(())
-    owned = Knowledge(Sysroot("/"))
-    owned.add_project(request.project)
-    everything = Knowledge(Sysroot("/"))
-    files = FrozenDict({**request.project.files, **dict.fromkeys(unowned, _NO_CONTENT)})
-    everything.add_project(ProjectSources(files, FrozenDict({})))
+    owned, everything = _project_of(request.paths), _project_of([*request.paths, *unowned])
     warnings = []
     for operations in request.operations:
         excluded = compile_excludes(operations.excludes)
         for copy in _several([operations]):
-            seen = set(_copied(copy, owned.sources(), excluded))
-            left_out = [
-                path for path in _copied(copy, everything.sources(), excluded) if path not in seen
-            ]
+            seen = set(_copied(copy, owned, excluded))
+            left_out = [path for path in _copied(copy, everything, excluded) if path not in seen]
             if seen and left_out:
                 warnings.append(_warning(copy, left_out))
     return PartlyOwned(tuple(dict.fromkeys(warnings)))
+
+
+def _project_of(paths: Iterable[str]) -> Sources:
+    known = Knowledge(Sysroot("/"))
+    files = FrozenDict(dict.fromkeys(paths, _NO_CONTENT))
+    known.add_project(ProjectSources(files, FrozenDict({})))
+    return known.sources()
 
 
 def _several(operations: Iterable[Operations]) -> list[Copy]:

@@ -25,14 +25,19 @@ from occlum_build.image.plan import (
     missing_plugins,
     only_elf,
 )
-from occlum_build.sources import Sources, regular_file
+from occlum_build.recorded_sources import Asked
+from occlum_build.sources import Sources, SourceStat, regular_file
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom_roots import BomRoot, BomRootRequest
 from pants_occlum.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.ownership import PartlyOwned, PartlyOwnedRequest, explain
 from pants_occlum.pins import lock_of_sysroot, lock_problem, missing_content
 from pants_occlum.problems import invalid_image
-from pants_occlum.project_sources import ProjectSources, ProjectSourcesRequest
+from pants_occlum.project_sources import (
+    DeferredSourcesRequest,
+    ProjectSources,
+    ProjectSourcesRequest,
+)
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
 from pants_occlum.sysroots import Sysroot, SysrootOf, check_lockable
 from pants_occlum.util_rules.sysroot import SysrootBlob
@@ -80,11 +85,58 @@ class LookedAtBy:
     plan: PlanRequest
 
 
+@dataclass(frozen=True)
+class LoadRequest:
+    plan: PlanRequest
+    sysroot: Sysroot
+
+
+@dataclass(frozen=True)
+class LoadedBoms:
+    """The BOMs of an image with all that they include, and the project's files that say so.
+
+    A node of its own, as what is planned of them does not change with a comment. `stats` and
+    `asked` are what reading them looked at in the sysroot.
+    """
+
+    sets: tuple[BomSet, ...]
+    files: tuple[str, ...]
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    stats: Mapping[str, SourceStat | None]
+    asked: Asked
+
+
+@rule(desc="Load BOMs", level=LogLevel.DEBUG)
+async def load(request: LoadRequest) -> LoadedBoms:
+    boms = request.plan.boms
+    roots = await MultiGet(Get(BomRoot, BomRootRequest(address)) for address in boms)
+    known = await knowledge_of(request.sysroot)
+    known.add_project(await Get(ProjectSources, ProjectSourcesRequest(boms)))
+    sets, report = await settle(
+        known,
+        str(request.plan.address),
+        lambda sources, report: tuple(bom_set(root, sources, report) for root in roots),
+    )
+    asked = known.asked.in_sysroot()
+    files = sorted({bom.path for one in sets for bom in one.boms if bom.path in known.stats})
+    return LoadedBoms(
+        sets,
+        tuple(path for path in files if not path.startswith("/")),
+        tuple(report.errors),
+        tuple(report.warnings),
+        {path: known.stats[path] for path in asked.paths},
+        asked,
+    )
+
+
 async def _plan(
     request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem, *, with_plugins: bool
 ) -> PlannedImage:
-    roots = await MultiGet(Get(BomRoot, BomRootRequest(address)) for address in request.boms)
-    project = await Get(ProjectSources, ProjectSourcesRequest(request.boms))
+    of = str(request.address)
+    loaded = await Get(LoadedBoms, LoadRequest(request, known.sysroot))
+    known.add_looked(loaded.stats, loaded.asked)
+    project = await Get(ProjectSources, DeferredSourcesRequest(request.boms, loaded.files))
     known.add_project(project)
     options = PlanOptions(
         cpu_level=occlum.cpu_level.value,
@@ -92,12 +144,8 @@ async def _plan(
         conflicts_are_errors=occlum.conflicts is Conflicts.error,
         mode=normal_mode,
     )
-    of = str(request.address)
-    sets, loading = await settle(
-        known, of, lambda sources, report: [bom_set(root, sources, report) for root in roots]
-    )
     draft, drafting = await settle(
-        known, of, lambda sources, report: draft_image(sets, options, sources, report)
+        known, of, lambda sources, report: draft_image(loaded.sets, options, sources, report)
     )
     draft, _ = await settle(known, of, lambda sources, _: only_elf(draft, sources))
     planned, closing = await settle(
@@ -109,8 +157,8 @@ async def _plan(
     plugins: list[Problem] = []
     if with_plugins:
         plugins, _ = await settle(known, of, lambda sources, _: missing_plugins(planned, sources))
-    reports = (loading, drafting, closing, hashing)
-    errors = [problem for report in reports for problem in report.errors]
+    reports = (drafting, closing, hashing)
+    errors = [*loaded.errors, *(problem for report in reports for problem in report.errors)]
     errors += [
         Problem("directory", f"the name {name} is not UTF-8") for name in sorted(known.undecodable)
     ]
@@ -118,8 +166,8 @@ async def _plan(
     if errors or unpinned:
         told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
         raise invalid_image(request.address, [*told, *unpinned])
-    warnings = [problem for report in reports for problem in report.warnings]
-    unowned = await Get(PartlyOwned, PartlyOwnedRequest(_operations(sets), project))
+    warnings = [*loaded.warnings, *(problem for report in reports for problem in report.warnings)]
+    unowned = await Get(PartlyOwned, PartlyOwnedRequest(_operations(loaded.sets), project.paths()))
     return _result(planned.entries, sha256, known, [*warnings, *unowned.warnings, *plugins])
 
 

@@ -44,14 +44,35 @@ class ProjectFile:
 
 
 @dataclass(frozen=True)
+class ProjectFileRequest:
+    """One of the files that ProjectSources of these addresses have."""
+
+    addresses: tuple[Address, ...]
+    path: str
+
+
+@dataclass(frozen=True)
 class ProjectSources:
     """Path below the build root -> file.
 
     packages: the paths of the artefacts that each address of a package built, files or directories.
+    deferred: further files, of which only the path is told.
     """
 
     files: FrozenDict[str, ProjectFile]
     packages: FrozenDict[Address, tuple[str, ...]]
+    deferred: tuple[ProjectFileRequest, ...] = ()
+
+    def paths(self) -> tuple[str, ...]:
+        return tuple(sorted([*self.files, *(one.path for one in self.deferred)]))
+
+
+@dataclass(frozen=True)
+class DeferredSourcesRequest:
+    """The same, with some files deferred: who asks is not run again when only those change."""
+
+    addresses: tuple[Address, ...]
+    deferred: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,25 @@ async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> Proj
             if artefact.relpath
         )
     return ProjectSources(FrozenDict(sorted(files.items())), FrozenDict(sorted(packages.items())))
+
+
+@rule
+async def defer_sources(request: DeferredSourcesRequest) -> ProjectSources:
+    whole = await Get(ProjectSources, ProjectSourcesRequest(request.addresses))
+    deferred = tuple(
+        ProjectFileRequest(request.addresses, path)
+        for path in request.deferred
+        if path in whole.files
+    )
+    paths = {one.path for one in deferred}
+    files = {path: file for path, file in whole.files.items() if path not in paths}
+    return ProjectSources(FrozenDict(files), whole.packages, deferred)
+
+
+@rule
+async def project_file(request: ProjectFileRequest) -> ProjectFile:
+    whole = await Get(ProjectSources, ProjectSourcesRequest(request.addresses))
+    return whole.files[request.path]
 
 
 def _files(entries: Iterable[object], below: str) -> dict[str, ProjectFile]:

@@ -6,7 +6,7 @@ could not be told is then looked up, and it is run again, until nothing was miss
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from occlum_build.elf.facts import ElfFacts, Malformed
@@ -46,14 +46,22 @@ class Asked:
         self.listed.update(other.listed)
         self.contents |= other.contents
 
+    def in_sysroot(self) -> Asked:
+        """What is absolute."""
+        return Asked(
+            {path for path in self.paths if path.startswith("/")},
+            {path: names for path, names in self.listed.items() if path.startswith("/")},
+            {path for path in self.contents if path.startswith("/")},
+        )
+
 
 @dataclass
 class RecordedSources:
     """A view of recorded entries; a path of `stats` whose value is None is known to be absent.
 
     The contents of files are known by the SHA-256 in their stats. Relative paths are all known: one
-    that is not recorded does not exist. `names_in` holds the listed directories, `facts_of` and
-    `texts` what is known of contents by SHA-256.
+    that is not recorded and not `deferred` does not exist. `names_in` holds the listed directories,
+    `facts_of` and `texts` what is known of contents by SHA-256.
     """
 
     stats: Mapping[str, SourceStat | None]
@@ -62,11 +70,14 @@ class RecordedSources:
     texts: Mapping[str, bytes]
     trees: Mapping[str, None] = field(default_factory=dict)  # directories known in full
     errors: Mapping[str, str] = field(default_factory=dict)  # path -> why it cannot be read
+    deferred: Collection[str] = ()
     unknown: Unknown = field(default_factory=Unknown)
     asked: Asked = field(default_factory=Asked)
 
     def expect(self, path: str, *, tree: bool = False) -> None:
         if not path.startswith("/"):
+            if path in self.deferred and path not in self.stats:
+                self.unknown.paths.add(path)
             return
         if tree and path not in self.trees:
             self.unknown.trees.add(path)
