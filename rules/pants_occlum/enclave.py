@@ -152,9 +152,8 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
         raise InvalidTargetException(f"{target.address} has no `image`.")
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
     boot = await _boot_of(target)
-    content = await Get(ImageContent, ImageContentRequest(root.address))
     asked = await _initfs_request(target, toolchain, image_type, key, boot)
-    seal = SealRequest(content.digest, root.manifest.identity, key, str(target.address))
+    seal = SealRequest(root.address, key, str(target.address))
     try:
         image, initfs = await MultiGet(
             Get(Parts, SealRequest, seal), Get(Parts, InitfsRequest, asked)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from pants.engine.addresses import Address
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -21,7 +22,9 @@ from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.occlum.runtime_boot import BootSettings
+from occlum_build.process import EXIT_CONTENT_MISSING
 from pants_occlum.enclave_keys import KEY_CACHE, KEY_DIR, ImageKey
+from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
@@ -46,7 +49,8 @@ class Parts:
 class _Step:
     """A run of a module of occlum_build.occlum that writes the directory `out`.
 
-    `argv` comes before and `key` after it, a path that leads to the image key.
+    `argv` comes before and `key` after it, a path that leads to the image key. `caches` are
+    append-only caches that it needs besides.
     """
 
     module: str
@@ -55,6 +59,11 @@ class _Step:
     description: str = field(compare=False)
     key: str = ""
     uses_key: bool = False
+    caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
+
+
+class HostContentError(InvalidEnclave):
+    """A step found a file of the host not as it was when the image was planned."""
 
 
 @rule
@@ -69,7 +78,9 @@ async def run_step(step: _Step) -> Parts:
             requirements=PURE,
             compiled_requirements=COMPILED,
             output_directories=(_OUT,),
-            append_only_caches=FrozenDict({KEY_CACHE: KEY_DIR} if step.uses_key else {}),
+            append_only_caches=FrozenDict(
+                {**({KEY_CACHE: KEY_DIR} if step.uses_key else {}), **step.caches}
+            ),
             # What was made with a key stays on this machine, and out of its caches.
             cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL
             if step.uses_key
@@ -78,7 +89,8 @@ async def run_step(step: _Step) -> Parts:
     )
     result = await Get(FallibleProcessResult, Process, process)
     if result.exit_code:
-        raise InvalidEnclave(f"{step.description} failed:\n\n{result.stderr.decode()}")
+        kind = HostContentError if result.exit_code == EXIT_CONTENT_MISSING else InvalidEnclave
+        raise kind(f"{step.description} failed:\n\n{result.stderr.decode()}")
     entries = await Get(DigestEntries, Digest, result.output_digest)
     files = {
         entry.path[len(_OUT) + 1 :]: entry.file_digest
@@ -92,29 +104,35 @@ async def run_step(step: _Step) -> Parts:
 class SealRequest:
     """The secure file system of an image; with a key it is an encrypted one."""
 
-    image: Digest
-    identity: bytes
+    image: Address
     key: ImageKey | None
     of: str = field(compare=False)
 
 
+async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
+    image = await Get(Image, ImageRequest(request.image))
+    content = await Get(ImageContent, ImageContentRequest(request.image, is_whole))
+    tree, manifest = await MultiGet(
+        Get(Digest, AddPrefix(content.digest, "tree")),
+        Get(Digest, CreateDigest([FileContent("manifest.json", image.manifest.identity)])),
+    )
+    return _Step(
+        module="seal",
+        argv=("tree", "manifest.json", *(content.host_table or ("-",))),
+        input=await Get(Digest, MergeDigests([tree, manifest, content.host])),
+        description=f"Make the secure file system of {request.of}",
+        key=request.key.path if request.key else "",
+        uses_key=request.key is not None,
+        caches=content.caches,
+    )
+
+
 @rule
 async def seal_image(request: SealRequest) -> Parts:
-    tree, manifest = await MultiGet(
-        Get(Digest, AddPrefix(request.image, "tree")),
-        Get(Digest, CreateDigest([FileContent("manifest.json", request.identity)])),
-    )
-    return await Get(
-        Parts,
-        _Step(
-            module="seal",
-            argv=("tree", "manifest.json"),
-            input=await Get(Digest, MergeDigests([tree, manifest])),
-            description=f"Make the secure file system of {request.of}",
-            key=request.key.path if request.key else "",
-            uses_key=request.key is not None,
-        ),
-    )
+    try:
+        return await Get(Parts, _Step, await _seal(request, is_whole=False))
+    except HostContentError:
+        return await Get(Parts, _Step, await _seal(request, is_whole=True))
 
 
 @dataclass(frozen=True)

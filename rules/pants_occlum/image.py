@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
 from pants.engine.fs import (
+    EMPTY_DIGEST,
     CreateDigest,
     Digest,
     Directory,
+    FileContent,
     FileDigest,
     FileEntry,
     MergeDigests,
@@ -23,16 +25,20 @@ from pants.engine.target import (
     WrappedTarget,
     WrappedTargetRequest,
 )
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
 
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
+from occlum_build.sysroot.complete import table_json
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.pins import HostContents
 from pants_occlum.planning import PlannedImage, PlanRequest
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
+from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.quiet_gc import quiet_gc
-from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
+from pants_occlum.util_rules.sysroot import HOST_TABLE, SYSROOT_CACHES, IngestedBlobs, link_sysroot
 
 
 @dataclass(frozen=True)
@@ -57,26 +63,35 @@ class Image:
     def size_bytes(self) -> int:
         return sum(entry.size for entry in self.tree)
 
-    def ingest_request(self) -> SysrootIngest:
-        """What takes the image's host files into the store."""
-        return SysrootIngest(self.plan.sysroot.root, self.plan.host_blobs())
-
-    def host_contents(self) -> HostContents:
-        """What checks the image's host files, takes those into the store, and shares them."""
-        blobs = self.plan.host_blobs()
-        return HostContents(self.plan.sysroot, blobs, str(self.address), for_image=True)
-
 
 @dataclass(frozen=True)
 class ImageContentRequest:
+    """is_whole: with the contents that a process on this machine can take from the host."""
+
     address: Address
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
 class ImageContent:
-    """The image below one digest, all its files in the store; a digest knows no modes."""
+    """The image below one digest, its files in the store; a digest knows no modes.
+
+    `host` is empty, or holds HOST_TABLE: the files that have to be taken from the host
+    (occlum_build.sysroot.complete).
+    """
 
     digest: Digest
+    host: Digest = EMPTY_DIGEST
+
+    @property
+    def host_table(self) -> tuple[str, ...]:
+        """The table as an argument of a process, if there is one."""
+        return (HOST_TABLE,) if self.host != EMPTY_DIGEST else ()
+
+    @property
+    def caches(self) -> FrozenDict[str, str]:
+        """What the process needs to find the host."""
+        return SYSROOT_CACHES if self.host_table else FrozenDict({})
 
 
 @dataclass(frozen=True)
@@ -117,13 +132,25 @@ async def make_image(request: ImageRequest) -> Image:
 
 
 @rule(desc="Collect the content of an image")
-async def image_content(request: ImageContentRequest) -> ImageContent:
+async def image_content(
+    request: ImageContentRequest, places: DistPlaces, named_caches_dir: NamedCachesDirOption
+) -> ImageContent:
     image = await Get(Image, ImageRequest(request.address))
-    ingested = await Get(IngestedBlobs, HostContents, image.host_contents())
+    digests = image.plan.project
+    host = () if request.is_whole or places.executes_remotely else image.plan.host_files()
+    if not host:
+        contents = image.plan.host_contents(image.address)
+        ingested = await Get(IngestedBlobs, HostContents, contents)
+        digests = {**digests, **ingested.digests}
     with quiet_gc():
-        requests = _layer_requests(image, {**image.plan.project, **ingested.digests})
+        requests = _layer_requests(image, digests)
     layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)
-    return ImageContent(await Get(Digest, MergeDigests(layer.digest for layer in layers)))
+    digest = await Get(Digest, MergeDigests(layer.digest for layer in layers))
+    if not host:
+        return ImageContent(digest)
+    link_sysroot(named_caches_dir, image.plan.sysroot.root)
+    table = FileContent(HOST_TABLE, table_json(host))
+    return ImageContent(digest, await Get(Digest, CreateDigest([table])))
 
 
 async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
@@ -154,9 +181,10 @@ async def make_layer(request: LayerRequest) -> Layer:
 
 
 def _layer_requests(image: Image, digests: Mapping[str, FileDigest]) -> list[LayerRequest]:
+    """The layers of what is in the store."""
     slices: dict[tuple[str, str], list[Entry]] = {}
     for entry in image.plan.entries:
-        if entry.path:
+        if entry.path and (entry.kind != FILE or image.plan.sha256[entry.source] in digests):
             key = entry.origin.place.file, entry.path.rpartition("/")[0]
             slices.setdefault(key, []).append(entry)
     rows = image.manifest.rows

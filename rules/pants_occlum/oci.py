@@ -94,7 +94,9 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
         report.raise_errors()
     max_layers = target[fields.MaxLayersField].value or 1
     try:
-        blobs = await Get(LayerBlobs, LayersRequest(rootfs, max_layers, compression))
+        blobs = await Get(
+            LayerBlobs, LayersRequest(rootfs, max_layers, compression, str(target.address))
+        )
     except Exception as error:
         raise await explain_missing(error, rootfs.plan, target.address) from None
     layout = layout_of(blobs.layers, settings)

@@ -18,15 +18,33 @@ from pants.engine.fs import (
     MergeDigests,
     PathGlobs,
 )
-from pants.engine.process import Process, ProcessCacheScope, ProcessResult
+from pants.engine.process import (
+    FallibleProcessResult,
+    Process,
+    ProcessCacheScope,
+    ProcessResult,
+)
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
 
 from occlum_build.oci.grouping import with_parents, within_budget
 from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
+from occlum_build.process import EXIT_CONTENT_MISSING
 from occlum_build.sources import DIR
+from occlum_build.sysroot.complete import HostFile, table_json
 from pants_occlum.oci_rootfs import Rootfs
+from pants_occlum.pins import HostContents
+from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import DEFAULT_DIR_MODE, TreeEntry
+from pants_occlum.util_rules.sysroot import (
+    HOST_TABLE,
+    SYSROOT_CACHES,
+    IngestedBlobs,
+    SysrootBlob,
+    link_sysroot,
+)
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 from pants_occlum.util_rules.tree_digest import digest_entries, file_digests
 
@@ -36,12 +54,25 @@ _INFO = f"{_LAYER}.json"
 
 @dataclass(frozen=True)
 class LayerBlobRequest:
-    """The entries of a layer, with the directories above them, in order of path."""
+    """The entries of a layer, with the directories above them, in order of path.
+
+    Contents are in the store but those of `host`.
+    """
 
     entries: tuple[TreeEntry, ...]
     compression: str
     is_shared: bool
+    host: HostContents | None
     name: str = field(compare=False)
+
+    def host_files(self) -> tuple[HostFile, ...]:
+        """The files whose contents are in a sysroot alone."""
+        sources = {blob.sha256: blob.path for blob in self.host.blobs} if self.host else {}
+        return tuple(
+            HostFile(entry.path, entry.sha256, sources[entry.sha256])
+            for entry in self.entries
+            if entry.sha256 in sources
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +86,7 @@ class LayersRequest:
     rootfs: Rootfs
     max_layers: int
     compression: str
+    of: str = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -65,28 +97,44 @@ class LayerBlobs:
     files: tuple[FileDigest, ...]
 
 
-@rule(desc="Make a layer of an OCI image")
-async def make_layer_blob(request: LayerBlobRequest) -> LayerBlob:
-    content = await Get(Digest, CreateDigest(digest_entries(request.entries)))
+async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
+    host = () if is_whole else request.host_files()
+    if is_whole and request.host is not None:
+        await Get(IngestedBlobs, HostContents, request.host)
+    on_host = {file.path for file in host}
+    stored = (entry for entry in request.entries if entry.path not in on_host)
+    content = await Get(Digest, CreateDigest(digest_entries(stored)))
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.entries)
+    files = [FileContent(_ENTRIES, rows)]
+    if host:
+        files.append(FileContent(HOST_TABLE, table_json(host)))
     inputs = await MultiGet(
         Get(Digest, AddPrefix(content, _ROOT)),
-        Get(Digest, CreateDigest([FileContent(_ENTRIES, rows)])),
+        Get(Digest, CreateDigest(files)),
     )
-    process = await Get(
+    return await Get(
         Process,
         ToolProcessRequest(
             module="occlum_build.oci.layer",
-            argv=(request.compression, _ROOT, _ENTRIES, _LAYER),
+            argv=(request.compression, _ROOT, _ENTRIES, _LAYER, *([HOST_TABLE] if host else [])),
             description=f"Compress a layer of an OCI image ({request.name})",
             input_digest=await Get(Digest, MergeDigests(inputs)),
             compiled_requirements=("zstandard",) if request.compression == ZSTD else (),
+            append_only_caches=SYSROOT_CACHES if host else FrozenDict({}),
             output_files=(_LAYER, _INFO),
             cache_scope=ProcessCacheScope.SUCCESSFUL
             if request.is_shared
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
     )
+
+
+@rule(desc="Make a layer of an OCI image")
+async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
+    process = await _process(request, is_whole=places.executes_remotely)
+    attempt = await Get(FallibleProcessResult, Process, process)
+    if attempt.exit_code == EXIT_CONTENT_MISSING:
+        process = await _process(request, is_whole=True)
     result = await Get(ProcessResult, Process, process)
     files = await file_digests(result.output_digest)
     small = await Get(Digest, DigestSubset(result.output_digest, PathGlobs([_INFO])))
@@ -95,24 +143,31 @@ async def make_layer_blob(request: LayerBlobRequest) -> LayerBlob:
 
 
 @rule(desc="Make the layers of an OCI image")
-async def make_layers(request: LayersRequest) -> LayerBlobs:
+async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOption) -> LayerBlobs:
     rootfs = request.rootfs
     groups = within_budget(rootfs.groups, request.max_layers)
     by_path = _with_parents(rootfs.tree)
-    blobs = await MultiGet(
-        Get(
-            LayerBlob,
-            LayerBlobRequest(
-                tuple(by_path[path] for path in with_parents(group.paths)),
-                request.compression,
-                rootfs.is_shared,
-                group.name,
-            ),
+    sources: dict[str, str] = {}
+    if rootfs.plan is not None:
+        sources = {file.path: file.source for file in rootfs.plan.host_files()}
+        link_sysroot(named_caches_dir, rootfs.plan.sysroot.root)
+    requests = []
+    for group in groups:
+        entries = tuple(by_path[path] for path in with_parents(group.paths))
+        blobs = {
+            entry.sha256: SysrootBlob(sources[entry.path], entry.sha256, entry.size)
+            for entry in entries
+            if entry.path in sources
+        }
+        host = None
+        if rootfs.plan is not None and blobs:
+            host = HostContents(rootfs.plan.sysroot, tuple(blobs.values()), request.of)
+        requests.append(
+            LayerBlobRequest(entries, request.compression, rootfs.is_shared, host, group.name)
         )
-        for group in groups
-    )
-    layers = tuple(ImageLayer(group.name, blob.info) for group, blob in zip(groups, blobs))
-    return LayerBlobs(layers, tuple(blob.file for blob in blobs))
+    made = await MultiGet(Get(LayerBlob, LayerBlobRequest, one) for one in requests)
+    layers = tuple(ImageLayer(group.name, blob.info) for group, blob in zip(groups, made))
+    return LayerBlobs(layers, tuple(blob.file for blob in made))
 
 
 def _with_parents(tree: Iterable[TreeEntry]) -> dict[str, TreeEntry]:

@@ -28,7 +28,7 @@ from pants_occlum.enclave_types import (
     SgxModeField,
     SignField,
 )
-from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
+from pants_occlum.image import Image, ImageRequest
 from pants_occlum.instance import Instance, InstanceRequest
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.planning import PlannedImage
@@ -51,7 +51,7 @@ class Rootfs:
     """A root file system, its groups for layers, and what is known of what is in it.
 
     `programs` is where a program is looked up; `is_shared` False keeps layers out of shared caches.
-    `plan` is that of an image whose files are taken as they are.
+    `plan` is that of an image whose files are taken as they are, the host's from the host.
     """
 
     tree: tuple[TreeEntry, ...]
@@ -112,7 +112,6 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
             f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
         )
     image = await Get(Image, ImageRequest(target.address))
-    await Get(ImageContent, ImageContentRequest(target.address))  # so that its files are stored
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
     groups = group_entries(image.plan.entries)
     return Rootfs(image.tree, groups, image.tree, labels, plan=image.plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Callable
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
@@ -27,11 +28,18 @@ from occlum_build.image.plan import (
 )
 from occlum_build.recorded_sources import Asked
 from occlum_build.sources import Sources, SourceStat, regular_file
+from occlum_build.sysroot.complete import HostFile
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom_roots import BomRoot, BomRootRequest
 from pants_occlum.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.ownership import PartlyOwned, PartlyOwnedRequest, explain
-from pants_occlum.pins import lock_of_sysroot, lock_problem, missing_content
+from pants_occlum.pins import (
+    HostContents,
+    PresentFiles,
+    lock_of_sysroot,
+    lock_problem,
+    missing_content,
+)
 from pants_occlum.problems import invalid_image
 from pants_occlum.project_sources import (
     DeferredSourcesRequest,
@@ -40,7 +48,7 @@ from pants_occlum.project_sources import (
 )
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
 from pants_occlum.sysroots import Sysroot, SysrootOf, check_lockable
-from pants_occlum.util_rules.sysroot import SysrootBlob
+from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootBlob, SysrootIngest
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,18 @@ class PlannedImage:
         return tuple(
             SysrootBlob(entry.source, sha256, entry.size) for sha256, entry in blobs.items()
         )
+
+    def host_files(self) -> tuple[HostFile, ...]:
+        """The entries whose contents are in the sysroot alone."""
+        return tuple(
+            HostFile(entry.path, self.sha256[entry.source], entry.source)
+            for entry in self.entries
+            if entry.kind == FILE and self.sha256[entry.source] not in self.project
+        )
+
+    def host_contents(self, of: Address) -> HostContents:
+        """What checks the image's host files, takes those into the store, and shares them."""
+        return HostContents(self.sysroot, self.host_blobs(), str(of), for_image=True)
 
 
 @dataclass(frozen=True)
@@ -212,6 +232,17 @@ async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     known = Knowledge(replace(sysroot, lock=LockMode.off))
     await _plan(plan, known, occlum, with_plugins=True)
     return looked_at(known.stats, known.asked)
+
+
+async def host_copies(plan: PlannedImage, of: Address) -> Callable[[], SysrootIngest]:
+    """What tells a sync of dist which files can be copied from the host."""
+    sysroot = plan.sysroot
+    if sysroot.share:
+        await Get(IngestedBlobs, HostContents, plan.host_contents(of))
+    if sysroot.lock is not LockMode.require:
+        return lambda: SysrootIngest(sysroot.root, plan.host_blobs())
+    present = await Get(PresentFiles, HostContents, plan.host_contents(of))
+    return lambda: SysrootIngest(sysroot.root, present.blobs)
 
 
 async def explain_missing(error: Exception, plan: PlannedImage | None, of: Address) -> Exception:

@@ -22,7 +22,7 @@ from pants_occlum import boot_types as fields
 from pants_occlum.enclave_keys import ImageKey, ImageKeyRequest
 from pants_occlum.enclave_steps import Parts, SealRequest
 from pants_occlum.enclave_types import EnclaveBootField
-from pants_occlum.image import Image, ImageContent, ImageContentRequest, image_of
+from pants_occlum.image import Image, image_of
 from pants_occlum.one_address import named_target
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
@@ -83,8 +83,7 @@ async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
         entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
         check_rootfs(settings, entries.kind)
         key = await Get(ImageKey, ImageKeyRequest(target.address))
-    content = await Get(ImageContent, ImageContentRequest(image.address))
-    seal = SealRequest(content.digest, image.manifest.identity, key, str(target.address))
+    seal = SealRequest(image.address, key, str(target.address))
     try:
         sealed = await Get(Parts, SealRequest, seal)
     except Exception as error:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
-from pants.engine.process import Process, ProcessResult
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.process import FallibleProcessResult, Process, ProcessResult
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 
 from occlum_build.image.tar import entries_json
+from occlum_build.process import EXIT_CONTENT_MISSING
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
@@ -29,26 +30,34 @@ class ImageTar:
     digest: Digest
 
 
-@rule(desc="Archive an image")
-async def archive_image(request: ImageTarRequest) -> ImageTar:
-    image = await Get(Image, ImageRequest(request.address))
-    content = await Get(ImageContent, ImageContentRequest(request.address))
-    root = await Get(Digest, AddPrefix(content.digest, _ROOT))
-    entries = await Get(
-        Digest, CreateDigest([FileContent(_ENTRIES, entries_json(image.plan.entries))])
+async def _process(address: Address, *, is_whole: bool) -> Process:
+    image = await Get(Image, ImageRequest(address))
+    content = await Get(ImageContent, ImageContentRequest(address, is_whole))
+    entries = FileContent(_ENTRIES, entries_json(image.plan.entries))
+    inputs = await MultiGet(
+        Get(Digest, AddPrefix(content.digest, _ROOT)),
+        Get(Digest, CreateDigest([entries])),
     )
-    process = await Get(
+    return await Get(
         Process,
         ToolProcessRequest(
             module="occlum_build.image.tar",
-            argv=(_ROOT, _ENTRIES, _OUTPUT),
-            description=f"Archive the image of {request.address}",
-            input_digest=await Get(Digest, MergeDigests([root, entries])),
+            argv=(_ROOT, _ENTRIES, _OUTPUT, *content.host_table),
+            description=f"Archive the image of {address}",
+            input_digest=await Get(Digest, MergeDigests([*inputs, content.host])),
             output_files=(_OUTPUT,),
+            append_only_caches=content.caches,
         ),
     )
-    result = await Get(ProcessResult, Process, process)
-    return ImageTar(result.output_digest)
+
+
+@rule(desc="Archive an image")
+async def archive_image(request: ImageTarRequest) -> ImageTar:
+    process = await _process(request.address, is_whole=False)
+    result = await Get(FallibleProcessResult, Process, process)
+    if result.exit_code == EXIT_CONTENT_MISSING:
+        process = await _process(request.address, is_whole=True)
+    return ImageTar((await Get(ProcessResult, Process, process)).output_digest)
 
 
 def rules() -> Iterable[Rule]:

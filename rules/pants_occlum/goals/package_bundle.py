@@ -16,7 +16,7 @@ from occlum_build.oci.rootfs import MOUNT_POINTS
 from occlum_build.sources import DIR
 from pants_occlum.oci_bundle import Bundle, BundleRequest
 from pants_occlum.oci_types import BundleArgsField, BundleOutputPathField
-from pants_occlum.planning import explain_missing
+from pants_occlum.planning import explain_missing, host_copies
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tree_digest import file_of, store_files
@@ -54,7 +54,9 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
         logger.warning("%s: %s", field_set.address, text)
     files = await store_files({CONFIG: bundle.config})
     tree = [file_of(CONFIG, 0o644, files[CONFIG]), *_below_rootfs(bundle.rootfs.tree)]
-    await sync_tree(places, f"{output}/{BUNDLE}", tree)
+    plan = bundle.rootfs.plan
+    host = await host_copies(plan, field_set.address) if plan is not None else None
+    await sync_tree(places, f"{output}/{BUNDLE}", tree, host)
     logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
     return _WrittenBundle(BuiltPackage(EMPTY_DIGEST, ()))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Callable
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
@@ -14,13 +13,10 @@ from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
 
 from pants_occlum.image import Image, ImageRequest
-from pants_occlum.pins import HostContents, PresentFiles
-from pants_occlum.planning import explain_missing
-from pants_occlum.subsystem import LockMode
+from pants_occlum.planning import explain_missing, host_copies
 from pants_occlum.tar import ImageTar, ImageTarRequest
 from pants_occlum.target_types import FormatsField, ImageBomsField, ImageOutputPathField
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
-from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +40,6 @@ class _WrittenImage:
     package: BuiltPackage
 
 
-async def _host_files(image: Image) -> Callable[[], SysrootIngest]:
-    """What tells which files of the tree can be copied from the host."""
-    sysroot = image.plan.sysroot
-    if sysroot.share:
-        await Get(IngestedBlobs, HostContents, image.host_contents())
-    if sysroot.lock is not LockMode.require:
-        return image.ingest_request
-    present = await Get(PresentFiles, HostContents, image.host_contents())
-    return lambda: SysrootIngest(sysroot.root, present.blobs)
-
-
 # Not memoised, so that a tree that was deleted from dist comes back in the next run.
 @_uncacheable_rule
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
@@ -71,7 +56,8 @@ async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage
         digests.append(archive.digest)
         names.append("image.tar")
     if "dir" in formats:
-        await sync_tree(places, f"{output}/image", image.tree, await _host_files(image))
+        host = await host_copies(image.plan, image.address)
+        await sync_tree(places, f"{output}/image", image.tree, host)
     # Not in the store, which would grow by a whole manifest with each edit.
     manifest = f"{output}/manifest.json"
     sync_file(places, manifest, image.manifest.full)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pants_occlum.testing import Project, entries
+from pants_occlum.util_rules import sysroot
 
 
 @pytest.fixture
@@ -48,6 +49,10 @@ APP = {
 
 @pytest.fixture
 def app(project: Project) -> Project:
+    return write_app(project)
+
+
+def write_app(project: Project) -> Project:
     project.write(APP)
     (project.root / "app/run.sh").chmod(0o775)
     (project.root / "app/conf/key.pem").chmod(0o600)
@@ -128,6 +133,19 @@ def test_tar_is_deterministic_and_complete(app: Project) -> None:
     os.utime(app.root / "app/run.sh", (1, 1))
     assert app.run_package("app:image").exit_code == 0
     assert (artefacts / "image.tar").read_bytes() == data
+
+
+def test_the_archive_is_the_same_where_processes_do_not_find_the_host(
+    app: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = write_app(Project(tmp_path / "other"))
+    build = APP["app/BUILD"].replace('boms=[":bom"]', 'boms=[":bom"], formats=["tar"]')
+    app.write({"app/BUILD": build})
+    other.write({"app/BUILD": build})
+    data = (app.package("app:image") / "image.tar").read_bytes()
+    monkeypatch.setattr(sysroot, "link_in_cache", lambda target, link: None)
+    assert (other.package("app:image") / "image.tar").read_bytes() == data
 
 
 def test_manifest_is_the_same_from_run_to_run(app: Project) -> None:

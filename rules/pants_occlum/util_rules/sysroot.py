@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
@@ -17,19 +18,25 @@ from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeD
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
 from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
+from occlum_build.sysroot.complete import SYSROOTS
 from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
 from pants_occlum.util_rules.listing import host_path
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot_walk import Found, KnownDirectory, SysrootWalk
-from pants_occlum.util_rules.tool_process import link_python
+from pants_occlum.util_rules.tool_process import link_in_cache, link_python
 
 # Each blob in flight holds two files open, and the usual limit of a process is 1,024.
 BLOBS_IN_FLIGHT = 128
 LARGE_BYTES = 64 << 20
+SYSROOT_CACHE = "occlum_sysroots"
+# What a process needs that completes a tree with files of the host.
+SYSROOT_CACHES = FrozenDict({SYSROOT_CACHE: SYSROOTS})
+HOST_TABLE = "host.json"
 PLAIN_PATH = re.compile(rb"[A-Za-z0-9/._+@=,:~-]+")
 
 
@@ -132,6 +139,7 @@ async def look_at_sysroot(
     if not os.path.isdir(request.root):
         raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
     link_python(named_caches_dir)
+    link_sysroot(named_caches_dir, request.root)
     memo = _memo(named_caches_dir)
     with quiet_gc():
         snapshot = _look(request, Run(scheduler, run_id), memo)
@@ -234,6 +242,12 @@ async def digest_of_files(request: SysrootFiles) -> Digest:
             for file in request.files
         ),
     )
+
+
+def link_sysroot(named_caches_dir: NamedCachesDirOption, root: str) -> None:
+    """See to the link by which processes find the sysroot, wherever it is on this machine."""
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()
+    link_in_cache(root, str(named_caches_dir.val / SYSROOT_CACHE / name))
 
 
 def batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:

@@ -134,7 +134,7 @@ def link_in_cache(target: str, link: str) -> None:
         return
     os.makedirs(os.path.dirname(link), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(link)) as folder:
-        temporary = os.path.join(folder, "python")
+        temporary = os.path.join(folder, "link")
         os.symlink(target, temporary)
         os.replace(temporary, link)
 

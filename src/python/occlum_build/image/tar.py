@@ -1,4 +1,8 @@
-"""A deterministic archive of an image: `python -m occlum_build.image.tar ROOT ENTRIES.json OUT`."""
+"""A deterministic archive of a tree.
+
+Process: `python -m occlum_build.image.tar ROOT ENTRIES.json OUT [HOST.json]`; HOST.json has files
+of the host that the tree lacks (occlum_build.sysroot.complete).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
+from occlum_build.process import run_step
+from occlum_build.sysroot.complete import complete_tree
 
 _TYPES = {DIR: tarfile.DIRTYPE, FILE: tarfile.REGTYPE, SYMLINK: tarfile.SYMTYPE}
 
@@ -46,17 +52,14 @@ def _members(root: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tar
         yield member, path
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit code 0, or 2 for wrong arguments."""
-    if len(arguments) != 3:
-        sys.stderr.write("usage: python -m occlum_build.image.tar ROOT ENTRIES.json OUT\n")
-        return 2
-    root, entries, out = arguments
+def _step(root: str, entries: str, out: str, host: str = "") -> None:
+    if host:
+        complete_tree(root, host)
     with open(entries, encoding="utf-8") as file:
         rows = json.load(file)
     write_tar(root, rows, out)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    usage = "occlum_build.image.tar ROOT ENTRIES.json OUT [HOST.json]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place, Problem
-from occlum_build.occlum.process import run_step
 from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
     OCCLUM_DIR,
@@ -24,6 +23,7 @@ from occlum_build.occlum.toolchain import (
     parse_version,
     required_files,
 )
+from occlum_build.process import run_step
 
 _MAX_LINKS = 40
 _HEADER_IN_OCCLUM = VERSION_HEADER[len(OCCLUM_DIR) + 1 :]

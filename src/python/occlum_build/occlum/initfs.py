@@ -13,7 +13,6 @@ from typing import Any
 
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum.entries import TreeEntry
-from occlum_build.occlum.process import run_step
 from occlum_build.occlum.runtime_boot import BOOT_CONF, BootSettings, boot_conf, check_initfs
 from occlum_build.occlum.seal import seal
 from occlum_build.occlum.toolchain import (
@@ -23,6 +22,7 @@ from occlum_build.occlum.toolchain import (
     Toolchain,
     find,
 )
+from occlum_build.process import run_step
 from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sgx.files import read_file
 

@@ -1,7 +1,9 @@
 """Secure file systems of the image and the initfs, as a build lays them out.
 
-Process: `python -m occlum_build.occlum.seal TREE MANIFEST OUT [KEY]`: MANIFEST is `-` to take the
-modes from the tree; KEY is a file, best named by a link, and makes the image an encrypted one.
+Process: `python -m occlum_build.occlum.seal TREE MANIFEST HOST OUT [KEY]`. MANIFEST is `-` to take
+the modes from the tree; HOST is `-` or has files of the host that the tree lacks
+(occlum_build.sysroot.complete); KEY is a file, best named by a link, and makes the image an
+encrypted one.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 from occlum_build.errors import Problem
 from occlum_build.image.manifest import canonical_json, image_digest
-from occlum_build.occlum.process import run_step
+from occlum_build.process import run_step
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.hostio import SOURCE_FLAGS, opened
 from occlum_build.sefs.keys import UserKey, read_key_file
@@ -24,6 +26,7 @@ from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
 from occlum_build.sefs.writer import zip_image
+from occlum_build.sysroot.complete import complete_tree
 
 ROOT, ROOT_MAC, MANIFEST = "__ROOT", ".ROOT_MAC", "manifest.json"
 _CHUNK_BYTES = 1 << 20
@@ -100,8 +103,10 @@ def _content(path: bytes) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _step(directory: str, manifest: str, out: str, key: str = "") -> None:
+def _step(directory: str, manifest: str, host: str, out: str, key: str = "") -> None:
     """Write OUT, which must not exist."""
+    if host != "-":
+        complete_tree(directory, host)
     user_key = read_key_file(Path(key)) if key else None
     Path(out).mkdir()
     seal(
@@ -113,5 +118,5 @@ def _step(directory: str, manifest: str, out: str, key: str = "") -> None:
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.occlum.seal TREE MANIFEST OUT [KEY]"
+    usage = "occlum_build.occlum.seal TREE MANIFEST HOST OUT [KEY]"
     sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

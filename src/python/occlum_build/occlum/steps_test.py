@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from occlum_build.sefs.manifest import tree_digest
 from occlum_build.sefs.tree import scan_tree
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
+from occlum_build.sysroot.complete import HostFile, table_json
 
 
 class Sandbox:
@@ -62,7 +64,7 @@ def test_steps_make_what_build_makes(
     os.symlink(image_key, root / "key")
     # A build graph's file store keeps no modes but the executable bit: the manifest has them.
     (root / "tree/tmp").chmod(0o700)
-    assert sandbox.run("seal", "tree", "manifest.json", "image", "key").stderr == ""
+    assert sandbox.run("seal", "tree", "manifest.json", "-", "image", "key").stderr == ""
     initfs = {"version": "0.31.0", "sgx_mode": "HW", "image_type": "encrypted"}
     result = sandbox.run("initfs", sandbox.json("initfs.json", initfs), "toolchain", "initfs")
     assert result.stderr == ""
@@ -126,9 +128,34 @@ def _finish(root: Path, request: BuildRequest, expected: Any) -> None:
 
 def test_a_manifest_is_that_of_the_tree(sandbox: Sandbox, instance: Path) -> None:
     os.symlink(instance / "image", sandbox.root / "tree")
-    assert sandbox.run("seal", "tree", "-", "out").returncode == 0
+    assert sandbox.run("seal", "tree", "-", "-", "out").returncode == 0
     manifest = json.loads((sandbox.root / "out/manifest.json").read_text())
     assert digest_of(manifest) == tree_digest(scan_tree(instance / "image")).hex()
+
+
+def test_a_tree_without_the_files_of_the_host(sandbox: Sandbox, instance: Path) -> None:
+    root, host = sandbox.root, instance / "image"
+    shutil.copytree(host, root / "whole", symlinks=True)
+    assert sandbox.run("seal", "whole", "-", "-", "expected").returncode == 0
+    paths = [path for path in sorted(host.rglob("*")) if path.is_file() and not path.is_symlink()]
+    assert paths
+    shutil.copytree(host, root / "tree", symlinks=True)
+    for path in paths:
+        (root / "tree" / path.relative_to(host)).unlink()
+    files = [
+        HostFile(str(path.relative_to(host)), sha256(path.read_bytes()).hexdigest(), f"/{path}")
+        for path in paths
+    ]
+    (root / "host.json").write_bytes(table_json(files))
+    (root / ".sysroots").mkdir()
+    failed = sandbox.run("seal", "tree", "expected/manifest.json", "host.json", "out")
+    assert failed.returncode == 3
+    assert f"{paths[0]} is not there" in failed.stderr
+    (root / ".sysroots/host").symlink_to("/")
+    result = sandbox.run("seal", "tree", "expected/manifest.json", "host.json", "out")
+    assert result.stderr == ""
+    mac = (root / "expected/.ROOT_MAC").read_text()
+    assert (root / "out/.ROOT_MAC").read_text() == mac
 
 
 def test_initfs_of_a_tree_with_all_that_can_be_added(sandbox: Sandbox, image_key: Path) -> None:
@@ -182,16 +209,16 @@ def test_config_patches_are_merged(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_a_step_that_fails_says_why(sandbox: Sandbox) -> None:
     (sandbox.root / "tree").mkdir()
-    result = sandbox.run("seal", "tree", "none.json", "out")
+    result = sandbox.run("seal", "tree", "none.json", "-", "out")
     assert result.returncode == 1 and "none.json: No such file" in result.stderr
     request = {"configs": [], "libos": "none.so", "image_mac": "none", "initfs_mac": "none"}
     result = sandbox.run("configure", sandbox.json("request.json", request), "out2")
     assert result.returncode == 1 and "none cannot be read" in result.stderr
     (sandbox.root / "key").write_text("c0ffee")
     (sandbox.root / "key").chmod(0o600)
-    result = sandbox.run("seal", "tree", "-", "out3", "key")
+    result = sandbox.run("seal", "tree", "-", "-", "out3", "key")
     assert result.returncode == 1 and "c0ffee" not in result.stderr
     assert sandbox.run("configure").returncode == 2
     (sandbox.root / "out4").mkdir()
-    result = sandbox.run("seal", "tree", "-", "out4/none/out")
+    result = sandbox.run("seal", "tree", "-", "-", "out4/none/out")
     assert result.returncode == 1 and result.stderr == "out4/none/out: No such file or directory\n"

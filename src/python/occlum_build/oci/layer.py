@@ -1,6 +1,8 @@
-"""One layer of an OCI image: `python -m occlum_build.oci.layer gzip|zstd ROOT ENTRIES.json LAYER`.
+"""One layer of an OCI image.
 
-ENTRIES.json is that of occlum_build.image.tar. Beside the layer goes LAYER.json, a LayerInfo.
+Process: `python -m occlum_build.oci.layer COMPRESSION ROOT ENTRIES.json LAYER [HOST.json]`.
+COMPRESSION is gzip or zstd; ROOT and the JSON files are those of occlum_build.image.tar. Beside the
+layer goes LAYER.json, a LayerInfo.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Any, BinaryIO
 
 from occlum_build.image.manifest import canonical_json
 from occlum_build.image.tar import write_tar
+from occlum_build.process import run_step
+from occlum_build.sysroot.complete import complete_tree
 
 # gzip, RFC 1952: magic, deflate, no flags, no time, no extra flags, system unknown. Fixed here, as
 # Python's own header differs with its version.
@@ -110,22 +114,16 @@ def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit code 0, or 2 for wrong arguments."""
-    if len(arguments) != 4 or arguments[0] not in MEDIA_TYPES:
-        sys.stderr.write(
-            f"usage: python -m occlum_build.oci.layer {'|'.join(MEDIA_TYPES)} ROOT ENTRIES.json "
-            "LAYER\n"
-        )
-        return 2
-    compression, root, entries, out = arguments
+def _step(compression: str, root: str, entries: str, out: str, host: str = "") -> None:
+    if host:
+        complete_tree(root, host)
     with open(entries, encoding="utf-8") as file:
         rows = json.load(file)
     info = write_layer(root, rows, out, compression)
     with open(f"{out}.json", "w", encoding="utf-8") as file:
         json.dump(asdict(info), file, sort_keys=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    usage = "occlum_build.oci.layer COMPRESSION ROOT ENTRIES.json LAYER [HOST.json]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

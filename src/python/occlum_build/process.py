@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from occlum_build.errors import OcclumError
+from occlum_build.sysroot.complete import CONTENT_MISSING
 
-EXIT_FAILURE, EXIT_USAGE = 1, 2
+EXIT_FAILURE, EXIT_USAGE, EXIT_CONTENT_MISSING = 1, 2, 3
 
 
 def run_step(
@@ -15,7 +16,8 @@ def run_step(
 ) -> int:
     """Call the step with the arguments that `usage` names, the last `optional` of them or not.
 
-    The exit code: 0; 1 and the problems on standard error; 2 for a wrong number of arguments.
+    The exit code: 0; 1 and the problems on standard error, or 3 where a file of the host is not
+    what it should be; 2 for a wrong number of arguments.
     """
     count = len(usage.split()) - 1
     if not count - optional <= len(arguments) <= count:
@@ -25,7 +27,8 @@ def run_step(
         step(*arguments)
     except OcclumError as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_FAILURE
+        is_missing = error.problems[0].code == CONTENT_MISSING
+        return EXIT_CONTENT_MISSING if is_missing else EXIT_FAILURE
     except OSError as error:
         sys.stderr.write(f"{error.filename}: {error.strerror}\n")
         return EXIT_FAILURE
