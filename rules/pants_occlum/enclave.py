@@ -37,6 +37,7 @@ from pants_occlum.enclave_steps import (
     ConfigureRequest,
     InitfsRequest,
     Parts,
+    SealedImage,
     SealRequest,
 )
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, image_of
@@ -56,7 +57,7 @@ class EnclaveRequest:
 class MeasuredEnclave:
     """An enclave up to the bytes to sign.
 
-    `image` holds __ROOT and .ROOT_MAC, `initfs` those and `tree`, `configured` the outputs of
+    `initfs` holds __ROOT, .ROOT_MAC and `tree`, `configured` the outputs of
     occlum_build.occlum.configure.
     """
 
@@ -65,7 +66,7 @@ class MeasuredEnclave:
     key_fingerprint: str | None
     root: Image
     toolchain: ToolchainFiles
-    image: Parts
+    image: SealedImage
     initfs: Parts
     configured: Parts
 
@@ -156,7 +157,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     seal = SealRequest(root.address, key, str(target.address))
     try:
         image, initfs = await MultiGet(
-            Get(Parts, SealRequest, seal), Get(Parts, InitfsRequest, asked)
+            Get(SealedImage, SealRequest, seal), Get(Parts, InitfsRequest, asked)
         )
     except Exception as error:
         raise await explain_missing(error, root.plan, target.address) from None
@@ -168,7 +169,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
             configs=(config_file or template,),
             patch=target[fields.EnclaveConfigField].value or "",
             libos=toolchain.files["libos"].digest,
-            image_mac=image.files[".ROOT_MAC"],
+            image_mac=image.mac,
             initfs_mac=initfs.files[".ROOT_MAC"],
             sgx_mode=target[fields.SgxModeField].value or "HW",
             edmm=target[fields.EdmmField].value,

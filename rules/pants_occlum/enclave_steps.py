@@ -11,6 +11,7 @@ from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
     Digest,
+    DigestContents,
     DigestEntries,
     FileContent,
     FileDigest,
@@ -21,11 +22,15 @@ from pants.engine.process import FallibleProcessResult, Process, ProcessCacheSco
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.util.frozendict import FrozenDict
 
+from occlum_build.complete import TABLE
 from occlum_build.occlum.runtime_boot import BootSettings
+from occlum_build.occlum.seal import ROOT, ROOT_MAC
+from occlum_build.packs import INDEX, PACKS, read_index
 from occlum_build.process import EXIT_CONTENT_MISSING
 from pants_occlum.enclave_keys import KEY_CACHE, KEY_DIR, ImageKey
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
 from pants_occlum.problems import InvalidEnclave
+from pants_occlum.util_rules.packed import Packed
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
 COMPILED = ("cryptography", "cffi")
@@ -33,8 +38,8 @@ PURE = ("pyelftools", "pycparser")
 _REQUEST, _OUT, TOOLCHAIN = "request.json", "out", "toolchain"
 # Inputs of a step beside a file of the project, which keeps its path, as errors name it.
 _STEP = ".step"
-# In the digest of a secure file system, and beside it in that of an initfs.
-SEALED_TREE, INITFS_TREE = f"{_OUT}/__ROOT", f"{_OUT}/tree"
+# The secure file system of an initfs, and beside it what is in it.
+SEALED_INITFS, INITFS_TREE = f"{_OUT}/{ROOT}", f"{_OUT}/tree"
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,14 @@ class SealRequest:
     of: str = field(compare=False)
 
 
+@dataclass(frozen=True)
+class SealedImage:
+    """A secure file system: the text of its MAC, and the files of its flat directory."""
+
+    mac: FileDigest
+    packed: Packed
+
+
 async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
     image = await Get(Image, ImageRequest(request.image))
     content = await Get(ImageContent, ImageContentRequest(request.image, is_whole))
@@ -118,8 +131,8 @@ async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
     )
     return _Step(
         module="seal",
-        argv=("tree", "manifest.json", *(content.host_table or ("-",))),
-        input=await Get(Digest, MergeDigests([tree, manifest, content.host])),
+        argv=("tree", "manifest.json", TABLE),
+        input=await Get(Digest, MergeDigests([tree, manifest, content.table])),
         description=f"Make the secure file system of {request.of}",
         key=request.key.path if request.key else "",
         uses_key=request.key is not None,
@@ -128,11 +141,20 @@ async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
 
 
 @rule
-async def seal_image(request: SealRequest) -> Parts:
+async def seal_image(request: SealRequest) -> SealedImage:
     try:
-        return await Get(Parts, _Step, await _seal(request, is_whole=False))
+        parts = await Get(Parts, _Step, await _seal(request, is_whole=False))
     except HostContentError:
-        return await Get(Parts, _Step, await _seal(request, is_whole=True))
+        parts = await Get(Parts, _Step, await _seal(request, is_whole=True))
+    index = await Get(Digest, CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
+    (content,) = await Get(DigestContents, Digest, index)
+    below = f"{PACKS}/"
+    packs = (
+        (path[len(below) :], digest)
+        for path, digest in parts.files.items()
+        if path.startswith(below)
+    )
+    return SealedImage(parts.files[ROOT_MAC], Packed(tuple(packs), read_index(content.content)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
 from pants.engine.fs import (
-    EMPTY_DIGEST,
     CreateDigest,
     Digest,
     Directory,
@@ -28,9 +27,9 @@ from pants.engine.target import (
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
+from occlum_build.complete import TABLE, table_json
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
-from occlum_build.sysroot.complete import table_json
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.pins import HostContents
 from pants_occlum.planning import PlannedImage, PlanRequest
@@ -38,7 +37,7 @@ from pants_occlum.target_types import AllowMissingField, ImageBomsField
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.quiet_gc import quiet_gc
-from pants_occlum.util_rules.sysroot import HOST_TABLE, SYSROOT_CACHES, IngestedBlobs, link_sysroot
+from pants_occlum.util_rules.sysroot import SYSROOT_CACHES, IngestedBlobs, link_sysroot
 
 
 @dataclass(frozen=True)
@@ -76,22 +75,13 @@ class ImageContentRequest:
 class ImageContent:
     """The image below one digest, its files in the store; a digest knows no modes.
 
-    `host` is empty, or holds HOST_TABLE: the files that have to be taken from the host
-    (occlum_build.sysroot.complete).
+    `table` holds TABLE, the files that a process takes from the host (occlum_build.complete), and
+    `caches` is what it needs for that.
     """
 
     digest: Digest
-    host: Digest = EMPTY_DIGEST
-
-    @property
-    def host_table(self) -> tuple[str, ...]:
-        """The table as an argument of a process, if there is one."""
-        return (HOST_TABLE,) if self.host != EMPTY_DIGEST else ()
-
-    @property
-    def caches(self) -> FrozenDict[str, str]:
-        """What the process needs to find the host."""
-        return SYSROOT_CACHES if self.host_table else FrozenDict({})
+    table: Digest
+    caches: FrozenDict[str, str]
 
 
 @dataclass(frozen=True)
@@ -146,11 +136,11 @@ async def image_content(
         requests = _layer_requests(image, digests)
     layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)
     digest = await Get(Digest, MergeDigests(layer.digest for layer in layers))
+    table = await Get(Digest, CreateDigest([FileContent(TABLE, table_json(host))]))
     if not host:
-        return ImageContent(digest)
+        return ImageContent(digest, table, FrozenDict({}))
     link_sysroot(named_caches_dir, image.plan.sysroot.root)
-    table = FileContent(HOST_TABLE, table_json(host))
-    return ImageContent(digest, await Get(Digest, CreateDigest([table])))
+    return ImageContent(digest, table, SYSROOT_CACHES)
 
 
 async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:

@@ -15,13 +15,16 @@ from pants.engine.fs import (
     Digest,
     DigestContents,
     DigestEntries,
+    FileContent,
     FileDigest,
     FileEntry,
+    MergeDigests,
     SymlinkEntry,
 )
 from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Get, Rule, collect_rules, rule
 
+from occlum_build.complete import TABLE, table_json
 from occlum_build.occlum import configure
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
 from occlum_build.occlum.package import package
@@ -29,9 +32,10 @@ from occlum_build.occlum.seal import MANIFEST
 from occlum_build.sources import DIR, FILE, SYMLINK
 from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
 from pants_occlum.enclave_signing import SignedEnclave, SignRequest
-from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_TREE
+from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.packed import Packed, in_packs, packs_input
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 from pants_occlum.util_rules.tree_digest import digest_entries, file_of, store_files
 
@@ -56,10 +60,14 @@ class InstanceRequest:
 
 @dataclass(frozen=True)
 class Instance:
-    """A whole instance directory: as entries for dist, and as a digest."""
+    """A whole instance directory: as entries, and as the input of the process that archives it.
+
+    `packed` has the files of the secure file system; all others are in the store.
+    """
 
     tree: tuple[TreeEntry, ...]
-    digest: Digest
+    packed: Packed
+    input: Digest
 
 
 def _has_content(planned: InstanceEntry) -> bool:
@@ -69,7 +77,7 @@ def _has_content(planned: InstanceEntry) -> bool:
 def _file_parts(enclave: MeasuredEnclave, signed: SignedEnclave) -> dict[str, FileDigest]:
     parts = {part: enclave.configured.files[name] for part, name in _PARTS.items()}
     parts["pal"] = enclave.toolchain.files["pal"].digest
-    parts["image_mac"] = enclave.image.files[".ROOT_MAC"]
+    parts["image_mac"] = enclave.image.mac
     parts["initfs_mac"] = enclave.initfs.files[".ROOT_MAC"]
     if signed.libos is not None:
         parts["signed"] = signed.libos
@@ -85,12 +93,10 @@ async def _initfs_modes(enclave: MeasuredEnclave) -> dict[str, int]:
 
 
 def _subtree(
-    path: str, part: str, trees: Mapping[str, DigestEntries], modes: Mapping[str, int]
+    path: str, inner: str, initfs: DigestEntries, modes: Mapping[str, int]
 ) -> Iterator[TreeEntry]:
-    """The entries of a tree that a step left: all are sealed but `initfs_tree`."""
-    of, inner = (part, SEALED_TREE) if part != "initfs_tree" else ("initfs", INITFS_TREE)
-    yield TreeEntry(path, DIR, 0o755)
-    for entry in trees[of]:
+    """The entries of a tree that the step of the initfs left: what is in it, or as it is sealed."""
+    for entry in initfs:
         if not entry.path.startswith(f"{inner}/"):
             continue
         name = entry.path[len(inner) + 1 :]
@@ -104,15 +110,25 @@ def _subtree(
             yield TreeEntry(below, DIR, 0o755)
 
 
+async def _input(tree: Iterable[TreeEntry], packed: Packed) -> Digest:
+    files = in_packs(tree, packed.slices())
+    paths = {one.path for one in files}
+    stored = digest_entries(entry for entry in tree if entry.path not in paths)
+    inputs = [
+        await Get(Digest, AddPrefix(await Get(Digest, CreateDigest(stored)), INSTANCE)),
+        await Get(Digest, CreateDigest([FileContent(TABLE, table_json([], files))])),
+        await packs_input(packed, files),
+    ]
+    return await Get(Digest, MergeDigests(inputs))
+
+
 @rule(desc="Lay out an instance")
 async def lay_out_instance(request: InstanceRequest) -> Instance:
     enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
     signed = await Get(SignedEnclave, SignRequest(request.address, request.sign))
     parts = _file_parts(enclave, signed)
-    trees = {
-        "image": await Get(DigestEntries, Digest, enclave.image.digest),
-        "initfs": await Get(DigestEntries, Digest, enclave.initfs.digest),
-    }
+    packed = enclave.image.packed
+    initfs = await Get(DigestEntries, Digest, enclave.initfs.digest)
     modes = await _initfs_modes(enclave)
     planned = plan_instance(
         enclave.version, request.sgx_mode, enclave.image_type, signed=signed.libos is not None
@@ -124,18 +140,23 @@ async def lay_out_instance(request: InstanceRequest) -> Instance:
             digest = parts[one.part] if one.part else own[one.path]
             tree.append(file_of(one.path, one.mode, digest))
         elif one.kind == TREE:
-            tree += _subtree(one.path, one.part, trees, modes)
+            tree.append(TreeEntry(one.path, DIR, 0o755))
+            if one.part == "image":
+                tree += packed.tree(one.path, 0o644)
+            else:
+                inner = INITFS_TREE if one.part == "initfs_tree" else SEALED_INITFS
+                tree += _subtree(one.path, inner, initfs, modes)
         else:
             tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
     entries = tuple(sorted(tree))
-    return Instance(entries, await Get(Digest, CreateDigest(digest_entries(entries))))
+    return Instance(entries, packed, await _input(entries, packed))
 
 
 @dataclass(frozen=True)
 class ArchiveRequest:
     """The archive of a signed instance, whose directory in it is called `top`."""
 
-    instance: Digest
+    input: Digest
     top: str
     of: str
 
@@ -152,9 +173,9 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
         Process,
         ToolProcessRequest(
             module="occlum_build.occlum.package",
-            argv=(INSTANCE, name, request.top),
+            argv=(INSTANCE, name, request.top, TABLE),
             description=f"Archive the instance of {request.of}",
-            input_digest=await Get(Digest, AddPrefix(request.instance, INSTANCE)),
+            input_digest=request.input,
             requirements=PURE,
             compiled_requirements=COMPILED,
             output_files=(name,),
@@ -164,7 +185,7 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
     return InstanceArchive(result.output_digest)
 
 
-def archive_in_dist(places: DistPlaces, output: str, instance: Digest) -> None:
+def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None:
     """Archive the instance that was just synced to dist/<output>, unless that was done before.
 
     For an encrypted one: a process would leave the archive in caches that are shared, or run again
@@ -173,10 +194,14 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Digest) -> None:
     archive = Path(places.dist_dir, output, f"{INSTANCE}.tar.gz")
     state = hashlib.sha256(str(archive).encode()).hexdigest()
     record = Path(places.state_dir, f"{state}.archive")
-    if archive.is_file() and record.is_file() and record.read_text() == _row(archive, instance):
+    if (
+        archive.is_file()
+        and record.is_file()
+        and record.read_text() == _row(archive, instance.input)
+    ):
         return
     package(archive.parent / INSTANCE, archive, INSTANCE)
-    record.write_text(_row(archive, instance))
+    record.write_text(_row(archive, instance.input))
 
 
 def _row(archive: Path, instance: Digest) -> str:

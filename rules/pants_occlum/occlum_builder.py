@@ -151,7 +151,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         raise OcclumError("occlum-build", f"`{' '.join(argv)}` failed:\n{text}")
     theirs = await Get(DigestContents, Digest, result.output_digest)
     wanted = [
-        FileEntry("build/mount/.ROOT_MAC", enclave.image.files[".ROOT_MAC"]),
+        FileEntry("build/mount/.ROOT_MAC", enclave.image.mac),
         FileEntry("build/initfs/.ROOT_MAC", enclave.initfs.files[".ROOT_MAC"]),
         FileEntry("unsigned", enclave.configured.files[configure.UNSIGNED]),
     ]

@@ -28,18 +28,18 @@ from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
+from occlum_build.complete import TABLE, HostFile, table_json
 from occlum_build.oci.grouping import with_parents, within_budget
 from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
 from occlum_build.process import EXIT_CONTENT_MISSING
 from occlum_build.sources import DIR
-from occlum_build.sysroot.complete import HostFile, table_json
 from pants_occlum.oci_rootfs import Rootfs
 from pants_occlum.pins import HostContents
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.dist_tree import DEFAULT_DIR_MODE, TreeEntry
+from pants_occlum.util_rules.packed import Packed, in_packs, packs_input
 from pants_occlum.util_rules.sysroot import (
-    HOST_TABLE,
     SYSROOT_CACHES,
     IngestedBlobs,
     SysrootBlob,
@@ -56,13 +56,14 @@ _INFO = f"{_LAYER}.json"
 class LayerBlobRequest:
     """The entries of a layer, with the directories above them, in order of path.
 
-    Contents are in the store but those of `host`.
+    Contents are in the store but those of `host` and those in packs.
     """
 
     entries: tuple[TreeEntry, ...]
     compression: str
     is_shared: bool
     host: HostContents | None
+    packed: Packed | None
     name: str = field(compare=False)
 
     def host_files(self) -> tuple[HostFile, ...]:
@@ -98,25 +99,27 @@ class LayerBlobs:
 
 
 async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
-    host = () if is_whole else request.host_files()
     if is_whole and request.host is not None:
         await Get(IngestedBlobs, HostContents, request.host)
-    on_host = {file.path for file in host}
-    stored = (entry for entry in request.entries if entry.path not in on_host)
-    content = await Get(Digest, CreateDigest(digest_entries(stored)))
+    host = () if is_whole else request.host_files()
+    packed = in_packs(request.entries, request.packed.slices()) if request.packed else ()
+    elsewhere = {*(one.path for one in host), *(one.path for one in packed)}
+    stored = (entry for entry in request.entries if entry.path not in elsewhere)
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.entries)
-    files = [FileContent(_ENTRIES, rows)]
-    if host:
-        files.append(FileContent(HOST_TABLE, table_json(host)))
-    inputs = await MultiGet(
-        Get(Digest, AddPrefix(content, _ROOT)),
-        Get(Digest, CreateDigest(files)),
-    )
+    files = [FileContent(_ENTRIES, rows), FileContent(TABLE, table_json(host, packed))]
+    inputs = [
+        await Get(
+            Digest, AddPrefix(await Get(Digest, CreateDigest(digest_entries(stored))), _ROOT)
+        ),
+        await Get(Digest, CreateDigest(files)),
+    ]
+    if request.packed is not None:
+        inputs.append(await packs_input(request.packed, packed))
     return await Get(
         Process,
         ToolProcessRequest(
             module="occlum_build.oci.layer",
-            argv=(request.compression, _ROOT, _ENTRIES, _LAYER, *([HOST_TABLE] if host else [])),
+            argv=(request.compression, _ROOT, _ENTRIES, _LAYER, TABLE),
             description=f"Compress a layer of an OCI image ({request.name})",
             input_digest=await Get(Digest, MergeDigests(inputs)),
             compiled_requirements=("zstandard",) if request.compression == ZSTD else (),
@@ -163,7 +166,14 @@ async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOp
         if rootfs.plan is not None and blobs:
             host = HostContents(rootfs.plan.sysroot, tuple(blobs.values()), request.of)
         requests.append(
-            LayerBlobRequest(entries, request.compression, rootfs.is_shared, host, group.name)
+            LayerBlobRequest(
+                entries,
+                request.compression,
+                rootfs.is_shared,
+                host,
+                rootfs.packed,
+                group.name,
+            )
         )
     made = await MultiGet(Get(LayerBlob, LayerBlobRequest, one) for one in requests)
     layers = tuple(ImageLayer(group.name, blob.info) for group, blob in zip(groups, made))

@@ -35,6 +35,7 @@ from pants_occlum.planning import PlannedImage
 from pants_occlum.runtime_boot import booted_image
 from pants_occlum.target_types import ImageBomsField
 from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.packed import Packed
 
 IMAGE_LABEL, MRENCLAVE_LABEL = "io.occlum.image-digest", "io.occlum.mrenclave"
 
@@ -51,7 +52,8 @@ class Rootfs:
     """A root file system, its groups for layers, and what is known of what is in it.
 
     `programs` is where a program is looked up; `is_shared` False keeps layers out of shared caches.
-    `plan` is that of an image whose files are taken as they are, the host's from the host.
+    `plan` is that of an image whose files are taken as they are, the host's from the host; `packed`
+    has the files of an enclave's secure file system.
     """
 
     tree: tuple[TreeEntry, ...]
@@ -62,6 +64,7 @@ class Rootfs:
     is_enclave: bool = False
     is_release: bool = False
     plan: PlannedImage | None = field(default=None, compare=False)
+    packed: Packed | None = None
 
 
 async def content_of(target: Target, *field_types: type[OneAddressField]) -> Target:
@@ -98,6 +101,7 @@ async def _of_enclave(target: Target) -> Rootfs:
         is_shared=enclave.image_type != ENCRYPTED,
         is_enclave=True,
         is_release=bool(signed.sigstruct.flags_mask & FLAG_DEBUG),
+        packed=instance.packed,
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
@@ -14,6 +13,7 @@ from pants.util.logging import LogLevel
 from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import Operations, bom_operations
+from occlum_build.complete import HostFile
 from occlum_build.elf.loader_config import LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
@@ -28,7 +28,6 @@ from occlum_build.image.plan import (
 )
 from occlum_build.recorded_sources import Asked
 from occlum_build.sources import Sources, SourceStat, regular_file
-from occlum_build.sysroot.complete import HostFile
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom_roots import BomRoot, BomRootRequest
 from pants_occlum.knowledge import Knowledge, knowledge_of, settle
@@ -48,6 +47,7 @@ from pants_occlum.project_sources import (
 )
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
 from pants_occlum.sysroots import Sysroot, SysrootOf, check_lockable
+from pants_occlum.util_rules.dist_sync import HostCopies
 from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootBlob, SysrootIngest
 
 
@@ -74,13 +74,17 @@ class PlannedImage:
     project: Mapping[str, FileDigest]
     warnings: tuple[Problem, ...]
 
-    def host_blobs(self) -> tuple[SysrootBlob, ...]:
-        """The contents that are in the sysroot, each with the last of the files that have it."""
-        blobs = {
-            self.sha256[entry.source]: entry
-            for entry in self.entries
-            if entry.kind == FILE and entry.source.startswith("/")
-        }
+    def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
+        """The contents that are in the sysroot, each with the last of the files that have it.
+
+        With `wanted` those of these SHA-256 alone.
+        """
+        blobs = {}
+        for entry in self.entries:
+            if entry.kind == FILE and entry.source.startswith("/"):
+                content = self.sha256[entry.source]
+                if wanted is None or content in wanted:
+                    blobs[content] = entry
         return tuple(
             SysrootBlob(entry.source, sha256, entry.size) for sha256, entry in blobs.items()
         )
@@ -234,15 +238,15 @@ async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     return looked_at(known.stats, known.asked)
 
 
-async def host_copies(plan: PlannedImage, of: Address) -> Callable[[], SysrootIngest]:
+async def host_copies(plan: PlannedImage, of: Address) -> HostCopies:
     """What tells a sync of dist which files can be copied from the host."""
     sysroot = plan.sysroot
     if sysroot.share:
         await Get(IngestedBlobs, HostContents, plan.host_contents(of))
     if sysroot.lock is not LockMode.require:
-        return lambda: SysrootIngest(sysroot.root, plan.host_blobs())
+        return lambda wanted: SysrootIngest(sysroot.root, plan.host_blobs(wanted))
     present = await Get(PresentFiles, HostContents, plan.host_contents(of))
-    return lambda: SysrootIngest(sysroot.root, present.blobs)
+    return lambda _: SysrootIngest(sysroot.root, present.blobs)
 
 
 async def explain_missing(error: Exception, plan: PlannedImage | None, of: Address) -> Exception:

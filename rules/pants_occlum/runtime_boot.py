@@ -15,18 +15,17 @@ from pants.engine.target import (
 )
 
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
-from occlum_build.occlum.seal import ROOT
 from occlum_build.oci.rootfs import RootFs
-from occlum_build.sources import FILE
 from pants_occlum import boot_types as fields
 from pants_occlum.enclave_keys import ImageKey, ImageKeyRequest
-from pants_occlum.enclave_steps import Parts, SealRequest
+from pants_occlum.enclave_steps import SealedImage, SealRequest
 from pants_occlum.enclave_types import EnclaveBootField
 from pants_occlum.image import Image, image_of
 from pants_occlum.one_address import named_target
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
 from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.packed import Packed
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,11 @@ class BootRootfsRequest:
 
 @dataclass(frozen=True)
 class BootRootfs:
-    """The image that is booted, and its encrypted layer, a flat directory."""
+    """The image that is booted, and its encrypted layer, a flat directory of files in packs."""
 
     image: Image
     lower: tuple[TreeEntry, ...]
+    packed: Packed
 
 
 def boot_settings(target: Target, field: str) -> BootSettings:
@@ -85,16 +85,10 @@ async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
         key = await Get(ImageKey, ImageKeyRequest(target.address))
     seal = SealRequest(image.address, key, str(target.address))
     try:
-        sealed = await Get(Parts, SealRequest, seal)
+        sealed = await Get(SealedImage, SealRequest, seal)
     except Exception as error:
         raise await explain_missing(error, image.plan, target.address) from None
-    below = f"{ROOT}/"
-    lower = tuple(
-        TreeEntry(path[len(below) :], FILE, 0o644, file.fingerprint, file.serialized_bytes_length)
-        for path, file in sealed.files.items()
-        if path.startswith(below)
-    )
-    return BootRootfs(image, lower)
+    return BootRootfs(image, tuple(sealed.packed.tree("", 0o644)), sealed.packed)
 
 
 def rules() -> Iterable[Rule]:

@@ -10,6 +10,7 @@ from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeD
 from pants.engine.process import FallibleProcessResult, Process, ProcessResult
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 
+from occlum_build.complete import TABLE
 from occlum_build.image.tar import entries_json
 from occlum_build.process import EXIT_CONTENT_MISSING
 from pants_occlum.image import Image, ImageContent, ImageContentRequest, ImageRequest
@@ -42,9 +43,9 @@ async def _process(address: Address, *, is_whole: bool) -> Process:
         Process,
         ToolProcessRequest(
             module="occlum_build.image.tar",
-            argv=(_ROOT, _ENTRIES, _OUTPUT, *content.host_table),
+            argv=(_ROOT, _ENTRIES, _OUTPUT, TABLE),
             description=f"Archive the image of {address}",
-            input_digest=await Get(Digest, MergeDigests([*inputs, content.host])),
+            input_digest=await Get(Digest, MergeDigests([*inputs, content.table])),
             output_files=(_OUTPUT,),
             append_only_caches=content.caches,
         ),

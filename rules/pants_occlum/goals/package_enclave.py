@@ -94,7 +94,7 @@ async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
     enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
     signed = await Get(SignedEnclave, SignRequest(request.address, request.sign))
     wanted = {
-        "image-mac": enclave.image.files[".ROOT_MAC"],
+        "image-mac": enclave.image.mac,
         "initfs-mac": enclave.initfs.files[".ROOT_MAC"],
         "initfs-manifest": enclave.initfs.files["manifest.json"],
         "config-keys": enclave.configured.files[configure.CONFIG_KEYS],
@@ -160,15 +160,15 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Bui
         await Get(Digest, CreateDigest(FileContent(*item) for item in sorted(small.items())))
     ]
     names = sorted(small)
-    await sync_tree(places, f"{output}/{INSTANCE}", instance.tree)
+    await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
     manifest = f"{output}/manifest.json"
     sync_file(places, manifest, enclave.root.manifest.full)
     if sign and enclave.image_type == ENCRYPTED:
         with enclave_errors(field_set.address):
-            archive_in_dist(places, output, instance.digest)
+            archive_in_dist(places, output, instance)
     elif sign:
         archive = await Get(
-            InstanceArchive, ArchiveRequest(instance.digest, INSTANCE, str(field_set.address))
+            InstanceArchive, ArchiveRequest(instance.input, INSTANCE, str(field_set.address))
         )
         digests.append(archive.digest)
         names.append(f"{INSTANCE}.tar.gz")

@@ -33,7 +33,7 @@ class RootfsFieldSet(PackageFieldSet):
 async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> BuiltPackage:
     rootfs = await Get(BootRootfs, BootRootfsRequest(field_set.address))
     output = field_set.output_path.value_or_default(file_ending=None)
-    await sync_tree(places, f"{output}/{LOWER}", rootfs.lower)
+    await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
     await sync_tree(places, f"{output}/{UPPER}", ())
     manifest = f"{output}/manifest.json"
     sync_file(places, manifest, rootfs.image.manifest.full)

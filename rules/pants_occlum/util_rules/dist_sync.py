@@ -21,11 +21,11 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from pants.base.build_root import BuildRoot
 from pants.core.util_rules import distdir
@@ -46,6 +46,7 @@ from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.dist_index import load_index, save_index, tree_lock
 from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
 from pants_occlum.util_rules.listing import host_path
+from pants_occlum.util_rules.packed import Packed
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
 from pants_occlum.util_rules.sysroot_walk import MUCH_BYTES
@@ -60,6 +61,8 @@ _STAGED = "files"
 _NO_SPACE = "look whether the disk is full, then run Pants again"
 
 Turn = Callable[[], AbstractContextManager[None]]
+# Tells which files of the host have some contents, given by SHA-256, maybe more than these.
+HostCopies = Callable[[Collection[str]], SysrootIngest]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,14 @@ class SyncedTree:
 
     written: int
     removed: int
+
+
+class _Piece(NamedTuple):
+    """A file of the store, and the entries whose contents begin there at an offset in bytes."""
+
+    sha256: str
+    size: int
+    entries: list[tuple[TreeEntry, int]]
 
 
 @rule
@@ -122,14 +133,15 @@ async def sync_tree(
     places: DistPlaces,
     name: str,
     entries: Sequence[TreeEntry],
-    host: Callable[[], SysrootIngest] | None = None,
+    host: HostCopies | None = None,
+    packed: Packed | None = None,
 ) -> SyncedTree:
     """Make dist/<name> hold the entries, and nothing else.
 
-    The files are copied from the host where `host` tells of one with the content, and the others
-    are in Pants' store. The next run completes what an interrupted one left. Raises OcclumError
-    when another target writes to the same tree or a file of the host has changed since it was
-    looked at, ValueError for entries that make no tree.
+    Files are copied from the host where `host` tells of one with the content, and the others
+    are in Pants' store, maybe in packs. The next run completes what an interrupted one left. Raises
+    OcclumError when another target writes to the same tree or a file of the host has changed since
+    it was looked at, ValueError for entries that make no tree.
     """
     root = os.path.join(places.dist_dir, name)
     state = os.path.join(places.state_dir, hashlib.sha256(root.encode("utf-8")).hexdigest())
@@ -149,13 +161,14 @@ async def sync_tree(
                     f"Write {len(differing):,} files to {places.shown(name)}, {size >> 20:,} MB"
                 )
             if differing and host is not None:
-                missing = await _copy_from_host(writer, differing, host(), turn)
-            stored_size = sum(entry.size for entry in missing)
+                missing = await _copy_from_host(writer, differing, host, turn)
+            pieces = _pieces(missing, packed)
+            stored_size = sum(piece.size for piece in pieces)
             if stored_size > MOST_BYTES_IN_MEMORY and not places.executes_remotely:
-                for batch in _batches(missing, STAGED_BYTES):
+                for batch in _batches(pieces, STAGED_BYTES):
                     await _write_by_process(writer, batch, f"{state}.staged", name, turn)
             else:
-                for batch in _batches(missing, BATCH_BYTES):
+                for batch in _batches(pieces, BATCH_BYTES):
                     await _write(writer, batch, turn)
         finally:
             if lock.is_held_by(owner):
@@ -167,9 +180,11 @@ async def sync_tree(
 
 
 async def _copy_from_host(
-    writer: TreeWriter, entries: Sequence[TreeEntry], host: SysrootIngest, turn: Turn
+    writer: TreeWriter, entries: Sequence[TreeEntry], host_copies: HostCopies, turn: Turn
 ) -> list[TreeEntry]:
     """The entries that could not be copied; those whose content the host had are now stored."""
+    with turn(), quiet_gc():
+        host = host_copies({entry.sha256 for entry in entries})
     blobs = {blob.sha256: blob for blob in host.blobs}
     missing = []
     for start in range(0, len(entries), COPIED_IN_A_TURN):
@@ -184,22 +199,24 @@ async def _copy_from_host(
     return missing
 
 
-async def _write(writer: TreeWriter, batch: Sequence[TreeEntry], turn: Turn) -> None:
+async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> None:
     contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest, _digest_of(batch)))
     by_sha256 = {file.path: file.content for file in contents}
     with turn():
-        for entry in sorted(batch):
-            writer.put(entry, by_sha256[entry.sha256])
+        for piece in batch:
+            content = by_sha256[piece.sha256]
+            for entry, offset in piece.entries:
+                writer.put(entry, content[offset : offset + entry.size])
 
 
 async def _write_by_process(
-    writer: TreeWriter, batch: Sequence[TreeEntry], staged: str, name: str, turn: Turn
+    writer: TreeWriter, batch: Sequence[_Piece], staged: str, name: str, turn: Turn
 ) -> None:
     """Write files of which contents in memory would be too much, for Pants keeps those.
 
     A process that is not cached brings them out of the store.
     """
-    size = sum(entry.size for entry in batch)
+    size = sum(piece.size for piece in batch)
     process = Process(
         ("/bin/cp", "-R", "--", _STAGED, staged),
         input_digest=await Get(
@@ -213,37 +230,50 @@ async def _write_by_process(
             shutil.rmtree(staged, ignore_errors=True)
         await Get(ProcessResult, Process, process)
         with turn():
-            for entry in sorted(batch):
-                if not writer.copy(entry, os.path.join(staged, entry.sha256).encode("utf-8")):
-                    raise OcclumError(
-                        "dist", f"{entry.path} of {name} cannot be written", hint=_NO_SPACE
-                    )
+            for piece in batch:
+                source = os.path.join(staged, piece.sha256).encode("utf-8")
+                for entry, offset in piece.entries:
+                    if not writer.copy(entry, source, offset):
+                        raise OcclumError(
+                            "dist", f"{entry.path} of {name} cannot be written", hint=_NO_SPACE
+                        )
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _batches(entries: Iterable[TreeEntry], most_bytes: int) -> Iterator[list[TreeEntry]]:
-    """Groups of limited size, a larger file on its own; files of one content come together."""
-    batch: list[TreeEntry] = []
+def _pieces(entries: Iterable[TreeEntry], packed: Packed | None) -> list[_Piece]:
+    """The files of the store that have the contents of some entries, with these."""
+    slices = packed.slices() if packed is not None else {}
+    packs = dict(packed.packs) if packed is not None else {}
+    pieces: dict[str, _Piece] = {}
+    for entry in sorted(entries):
+        found = slices.get(entry.sha256)
+        if found is None:
+            sha256, size, offset = entry.sha256, entry.size, 0
+        else:
+            pack = packs[found.pack]
+            sha256, size, offset = pack.fingerprint, pack.serialized_bytes_length, found.offset
+        pieces.setdefault(sha256, _Piece(sha256, size, [])).entries.append((entry, offset))
+    return [piece for _, piece in sorted(pieces.items())]
+
+
+def _batches(pieces: Iterable[_Piece], most_bytes: int) -> Iterator[list[_Piece]]:
+    """Groups of limited size, a larger one on its own."""
+    batch: list[_Piece] = []
     size = 0
-    last = ""
-    for entry in sorted(entries, key=lambda entry: (entry.sha256, entry.path)):
-        new_bytes = 0 if entry.sha256 == last else entry.size
-        if batch and size + new_bytes > most_bytes:
+    for piece in pieces:
+        if batch and size + piece.size > most_bytes:
             yield batch
             batch, size = [], 0
-            new_bytes = entry.size
-        batch.append(entry)
-        size += new_bytes
-        last = entry.sha256
+        batch.append(piece)
+        size += piece.size
     if batch:
         yield batch
 
 
-def _digest_of(batch: Iterable[TreeEntry]) -> CreateDigest:
-    sizes = {entry.sha256: entry.size for entry in batch}
+def _digest_of(batch: Iterable[_Piece]) -> CreateDigest:
     return CreateDigest(
-        FileEntry(sha256, FileDigest(sha256, size)) for sha256, size in sorted(sizes.items())
+        FileEntry(piece.sha256, FileDigest(piece.sha256, piece.size)) for piece in batch
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,14 @@ from pants.engine.target import COMMON_TARGET_FIELDS, MultipleSourcesField, Targ
 from pants.engine.unions import UnionRule
 from pants.testutil.rule_runner import RuleRunner
 
+from occlum_build.packs import PackedFile
 from occlum_build.sources import FILE
 from pants_occlum.util_rules import dist_sync, sysroot
 from pants_occlum.util_rules.dist_sync import DistPlaces, SyncedTree, sync_tree
 from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
+from pants_occlum.util_rules.packed import Packed
 from pants_occlum.util_rules.sysroot import SysrootBlob, SysrootIngest
+from pants_occlum.util_rules.tree_digest import store_files
 
 
 def file(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
@@ -51,10 +55,13 @@ class TreeFieldSet(PackageFieldSet):
 @dataclass(frozen=True)
 class Contents:
     entries: tuple[TreeEntry, ...]
+    packed: Packed | None
 
 
 LOG: list[object] = []
 HOST_BLOBS: list[SysrootBlob] = []
+# By name of the pack and of the file: what is nowhere else in the store.
+PACKS: dict[str, dict[str, bytes]] = {}
 CONTENT = {"big": bytes(range(256)) * 64, "small": b"small"}
 
 
@@ -63,17 +70,29 @@ async def contents_of(request: ContentField) -> Contents:
     LOG.append("built")
     digest = await Get(Digest, PathGlobs([f"{request.address.spec_path}/content/*"]))
     files = await Get(DigestContents, Digest, digest)
-    return Contents(tuple(file(os.path.basename(f.path), f.content, 0o751) for f in files))
+    entries = [file(os.path.basename(f.path), f.content, 0o751) for f in files]
+    if not PACKS:
+        return Contents(tuple(entries), None)
+    packs = {pack: b"".join(contents.values()) for pack, contents in PACKS.items()}
+    stored = await store_files(packs)
+    packed = []
+    for pack, contents in PACKS.items():
+        offset = 0
+        for name, content in contents.items():
+            entries.append(file(name, content))
+            packed.append(PackedFile(name, entries[-1].sha256, len(content), pack, offset))
+            offset += len(content)
+    return Contents(tuple(entries), Packed(tuple(stored.items()), tuple(packed)))
 
 
-def host_files() -> SysrootIngest:
+def host_files(_: Collection[str]) -> SysrootIngest:
     return SysrootIngest("/", tuple(HOST_BLOBS))
 
 
 @_uncacheable_rule
 async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPackage:
     contents = await Get(Contents, ContentField, field_set.content)
-    LOG.append(await sync_tree(places, "x/image", contents.entries, host_files))
+    LOG.append(await sync_tree(places, "x/image", contents.entries, host_files, contents.packed))
     manifest = await Get(Digest, CreateDigest([FileContent("x/manifest.json", b"{}")]))
     return BuiltPackage(manifest, (BuiltPackageArtifact("x/manifest.json"),))
 
@@ -82,6 +101,7 @@ async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPack
 def rule_runner(monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
     LOG.clear()
     HOST_BLOBS.clear()
+    PACKS.clear()
     monkeypatch.setattr(dist_sync, "BATCH_BYTES", 1 << 10)
     runner = RuleRunner(
         rules=[
@@ -166,6 +186,18 @@ def test_much_is_written_by_a_process(
     assert [p.suffix for p in sorted(Path(places.state_dir).iterdir())] == [".lock", ".rows"]
 
 
+@pytest.mark.parametrize("most_bytes", [1 << 10, 1 << 20])
+def test_files_in_packs(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(dist_sync, "MOST_BYTES_IN_MEMORY", most_bytes)
+    PACKS["0"] = {"a": b"a" * 3000, "b": b"", "c": b"c"}
+    PACKS["1"] = {"d": b"d" * 5000}
+    assert run_package(rule_runner) == {**PACKS["0"], **CONTENT, **PACKS["1"]}
+    shutil.rmtree(Path(rule_runner.build_root, "dist"))
+    assert run_package(rule_runner) == {**PACKS["0"], **CONTENT, **PACKS["1"]}
+
+
 def test_index_and_lock_stand_outside_of_dist(rule_runner: RuleRunner) -> None:
     places = rule_runner.request(DistPlaces, [])
     run_package(rule_runner)
@@ -200,8 +232,8 @@ def test_batches_hold_a_file_that_is_larger() -> None:
         TreeEntry(str(n), FILE, 0o644, f"{n:064x}", size) for n, size in enumerate([4, 6, 5, 30, 1])
     ]
     twin = entries[0]._replace(path="twin")
-    batches = list(dist_sync._batches([*entries, twin], 10))
-    assert [[entry.path for entry in batch] for batch in batches] == [
+    batches = list(dist_sync._batches(dist_sync._pieces([*entries, twin], None), 10))
+    assert [[entry.path for piece in batch for entry, _ in piece.entries] for batch in batches] == [
         ["0", "twin", "1"],
         ["2"],
         ["3"],

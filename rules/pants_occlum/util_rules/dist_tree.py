@@ -106,12 +106,15 @@ class TreeWriter:
         with self._new_file(entry) as stream:
             stream.write(content)
 
-    def copy(self, entry: TreeEntry, source: bytes) -> bool:
-        """Write one file from another; False where that has another content than is wanted."""
+    def copy(self, entry: TreeEntry, source: bytes, offset: int | None = None) -> bool:
+        """Write one file from another; False where that has another content than is wanted.
+
+        With an offset, in bytes, the content is a part of the other file.
+        """
         hasher = hashlib.sha256()
         try:
             with open(source, "rb") as original, self._new_file(entry) as stream:
-                for chunk in iter(lambda: original.read(COPY_BYTES), b""):
+                for chunk in _chunks(original, entry.size, offset):
                     stream.write(chunk)
                     hasher.update(chunk)
                 if hasher.hexdigest() != entry.sha256:
@@ -258,6 +261,17 @@ class TreeWriter:
             yield fd
         finally:
             os.close(fd)
+
+
+def _chunks(file: BinaryIO, size: int, offset: int | None) -> Iterator[bytes]:
+    """The whole file, or with an offset so many bytes of it."""
+    if offset is None:
+        yield from iter(lambda: file.read(COPY_BYTES), b"")
+        return
+    file.seek(offset)
+    while chunk := file.read(min(size, COPY_BYTES)):
+        yield chunk
+        size -= len(chunk)
 
 
 def _is_open(mode: int) -> bool:

@@ -21,8 +21,8 @@ from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
+from occlum_build.complete import SYSROOTS
 from occlum_build.errors import OcclumError
-from occlum_build.sysroot.complete import SYSROOTS
 from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
 from pants_occlum.util_rules.listing import host_path
@@ -36,7 +36,6 @@ LARGE_BYTES = 64 << 20
 SYSROOT_CACHE = "occlum_sysroots"
 # What a process needs that completes a tree with files of the host.
 SYSROOT_CACHES = FrozenDict({SYSROOT_CACHE: SYSROOTS})
-HOST_TABLE = "host.json"
 PLAIN_PATH = re.compile(rb"[A-Za-z0-9/._+@=,:~-]+")
 
 

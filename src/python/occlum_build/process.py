@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from occlum_build.complete import CONTENT_MISSING
 from occlum_build.errors import OcclumError
-from occlum_build.sysroot.complete import CONTENT_MISSING
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_CONTENT_MISSING = 1, 2, 3
 

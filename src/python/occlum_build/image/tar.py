@@ -1,7 +1,7 @@
 """A deterministic archive of a tree.
 
-Process: `python -m occlum_build.image.tar ROOT ENTRIES.json OUT [HOST.json]`; HOST.json has files
-of the host that the tree lacks (occlum_build.sysroot.complete).
+Process: `python -m occlum_build.image.tar ROOT ENTRIES.json OUT [TABLE.json]`, with what the tree
+lacks (occlum_build.complete).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from occlum_build.complete import complete_tree
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.process import run_step
-from occlum_build.sysroot.complete import complete_tree
 
 _TYPES = {DIR: tarfile.DIRTYPE, FILE: tarfile.REGTYPE, SYMLINK: tarfile.SYMTYPE}
 
@@ -52,14 +52,14 @@ def _members(root: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tar
         yield member, path
 
 
-def _step(root: str, entries: str, out: str, host: str = "") -> None:
-    if host:
-        complete_tree(root, host)
+def _step(root: str, entries: str, out: str, table: str = "") -> None:
+    if table:
+        complete_tree(root, table)
     with open(entries, encoding="utf-8") as file:
         rows = json.load(file)
     write_tar(root, rows, out)
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.image.tar ROOT ENTRIES.json OUT [HOST.json]"
+    usage = "occlum_build.image.tar ROOT ENTRIES.json OUT [TABLE.json]"
     sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

@@ -1,6 +1,7 @@
 """The archive that `occlum package` makes of a built instance, as a deterministic one.
 
-Process: `python -m occlum_build.occlum.package INSTANCE OUT TOP`.
+Process: `python -m occlum_build.occlum.package INSTANCE OUT TOP TABLE.json`, with what the instance
+lacks (occlum_build.complete).
 
 Occlum renames the top directory with an unanchored `sed` expression that also hits link targets;
 here the first part of each name is replaced and nothing else.
@@ -13,14 +14,16 @@ import gzip
 import os
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from occlum_build.complete import complete_tree
 from occlum_build.errors import OcclumError, Place
 from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status
 from occlum_build.occlum.toolchain import pal_name
+from occlum_build.process import run_step
 from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.files import read_file
 from occlum_build.sgx.measurement import read_sigstruct
@@ -133,19 +136,11 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
             archive.addfile(member, content)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit code 0; 1 and the problem on standard error; 2 for wrong arguments."""
-    if len(arguments) != 3:
-        sys.stderr.write("usage: python -m occlum_build.occlum.package INSTANCE OUT TOP\n")
-        return 2
-    instance, out, top = arguments
-    try:
-        package(Path(instance), Path(out), top)
-    except OcclumError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+def _step(instance: str, out: str, top: str, table: str) -> None:
+    complete_tree(instance, table)
+    package(Path(instance), Path(out), top)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    usage = "occlum_build.occlum.package INSTANCE OUT TOP TABLE.json"
+    sys.exit(run_step(_step, sys.argv[1:], usage))

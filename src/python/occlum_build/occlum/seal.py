@@ -1,9 +1,9 @@
 """Secure file systems of the image and the initfs, as a build lays them out.
 
-Process: `python -m occlum_build.occlum.seal TREE MANIFEST HOST OUT [KEY]`. MANIFEST is `-` to take
-the modes from the tree; HOST is `-` or has files of the host that the tree lacks
-(occlum_build.sysroot.complete); KEY is a file, best named by a link, and makes the image an
-encrypted one.
+Process: `python -m occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY]`. MANIFEST is `-` to take
+the modes from the tree; TABLE has what the tree lacks (occlum_build.complete); KEY is a file, best
+named by a link, and makes the image an encrypted one. The files of OUT/__ROOT are in packs
+(occlum_build.packs).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from occlum_build.complete import complete_tree
 from occlum_build.errors import Problem
 from occlum_build.image.manifest import canonical_json, image_digest
+from occlum_build.packs import pack_files
 from occlum_build.process import run_step
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.hostio import SOURCE_FLAGS, opened
@@ -26,7 +28,6 @@ from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
 from occlum_build.sefs.writer import zip_image
-from occlum_build.sysroot.complete import complete_tree
 
 ROOT, ROOT_MAC, MANIFEST = "__ROOT", ".ROOT_MAC", "manifest.json"
 _CHUNK_BYTES = 1 << 20
@@ -103,10 +104,9 @@ def _content(path: bytes) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _step(directory: str, manifest: str, host: str, out: str, key: str = "") -> None:
+def _step(directory: str, manifest: str, table: str, out: str, key: str = "") -> None:
     """Write OUT, which must not exist."""
-    if host != "-":
-        complete_tree(directory, host)
+    complete_tree(directory, table)
     user_key = read_key_file(Path(key)) if key else None
     Path(out).mkdir()
     seal(
@@ -115,8 +115,9 @@ def _step(directory: str, manifest: str, host: str, out: str, key: str = "") -> 
         user_key=user_key,
         manifest=None if manifest == "-" else Path(manifest),
     )
+    pack_files(Path(out, ROOT), Path(out))
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.occlum.seal TREE MANIFEST HOST OUT [KEY]"
+    usage = "occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY]"
     sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from occlum_build.complete import HostFile, table_json
 from occlum_build.occlum import measurement
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings, config_keys, read_config
@@ -23,12 +24,12 @@ from occlum_build.occlum.seal import digest_of
 from occlum_build.occlum.signing import finish_signing
 from occlum_build.occlum.testing import run_process, snapshot
 from occlum_build.occlum.toolchain import BUILD, find
+from occlum_build.packs import read_index
 from occlum_build.sefs.keys import read_key_file
 from occlum_build.sefs.manifest import tree_digest
 from occlum_build.sefs.tree import scan_tree
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
-from occlum_build.sysroot.complete import HostFile, table_json
 
 
 class Sandbox:
@@ -40,6 +41,10 @@ class Sandbox:
 
     def run(self, step: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run_process(self.root, step, *arguments)
+
+    def table(self, *files: HostFile) -> str:
+        (self.root / "table.json").write_bytes(table_json(files))
+        return "table.json"
 
     def json(self, name: str, value: Any) -> str:
         (self.root / name).write_text(json.dumps(value))
@@ -64,7 +69,8 @@ def test_steps_make_what_build_makes(
     os.symlink(image_key, root / "key")
     # A build graph's file store keeps no modes but the executable bit: the manifest has them.
     (root / "tree/tmp").chmod(0o700)
-    assert sandbox.run("seal", "tree", "manifest.json", "-", "image", "key").stderr == ""
+    result = sandbox.run("seal", "tree", "manifest.json", sandbox.table(), "image", "key")
+    assert result.stderr == ""
     initfs = {"version": "0.31.0", "sgx_mode": "HW", "image_type": "encrypted"}
     result = sandbox.run("initfs", sandbox.json("initfs.json", initfs), "toolchain", "initfs")
     assert result.stderr == ""
@@ -108,6 +114,7 @@ def _finish(root: Path, request: BuildRequest, expected: Any) -> None:
         request.settings,
     )
     assert measurement.record(inputs, read_sigstruct(signed), *macs) == expected
+    _unpack(root / "image")
     parts: dict[str, Path | bytes] = {
         "libos": configured / "libos.so",
         "signed": signed,
@@ -126,9 +133,17 @@ def _finish(root: Path, request: BuildRequest, expected: Any) -> None:
     assemble(planned, parts, root / "instance")
 
 
+def _unpack(folder: Path) -> None:
+    """Make the secure file system of what the step left."""
+    (folder / "__ROOT").mkdir()
+    for file in read_index((folder / "packs.json").read_bytes()):
+        content = (folder / "packs" / file.pack).read_bytes()
+        (folder / "__ROOT" / file.name).write_bytes(content[file.offset :][: file.size])
+
+
 def test_a_manifest_is_that_of_the_tree(sandbox: Sandbox, instance: Path) -> None:
     os.symlink(instance / "image", sandbox.root / "tree")
-    assert sandbox.run("seal", "tree", "-", "-", "out").returncode == 0
+    assert sandbox.run("seal", "tree", "-", sandbox.table(), "out").returncode == 0
     manifest = json.loads((sandbox.root / "out/manifest.json").read_text())
     assert digest_of(manifest) == tree_digest(scan_tree(instance / "image")).hex()
 
@@ -136,7 +151,7 @@ def test_a_manifest_is_that_of_the_tree(sandbox: Sandbox, instance: Path) -> Non
 def test_a_tree_without_the_files_of_the_host(sandbox: Sandbox, instance: Path) -> None:
     root, host = sandbox.root, instance / "image"
     shutil.copytree(host, root / "whole", symlinks=True)
-    assert sandbox.run("seal", "whole", "-", "-", "expected").returncode == 0
+    assert sandbox.run("seal", "whole", "-", sandbox.table(), "expected").returncode == 0
     paths = [path for path in sorted(host.rglob("*")) if path.is_file() and not path.is_symlink()]
     assert paths
     shutil.copytree(host, root / "tree", symlinks=True)
@@ -146,13 +161,13 @@ def test_a_tree_without_the_files_of_the_host(sandbox: Sandbox, instance: Path) 
         HostFile(str(path.relative_to(host)), sha256(path.read_bytes()).hexdigest(), f"/{path}")
         for path in paths
     ]
-    (root / "host.json").write_bytes(table_json(files))
     (root / ".sysroots").mkdir()
-    failed = sandbox.run("seal", "tree", "expected/manifest.json", "host.json", "out")
+    table = sandbox.table(*files)
+    failed = sandbox.run("seal", "tree", "expected/manifest.json", table, "out")
     assert failed.returncode == 3
     assert f"{paths[0]} is not there" in failed.stderr
     (root / ".sysroots/host").symlink_to("/")
-    result = sandbox.run("seal", "tree", "expected/manifest.json", "host.json", "out")
+    result = sandbox.run("seal", "tree", "expected/manifest.json", table, "out")
     assert result.stderr == ""
     mac = (root / "expected/.ROOT_MAC").read_text()
     assert (root / "out/.ROOT_MAC").read_text() == mac
@@ -209,16 +224,16 @@ def test_config_patches_are_merged(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_a_step_that_fails_says_why(sandbox: Sandbox) -> None:
     (sandbox.root / "tree").mkdir()
-    result = sandbox.run("seal", "tree", "none.json", "-", "out")
+    result = sandbox.run("seal", "tree", "none.json", sandbox.table(), "out")
     assert result.returncode == 1 and "none.json: No such file" in result.stderr
     request = {"configs": [], "libos": "none.so", "image_mac": "none", "initfs_mac": "none"}
     result = sandbox.run("configure", sandbox.json("request.json", request), "out2")
     assert result.returncode == 1 and "none cannot be read" in result.stderr
     (sandbox.root / "key").write_text("c0ffee")
     (sandbox.root / "key").chmod(0o600)
-    result = sandbox.run("seal", "tree", "-", "-", "out3", "key")
+    result = sandbox.run("seal", "tree", "-", "table.json", "out3", "key")
     assert result.returncode == 1 and "c0ffee" not in result.stderr
     assert sandbox.run("configure").returncode == 2
     (sandbox.root / "out4").mkdir()
-    result = sandbox.run("seal", "tree", "-", "-", "out4/none/out")
+    result = sandbox.run("seal", "tree", "-", "table.json", "out4/none/out")
     assert result.returncode == 1 and result.stderr == "out4/none/out: No such file or directory\n"

@@ -1,6 +1,6 @@
 """One layer of an OCI image.
 
-Process: `python -m occlum_build.oci.layer COMPRESSION ROOT ENTRIES.json LAYER [HOST.json]`.
+Process: `python -m occlum_build.oci.layer COMPRESSION ROOT ENTRIES.json LAYER [TABLE.json]`.
 COMPRESSION is gzip or zstd; ROOT and the JSON files are those of occlum_build.image.tar. Beside the
 layer goes LAYER.json, a LayerInfo.
 """
@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
+from occlum_build.complete import complete_tree
 from occlum_build.image.manifest import canonical_json
 from occlum_build.image.tar import write_tar
 from occlum_build.process import run_step
-from occlum_build.sysroot.complete import complete_tree
 
 # gzip, RFC 1952: magic, deflate, no flags, no time, no extra flags, system unknown. Fixed here, as
 # Python's own header differs with its version.
@@ -114,9 +114,9 @@ def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-def _step(compression: str, root: str, entries: str, out: str, host: str = "") -> None:
-    if host:
-        complete_tree(root, host)
+def _step(compression: str, root: str, entries: str, out: str, table: str = "") -> None:
+    if table:
+        complete_tree(root, table)
     with open(entries, encoding="utf-8") as file:
         rows = json.load(file)
     info = write_layer(root, rows, out, compression)
@@ -125,5 +125,5 @@ def _step(compression: str, root: str, entries: str, out: str, host: str = "") -
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.oci.layer COMPRESSION ROOT ENTRIES.json LAYER [HOST.json]"
+    usage = "occlum_build.oci.layer COMPRESSION ROOT ENTRIES.json LAYER [TABLE.json]"
     sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

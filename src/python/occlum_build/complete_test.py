@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.complete import SYSROOTS, FileInPack, HostFile, complete_tree, table_json
 from occlum_build.errors import OcclumError
-from occlum_build.sysroot.complete import SYSROOTS, HostFile, complete_tree, table_json
+from occlum_build.packs import pack_files, read_index
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,57 @@ def test_fifo_in_the_place_of_a_file() -> None:
 def test_no_sysroot() -> None:
     with pytest.raises(OcclumError, match="/x is not there"):
         complete(host_file("x", b"x", "/x"))
+
+
+def test_files_in_packs(sandbox: Path) -> None:
+    contents = {f"{number:03}": os.urandom(number * 125_000) for number in range(40)}
+    folder = sandbox / "folder"
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    pack_files(folder, sandbox)
+    index = read_index((sandbox / "packs.json").read_bytes())
+    assert [(one.name, one.sha256, one.size) for one in index] == [
+        (name, hashlib.sha256(content).hexdigest(), len(content))
+        for name, content in contents.items()
+    ]
+    packs = {path.name for path in (sandbox / "packs").iterdir()}
+    assert packs == {one.pack for one in index}
+    assert 20 < len(packs) <= 64
+    assert not folder.exists()
+    wanted = [FileInPack(f"a/{one.name}", one.pack, one.offset, one.size) for one in index]
+    (sandbox / "table").write_bytes(table_json([], wanted))
+    complete_tree("tree", "table")
+    found = {path.name: path.read_bytes() for path in (sandbox / "tree/a").iterdir()}
+    assert found == contents
+
+
+def test_a_change_of_one_file_changes_one_pack(tmp_path: Path) -> None:
+    digests = []
+    for changed in (b"a", b"b"):
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for number in range(100):
+            content = changed if number == 50 else bytes([number])
+            (folder / str(number)).write_bytes(content * 250_000)
+        out = tmp_path / changed.decode()
+        out.mkdir()
+        pack_files(folder, out)
+        digests.append(
+            {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in (out / "packs").iterdir()
+            }
+        )
+    first, second = digests
+    assert first.keys() == second.keys()
+    assert sum(first[name] != second[name] for name in first) == 1
+
+
+def test_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    pack_files(tmp_path / "folder", tmp_path)
+    assert read_index((tmp_path / "packs.json").read_bytes()) == ()
 
 
 def test_table_is_sorted() -> None:
