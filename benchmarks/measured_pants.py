@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pants_runner import PantsRunner
@@ -23,7 +23,8 @@ class Run:
 
     `client_cpu` and `client_rss` are those of ./pants, `pantsd_cpu` and `pantsd_rss` those of
     pantsd during the run; its processes count as its CPU, not as its memory. `pantsd_rss` is None
-    when pantsd ended with the run. `store_bytes` is the growth of the local store on the disk.
+    when pantsd ended with the run. `store_bytes` is the growth of the local store on the disk,
+    `restarted` whether pantsd, which ran before, is gone or another one afterwards.
     """
 
     seconds: float
@@ -32,24 +33,18 @@ class Run:
     client_rss: int
     pantsd_rss: int | None
     store_bytes: int
-    pantsd_pid: int | None
+    restarted: bool
 
     @property
     def cpu(self) -> float:
         return self.client_cpu + self.pantsd_cpu
 
 
-@dataclass
+@dataclass(frozen=True)
 class MeasuredPants:
-    """A runner whose runs are measured; `pids` are those of pantsd, in the order of the runs."""
+    """A runner whose runs are measured."""
 
     runner: PantsRunner
-    pids: list[int] = field(default_factory=list)
-
-    @property
-    def restarts(self) -> int:
-        """How often pantsd was another one than in the run before."""
-        return sum(one != other for one, other in zip(self.pids, self.pids[1:]))
 
     def run(self, *args: str) -> Run:
         """Run ./pants, which must succeed."""
@@ -78,7 +73,6 @@ class MeasuredPants:
         after = self._pantsd()
         pantsd_cpu = peak = None
         if after is not None:
-            self.pids.append(after)
             pantsd_cpu = _cpu_seconds(after) - (cpu_before if after == before else 0)
             peak = _peak_rss_bytes(after)
         return Run(
@@ -88,7 +82,7 @@ class MeasuredPants:
             client_rss=usage.ru_maxrss * 1024,
             pantsd_rss=peak,
             store_bytes=self._store_bytes() - store_before,
-            pantsd_pid=after,
+            restarted=before is not None and after != before,
         )
 
     def _pantsd(self) -> int | None:

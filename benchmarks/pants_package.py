@@ -78,7 +78,7 @@ class Case:
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
     own: float = 0.0  # the seconds of Pants' own no-op
 
-    def add(self, label: str, runs: list[Run], restarts: int | None = None) -> None:
+    def add(self, label: str, runs: list[Run]) -> None:
         """A row with the medians of runs that do the same."""
 
         def median(values: list[float]) -> float | None:
@@ -95,7 +95,7 @@ class Case:
                 median([run.client_rss / MIB for run in runs]),
                 median([run.pantsd_rss / MIB for run in runs if run.pantsd_rss is not None]),
                 median([run.store_bytes / MIB for run in runs]),
-                restarts,
+                sum(run.restarted for run in runs),
             )
         )
 
@@ -163,7 +163,7 @@ def _rounds(case: Case, pants: MeasuredPants, host: Path) -> None:
                 runs[label].append(found)
     case.own = statistics.median(run.seconds for run in next(iter(runs.values())))
     for label, measured in runs.items():
-        case.add(label, measured, pants.restarts if label == "package, no change" else None)
+        case.add(label, measured)
 
 
 def _edit_project(pants: MeasuredPants, number: int) -> Run:
