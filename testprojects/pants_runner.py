@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # The parts of this project that an inner run always needs; //:project has the same.
-PROJECT_PARTS = ("pants", "pants.toml", "3rdparty/python/launcher.txt", "src/python", "rules")
+PROJECT_PARTS = (
+    *("pants", "pants.toml", "3rdparty/python/launcher.txt", "3rdparty/python/pex.txt"),
+    *("src/python", "rules"),
+)
 
 
 @dataclass(frozen=True)

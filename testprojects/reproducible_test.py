@@ -114,9 +114,10 @@ def elsewhere(sign_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         keys = _key_options(sign_key, tmp_path_factory.mktemp("other keys"))
         package(runner, *keys, *ADDRESSES)
-        # Without the library: what pex 2.1.137 builds does depend on the order of directories.
-        plain = {name: value for name, value in env.items() if name not in watch.env}
-        package(replace(runner, wrapper=wrapper, env=plain), *keys, GREETER)
+        # The one build by the usual user, which its own watch sees.
+        other_watch = make_watch(tmp_path_factory.mktemp("also turning"), turn_round=True)
+        same_user = replace(runner, wrapper=wrapper, env={**env, **other_watch.env})
+        package(same_user, *keys, GREETER)
         yield Build(runner, watch)
 
 
