@@ -127,6 +127,15 @@ def test_outputs_come_from_the_cache(full: Machine, bare: Machine, server: Cache
     assert found[0] == found[1]
 
 
+def test_initfs_of_an_image_needs_the_files_too(full: Machine, bare: Machine) -> None:
+    fields = {"image": "//app:tar", "initfs": "//app:tree"}
+    enclave = small_enclave(bare.pants, "initfs", **fields)
+    stderr = bare.package(REQUIRE, enclave, exit_code=1).result.stderr
+    assert "app/host.lock pins files that are not in /no/such/sysroot" in stderr
+    assert "app 1.0 (not installed): gone /bin/app, /lib/libapp.so" in stderr
+    assert "Missing digest" not in stderr
+
+
 def test_tree_needs_the_files_to_be_shared(
     full: Machine, bare: Machine, server: CacheServer
 ) -> None:

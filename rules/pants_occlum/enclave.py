@@ -160,7 +160,10 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
             Get(SealedImage, SealRequest, seal), Get(Parts, InitfsRequest, asked)
         )
     except Exception as error:
-        raise await explain_missing(error, root.plan, target.address) from None
+        for one in (root, await image_of(target, fields.EnclaveInitfsField)):
+            if one is not None:
+                error = await explain_missing(error, one.plan, target.address)
+        raise error from None
     config_file = await _file_of(target, fields.EnclaveConfigFileField)
     template = FileEntry("Occlum.json", toolchain.files["template"].digest)
     configured = await Get(

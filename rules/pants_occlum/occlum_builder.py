@@ -41,6 +41,7 @@ from pants_occlum.enclave_types import (
     ToolchainRootField,
 )
 from pants_occlum.image import ImageContent, ImageContentRequest
+from pants_occlum.planning import explain_missing
 from pants_occlum.subsystem import OcclumSubsystem
 
 _INSTANCE = "occlum_instance"
@@ -134,18 +135,19 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
     argv = [f"{root}/build/bin/occlum", "build", "--sgx-mode", target[SgxModeField].value or "HW"]
     if target[EdmmField].value:
         argv += ["--enable-edmm", "Y"]
-    result = await Get(
-        FallibleProcessResult,
-        Process(
-            argv,
-            description=f"Run `occlum build` for {request.address}",
-            input_digest=await _input(enclave),
-            working_directory=_INSTANCE,
-            env=env,
-            output_files=tuple(_OUTPUTS.values()),
-            cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
-        ),
+    process = Process(
+        argv,
+        description=f"Run `occlum build` for {request.address}",
+        input_digest=await _input(enclave),
+        working_directory=_INSTANCE,
+        env=env,
+        output_files=tuple(_OUTPUTS.values()),
+        cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
     )
+    try:
+        result = await Get(FallibleProcessResult, Process, process)
+    except Exception as error:
+        raise await explain_missing(error, enclave.root.plan, request.address) from None
     if result.exit_code:
         text = (result.stdout + result.stderr).decode("utf-8", "replace")
         raise OcclumError("occlum-build", f"`{' '.join(argv)}` failed:\n{text}")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from typing import BinaryIO, NamedTuple
 
@@ -100,9 +100,11 @@ def _copy_part(stream: BinaryIO, file: FileInPack, path: str) -> None:
             left -= copy.write(chunk)
 
 
-def _copy(file: HostFile, path: str, sysroots: Sequence[str]) -> None:
-    for sysroot in sysroots:
+def _copy(file: HostFile, path: str, sysroots: list[str]) -> None:
+    """Copy from the first sysroot with the content, which is put in front for the next file."""
+    for number, sysroot in enumerate(sysroots):
         if _has_copied(f"{sysroot}{file.source}", path, file.sha256):
+            sysroots.insert(0, sysroots.pop(number))
             return
     raise OcclumError(
         CONTENT_MISSING,
