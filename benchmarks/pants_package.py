@@ -45,6 +45,7 @@ targets:
 """
 DIR_FILES, ELF_EVERY = 100, 100
 SEED = 1
+SENT = 16  # blobs at a time, as docs/remote-cache.md advises: pantsd holds each in memory
 WATCHER_SECONDS = 1.0  # the file watcher's, to see an edit
 
 
@@ -118,7 +119,7 @@ def host_file(root: Path, number: int) -> Path:
 
 @contextlib.contextmanager
 def checkout(top: Path, host: Path, server: CacheServer) -> Iterator[MeasuredPants]:
-    given = (f"--occlum-sysroot={host}", *server.options)
+    given = (f"--occlum-sysroot={host}", *server.options, f"--remote-store-rpc-concurrency={SENT}")
     with pants_runner(top, parts=(TOOLCHAIN,), options=given) as runner:
         runner.write("app/BUILD", BUILD)
         runner.write("app/bom.yaml", BOM)

@@ -31,7 +31,7 @@ ALWAYS = {
 # Reading BOMs for what they depend on, and for what they say, and the files of the project.
 PARSING = {
     "boms_on_disk.boms_on_disk",
-    "planning.load",
+    "loading.load",
     "project_sources.defer_sources",
     "project_sources.project_sources",
     "project_sources.reach",
@@ -189,7 +189,7 @@ def test_a_value_of_the_configuration(monorepo: Monorepo) -> None:
 def test_a_comment_in_a_bom_is_parsed(monorepo: Monorepo) -> None:
     monorepo.replace("app/bom.yaml", "targets:", "targets:  # of the app")
     nodes = monorepo.package()
-    assert {"boms_on_disk.boms_on_disk", "planning.load"} <= nodes.more_than_always() <= PARSING
+    assert {"boms_on_disk.boms_on_disk", "loading.load"} <= nodes.more_than_always() <= PARSING
     assert not nodes.processes
 
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.util.logging import LogLevel
 
-from occlum_build.bom.load import load_boms, reader_of
-from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.complete import HostFile
-from occlum_build.elf.loader_config import LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
@@ -26,11 +23,10 @@ from occlum_build.image.plan import (
     missing_plugins,
     only_elf,
 )
-from occlum_build.recorded_sources import Asked
-from occlum_build.sources import Sources, SourceStat, regular_file
+from occlum_build.sources import Sources
 from occlum_build.sysroot.looked import Looked, differences, looked_at
-from pants_occlum.bom_roots import BomRoot, BomRootRequest
 from pants_occlum.knowledge import Knowledge, knowledge_of, settle
+from pants_occlum.loading import LoadedBoms, LoadRequest
 from pants_occlum.ownership import PartlyOwned, PartlyOwnedRequest, explain
 from pants_occlum.pins import (
     HostContents,
@@ -43,7 +39,6 @@ from pants_occlum.problems import invalid_image
 from pants_occlum.project_sources import (
     DeferredSourcesRequest,
     ProjectSources,
-    ProjectSourcesRequest,
 )
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
 from pants_occlum.sysroots import Sysroot, SysrootOf, check_lockable
@@ -109,56 +104,11 @@ class LookedAtBy:
     plan: PlanRequest
 
 
-@dataclass(frozen=True)
-class LoadRequest:
-    plan: PlanRequest
-    sysroot: Sysroot
-
-
-@dataclass(frozen=True)
-class LoadedBoms:
-    """The BOMs of an image with all that they include, and the project's files that say so.
-
-    A node of its own, as what is planned of them does not change with a comment. `stats` and
-    `asked` are what reading them looked at in the sysroot.
-    """
-
-    sets: tuple[BomSet, ...]
-    files: tuple[str, ...]
-    errors: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    stats: Mapping[str, SourceStat | None]
-    asked: Asked
-
-
-@rule(desc="Load BOMs", level=LogLevel.DEBUG)
-async def load(request: LoadRequest) -> LoadedBoms:
-    boms = request.plan.boms
-    roots = await MultiGet(Get(BomRoot, BomRootRequest(address)) for address in boms)
-    known = await knowledge_of(request.sysroot)
-    known.add_project(await Get(ProjectSources, ProjectSourcesRequest(boms)))
-    sets, report = await settle(
-        known,
-        str(request.plan.address),
-        lambda sources, report: tuple(bom_set(root, sources, report) for root in roots),
-    )
-    asked = known.asked.in_sysroot()
-    files = sorted({bom.path for one in sets for bom in one.boms if bom.path in known.stats})
-    return LoadedBoms(
-        sets,
-        tuple(path for path in files if not path.startswith("/")),
-        tuple(report.errors),
-        tuple(report.warnings),
-        {path: known.stats[path] for path in asked.paths},
-        asked,
-    )
-
-
 async def _plan(
     request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem, *, with_plugins: bool
 ) -> PlannedImage:
     of = str(request.address)
-    loaded = await Get(LoadedBoms, LoadRequest(request, known.sysroot))
+    loaded = await Get(LoadedBoms, LoadRequest(request.boms, known.sysroot, of))
     known.add_looked(loaded.stats, loaded.asked)
     project = await Get(ProjectSources, DeferredSourcesRequest(request.boms, loaded.files))
     known.add_project(project)
@@ -256,38 +206,10 @@ async def explain_missing(error: Exception, plan: PlannedImage | None, of: Addre
     return await missing_content(error, plan.sysroot, plan.host_blobs(), str(of))
 
 
-def bom_set(root: BomRoot, sources: Sources, report: Report) -> BomSet:
-    """Load a root BOM and what it includes."""
-    if isinstance(root.bom, Bom):
-        boms: tuple[Bom, ...] = (root.bom,)
-    else:
-        boms = load_boms(root.bom, root.include_dirs, root.env, reader_of(sources), report)
-    return BomSet(boms, root.workspace, root.env, _loader_config(root, sources, report))
-
-
 def _operations(sets: Iterable[BomSet]) -> tuple[Operations, ...]:
     return tuple(
         bom_operations(bom, one.workspace, one.env, Report()) for one in sets for bom in one.boms
     )
-
-
-def _loader_config(root: BomRoot, sources: Sources, report: Report) -> LoaderConfig | None:
-    real = regular_file(sources, root.loader_config)
-    if real is None:
-        if not root.loader_config_may_be_absent:
-            report.error(
-                "file",
-                f"there is no loader config {root.loader_config}",
-                hint=f"correct `loader_config` of {root.address} or `[occlum].loader_config`; "
-                "a file of the project must be owned by a dependency of the target",
-                missing=(root.loader_config,),
-            )
-        return None
-    with report:
-        data = sources.read(real)
-        if data is not None:
-            return parse_loader_config(data.decode("utf-8", "replace"), root.loader_config)
-    return None
 
 
 def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[str, str]:

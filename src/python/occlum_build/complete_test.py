@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build import packs
 from occlum_build.complete import SYSROOTS, FileInPack, HostFile, complete_tree, table_json
 from occlum_build.errors import OcclumError
 from occlum_build.packs import pack_files, read_index
@@ -14,6 +15,7 @@ from occlum_build.packs import pack_files, read_index
 @pytest.fixture(autouse=True)
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packs, "PACK_BYTES", 2 << 20)
     Path(SYSROOTS).mkdir()
     return tmp_path
 
@@ -90,9 +92,9 @@ def test_files_in_packs(sandbox: Path) -> None:
         (name, hashlib.sha256(content).hexdigest(), len(content))
         for name, content in contents.items()
     ]
-    packs = {path.name for path in (sandbox / "packs").iterdir()}
-    assert packs == {one.pack for one in index}
-    assert 20 < len(packs) <= 64
+    names = {path.name for path in (sandbox / "packs").iterdir()}
+    assert names == {one.pack for one in index}
+    assert 20 < len(names) <= 64
     assert not folder.exists()
     wanted = [FileInPack(f"a/{one.name}", one.pack, one.offset, one.size) for one in index]
     (sandbox / "table").write_bytes(table_json([], wanted))
