@@ -1,8 +1,9 @@
 """The files of a directory put into fewer and larger ones, as a build engine works best with.
 
-Pants keeps outputs of less than 512 KiB in a database that it maps into memory, and handles many at
-a time: a directory of 50,000 files (1.4 GB) took 5 GB of pantsd. A pack is files in a row. Which one
-a file is in depends on its name, so that the packs of two trees differ where their files do.
+Pants keeps outputs of less than 512 KiB in a database that it maps into memory, and handles many
+at a time: a directory of 50,000 files (1.4 GB) took 5 GB of pantsd. A pack is files in a row.
+Which one a file is in depends on its name, so that the packs of two trees differ where their files
+do.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKS, INDEX = "packs", "packs.json"
-# On average at most, and at least half of it: up to 4 MiB, blobs are sent to a remote cache by calls
-# that take many of them, which costs Pants most memory.
+# On average at most, and at least half of it: blobs up to 4 MiB are sent to a remote cache by
+# calls that take many of them, which costs Pants most memory.
 PACK_BYTES = 10 << 20
 _CHUNK_BYTES = 1 << 20
 
