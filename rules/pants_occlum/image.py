@@ -35,9 +35,9 @@ from pants_occlum.pins import HostContents
 from pants_occlum.planning import PlannedImage, PlanRequest
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
 from pants_occlum.util_rules.dist_sync import DistPlaces
-from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot import SYSROOT_CACHES, IngestedBlobs, link_sysroot
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 @dataclass(frozen=True)

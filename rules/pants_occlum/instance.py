@@ -34,10 +34,10 @@ from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
 from pants_occlum.enclave_signing import SignedEnclave, SignRequest
 from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
 from pants_occlum.util_rules.dist_sync import DistPlaces
-from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.packed import Packed, in_packs, packs_input
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 from pants_occlum.util_rules.tree_digest import digest_entries, file_of, store_files
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 INSTANCE = "occlum_instance"
 _PARTS = {

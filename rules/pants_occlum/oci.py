@@ -36,9 +36,9 @@ from pants_occlum.oci_layers import LayerBlobs, LayersRequest
 from pants_occlum.oci_rootfs import Rootfs, RootfsRequest, content_of
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import container_errors
-from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 from pants_occlum.util_rules.tree_digest import digest_entries, file_of, store_files
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 _LAYOUT, _ENTRIES, ARCHIVE = "layout", "entries.json", "image.oci.tar"
 

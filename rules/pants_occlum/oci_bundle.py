@@ -17,7 +17,7 @@ from occlum_build.oci.settings import VARIABLES
 from pants_occlum import oci_types as fields
 from pants_occlum.oci_rootfs import Rootfs, RootfsRequest, content_of
 from pants_occlum.problems import container_errors
-from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 @dataclass(frozen=True)

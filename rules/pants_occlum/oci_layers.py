@@ -37,7 +37,6 @@ from occlum_build.sources import DIR
 from pants_occlum.oci_rootfs import Rootfs
 from pants_occlum.pins import HostContents
 from pants_occlum.util_rules.dist_sync import DistPlaces
-from pants_occlum.util_rules.dist_tree import DEFAULT_DIR_MODE, TreeEntry
 from pants_occlum.util_rules.packed import Packed, in_packs, packs_input
 from pants_occlum.util_rules.sysroot import (
     SYSROOT_CACHES,
@@ -47,6 +46,7 @@ from pants_occlum.util_rules.sysroot import (
 )
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 from pants_occlum.util_rules.tree_digest import digest_entries, file_digests
+from pants_occlum.util_rules.tree_entries import DEFAULT_DIR_MODE, TreeEntry
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"

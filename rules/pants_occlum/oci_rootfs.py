@@ -34,8 +34,8 @@ from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.planning import PlannedImage
 from pants_occlum.runtime_boot import booted_image
 from pants_occlum.target_types import ImageBomsField
-from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.packed import Packed
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 IMAGE_LABEL, MRENCLAVE_LABEL = "io.occlum.image-digest", "io.occlum.mrenclave"
 

@@ -24,8 +24,8 @@ from pants_occlum.image import Image, image_of
 from pants_occlum.one_address import named_target
 from pants_occlum.planning import explain_missing
 from pants_occlum.problems import enclave_errors
-from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.packed import Packed
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from pants_occlum.oci_bundle import Bundle, BundleRequest
 from pants_occlum.oci_types import BundleArgsField, BundleOutputPathField
 from pants_occlum.planning import explain_missing, host_copies
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
-from pants_occlum.util_rules.dist_tree import TreeEntry
 from pants_occlum.util_rules.tree_digest import file_of, store_files
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 logger = logging.getLogger(__name__)
 

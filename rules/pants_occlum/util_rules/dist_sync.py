@@ -44,12 +44,13 @@ from pants.option.global_options import GlobalOptions
 
 from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.dist_index import load_index, save_index, tree_lock
-from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
+from pants_occlum.util_rules.dist_tree import TreeWriter
 from pants_occlum.util_rules.listing import host_path
 from pants_occlum.util_rules.packed import Packed
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot import IngestedBlobs, SysrootIngest
 from pants_occlum.util_rules.sysroot_walk import MUCH_BYTES
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 logger = logging.getLogger(__name__)
 

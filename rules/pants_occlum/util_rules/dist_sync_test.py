@@ -27,10 +27,11 @@ from occlum_build.packs import PackedFile
 from occlum_build.sources import FILE
 from pants_occlum.util_rules import dist_sync, sysroot
 from pants_occlum.util_rules.dist_sync import DistPlaces, SyncedTree, sync_tree
-from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
+from pants_occlum.util_rules.dist_tree import TreeWriter
 from pants_occlum.util_rules.packed import Packed
 from pants_occlum.util_rules.sysroot import SysrootBlob, SysrootIngest
 from pants_occlum.util_rules.tree_digest import store_files
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 def file(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:

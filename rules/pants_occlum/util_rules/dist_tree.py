@@ -11,33 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
-from occlum_build.sources import DIR, FILE, SYMLINK
+from occlum_build.sources import DIR, SYMLINK
 from pants_occlum.util_rules.dist_index import DistIndex, IndexRow, row_of
 from pants_occlum.util_rules.listing import Listing, list_directory
+from pants_occlum.util_rules.tree_entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
 
 OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-DEFAULT_DIR_MODE = 0o755
 COPY_BYTES = 1 << 20
-
-
-class TreeEntry(NamedTuple):
-    """One entry of a tree. A tuple, because a tree has 50,000.
-
-    path: relative to the tree, in normal form. kind: FILE, DIR or SYMLINK of occlum_build.sources.
-    mode: permission bits, setuid and the like included. size in bytes and sha256 (lower-case hex)
-    of a file, target of a symlink.
-    """
-
-    path: str
-    kind: str
-    mode: int
-    sha256: str = ""
-    size: int = 0
-    target: str = ""
-
-
-Wanted = dict[bytes, TreeEntry]  # what is wanted in a directory, by name
 
 
 class _OtherContentError(Exception):
@@ -72,7 +53,7 @@ class TreeWriter:
         self._root = root
         memory = index.memory if isinstance(index.memory, _Memory) else _Memory()
         if memory.entries is not entries:
-            memory.wanted = _children(entries)
+            memory.wanted = children_of(entries)
             memory.entries = entries  # last: the line above may raise
         index.memory = memory
         self._children, self._synced = memory.wanted, memory.synced
@@ -285,39 +266,3 @@ def _is_current(entry: TreeEntry, row: IndexRow, found: os.stat_result | None) -
         and row == row_of(found, entry.sha256)
         and found.st_mode == stat.S_IFREG | entry.mode
     )
-
-
-def _children(entries: Iterable[TreeEntry]) -> dict[str, Wanted]:
-    """Directory -> name -> entry. Directories that are implied by others' paths get mode 0755.
-
-    Raises ValueError for a path that is not in normal form or leaves the tree, or comes twice.
-    """
-    children: dict[str, Wanted] = {"": {}}
-    for entry in entries:
-        folder, name = _split(entry.path)
-        if entry.kind not in (FILE, DIR, SYMLINK):
-            raise ValueError(f"{entry.path!r} is a {entry.kind}, which a tree cannot hold")
-        wanted = children.get(folder)
-        if wanted is None:
-            wanted = children.setdefault(folder, {})
-        if wanted.setdefault(name, entry) is not entry:
-            raise ValueError(f"two entries for {entry.path!r}")
-        if entry.kind == DIR:
-            children.setdefault(entry.path, {})
-    for path in list(children):
-        while path:
-            folder, name = _split(path)
-            above = children.setdefault(folder, {})
-            entry = above.setdefault(name, TreeEntry(path, DIR, DEFAULT_DIR_MODE))
-            if entry.kind != DIR:
-                raise ValueError(f"{path!r} is a {entry.kind} and has entries below it")
-            path = folder
-    return {folder: dict(sorted(wanted.items())) for folder, wanted in children.items()}
-
-
-def _split(path: str) -> tuple[str, bytes]:
-    """The directory of a path, whose own form is not looked at, and the name as on disk."""
-    folder, separator, name = path.rpartition("/")
-    if name in ("", ".", "..") or (separator and not folder):
-        raise ValueError(f"not a path within a tree: {path!r}")
-    return folder, name.encode("utf-8")

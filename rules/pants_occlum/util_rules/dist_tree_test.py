@@ -12,7 +12,8 @@ import pytest
 
 from occlum_build.sources import DIR, FIFO, FILE, SYMLINK
 from pants_occlum.util_rules import dist_index
-from pants_occlum.util_rules.dist_tree import TreeEntry, TreeWriter
+from pants_occlum.util_rules.dist_tree import TreeWriter
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 def file(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:

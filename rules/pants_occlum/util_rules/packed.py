@@ -12,7 +12,7 @@ from pants.engine.rules import Get
 from occlum_build.complete import FileInPack
 from occlum_build.packs import PACKS, PackedFile
 from occlum_build.sources import FILE
-from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 class Slice(NamedTuple):

@@ -17,7 +17,7 @@ from pants.engine.fs import (
 from pants.engine.rules import Get
 
 from occlum_build.sources import FILE, SYMLINK
-from pants_occlum.util_rules.dist_tree import TreeEntry
+from pants_occlum.util_rules.tree_entries import TreeEntry
 
 
 def digest_entries(tree: Iterable[TreeEntry]) -> Iterator[FileEntry | SymlinkEntry | Directory]:
