@@ -145,11 +145,13 @@ def test_tree_needs_the_files_to_be_shared(
     assert "pants generate-lockfiles --resolve=app:host" in stderr
     assert "Missing digest" not in stderr
 
-    full.package(REQUIRE, SHARE, "app:tree")
+    # An archive, which itself takes the files from the host, shares them as well.
+    full.package(REQUIRE, SHARE, "app:tar")
     assert sha256(full.library()) in server.blobs()
     run = bare.package(REQUIRE, SHARE, "app:tree")
 
     assert {process.source for process in run.processes} == {"HitRemotely"}
+    full.package(REQUIRE, "app:tree")
     assert built_image(bare.pants, "app:tree").listing() == (
         built_image(full.pants, "app:tree").listing()
     )

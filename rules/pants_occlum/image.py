@@ -32,7 +32,7 @@ from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.pins import HostContents
-from pants_occlum.planning import PlannedImage, PlanRequest
+from pants_occlum.planning import PlannedImage, PlanRequest, check_host
 from pants_occlum.target_types import AllowMissingField, ImageBomsField
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.quiet_gc import quiet_gc
@@ -127,10 +127,12 @@ async def image_content(
 ) -> ImageContent:
     image = await Get(Image, ImageRequest(request.address))
     digests = image.plan.project
+    of = str(image.address)
     host = () if request.is_whole or places.executes_remotely else image.plan.host_files()
-    if not host:
-        contents = image.plan.host_contents(image.address)
-        ingested = await Get(IngestedBlobs, HostContents, contents)
+    if host:
+        await check_host(image.plan, of)
+    else:
+        ingested = await Get(IngestedBlobs, HostContents, image.plan.host_contents(of))
         digests = {**digests, **ingested.digests}
     with quiet_gc():
         requests = _layer_requests(image, digests)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
@@ -28,14 +28,15 @@ class LoadRequest:
 
     boms: tuple[Address, ...]
     sysroot: Sysroot
-    of: str = field(compare=False)
+    of: str
 
 
 @dataclass(frozen=True)
 class LoadedBoms:
     """The BOMs of an image with all that they include, and the project's files that say so.
 
-    `stats` and `asked` are what reading them looked at in the sysroot.
+    `stats` and `asked` are what reading them looked at in the sysroot, `undecodable` the names
+    there that are not UTF-8.
     """
 
     sets: tuple[BomSet, ...]
@@ -44,6 +45,7 @@ class LoadedBoms:
     warnings: tuple[Problem, ...]
     stats: Mapping[str, SourceStat | None]
     asked: Asked
+    undecodable: tuple[str, ...]
 
 
 @rule(desc="Load BOMs", level=LogLevel.DEBUG)
@@ -65,6 +67,7 @@ async def load(request: LoadRequest) -> LoadedBoms:
         tuple(report.warnings),
         {path: known.stats[path] for path in asked.paths},
         asked,
+        tuple(sorted(known.undecodable)),
     )
 
 

@@ -36,6 +36,7 @@ from occlum_build.process import EXIT_CONTENT_MISSING
 from occlum_build.sources import DIR
 from pants_occlum.oci_rootfs import Rootfs
 from pants_occlum.pins import HostContents
+from pants_occlum.planning import check_host
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.packed import Packed, in_packs, packs_input
 from pants_occlum.util_rules.sysroot import (
@@ -152,6 +153,7 @@ async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOp
     by_path = _with_parents(rootfs.tree)
     sources: dict[str, str] = {}
     if rootfs.plan is not None:
+        await check_host(rootfs.plan, request.of)
         sources = {file.path: file.source for file in rootfs.plan.host_files()}
         link_sysroot(named_caches_dir, rootfs.plan.sysroot.root)
     requests = []

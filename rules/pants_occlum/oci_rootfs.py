@@ -63,7 +63,7 @@ class Rootfs:
     is_shared: bool = True
     is_enclave: bool = False
     is_release: bool = False
-    plan: PlannedImage | None = field(default=None, compare=False)
+    plan: PlannedImage | None = field(default=None, hash=False)
     packed: Packed | None = None
 
 

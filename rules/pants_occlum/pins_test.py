@@ -209,6 +209,17 @@ def test_require_with_a_file_that_changed(project: LockProject) -> None:
     assert HINT in problem
 
 
+def test_require_with_a_file_that_changed_since_the_archive_was_made(project: LockProject) -> None:
+    project.write({"app/BUILD": project.build.replace('["dir", "tar"]', '["tar"]')})
+    project.host("etc/data", b"1")
+    project.copy("files: [/etc/data]")
+    project.pin()
+    project.package("app:image", options=REQUIRE)
+    project.host("etc/data", b"2")
+    (problem,) = problems(project, REQUIRE)
+    assert "  of no package: changed /etc/data" in problem.splitlines()
+
+
 def test_require_without_the_file(project: LockProject) -> None:
     project.install("1.9", b"tool")
     project.host("etc/other", b"1")

@@ -92,9 +92,9 @@ class PlannedImage:
             if entry.kind == FILE and self.sha256[entry.source] not in self.project
         )
 
-    def host_contents(self, of: Address) -> HostContents:
+    def host_contents(self, of: str) -> HostContents:
         """What checks the image's host files, takes those into the store, and shares them."""
-        return HostContents(self.sysroot, self.host_blobs(), str(of), for_image=True)
+        return HostContents(self.sysroot, self.host_blobs(), of, for_image=True)
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ async def _plan(
     of = str(request.address)
     loaded = await Get(LoadedBoms, LoadRequest(request.boms, known.sysroot, of))
     known.add_looked(loaded.stats, loaded.asked)
+    known.undecodable.update(dict.fromkeys(loaded.undecodable))
     project = await Get(ProjectSources, DeferredSourcesRequest(request.boms, loaded.files))
     known.add_project(project)
     options = PlanOptions(
@@ -188,11 +189,19 @@ async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     return looked_at(known.stats, known.asked)
 
 
-async def host_copies(plan: PlannedImage, of: Address) -> HostCopies:
+async def check_host(plan: PlannedImage, of: str) -> None:
+    """Compare the host's files with their pins, and share them, where that is asked for."""
+    contents = plan.host_contents(of)
+    if plan.sysroot.share:
+        await Get(IngestedBlobs, HostContents, contents)
+    elif plan.sysroot.lock is LockMode.require:
+        await Get(PresentFiles, HostContents, contents)
+
+
+async def host_copies(plan: PlannedImage, of: str) -> HostCopies:
     """What tells a sync of dist which files can be copied from the host."""
+    await check_host(plan, of)
     sysroot = plan.sysroot
-    if sysroot.share:
-        await Get(IngestedBlobs, HostContents, plan.host_contents(of))
     if sysroot.lock is not LockMode.require:
         return lambda wanted: SysrootIngest(sysroot.root, plan.host_blobs(wanted))
     present = await Get(PresentFiles, HostContents, plan.host_contents(of))

@@ -55,7 +55,7 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
     files = await store_files({CONFIG: bundle.config})
     tree = [file_of(CONFIG, 0o644, files[CONFIG]), *_below_rootfs(bundle.rootfs.tree)]
     plan = bundle.rootfs.plan
-    host = await host_copies(plan, field_set.address) if plan is not None else None
+    host = await host_copies(plan, str(field_set.address)) if plan is not None else None
     await sync_tree(places, f"{output}/{BUNDLE}", tree, host, bundle.rootfs.packed)
     logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
     return _WrittenBundle(BuiltPackage(EMPTY_DIGEST, ()))

@@ -56,7 +56,7 @@ async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage
         digests.append(archive.digest)
         names.append("image.tar")
     if "dir" in formats:
-        host = await host_copies(image.plan, image.address)
+        host = await host_copies(image.plan, str(image.address))
         await sync_tree(places, f"{output}/image", image.tree, host)
     # Not in the store, which would grow by a whole manifest with each edit.
     manifest = f"{output}/manifest.json"

@@ -42,11 +42,11 @@ class Packed:
 
 
 def in_packs(entries: Iterable[TreeEntry], slices: Mapping[str, Slice]) -> tuple[FileInPack, ...]:
-    """Where a process finds those of the files of a tree that are in packs."""
+    """Where a process finds those of the files of a tree that are in packs, which have no modes."""
     return tuple(
         FileInPack(entry.path, *slices[entry.sha256], entry.size)
         for entry in entries
-        if entry.sha256 in slices
+        if entry.sha256 in slices and not entry.mode & 0o111
     )
 
 

@@ -123,7 +123,7 @@ def _has_copied(source: str, path: str, sha256: str) -> bool:
         if not stat.S_ISREG(os.fstat(original).st_mode):
             return False
         with open(path, "xb") as copy:
-            while chunk := os.read(original, _CHUNK_BYTES):
+            while chunk := _read(original):
                 hasher.update(chunk)
                 copy.write(chunk)
     finally:
@@ -132,3 +132,11 @@ def _has_copied(source: str, path: str, sha256: str) -> bool:
         return True
     os.unlink(path)
     return False
+
+
+def _read(descriptor: int) -> bytes:
+    """The next bytes; none where the file cannot be read, as its SHA-256 then tells."""
+    try:
+        return os.read(descriptor, _CHUNK_BYTES)
+    except OSError:
+        return b""
