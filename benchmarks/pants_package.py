@@ -45,7 +45,7 @@ targets:
 """
 DIR_FILES, ELF_EVERY = 100, 100
 SEED = 1
-SENT = 16  # blobs at a time, as docs/remote-cache.md advises: pantsd holds each in memory
+SENT = 16  # calls at a time, as docs/remote-cache.md advises: pantsd holds in memory what it sends
 WATCHER_SECONDS = 1.0  # the file watcher's, to see an edit
 
 
