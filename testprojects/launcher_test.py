@@ -186,6 +186,17 @@ def test_hash_mismatch_stops_the_first_run(checkout: Checkout) -> None:
     assert not (checkout.venv / "complete").exists()
 
 
+def test_first_run_with_a_constraint_in_the_configuration_of_pip(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("torch<=2\npex<9\n")
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text(f"[global]\nconstraint = {constraints}\n")
+
+    checkout.run(PANTS_PYTHON=str(PYTHON39), PIP_CONFIG_FILE=str(configuration)).expect(0)
+
+
 def test_without_cpython39_the_error_says_how_to_get_it(checkout: Checkout) -> None:
     _script(
         checkout.tools / "python3.9", "echo 'pyenv: python3.9: command not found' >&2; exit 127"
