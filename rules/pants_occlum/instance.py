@@ -33,6 +33,7 @@ from occlum_build.sources import DIR, FILE, SYMLINK
 from pants_occlum.enclave import EnclaveRequest, MeasuredEnclave
 from pants_occlum.enclave_signing import SignedEnclave, SignRequest
 from pants_occlum.enclave_steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
+from pants_occlum.util_rules.dist_path import real_path
 from pants_occlum.util_rules.dist_sync import DistPlaces
 from pants_occlum.util_rules.packed import Packed, in_packs, packs_input
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
@@ -191,7 +192,7 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None
     For an encrypted one: a process would leave the archive in caches that are shared, or run again
     in each session without pantsd. Raises what `package` raises.
     """
-    archive = Path(places.dist_dir, output, f"{INSTANCE}.tar.gz")
+    archive = Path(real_path(places.dist_dir, f"{output}/{INSTANCE}.tar.gz"))
     state = hashlib.sha256(str(archive).encode()).hexdigest()
     record = Path(places.state_dir, f"{state}.archive")
     if (

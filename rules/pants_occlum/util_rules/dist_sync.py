@@ -44,6 +44,7 @@ from pants.option.global_options import GlobalOptions
 
 from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.dist_index import load_index, save_index, tree_lock
+from pants_occlum.util_rules.dist_path import real_path
 from pants_occlum.util_rules.dist_tree import TreeWriter
 from pants_occlum.util_rules.listing import host_path
 from pants_occlum.util_rules.packed import Packed
@@ -113,10 +114,13 @@ async def dist_places(
 
 
 def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
-    """Make dist/<name> hold the content; it is not touched where it does."""
-    path = os.path.join(places.dist_dir, name)
+    """Make dist/<name> hold the content; it is not touched where it does.
+
+    Raises OcclumError when that is not below dist.
+    """
+    path = real_path(places.dist_dir, name)
     with suppress(OSError), open(path, "rb") as file:
-        if file.read() == content:
+        if file.read() == content and not os.path.islink(path):
             return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{uuid.uuid4().hex}"
@@ -141,10 +145,10 @@ async def sync_tree(
 
     Files are copied from the host where `host` tells of one with the content, and the others
     are in Pants' store, maybe in packs. The next run completes what an interrupted one left. Raises
-    OcclumError when another target writes to the same tree or a file of the host has changed since
-    it was looked at, ValueError for entries that make no tree.
+    OcclumError when that is not below dist, another target writes to the same tree or a file of the
+    host has changed since it was looked at, ValueError for entries that make no tree.
     """
-    root = os.path.join(places.dist_dir, name)
+    root = real_path(places.dist_dir, name)
     state = os.path.join(places.state_dir, hashlib.sha256(root.encode("utf-8")).hexdigest())
     lock = tree_lock(f"{state}.lock", root)
     owner = object()
