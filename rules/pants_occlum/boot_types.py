@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pants.core.goals.package import OutputPathField
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     StringField,
@@ -12,6 +11,7 @@ from pants.engine.target import (
 from pants.util.strutil import help_text
 
 from pants_occlum.one_address import OneAddressField
+from pants_occlum.output_path import DistPathField
 
 
 class RootfsImageField(OneAddressField):
@@ -97,8 +97,8 @@ class KeyProgramField(StringField):
     )
 
 
-class RootfsOutputPathField(OutputPathField):
-    help = "The directory below `dist/`. Default: as for other targets, `path.to.dir/name`."
+class RootfsOutputPathField(DistPathField):
+    pass
 
 
 class OcclumRootfs(Target):

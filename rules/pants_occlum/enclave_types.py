@@ -6,7 +6,6 @@ import json
 import re
 from typing import Any, Optional
 
-from pants.core.goals.package import OutputPathField
 from pants.engine.addresses import Address
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
@@ -20,6 +19,7 @@ from pants.engine.target import (
 from pants.util.strutil import help_text
 
 from pants_occlum.one_address import OneAddressField
+from pants_occlum.output_path import DistPathField
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
 _Text = Optional[str]
@@ -238,8 +238,8 @@ class BuilderField(StringField):
     )
 
 
-class EnclaveOutputPathField(OutputPathField):
-    help = "The directory below `dist/`. Default: as for other targets, `path.to.dir/name`."
+class EnclaveOutputPathField(DistPathField):
+    pass
 
 
 class OcclumEnclave(Target):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pants.core.goals.package import OutputPathField
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     BoolField,
@@ -20,6 +19,7 @@ from occlum_build.oci.layer import GZIP, MEDIA_TYPES
 from occlum_build.oci.runtimes import RUNTIMES
 from occlum_build.oci.settings import LOG_LEVELS, RA_TYPES
 from pants_occlum.one_address import OneAddressField
+from pants_occlum.output_path import DistPathField
 
 
 class BundleEnclaveField(OneAddressField):
@@ -123,8 +123,8 @@ class ReadOnlyField(BoolField):
     help = "Mount the root file system read-only."
 
 
-class BundleOutputPathField(OutputPathField):
-    help = "The directory below `dist/`. Default: as for other targets, `path.to.dir/name`."
+class BundleOutputPathField(DistPathField):
+    pass
 
 
 class RuneBundle(Target):
@@ -243,8 +243,8 @@ class OciRepositoriesField(StringSequenceField):
     )
 
 
-class OciOutputPathField(OutputPathField):
-    help = "The directory below `dist/`. Default: as for other targets, `path.to.dir/name`."
+class OciOutputPathField(DistPathField):
+    pass
 
 
 class OciImage(Target):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pants.core.goals.package import OutputPathField
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     BoolField,
@@ -18,6 +17,7 @@ from pants.engine.target import (
 )
 from pants.util.strutil import help_text, softwrap
 
+from pants_occlum.output_path import DistPathField
 from pants_occlum.sysroot_types import OcclumSysroot, SysrootField
 
 DEFAULT_WORKSPACE = "occlum_instance"
@@ -246,11 +246,12 @@ class FormatsField(StringSequenceField):
     )
 
 
-class ImageOutputPathField(OutputPathField):
+class ImageOutputPathField(DistPathField):
     help = help_text(
         """
         The directory below `dist/` that the image, its `manifest.json` and its `image.digest` go
-        to. Default: the target's directory and name, `path.to.dir/name`.
+        to, as a relative path without `..`. Default: the target's directory and name,
+        `path.to.dir/name`.
         """
     )
 

@@ -49,7 +49,7 @@ class _WrittenBundle:
 async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
     field_set = request.field_set
     bundle = await Get(Bundle, BundleRequest(field_set.address))
-    output = field_set.output_path.value_or_default(file_ending=None)
+    output = field_set.output_path.in_dist(places)
     for text in bundle.warnings:
         logger.warning("%s: %s", field_set.address, text)
     files = await store_files({CONFIG: bundle.config})

@@ -135,7 +135,7 @@ async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
 @_uncacheable_rule
 async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> BuiltPackage:
     sgx_mode, sign = field_set.sgx_mode.value or "HW", field_set.sign.value
-    output = field_set.output_path.value_or_default(file_ending=None)
+    output = field_set.output_path.in_dist(places)
     with enclave_errors(field_set.address):
         enclave = await Get(MeasuredEnclave, EnclaveRequest(field_set.address))
         measured = await Get(

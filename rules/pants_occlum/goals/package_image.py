@@ -45,7 +45,7 @@ class _WrittenImage:
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
     field_set = request.field_set
     image = await Get(Image, ImageRequest(field_set.address))
-    output = field_set.output_path.value_or_default(file_ending=None)
+    output = field_set.output_path.in_dist(places)
     formats = field_set.formats.value or ()
     for problem in image.plan.warnings:
         logger.warning("%s: %s", field_set.address, problem)

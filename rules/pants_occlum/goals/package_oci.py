@@ -33,7 +33,7 @@ class OciFieldSet(PackageFieldSet):
 @_uncacheable_rule
 async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> BuiltPackage:
     layout = await Get(OciLayout, OciRequest(field_set.address))
-    output = field_set.output_path.value_or_default(file_ending=None)
+    output = field_set.output_path.in_dist(places)
     formats = field_set.formats.value or ()
     for text in layout.warnings:
         logger.warning("%s: %s", field_set.address, text)

@@ -32,7 +32,7 @@ class RootfsFieldSet(PackageFieldSet):
 @_uncacheable_rule
 async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> BuiltPackage:
     rootfs = await Get(BootRootfs, BootRootfsRequest(field_set.address))
-    output = field_set.output_path.value_or_default(file_ending=None)
+    output = field_set.output_path.in_dist(places)
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
     await sync_tree(places, f"{output}/{UPPER}", ())
     manifest = f"{output}/manifest.json"
