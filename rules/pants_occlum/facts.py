@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Union
 
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileDigest, FileEntry
 from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 
-from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.facts import Outcome, outcome_from_json
 from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.tool_process import ToolProcessRequest
 
 BATCH_FILES = 64
 _INPUT, _OUTPUT = "blobs", "facts.json"
-
-Facts = Union[ElfFacts, Malformed, None]
 
 
 @dataclass(frozen=True)
@@ -31,9 +28,9 @@ class FactsRequest:
 
 @dataclass(frozen=True)
 class KnownFacts:
-    """SHA-256 -> facts; None for what is no ELF file."""
+    """SHA-256 -> facts; None for what is neither an ELF file nor an archive."""
 
-    by_sha256: Mapping[str, Facts]
+    by_sha256: Mapping[str, Outcome]
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,7 @@ async def scan_batch(batch: _Batch) -> KnownFacts:
     result = await Get(ProcessResult, Process, process)
     contents = await Get(DigestContents, Digest, result.output_digest)
     found = json.loads(contents[0].content)
-    return KnownFacts({sha256: parse_facts(found[sha256]) for sha256 in sorted(found)})
-
-
-def parse_facts(value: object) -> Facts:
-    if not isinstance(value, dict):
-        return None
-    return Malformed(value["malformed"]) if "malformed" in value else ElfFacts.from_json(value)
+    return KnownFacts({sha256: outcome_from_json(found[sha256]) for sha256 in sorted(found)})
 
 
 def rules() -> Iterable[Rule]:

@@ -9,7 +9,7 @@ from typing import Callable, TypeVar
 from pants.engine.fs import FileDigest
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules
 
-from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.facts import Outcome
 from occlum_build.errors import Report
 from occlum_build.recorded_sources import Asked, RecordedSources, Unknown
 from occlum_build.sources import DIR, FILE, SourceStat, resolve
@@ -43,7 +43,7 @@ class Knowledge:
     lock: Lock | None = None
     stats: dict[str, SourceStat | None] = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    facts: dict[str, ElfFacts | Malformed | None] = field(default_factory=dict)
+    facts: dict[str, Outcome] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     trees: dict[str, None] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import os
 import stat as stat_module
 from collections.abc import Sequence
 
-from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, may_hold_elf
 from occlum_build.errors import OcclumError
 from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
@@ -32,7 +32,7 @@ class OsSources:
         self._image = image
         self._prefix = "" if sysroot == "/" else sysroot.rstrip("/")
         self._stats: dict[str, SourceStat | None] = {}
-        self._facts: dict[str, ElfFacts | Malformed | None] = {}
+        self._facts: dict[str, Outcome] = {}
 
     def os_path(self, path: str) -> str:
         """Where a source path is on this machine."""
@@ -73,26 +73,29 @@ class OsSources:
 
     def facts(self, path: str) -> ElfFacts | None:
         found = self._known_facts(path)
-        return None if isinstance(found, Malformed) else found
+        return found if isinstance(found, ElfFacts) else None
 
     def malformed(self, path: str) -> str:
         found = self._known_facts(path)
         return found.reason if isinstance(found, Malformed) else ""
 
-    def _known_facts(self, path: str) -> ElfFacts | Malformed | None:
+    def archive(self, path: str) -> Archive | None:
+        found = self._known_facts(path)
+        return found if isinstance(found, Archive) else None
+
+    def _known_facts(self, path: str) -> Outcome:
         if path not in self._facts:
             self._facts[path] = self._read_facts(path)
         return self._facts[path]
 
-    def _read_facts(self, path: str) -> ElfFacts | Malformed | None:
+    def _read_facts(self, path: str) -> Outcome:
         try:
             with open(self.os_path(path), "rb") as file:
-                if file.read(4) != b"\x7fELF":
+                if not may_hold_elf(file.read(4)):
                     return None
-                from occlum_build.elf.read import read_facts  # not every run meets an ELF file
+                from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
 
-                file.seek(0)
-                return read_facts(file)
+                return read_outcome(file)
         except OSError as error:
             raise _unreadable(path, error) from None
 

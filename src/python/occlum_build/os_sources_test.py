@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,22 @@ def test_facts(tmp_path: Path) -> None:
     assert sources.malformed(f"{project}/junk") != ""
 
 
-@pytest.mark.parametrize("method", ["read", "sha256", "facts", "names"])
+def test_archive(tmp_path: Path) -> None:
+    program = os.path.realpath("/proc/self/exe").lstrip("/")
+    with zipfile.ZipFile(tmp_path / "app.whl", "w") as archive:
+        archive.write(f"/{program}", "bin/program")
+    (tmp_path / "text").write_bytes(b"PK\n" * 30)
+    sources, wheel = OsSources(), str(tmp_path / "app.whl").lstrip("/")
+    found = sources.archive(wheel)
+    assert found is not None
+    assert found.members == (("bin/program", sources.facts(program)),)
+    assert sources.facts(wheel) is None
+    assert sources.malformed(wheel) == ""
+    assert sources.archive(program) is None
+    assert sources.archive(str(tmp_path / "text").lstrip("/")) is None
+
+
+@pytest.mark.parametrize("method", ["read", "sha256", "facts", "archive", "names"])
 def test_what_cannot_be_read(tmp_path: Path, method: str) -> None:
     gone = str(tmp_path / "gone").lstrip("/")
     with pytest.raises(OcclumError, match="gone cannot be read: No such file") as caught:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome
 from occlum_build.errors import OcclumError
 from occlum_build.sources import FILE, SourceStat
 
@@ -66,7 +66,7 @@ class RecordedSources:
 
     stats: Mapping[str, SourceStat | None]
     names_in: Mapping[str, Sequence[str]]
-    facts_of: Mapping[str, ElfFacts | Malformed | None]
+    facts_of: Mapping[str, Outcome]
     texts: Mapping[str, bytes]
     trees: Mapping[str, None] = field(default_factory=dict)  # directories known in full
     errors: Mapping[str, str] = field(default_factory=dict)  # path -> why it cannot be read
@@ -122,13 +122,17 @@ class RecordedSources:
 
     def facts(self, path: str) -> ElfFacts | None:
         found = self._facts(path)
-        return None if isinstance(found, Malformed) else found
+        return found if isinstance(found, ElfFacts) else None
 
     def malformed(self, path: str) -> str:
         found = self._facts(path)
         return found.reason if isinstance(found, Malformed) else ""
 
-    def _facts(self, path: str) -> ElfFacts | Malformed | None:
+    def archive(self, path: str) -> Archive | None:
+        found = self._facts(path)
+        return found if isinstance(found, Archive) else None
+
+    def _facts(self, path: str) -> Outcome:
         stat = self.lstat(path)
         if stat is None or stat.kind != FILE or stat.size < MIN_ELF_BYTES or stat.is_elf is False:
             return None

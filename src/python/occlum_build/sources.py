@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from occlum_build.errors import OcclumError
 
 if TYPE_CHECKING:
-    from occlum_build.elf.facts import ElfFacts
+    from occlum_build.elf.facts import Archive, ElfFacts
 
 FILE, DIR, SYMLINK, FIFO, OTHER = "file", "dir", "symlink", "fifo", "other"
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
@@ -26,7 +26,8 @@ class SourceStat(NamedTuple):
 
     mode is the permission bits (0 to 0o7777), size in bytes, target that of a symlink, verbatim.
     Of a regular file whose content was read before, sha256 is its lower-case hex digest, and is_elf
-    tells whether it begins as an ELF file does; "" and None where nobody looked.
+    tells whether it begins as an ELF file does, or is a zip archive, which may hold some; "" and
+    None where nobody looked.
     """
 
     kind: str
@@ -60,6 +61,9 @@ class Sources(Protocol):
 
     def malformed(self, path: str) -> str:
         """What is wrong with a file that has the magic number of ELF and junk after it, else ""."""
+
+    def archive(self, path: str) -> Archive | None:
+        """What a zip archive holds of ELF files; None for any other file."""
 
     def read(self, path: str) -> bytes | None:
         """The content of a small regular file; None where it cannot be known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,55 @@ class Malformed:
         return {"malformed": self.reason}
 
 
-def outcome_to_json(outcome: ElfFacts | Malformed | None) -> dict[str, Any] | None:
-    """What `read_facts` answered, as JSON: facts, `{"malformed": reason}` or null."""
+@dataclass(frozen=True)
+class Archive:
+    """A zip archive: the ELF files in it by path, sorted, as in `inner.jar/native/libx.so`.
+
+    `interpreter` is the `#!` line that it starts with, without these two characters, "" for none;
+    `problems` tell what in it cannot be read.
+    """
+
+    interpreter: str = ""
+    members: tuple[tuple[str, ElfFacts], ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict whose key `archive` no other facts have."""
+        return {
+            "archive": {path: facts.to_json() for path, facts in self.members},
+            "interpreter": self.interpreter,
+            "problems": list(self.problems),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Archive:
+        """The inverse of `to_json`; KeyError where a field is missing."""
+        members = sorted(value["archive"].items())
+        return cls(
+            interpreter=value["interpreter"],
+            members=tuple((path, ElfFacts.from_json(facts)) for path, facts in members),
+            problems=tuple(value["problems"]),
+        )
+
+
+# What is known of a file; None for one that has nothing to do with ELF.
+Outcome = Union[ElfFacts, Malformed, Archive, None]
+
+
+def may_hold_elf(head: bytes) -> bool:
+    """Whether a file with these first bytes may be an ELF file, or an archive with some in it."""
+    return head.startswith((b"\x7fELF", b"PK", b"#!"))
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, Any] | None:
+    """An outcome as JSON: null, or an object that has `malformed`, `archive` or the facts."""
     return None if outcome is None else outcome.to_json()
 
 
-def outcome_from_json(value: Mapping[str, Any] | None) -> ElfFacts | Malformed | None:
+def outcome_from_json(value: Mapping[str, Any] | None) -> Outcome:
     """The inverse of `outcome_to_json`."""
     if value is None:
         return None
     if "malformed" in value:
         return Malformed(value["malformed"])
-    return ElfFacts.from_json(value)
+    return Archive.from_json(value) if "archive" in value else ElfFacts.from_json(value)

@@ -1,8 +1,9 @@
 """Read the ELF facts of a directory of files: `python -m occlum_build.elf.scan IN_DIR OUT_JSON`.
 
 The files are named by the sha256 of their content. The result is one canonical JSON object (UTF-8,
-sorted keys, no spaces): name -> facts, `{"malformed": reason}`, or null for a file that is no ELF
-file. It depends on the content of the files alone, so that it can be cached by it.
+sorted keys, no spaces): name -> facts, `{"malformed": reason}`, `{"archive": ...}` with the facts
+of the ELF files in a zip archive, or null for any other file. It depends on the content of the
+files alone, so that it can be cached by it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from occlum_build.elf.archive import read_outcome
 from occlum_build.elf.facts import outcome_to_json
-from occlum_build.elf.read import read_facts
 
 
 def scan(directory: str) -> str:
@@ -21,7 +22,7 @@ def scan(directory: str) -> str:
     facts = {}
     for name in os.listdir(directory):
         with open(os.path.join(directory, name), "rb") as stream:
-            facts[name] = outcome_to_json(read_facts(stream))
+            facts[name] = outcome_to_json(read_outcome(stream))
     return json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
 
 

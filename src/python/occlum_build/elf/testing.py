@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed
 from occlum_build.elf.read import read_facts
 from occlum_build.sources import DIR, FILE, OTHER, SYMLINK, SourceStat
 
@@ -49,6 +49,9 @@ class HostView:
     def malformed(self, path: str) -> str:
         found = self._read_facts(path)
         return found.reason if isinstance(found, Malformed) else ""
+
+    def archive(self, path: str) -> Archive | None:
+        return None
 
     def _read_facts(self, path: str) -> ElfFacts | Malformed | None:
         if path not in self._facts:
@@ -93,6 +96,9 @@ class MemoryView:
 
     def malformed(self, path: str) -> str:
         return ""
+
+    def archive(self, path: str) -> Archive | None:
+        return None
 
     def read(self, path: str) -> bytes | None:
         entry = self.entries[path]

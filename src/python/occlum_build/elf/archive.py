@@ -1,0 +1,141 @@
+"""Read the facts of the ELF files in a zip archive: a pex, a wheel, a jar, and what they contain.
+
+Nothing is unpacked that is neither an ELF file nor an archive, and what is, one file at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome
+from occlum_build.elf.layout import MAGIC
+from occlum_build.elf.read import read_facts
+from occlum_build.elf.zip_reader import (
+    LOCAL_MAGIC,
+    MIN_BYTES,
+    SHEBANG,
+    BadZip,
+    Member,
+    content,
+    head,
+    is_zip,
+    members,
+)
+
+MAX_DEPTH = 3  # of archives in an archive
+MAX_MEMBERS = 400_000
+MAX_ELF_FILES = 10_000
+MAX_FILE_BYTES, MAX_BYTES = 2 << 30, 8 << 30  # of one unpacked file, and of all of an archive
+_IN_MEMORY_BYTES = 32 << 20
+_SHEBANG_BYTES = 256  # what the kernel reads of it
+_SHOWN_CHARACTERS = 200
+
+
+def read_outcome(stream: BinaryIO) -> Outcome:
+    """What a file (a seekable stream) tells of ELF files: itself, or those in it."""
+    return read_archive(stream) if is_zip(stream) else read_facts(stream)
+
+
+def read_archive(stream: BinaryIO) -> Archive:
+    """The ELF files of a zip archive, and what of it cannot be read."""
+    reader = _Reader()
+    try:
+        reader.read(stream, "", MAX_DEPTH)
+    except BadZip as error:
+        reader.note("", error)
+    return Archive(_interpreter(stream), tuple(sorted(reader.files.items())), reader.problems())
+
+
+def _interpreter(stream: BinaryIO) -> str:
+    """The `#!` line without these characters, "" where there is none."""
+    stream.seek(0)
+    first = stream.read(_SHEBANG_BYTES)
+    if not first.startswith(SHEBANG):
+        return ""
+    line = first[len(SHEBANG) :].partition(b"\n")[0].decode("utf-8", "backslashreplace")
+    return _shown(" ".join(line.split()))
+
+
+def _shown(text: str) -> str:
+    return text[:_SHOWN_CHARACTERS] if text.isprintable() else ascii(text[:_SHOWN_CHARACTERS])
+
+
+class _Reader:
+    """What was found in an archive and the archives in it."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, ElfFacts] = {}
+        self._members_left, self._bytes_left = MAX_MEMBERS, MAX_BYTES
+        self._wrong: dict[str, list[str]] = {}  # what is wrong -> of what, "" for the archive
+
+    def read(self, stream: BinaryIO, folder: str, depth: int) -> None:
+        """Read an archive whose members' paths start with `folder`. Raises BadZip."""
+        for member in members(stream):
+            self._members_left -= 1
+            if self._members_left < 0:
+                raise BadZip(f"it has more than {MAX_MEMBERS:,} members")
+            if member.size >= MIN_BYTES:
+                try:
+                    self._read_member(stream, member, folder, depth)
+                except BadZip as error:
+                    self.note(folder + member.name, error)
+
+    def note(self, name: str, error: BadZip) -> None:
+        self._wrong.setdefault(str(error), []).append(name)
+
+    def problems(self) -> tuple[str, ...]:
+        """A text for each reason why something could not be read."""
+        return tuple(
+            f"{_names(names)} cannot be read: {reason}" for reason, names in self._wrong.items()
+        )
+
+    def _read_member(self, stream: BinaryIO, member: Member, folder: str, depth: int) -> None:
+        magic = head(stream, member)
+        if magic not in (MAGIC, LOCAL_MAGIC):
+            return
+        path = folder + _path(member.name)
+        if magic == LOCAL_MAGIC and not depth:
+            raise BadZip(f"it lies in more than {MAX_DEPTH} archives")
+        if len(self.files) == MAX_ELF_FILES:
+            raise BadZip(f"there are more than {MAX_ELF_FILES:,} ELF files")
+        with self._unpacked(stream, member) as unpacked:
+            if magic == LOCAL_MAGIC:
+                self.read(unpacked, f"{path}/", depth - 1)
+                return
+            facts = read_facts(unpacked)
+        if isinstance(facts, Malformed):
+            raise BadZip(f"it begins as an ELF file, but {facts.reason}")
+        if facts is not None:
+            self.files[path] = facts
+
+    @contextlib.contextmanager
+    def _unpacked(self, stream: BinaryIO, member: Member) -> Iterator[BinaryIO]:
+        """A file with the content of a member, which can be read anywhere."""
+        if member.size > min(MAX_FILE_BYTES, self._bytes_left):
+            raise BadZip("it is too large")
+        self._bytes_left -= member.size
+        in_memory = member.size <= _IN_MEMORY_BYTES
+        with io.BytesIO() if in_memory else tempfile.TemporaryFile() as file:
+            for chunk in content(stream, member):
+                file.write(chunk)
+            yield file
+
+
+def _path(name: str) -> str:
+    """The path of a member within its archive. Raises BadZip for one that no loader could mean."""
+    path = posixpath.normpath(name)
+    if name.startswith("/") or path == ".." or path.startswith("../") or not name.isprintable():
+        raise BadZip("its name is no path within an archive")
+    return path
+
+
+def _names(names: list[str]) -> str:
+    if not names[0]:
+        return "it"
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"{_shown(names[0])}{more} in it"
