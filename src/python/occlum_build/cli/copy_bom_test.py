@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -348,6 +349,15 @@ def test_why(ws: Workspace) -> None:
     code, _, err = ws.run("--why", "gone")
     assert code == 254
     assert "would not hold /gone" in err
+
+
+def test_why_of_what_a_file_in_an_archive_needs(ws: Workspace) -> None:
+    with zipfile.ZipFile(ws.path / "app.zip", "w") as archive:
+        archive.write("/bin/true", "bin/tool")
+    libc = "/lib/x86_64-linux-gnu/libc.so.6"
+    code, out, _ = ws.run("--why", libc, bom=_copy("files: [app.zip]"))
+    assert code == 0
+    assert out == f"{ws.top}/bom.yaml:1:39 -> /app.zip -> /app.zip/bin/tool -> {libc}\n"
 
 
 # The sysroot and modes

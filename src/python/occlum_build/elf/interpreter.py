@@ -12,6 +12,7 @@ from occlum_build.sources import Sources, regular_file
 
 GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
+OTHER_LOADER = "other"  # that of a libc which no image has, as Android's or FreeBSD's
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,22 @@ def choose_interpreter(
     )
     message = f"{program}: its interpreter {path}{origin} does not exist"
     return found, Problem("libraries", message, hint=hint)
+
+
+def libc_of(facts: ElfFacts) -> str:
+    """The loader of the libc that an x86-64 file was linked with, "" where nothing tells."""
+    if facts.interpreter:
+        name = posixpath.basename(facts.interpreter)
+        known = {posixpath.basename(one): one for one in (GLIBC_LOADER, MUSL_LOADER)}
+        return known.get(name, OTHER_LOADER)
+    for name in facts.needed:
+        if name == "libc.so" or name.startswith("libc.musl-"):
+            return MUSL_LOADER
+        if name == "libc.so.6" or name.startswith("ld-linux-"):
+            return GLIBC_LOADER
+        if name.startswith("libc.so."):
+            return OTHER_LOADER
+    return ""
 
 
 def _of_libc(sources: Sources, facts: ElfFacts, config: LoaderConfig, companion: str) -> str:

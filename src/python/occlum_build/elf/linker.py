@@ -76,6 +76,11 @@ class Linker:
             walk.problems.append(problem)
         return walk.run()
 
+    def has_loader(self, loader: str) -> bool:
+        """Whether the sources have a loader, or the one that the config puts in its place."""
+        entry = self._config.for_interpreter(loader)
+        return regular_file(self._sources, entry.loader if entry else loader) is not None
+
     def _dirs(self, loader: Interpreter) -> SystemDirs:
         key = replace(loader, image_path="")
         if key not in self._system:

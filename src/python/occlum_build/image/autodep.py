@@ -15,6 +15,7 @@ from occlum_build.elf.placement import Placement, placements
 from occlum_build.errors import Problem, Report
 from occlum_build.image.builder import ImageBuilder, Program
 from occlum_build.image.entries import FILE, Entry, Origin
+from occlum_build.sources import Sources
 
 
 class LibraryFinder:
@@ -25,20 +26,25 @@ class LibraryFinder:
     ) -> None:
         self.builder = builder
         self.report = report
-        self.linker = Linker(
-            builder.sources,
-            config,
-            cpu_level=cpu_level,
-            image_lookup=lambda path: builder.tree.file_source(path.lstrip("/")),
-        )
+        self._config, self._cpu_level = config, cpu_level
+        self.linker = self.linker_over(builder.sources)
         self.closures: list[Closure] = []
         self.placed: dict[str, str] = {}  # image path by closure -> path of the entry
+
+    def linker_over(self, sources: Sources) -> Linker:
+        """A linker that searches a view of the sources, and the image."""
+        return Linker(
+            sources,
+            self._config,
+            cpu_level=self._cpu_level,
+            image_lookup=lambda path: self.builder.tree.file_source(path.lstrip("/")),
+        )
 
     def add(
         self, programs: Sequence[Program], companion: str, allow_missing: Collection[str]
     ) -> None:
         """Place the libraries of one BOM's programs; what is missing goes into the report."""
-        left_alone = self._programs_are_left_alone(programs)
+        left_alone = self.programs_are_left_alone(programs)
         for program in programs:
             facts = self.builder.sources.facts(program.source)
             if not program.autodep or (left_alone and facts and _has_no_loader(facts)):
@@ -46,7 +52,7 @@ class LibraryFinder:
             malformed = self.builder.sources.malformed(program.source)
             if malformed:
                 text = f"{program.source} looks like an ELF file but is none: {malformed}"
-                self._tell("elf", [Problem("elf", text)], program, as_error=False)
+                self.tell("elf", [Problem("elf", text)], program, as_error=False)
                 continue
             closure = self.linker.close(program.source, "/" + program.path, companion)
             if closure.interpreter is None:
@@ -55,7 +61,7 @@ class LibraryFinder:
             self._check(closure, program, allow_missing)
             for placement in placements(closure):
                 with self.report:
-                    self._place(placement, program)
+                    self.place(placement, program)
 
     def companion(self, programs: Iterable[Program]) -> str:
         """The interpreter that all programs with one have in common, "" where there is none."""
@@ -66,7 +72,7 @@ class LibraryFinder:
         } - {None}
         return found.pop() or "" if len(found) == 1 else ""
 
-    def _programs_are_left_alone(self, programs: Sequence[Program]) -> bool:
+    def programs_are_left_alone(self, programs: Sequence[Program]) -> bool:
         """Are there programs in the BOM, all with `autodep: false`?
 
         Then a plugin that names neither loader nor libc belongs to them: what it needs is as much
@@ -81,12 +87,12 @@ class LibraryFinder:
         return autodep == {False}
 
     def _check(self, closure: Closure, program: Program, allow_missing: Collection[str]) -> None:
-        missing = [self._with_hint(one) for one in closure.missing if one.name not in allow_missing]
+        missing = [self.with_hint(one) for one in closure.missing if one.name not in allow_missing]
         errors = [*closure.problems, *missing]
-        self._tell("libraries", errors, program, as_error=program.required)
-        self._tell("library-version", closure.warnings, program, as_error=False)
+        self.tell("libraries", errors, program, as_error=program.required)
+        self.tell("library-version", closure.warnings, program, as_error=False)
 
-    def _with_hint(self, missing: Missing) -> Problem:
+    def with_hint(self, missing: Missing, needer: str = "program") -> Problem:
         """The problem of a missing library, with where the image has a file of its name."""
         problem = missing.problem()
         elsewhere = self._files_by_name.get(posixpath.basename(missing.name))
@@ -95,7 +101,7 @@ class LibraryFinder:
         if elsewhere is not None:
             hint = f"the image has /{elsewhere}, where the loader does not look for it"
         else:
-            hint = "install it, name it under `files`, or copy the program with `autodep: false`"
+            hint = f"install it, name it under `files`, or copy the {needer} with `autodep: false`"
         return replace(problem, hint=hint)
 
     @cached_property
@@ -104,14 +110,16 @@ class LibraryFinder:
         entries = sorted(self.builder.tree.entries.items(), reverse=True)
         return {posixpath.basename(path): path for path, entry in entries if entry.kind == FILE}
 
-    def _tell(
+    def tell(
         self, code: str, problems: Iterable[Problem], program: Program, *, as_error: bool
     ) -> None:
+        """Report problems under a code, at the place that copies the program."""
         told = self.report.errors if as_error else self.report.warnings
         for problem in problems:
             told.append(Problem(code, problem.message, program.origin.place, problem.hint))
 
-    def _place(self, placement: Placement, program: Program) -> None:
+    def place(self, placement: Placement, program: Program) -> None:
+        """Plan a library where it belongs, unless that place is taken."""
         builder, tree = self.builder, self.builder.tree
         origin = Origin(program.origin.place, placement.chain)
         path = tree.locate(placement.image_path.lstrip("/"), origin.place, follow_last=True)

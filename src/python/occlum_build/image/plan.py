@@ -11,6 +11,7 @@ from occlum_build.elf.closure import Closure
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig
 from occlum_build.elf.plugins import ImageView, dlopen_warnings
 from occlum_build.errors import Problem, Report
+from occlum_build.image.archives import add_archives, libcs_of
 from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import ImageBuilder, ModeRule, Program, keep_mode
 from occlum_build.image.conflicts import drop_overridden_dirs
@@ -92,11 +93,13 @@ def draft_image(
 
 
 def only_elf(draft: Draft, sources: Sources) -> Draft:
-    """The draft with those programs only that are ELF files, or look like one."""
+    """The draft with those programs only that are ELF files, look like one, or are archives."""
 
     def is_elf(program: Program) -> bool:
         source = program.source
-        return sources.facts(source) is not None or bool(sources.malformed(source))
+        if sources.facts(source) is not None or sources.malformed(source):
+            return True
+        return sources.archive(source) is not None
 
     return Draft(
         draft.tree,
@@ -114,11 +117,15 @@ def complete_image(
     tree = draft.tree.copy()
     builder = ImageBuilder(sources, tree, options.mode, report)
     finders = []
+    copied = [program for _, boms in draft.programs for programs in boms for program in programs]
+    libcs = libcs_of(copied, sources)
     for config, boms in draft.programs:
         finder = LibraryFinder(builder, config, options.cpu_level, report)
         companion = finder.companion(program for programs in boms for program in programs)
         for programs in boms:
             finder.add(programs, companion, options.allow_missing)
+        for programs in boms:
+            add_archives(finder, programs, libcs, companion, options.allow_missing)
         _warn_of_own_loader(config, finder.closures, report)
         finders.append(finder)
     entries = tuple(tree.entries[path] for path in sorted(tree.entries))

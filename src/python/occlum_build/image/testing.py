@@ -9,7 +9,7 @@ from typing import Union
 
 from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.cli.main import EXIT_CODES
-from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed
 from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.elf.loader_config import LoaderConfig, parse_loader_config
 from occlum_build.elf.testing import MemoryView
@@ -18,8 +18,8 @@ from occlum_build.image.entries import Entry
 from occlum_build.image.plan import BomSet, PlanOptions, plan_image
 from occlum_build.sources import DIR, FILE, SYMLINK, SourceStat
 
-# Source path -> content, ELF facts, "-> TARGET" of a link, or None for an empty directory.
-Files = Mapping[str, Union[bytes, ElfFacts, Malformed, str, None]]
+# Source path -> content, facts, "-> TARGET" of a link, or None for an empty directory.
+Files = Mapping[str, Union[bytes, ElfFacts, Malformed, Archive, str, None]]
 BOM = "bom.yaml"
 WORKSPACE = "ws"
 ELF_BYTES = 64  # the size of each ELF file
@@ -42,11 +42,15 @@ class TreeView(MemoryView):
         super().__init__({})
         self.empty_dirs: set[str] = set()
         self.broken: dict[str, str] = {}
+        self.archives: dict[str, Archive] = {}
         for path, entry in files.items():
             if entry is None:
                 self.empty_dirs.add(path)
             elif isinstance(entry, Malformed):
                 self.broken[path] = entry.reason
+                self.entries[path] = b""
+            elif isinstance(entry, Archive):
+                self.archives[path] = entry
                 self.entries[path] = b""
             else:
                 self.entries[path] = entry
@@ -67,6 +71,9 @@ class TreeView(MemoryView):
 
     def malformed(self, path: str) -> str:
         return self.broken.get(path, "")
+
+    def archive(self, path: str) -> Archive | None:
+        return self.archives.get(path)
 
     def sha256(self, path: str) -> str:
         entry = self.entries[path]

@@ -1,0 +1,155 @@
+"""The libraries that the ELF files in zip archives need: of a pex, a wheel or a jar.
+
+An archive may hold files that nobody loads here, so that what is missing is only a warning.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from occlum_build.elf.closure import Closure, Missing
+from occlum_build.elf.facts import Archive, ElfFacts
+from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER, libc_of
+from occlum_build.elf.placement import placements
+from occlum_build.errors import Problem
+from occlum_build.image.archive_sources import ArchiveSources
+from occlum_build.image.autodep import LibraryFinder
+from occlum_build.image.builder import Program
+from occlum_build.image.shebang import interpreter_problem
+from occlum_build.sources import Sources
+
+
+def libcs_of(programs: Iterable[Program], sources: Sources) -> frozenset[str]:
+    """The loaders of the libcs that an image's programs have, GLIBC_LOADER and MUSL_LOADER."""
+    facts = (sources.facts(program.source) for program in programs)
+    found = {libc_of(one) for one in facts if one is not None and one.interpreter}
+    return frozenset(found & {GLIBC_LOADER, MUSL_LOADER})
+
+
+def add_archives(
+    finder: LibraryFinder,
+    programs: Sequence[Program],
+    libcs: frozenset[str],
+    companion: str,
+    allow_missing: Collection[str],
+) -> None:
+    """Place what the archives among one BOM's copied files need; all else is told as warnings.
+
+    `libcs` are those of the image's programs: ELF files for another one are passed over. Without
+    any, those for glibc count, where the sysroot has it.
+    """
+    sources = finder.builder.sources
+    found = [(one, sources.archive(one.source)) for one in programs if one.autodep]
+    archives = [(program, archive) for program, archive in found if archive is not None]
+    if not archives:
+        return
+    if not libcs:
+        has_glibc = finder.linker.has_loader(GLIBC_LOADER)
+        libcs = frozenset([GLIBC_LOADER if has_glibc else MUSL_LOADER])
+    left_alone = finder.programs_are_left_alone(programs)
+    _Archives(finder, archives, libcs, companion or min(libcs), left_alone, allow_missing).add()
+
+
+class _Archives:
+    """The archives of one BOM; `left_alone` as `programs_are_left_alone` of a LibraryFinder."""
+
+    def __init__(
+        self,
+        finder: LibraryFinder,
+        archives: Sequence[tuple[Program, Archive]],
+        libcs: frozenset[str],
+        companion: str,
+        left_alone: bool,
+        allow_missing: Collection[str],
+    ) -> None:
+        self._finder, self._archives = finder, archives
+        self._libcs, self._companion, self._left_alone = libcs, companion, left_alone
+        self._allow_missing = allow_missing
+        self._view = ArchiveSources(
+            finder.builder.sources, {program.source: archive for program, archive in archives}
+        )
+        self._linker = finder.linker_over(self._view)
+
+    def add(self) -> None:
+        provided = self._provided()
+        for program, archive in self._archives:
+            self._tell_of(program, archive)
+            closures = self._closures(program, archive)
+            self._check(program, closures, provided[posixpath.dirname(program.path)])
+            self._finder.closures.extend(closures)
+            for closure in closures:
+                for placement in placements(closure):
+                    if not self._view.is_within(placement.source):
+                        with self._finder.report:
+                            self._finder.place(placement, program)
+
+    def _provided(self) -> Mapping[str, set[str]]:
+        """The names of the libraries in the archives of each directory of the image.
+
+        Archives side by side, as the wheels of a packed pex, are unpacked into one place or loaded
+        by one program, which then finds in one what another needs.
+        """
+        provided: dict[str, set[str]] = {}
+        for program, archive in self._archives:
+            names = provided.setdefault(posixpath.dirname(program.path), set())
+            for path, facts in archive.members:
+                if self._can_be_loaded(facts):
+                    names.update({posixpath.basename(path), facts.soname or ""})
+        return provided
+
+    def _can_be_loaded(self, facts: ElfFacts) -> bool:
+        fits = facts.loadable and (facts.machine, facts.elf_class) == ("EM_X86_64", 64)
+        return fits and libc_of(facts) in {"", *self._libcs}
+
+    def _closures(self, program: Program, archive: Archive) -> list[Closure]:
+        closures = [
+            self._linker.close(
+                f"{program.source}/{path}", f"/{program.path}/{path}", self._companion
+            )
+            for path, facts in archive.members
+            if self._can_be_loaded(facts) and not (self._left_alone and not libc_of(facts))
+        ]
+        return [closure for closure in closures if closure.interpreter is not None]
+
+    def _tell_of(self, program: Program, archive: Archive) -> None:
+        texts = [
+            f"{program.source} looks like a zip archive, but {one}" for one in archive.problems
+        ]
+        self._warn("archive", [Problem("archive", text) for text in texts], program)
+        tree = self._finder.builder.tree
+        problem = interpreter_problem(program.path, archive.interpreter, tree)
+        self._warn("interpreter", [problem] if problem else [], program)
+
+    def _warn(self, code: str, problems: Iterable[Problem], program: Program) -> None:
+        self._finder.tell(code, problems, program, as_error=False)
+
+    def _check(self, program: Program, closures: list[Closure], provided: set[str]) -> None:
+        by_name: dict[str, list[Missing]] = {}
+        for closure in closures:
+            for missing in closure.missing:
+                if not {missing.name, posixpath.basename(missing.name)} & provided:
+                    by_name.setdefault(missing.name, []).append(missing)
+        absent = [
+            self._missing(program, found)
+            for name, found in sorted(by_name.items())
+            if name not in self._allow_missing
+        ]
+        wrong = dict.fromkeys(problem for closure in closures for problem in closure.problems)
+        self._warn("libraries", [*wrong, *absent], program)
+        warnings = dict.fromkeys(problem for closure in closures for problem in closure.warnings)
+        self._warn("library-version", warnings, program)
+
+    def _missing(self, program: Program, found: list[Missing]) -> Problem:
+        """One warning of a library, however many files of the archive need it."""
+        problem = self._finder.with_hint(found[0], "archive")
+        _, _, rest = problem.message.partition("\n")
+        needers = {next(filter(self._view.is_within, reversed(one.chain))) for one in found}
+        who = (
+            "an ELF file in it needs"
+            if len(needers) == 1
+            else f"{len(needers)} ELF files in it need"
+        )
+        text = f"{program.source}: library {found[0].name} is missing, which {who}"
+        return replace(problem, message=f"{text}\n{rest}")
