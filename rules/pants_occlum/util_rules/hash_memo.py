@@ -14,13 +14,15 @@ from typing import NamedTuple
 
 import xxhash
 
+from occlum_build.elf.facts import may_hold_elf
+from occlum_build.elf.layout import MAGIC
+from occlum_build.elf.zip_reader import is_zip
 from occlum_build.sources import FILE, SourceStat
 
 MAX_ROWS = 300_000
 # A file written this recently may be written again within the same tick of its time stamps.
 SETTLED_NS = 2_000_000_000
 CHUNK_BYTES = 1 << 20
-ELF_MAGIC = b"\x7fELF"
 # Beyond this many lines for each row that counts, the file is written anew.
 _LINES_A_ROW = 2
 
@@ -139,10 +141,11 @@ def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
         while chunk:
             digest.update(chunk)
             chunk = file.read(CHUNK_BYTES)
+        is_elf = head.startswith(MAGIC) or (may_hold_elf(head) and is_zip(file))
         after = os.fstat(fd)
     if _identity(before) != _identity(after):
         return None
-    return after, digest.hexdigest(), head.startswith(ELF_MAGIC)
+    return after, digest.hexdigest(), is_elf
 
 
 def _line(path: str, row: _Row | None) -> bytes:

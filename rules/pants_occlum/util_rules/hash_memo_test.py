@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,19 @@ def test_a_file_of_many_lines_is_written_anew(
     memo.save()
     assert store.read_bytes().count(b"\n") == 3
     assert len(HashMemo(str(store))._rows) == 3
+
+
+def test_files_that_may_hold_elf_facts_are_told_apart(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "app.jar", "w") as archive:
+        archive.writestr("a", b"content")
+    zipped = (tmp_path / "app.jar").read_bytes()
+    (tmp_path / "app.pex").write_bytes(b"#!/usr/bin/env python3\n" + zipped)
+    (tmp_path / "lib.so").write_bytes(b"\x7fELF")
+    (tmp_path / "script").write_bytes(b"#!/bin/sh\n" * 100)
+    (tmp_path / "data").write_bytes(b"PK" * 100)
+    (tmp_path / "tail").write_bytes(b"x" + zipped)
+    memo = HashMemo(str(tmp_path / "memo"))
+    names = ("app.jar", "app.pex", "lib.so", "script", "data", "tail")
+    found = {name: memo.read(bytes(tmp_path / name)).is_elf for name in names}
+    assert [name for name in names if found[name]] == ["app.jar", "app.pex", "lib.so"]
+    assert set(found.values()) == {True, False}

@@ -276,7 +276,7 @@ def _forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
 
 
 def _memo(named_caches_dir: NamedCachesDirOption) -> HashMemo:
-    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "sha256.rows"))
+    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "contents.rows"))
 
 
 def rules() -> Iterable[Rule]:

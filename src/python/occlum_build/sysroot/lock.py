@@ -27,8 +27,8 @@ class Pin(NamedTuple):
     """One entry of a sysroot, by its real path.
 
     type: a kind of occlum_build.sources. Of a file whose content counts: mode (permission bits),
-    size in bytes, sha256 in lower-case hex, and whether it begins as an ELF file does; a file
-    without these is only known to be there. Of a directory whose names count (`listing`): its mode;
+    size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf tells; a file without these
+    is only known to be there. Of a directory whose names count (`listing`): its mode;
     the pins below it are all that it holds. target: that of a link. package, version: the owner by
     the package manager's database, "" where there is none.
     """
