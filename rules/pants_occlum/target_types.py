@@ -170,7 +170,7 @@ class MkdirsField(StringSequenceField):
 class AutodepField(BoolField):
     alias = "autodep"
     default = True
-    help = "Also copy the shared libraries that `files` and `packages` need."
+    help = "Also copy the shared libraries that `files` and `packages` need, zip archives too."
 
 
 class ExcludesField(StringSequenceField):
