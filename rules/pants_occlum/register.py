@@ -48,7 +48,7 @@ from pants_occlum.goals import (
     publish_oci,
     tailor,
 )
-from pants_occlum.util_rules import dist_sync, sysroot, tool_process
+from pants_occlum.util_rules import dist_sync, loaded_sources, sysroot, tool_process
 
 
 def target_types() -> list[type[Target]]:
@@ -60,6 +60,8 @@ def target_types() -> list[type[Target]]:
 
 
 def rules() -> Iterable[Rule | UnionRule]:
+    # Pants asks for the rules at the start of each run, also of one in a pantsd that has them.
+    loaded_sources.LOADED.start_run()
     modules = (
         bom_roots,
         boms_on_disk,

@@ -9,7 +9,8 @@ from typing import Any
 from pants.core.goals.lint import LintResult, LintTargetsRequest
 from pants.core.util_rules.partitions import PartitionerType
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
 from pants.engine.target import AllTargets, FieldSet
 from pants.engine.unions import UnionRule
 from pants.option.option_types import SkipOption
@@ -20,6 +21,7 @@ from occlum_build.errors import Place, Problem
 from pants_occlum.bom_roots import BomRoot, BomRootRequest
 from pants_occlum.boms_on_disk import BomsOnDisk
 from pants_occlum.target_types import BomSourceField, ImageBomsField
+from pants_occlum.util_rules.loaded_sources import LOADED
 
 
 class BomLint(Subsystem):
@@ -105,10 +107,12 @@ async def check_roots(targets: AllTargets) -> CheckedRoots:
     )
 
 
-@rule(desc="Lint BOMs", level=LogLevel.DEBUG)
+# Not memoised, as what an old plugin found is no result.
+@_uncacheable_rule(desc="Lint BOMs", level=LogLevel.DEBUG)
 async def lint_boms(
-    request: BomLintRequest.Batch[BomLintFieldSet, Any], checked: CheckedRoots
+    request: BomLintRequest.Batch[BomLintFieldSet, Any], checked: CheckedRoots, run_id: RunId
 ) -> LintResult:
+    LOADED.require_unchanged(run_id)
     problems = [
         problem
         for field_set in request.elements

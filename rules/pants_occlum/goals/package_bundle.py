@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
 from pants.engine.fs import EMPTY_DIGEST
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
 from pants.engine.unions import UnionRule
 
@@ -18,6 +19,7 @@ from pants_occlum.oci_bundle import Bundle, BundleRequest
 from pants_occlum.oci_types import BundleArgsField, BundleOutputPathField
 from pants_occlum.planning import explain_missing, host_copies
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
+from pants_occlum.util_rules.loaded_sources import LOADED
 from pants_occlum.util_rules.tree_digest import file_of, store_files
 from pants_occlum.util_rules.tree_entries import TreeEntry
 
@@ -63,7 +65,8 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
 @_uncacheable_rule
-async def package_bundle(field_set: BundleFieldSet) -> BuiltPackage:
+async def package_bundle(field_set: BundleFieldSet, run_id: RunId) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
     try:
         return (await Get(_WrittenBundle, _WriteBundle(field_set))).package
     except Exception as error:

@@ -19,6 +19,7 @@ from pants.engine.fs import (
     FileEntry,
     MergeDigests,
 )
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules, rule
 from pants.engine.unions import UnionRule
 
@@ -52,6 +53,7 @@ from pants_occlum.instance import (
 from pants_occlum.occlum_builder import Compared, CompareRequest
 from pants_occlum.problems import enclave_errors
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.util_rules.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +135,10 @@ async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
 
 # Not memoised, so that an instance that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> BuiltPackage:
+async def package_enclave(
+    field_set: EnclaveFieldSet, places: DistPlaces, run_id: RunId
+) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
     sgx_mode, sign = field_set.sgx_mode.value or "HW", field_set.sign.value
     output = field_set.output_path.in_dist(places)
     with enclave_errors(field_set.address):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
 from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
@@ -17,6 +18,7 @@ from pants_occlum.planning import explain_missing, host_copies
 from pants_occlum.tar import ImageTar, ImageTarRequest
 from pants_occlum.target_types import FormatsField, ImageBomsField, ImageOutputPathField
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.util_rules.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,8 @@ async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
 @_uncacheable_rule
-async def package_image(field_set: ImageFieldSet) -> BuiltPackage:
+async def package_image(field_set: ImageFieldSet, run_id: RunId) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
     try:
         return (await Get(_WrittenImage, _WriteImage(field_set))).package
     except Exception as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
 from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
@@ -15,6 +16,7 @@ from pants.util.strutil import pluralize
 from pants_occlum.oci import ARCHIVE, OciArchive, OciArchiveRequest, OciLayout, OciRequest
 from pants_occlum.oci_types import OciFormatsField, OciOutputPathField
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_tree
+from pants_occlum.util_rules.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ class OciFieldSet(PackageFieldSet):
 
 # Not memoised, so that a layout that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> BuiltPackage:
+async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
     layout = await Get(OciLayout, OciRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
     formats = field_set.formats.value or ()

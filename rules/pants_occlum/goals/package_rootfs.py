@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.fs import CreateDigest, Digest, FileContent
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
 from pants.engine.unions import UnionRule
 
 from pants_occlum.boot_types import RootfsImageField, RootfsOutputPathField
 from pants_occlum.runtime_boot import BootRootfs, BootRootfsRequest
 from pants_occlum.util_rules.dist_sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.util_rules.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,10 @@ class RootfsFieldSet(PackageFieldSet):
 
 # Not memoised, so that a layer that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> BuiltPackage:
+async def package_rootfs(
+    field_set: RootfsFieldSet, places: DistPlaces, run_id: RunId
+) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
     rootfs = await Get(BootRootfs, BootRootfsRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)

@@ -26,6 +26,7 @@ from occlum_build.errors import OcclumError
 from pants_occlum.util_rules.content_groups import content_groups
 from pants_occlum.util_rules.hash_memo import HashMemo, shared_memo
 from pants_occlum.util_rules.listing import host_path
+from pants_occlum.util_rules.loaded_sources import LOADED
 from pants_occlum.util_rules.quiet_gc import quiet_gc
 from pants_occlum.util_rules.sysroot_walk import Found, KnownDirectory, SysrootWalk
 from pants_occlum.util_rules.tool_process import link_in_cache, link_python
@@ -135,6 +136,7 @@ async def look_at_sysroot(
     scheduler: Scheduler,
     run_id: RunId,
 ) -> SysrootSnapshot:
+    LOADED.require_unchanged(run_id)
     if not os.path.isdir(request.root):
         raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
     link_python(named_caches_dir)

@@ -82,7 +82,7 @@ class ToolProcessRequest:
 
 @rule(level=LogLevel.DEBUG)
 async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
-    # Reading files in a memoised rule is right here: pantsd starts anew when the plugin changes.
+    # Without a look at the disk: the library's modules are as old as the rules that run them.
     contents = {"__main__.py": LAUNCHER, **tool_modules(request.module)}
     for requirement in sorted(request.requirements):
         contents.update(requirement_modules(requirement))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import importlib.resources
 from collections.abc import Iterator
+
+from pants_occlum.util_rules.loaded_sources import LOADED
 
 LIBRARY = "occlum_build"
 
@@ -68,10 +69,7 @@ def _is_module(name: str) -> bool:
 
 
 def _read(path: str) -> bytes | None:
-    file = importlib.resources.files(LIBRARY)
-    for part in path.split("/")[1:]:
-        file = file / part
-    return file.read_bytes() if file.is_file() else None
+    return LOADED.contents.get(path)
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
