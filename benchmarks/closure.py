@@ -19,7 +19,7 @@ from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.errors import Report
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
-from occlum_build.os_sources import OsSources
+from occlum_build.sources.os import OsSources
 from tables import Column, Table, options, report
 from tiny_elf import tiny_elf
 

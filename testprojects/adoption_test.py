@@ -27,7 +27,7 @@ targets:
 """
 # A text of the library, and one of a rule.
 WARNING = (f"{PLUGIN}/src/python/occlum_build/image/conflicts.py", "overrides what", "WINS OVER")
-INFO = (f"{PLUGIN}/rules/pants_occlum/goals/package_image.py", "%s: image sha256", "%s: IMAGE")
+INFO = (f"{PLUGIN}/rules/pants_occlum/image/goals/package.py", "%s: image sha256", "%s: IMAGE")
 SEES_NOTHING = f'pants_ignore.add = ["/{PLUGIN}/"]'
 ERROR = "changed after Pants had loaded the plugin"
 

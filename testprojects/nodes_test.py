@@ -23,18 +23,18 @@ TOOLCHAIN = "testprojects/toolchain"
 OURS = "pants_occlum."
 # Run in each session: the look at the host, and the sync of dist.
 ALWAYS = {
-    "util_rules.sysroot.look_at_sysroot",
-    "goals.package_image.package_image",
-    "goals.package_image.write_image",
-    "goals.package_enclave.package_enclave",
+    "sysroot.host.look_at_sysroot",
+    "image.goals.package.package_image",
+    "image.goals.package.write_image",
+    "enclave.goals.package.package_enclave",
 }
 # Reading BOMs for what they depend on, and for what they say, and the files of the project.
 PARSING = {
-    "boms_on_disk.boms_on_disk",
-    "loading.load",
-    "project_sources.defer_sources",
-    "project_sources.project_sources",
-    "project_sources.reach",
+    "bom.on_disk.boms_on_disk",
+    "bom.loading.load",
+    "bom.project_sources.defer_sources",
+    "bom.project_sources.project_sources",
+    "bom.project_sources.reach",
 }
 BUILD = """\
 occlum_bom(name="bom", source="bom.yaml")
@@ -155,8 +155,8 @@ def test_an_edit_of_a_file_of_the_project(monorepo: Monorepo) -> None:
     with monorepo.path("app/run.sh").open("a") as script:
         script.write("echo Hello.\n")
     nodes = monorepo.package()
-    assert nodes.rules["planning.plan"] > 0
-    assert nodes.rules["image.make_layer"] > 0
+    assert nodes.rules["image.planning.plan"] > 0
+    assert nodes.rules["image.nodes.make_layer"] > 0
     assert nodes.processes == above_the_image("app")
 
 
@@ -164,7 +164,7 @@ def test_an_upgrade_of_a_host_library(monorepo: Monorepo) -> None:
     monorepo.sysroot.make_library(2)
     nodes = monorepo.package()
     # Layers hold what is in the store: processes take the host's files from the host.
-    assert nodes.rules["image.make_layer"] == 0
+    assert nodes.rules["image.nodes.make_layer"] == 0
     scan = Counter(["Scan ELF files of app:image (2 files)"])
     assert nodes.processes == above_the_image("app") + scan
 
@@ -172,15 +172,15 @@ def test_an_upgrade_of_a_host_library(monorepo: Monorepo) -> None:
 def test_a_host_file_of_both_images(monorepo: Monorepo) -> None:
     (monorepo.sysroot.top / "data/a").write_text("another")
     nodes = monorepo.package()
-    assert nodes.rules["image.make_layer"] == 0
+    assert nodes.rules["image.nodes.make_layer"] == 0
     assert nodes.processes == above_the_image("app") + above_the_image("other")
 
 
 def test_a_value_of_the_configuration(monorepo: Monorepo) -> None:
     monorepo.replace("app/BUILD", '"300MB"', '"320MB"')
     nodes = monorepo.package()
-    assert nodes.rules["planning.plan"] == 0
-    assert nodes.rules["image.make_image"] == 0
+    assert nodes.rules["image.planning.plan"] == 0
+    assert nodes.rules["image.nodes.make_image"] == 0
     assert nodes.processes == Counter(
         ["Configure and measure app:enclave", "Archive the instance of app:enclave"]
     )
@@ -189,15 +189,15 @@ def test_a_value_of_the_configuration(monorepo: Monorepo) -> None:
 def test_a_comment_in_a_bom_is_parsed(monorepo: Monorepo) -> None:
     monorepo.replace("app/bom.yaml", "targets:", "targets:  # of the app")
     nodes = monorepo.package()
-    assert {"boms_on_disk.boms_on_disk", "loading.load"} <= nodes.more_than_always() <= PARSING
+    assert {"bom.on_disk.boms_on_disk", "bom.loading.load"} <= nodes.more_than_always() <= PARSING
     assert not nodes.processes
 
 
 def test_a_comment_that_moves_lines_changes_the_provenance(monorepo: Monorepo) -> None:
     monorepo.replace("app/bom.yaml", "targets:", "# What the app needs.\ntargets:")
     nodes = monorepo.package()
-    assert nodes.rules["planning.plan"] > 0
-    assert nodes.rules["image.make_layer"] == 0
+    assert nodes.rules["image.planning.plan"] > 0
+    assert nodes.rules["image.nodes.make_layer"] == 0
     assert not nodes.processes
     manifest = monorepo.path("dist/app/image/manifest.json").read_text()
     assert '"bom":"app/bom.yaml:5:' in manifest

@@ -12,7 +12,7 @@ from occlum_build.bom.model import Bom, Text
 from occlum_build.bom.parse import parse_bom
 from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.errors import OcclumError, Place, Report
-from occlum_build.sources import Sources, join, regular_file
+from occlum_build.sources.model import Sources, join, regular_file
 
 BASE_BOM = "/opt/occlum/etc/template/base.yaml"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from occlum_build.bom.model import Bom, CopyItem, FileItem, Target, Text
 from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.errors import Place, Report
-from occlum_build.sources import join
+from occlum_build.sources.model import join
 
 
 @dataclass(frozen=True)

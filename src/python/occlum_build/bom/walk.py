@@ -11,7 +11,15 @@ from occlum_build.bom.excludes import Excluded
 from occlum_build.bom.names import is_utf8, printable
 from occlum_build.bom.operations import CopyDir
 from occlum_build.errors import OcclumError, Report
-from occlum_build.sources import DIR, FILE, SYMLINK, Sources, SourceStat, hint_for_missing, resolve
+from occlum_build.sources.model import (
+    DIR,
+    FILE,
+    SYMLINK,
+    Sources,
+    SourceStat,
+    hint_for_missing,
+    resolve,
+)
 
 _HELD = (FILE, DIR, SYMLINK)
 _ONLY_UTF8 = "the secure file system holds only UTF-8; exclude it or give it another name"

@@ -10,7 +10,7 @@ from occlum_build.bom.operations import CopyDir
 from occlum_build.bom.walk import is_unsafe_link, walk_copy
 from occlum_build.elf.testing import MemoryView
 from occlum_build.errors import OcclumError, Place, Report
-from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
 PLACE = Place("f", 1, 1)
 

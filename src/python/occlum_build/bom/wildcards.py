@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 
-from occlum_build.sources import DIR, Sources, resolve
+from occlum_build.sources.model import DIR, Sources, resolve
 
 
 def expand_wildcard(sources: Sources, pattern: str, base: str) -> list[str]:

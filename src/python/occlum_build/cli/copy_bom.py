@@ -19,8 +19,8 @@ from occlum_build.image.entries import DIR, SYMLINK, Entry
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
 from occlum_build.image.tree import Base, EmptyBase
 from occlum_build.image.write import ImageWriter, others_in, planned_bytes
-from occlum_build.os_sources import OsSources, lstat
-from occlum_build.sources import SourceStat, join, regular_file
+from occlum_build.sources.model import SourceStat, join, regular_file
+from occlum_build.sources.os import OsSources, lstat
 
 EPILOG = """\
 exit codes: 0 done; 2 usage; 255 a BOM, an included BOM or a file to hash is missing; 254 file;

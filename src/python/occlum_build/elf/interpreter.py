@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
 from occlum_build.errors import Problem
-from occlum_build.sources import Sources, regular_file
+from occlum_build.sources.model import Sources, regular_file
 
 GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"

@@ -26,7 +26,7 @@ from occlum_build.elf.search import (
 )
 from occlum_build.elf.system_dirs import system_dirs
 from occlum_build.errors import Problem
-from occlum_build.sources import Sources, regular_file, resolve
+from occlum_build.sources.model import Sources, regular_file, resolve
 
 # Tells which source file lies at an absolute path of the image, None for no file.
 ImageLookup = Callable[[str], Optional[str]]

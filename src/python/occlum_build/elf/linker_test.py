@@ -13,7 +13,7 @@ from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
 from occlum_build.elf.placement import placements
 from occlum_build.elf.testing import MemoryView
-from occlum_build.sources import SourceStat
+from occlum_build.sources.model import SourceStat
 
 BASE = ElfFacts("ET_DYN", "EM_X86_64", 64, is_dynamic=True)
 

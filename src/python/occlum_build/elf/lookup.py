@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.search import SearchDir
-from occlum_build.sources import Sources, join, regular_file, resolve
+from occlum_build.sources.model import Sources, join, regular_file, resolve
 
 
 @dataclass(frozen=True)

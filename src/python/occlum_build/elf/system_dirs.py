@@ -14,7 +14,7 @@ from occlum_build.elf.search import (
     SearchDir,
     SystemDirs,
 )
-from occlum_build.sources import DIR, Sources, regular_file, resolve
+from occlum_build.sources.model import DIR, Sources, regular_file, resolve
 
 LD_SO_CONF = "/etc/ld.so.conf"
 MULTIARCH = "x86_64-linux-gnu"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed
 from occlum_build.elf.read import read_facts
-from occlum_build.sources import DIR, FILE, OTHER, SYMLINK, SourceStat
+from occlum_build.sources.model import DIR, FILE, OTHER, SYMLINK, SourceStat
 
 
 class HostView:

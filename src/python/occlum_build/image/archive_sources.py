@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from occlum_build.elf.facts import Archive, ElfFacts
-from occlum_build.sources import DIR, FILE, Sources, SourceStat
+from occlum_build.sources.model import DIR, FILE, Sources, SourceStat
 
 _DIR, _FILE = SourceStat(DIR, 0o755), SourceStat(FILE, 0o644)
 

@@ -18,7 +18,7 @@ from occlum_build.image.archive_sources import ArchiveSources
 from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import Program
 from occlum_build.image.shebang import interpreter_problem
-from occlum_build.sources import Sources
+from occlum_build.sources.model import Sources
 
 
 def libcs_of(programs: Iterable[Program], sources: Sources) -> frozenset[str]:

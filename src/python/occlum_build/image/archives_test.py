@@ -19,8 +19,8 @@ from occlum_build.image.testing import (
     plan_bom,
     program,
 )
-from occlum_build.recorded_sources import RecordedSources
-from occlum_build.sources import FILE, SourceStat
+from occlum_build.sources.model import FILE, SourceStat
+from occlum_build.sources.recorded import RecordedSources
 
 BOM = "targets: [{target: /opt, copy: [{files: [a.zip]}]}]"
 GLIBC: Files = {GLIBC_LOADER: SHARED_OBJECT, "/lib64/libc.so.6": library()}

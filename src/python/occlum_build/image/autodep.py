@@ -15,7 +15,7 @@ from occlum_build.elf.placement import Placement, placements
 from occlum_build.errors import Problem, Report
 from occlum_build.image.builder import ImageBuilder, Program
 from occlum_build.image.entries import FILE, Entry, Origin
-from occlum_build.sources import Sources
+from occlum_build.sources.model import Sources
 
 
 class LibraryFinder:

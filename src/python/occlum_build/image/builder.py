@@ -15,7 +15,7 @@ from occlum_build.errors import OcclumError, Report
 from occlum_build.image.conflicts import Overrides, check_kind
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.tree import ImageTree
-from occlum_build.sources import Sources, SourceStat, hint_for_missing, resolve
+from occlum_build.sources.model import Sources, SourceStat, hint_for_missing, resolve
 
 # The mode of an image entry, from its source path and what it has there.
 ModeRule = Callable[[str, SourceStat], int]

@@ -9,7 +9,7 @@ from occlum_build.image.builder import ImageBuilder, Program, keep_mode, normal_
 from occlum_build.image.entries import DIR, FILE
 from occlum_build.image.testing import Files, TreeView, program
 from occlum_build.image.tree import EmptyBase, ImageTree
-from occlum_build.sources import SourceStat
+from occlum_build.sources.model import SourceStat
 
 
 class _Denied(TreeView):

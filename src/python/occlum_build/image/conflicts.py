@@ -10,7 +10,7 @@ from occlum_build.bom.operations import CopyDir, Operations
 from occlum_build.errors import OcclumError, Place, Problem, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.tree import ImageTree
-from occlum_build.sources import Sources
+from occlum_build.sources.model import Sources
 
 _NAMES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
 _SHOWN_PATHS = 3

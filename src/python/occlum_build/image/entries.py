@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from occlum_build.errors import Place
-from occlum_build.sources import DIR, FILE, SYMLINK
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 __all__ = ["DIR", "FILE", "SYMLINK", "Entry", "Origin"]
 

@@ -17,7 +17,7 @@ from occlum_build.image.builder import ImageBuilder, ModeRule, Program, keep_mod
 from occlum_build.image.conflicts import drop_overridden_dirs
 from occlum_build.image.entries import FILE, Entry
 from occlum_build.image.tree import Base, EmptyBase, ImageTree
-from occlum_build.sources import Sources
+from occlum_build.sources.model import Sources
 
 
 @dataclass(frozen=True)

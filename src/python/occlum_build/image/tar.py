@@ -1,7 +1,7 @@
 """A deterministic archive of a tree.
 
 Process: `python -m occlum_build.image.tar ROOT ENTRIES.json OUT [TABLE.json]`, with what the tree
-lacks (occlum_build.complete).
+lacks (occlum_build.process.complete).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from occlum_build.complete import complete_tree
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
-from occlum_build.process import run_step
+from occlum_build.process.complete import complete_tree
+from occlum_build.process.step import run_step
 
 _TYPES = {DIR: tarfile.DIRTYPE, FILE: tarfile.REGTYPE, SYMLINK: tarfile.SYMTYPE}
 

@@ -16,7 +16,7 @@ from occlum_build.elf.testing import MemoryView
 from occlum_build.errors import Problem, Report
 from occlum_build.image.entries import Entry
 from occlum_build.image.plan import BomSet, PlanOptions, plan_image
-from occlum_build.sources import DIR, FILE, SYMLINK, SourceStat
+from occlum_build.sources.model import DIR, FILE, SYMLINK, SourceStat
 
 # Source path -> content, facts, "-> TARGET" of a link, or None for an empty directory.
 Files = Mapping[str, Union[bytes, ElfFacts, Malformed, Archive, str, None]]

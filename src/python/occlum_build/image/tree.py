@@ -7,7 +7,7 @@ from typing import Protocol
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
-from occlum_build.sources import MAX_LINKS, SourceStat
+from occlum_build.sources.model import MAX_LINKS, SourceStat
 
 
 class Base(Protocol):

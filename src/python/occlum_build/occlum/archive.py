@@ -23,7 +23,7 @@ from occlum_build.occlum.toolchain import (
     parse_version,
     required_files,
 )
-from occlum_build.process import run_step
+from occlum_build.process.step import run_step
 
 _MAX_LINKS = 40
 _HEADER_IN_OCCLUM = VERSION_HEADER[len(OCCLUM_DIR) + 1 :]

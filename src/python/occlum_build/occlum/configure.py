@@ -16,7 +16,7 @@ from typing import Any
 from occlum_build.errors import Problem
 from occlum_build.occlum.runtime_boot import check_hostfs
 from occlum_build.occlum.toolchain import check_mode
-from occlum_build.process import run_step
+from occlum_build.process.step import run_step
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.protect import protect_file
 from occlum_build.sgx.builtin_config import patch_builtin_config

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
-from occlum_build.sources import DIR, FILE, SYMLINK
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 
 @dataclass(frozen=True)

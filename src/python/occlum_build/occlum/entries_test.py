@@ -7,7 +7,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import entries as tree
-from occlum_build.sources import DIR
+from occlum_build.sources.model import DIR
 
 
 def test_scan_gives_what_was_written(tmp_path: Path) -> None:

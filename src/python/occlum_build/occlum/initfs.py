@@ -22,7 +22,7 @@ from occlum_build.occlum.toolchain import (
     Toolchain,
     find,
 )
-from occlum_build.process import run_step
+from occlum_build.process.step import run_step
 from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sgx.files import read_file
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from occlum_build.errors import OcclumError, Place
 from occlum_build.occlum.initfs import image_config_json
 from occlum_build.occlum.toolchain import check_mode, libos_name, pal_name
-from occlum_build.sources import DIR, FILE, SYMLINK
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 STATUS, SGX_MODE = ".__occlum_status", ".sgx_mode"
 INITIALIZED, BUILT = "initialized", "built"

@@ -1,7 +1,7 @@
 """The archive that `occlum package` makes of a built instance, as a deterministic one.
 
 Process: `python -m occlum_build.occlum.package INSTANCE OUT TOP TABLE.json`, with what the instance
-lacks (occlum_build.complete).
+lacks (occlum_build.process.complete).
 
 Occlum renames the top directory with an unanchored `sed` expression that also hits link targets;
 here the first part of each name is replaced and nothing else.
@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from occlum_build.complete import complete_tree
 from occlum_build.errors import OcclumError, Place
 from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status
 from occlum_build.occlum.toolchain import pal_name
-from occlum_build.process import run_step
+from occlum_build.process.complete import complete_tree
+from occlum_build.process.step import run_step
 from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.files import read_file
 from occlum_build.sgx.measurement import read_sigstruct

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
 from occlum_build.errors import OcclumError, Place, Report
-from occlum_build.os_sources import OsSources
 from occlum_build.sgx.config import Node
 from occlum_build.sgx.config.jsontext import Object, plain
-from occlum_build.sources import DIR, FILE, regular_file
+from occlum_build.sources.model import DIR, FILE, regular_file
+from occlum_build.sources.os import OsSources
 
 BOOT_CONF = "etc/boot.conf"
 INIT = "/bin/init"

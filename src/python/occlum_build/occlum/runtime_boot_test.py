@@ -21,7 +21,7 @@ from occlum_build.occlum.runtime_boot import (
 )
 from occlum_build.occlum.testing import run_process
 from occlum_build.sgx.config import default_config, merge, parse_json
-from occlum_build.sources import DIR, FILE
+from occlum_build.sources.model import DIR, FILE
 
 GOOD = BootSettings(lower="/sefs/lower", upper="/sefs/upper", key_program="/bin/key")
 MUSL = "/lib/ld-musl-x86_64.so.1"

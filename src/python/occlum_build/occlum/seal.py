@@ -1,9 +1,9 @@
 """Secure file systems of the image and the initfs, as a build lays them out.
 
 Process: `python -m occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY]`. MANIFEST is `-` to take
-the modes from the tree; TABLE has what the tree lacks (occlum_build.complete); KEY is a file, best
-named by a link, and makes the image an encrypted one. The files of OUT/__ROOT are in packs
-(occlum_build.packs).
+the modes from the tree; TABLE has what the tree lacks (occlum_build.process.complete); KEY is a
+file, best named by a link, and makes the image an encrypted one. The files of OUT/__ROOT are in
+packs (occlum_build.process.packs).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.complete import complete_tree
 from occlum_build.errors import Problem
 from occlum_build.image.manifest import canonical_json, image_digest
-from occlum_build.packs import pack_files
-from occlum_build.process import run_step
+from occlum_build.process.complete import complete_tree
+from occlum_build.process.packs import pack_files
+from occlum_build.process.step import run_step
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.hostio import SOURCE_FLAGS, opened
 from occlum_build.sefs.keys import UserKey, read_key_file

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from occlum_build.complete import HostFile, table_json
 from occlum_build.occlum import measurement
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings, config_keys, read_config
@@ -24,7 +23,8 @@ from occlum_build.occlum.seal import digest_of
 from occlum_build.occlum.signing import finish_signing
 from occlum_build.occlum.testing import run_process, snapshot
 from occlum_build.occlum.toolchain import BUILD, find
-from occlum_build.packs import read_index
+from occlum_build.process.complete import HostFile, table_json
+from occlum_build.process.packs import read_index
 from occlum_build.sefs.keys import read_key_file
 from occlum_build.sefs.manifest import tree_digest
 from occlum_build.sefs.tree import scan_tree

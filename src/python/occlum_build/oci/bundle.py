@@ -24,7 +24,7 @@ from occlum_build.oci.settings import (
     check_variables,
     read_settings,
 )
-from occlum_build.sources import DIR, FILE
+from occlum_build.sources.model import DIR, FILE
 
 _CODE = "bundle"
 _RELEASE = "OCCLUM_RELEASE_ENCLAVE=1"

@@ -10,7 +10,7 @@ from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import Container
 from occlum_build.oci.rootfs import INSTANCE_PATH, RootFs
 from occlum_build.oci.settings import ARGS, LOG_LEVEL, PATH, TYPE
-from occlum_build.sources import DIR, FILE, SYMLINK
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 SIGNED = f"{INSTANCE_PATH}/build/lib/libocclum-libos.signed.so"
 OCCLUM = RootFs([(SIGNED, FILE, ""), ("app", DIR, ""), ("var/run", SYMLINK, "../run")])

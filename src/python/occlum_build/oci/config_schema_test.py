@@ -14,7 +14,7 @@ from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import config_json
 from occlum_build.oci.rootfs import INSTANCE_PATH, RootFs
 from occlum_build.oci.runtimes import RUNTIMES
-from occlum_build.sources import FILE
+from occlum_build.sources.model import FILE
 
 SCHEMAS = Path("testprojects/vectors/runtime_spec")
 RUNE_SPEC = Path("testprojects/vectors/rune/rune_spec_config.json")

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-from occlum_build.complete import complete_tree
 from occlum_build.image.manifest import canonical_json
 from occlum_build.image.tar import write_tar
-from occlum_build.process import run_step
+from occlum_build.process.complete import complete_tree
+from occlum_build.process.step import run_step
 
 # gzip, RFC 1952: magic, deflate, no flags, no time, no extra flags, system unknown. Fixed here, as
 # Python's own header differs with its version.

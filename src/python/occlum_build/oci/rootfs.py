@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from occlum_build.occlum.instance import SIGNED_LIBOS
 from occlum_build.oci.runtimes import INSTANCE, RUNE_DIRECTORY
-from occlum_build.sources import DIR, MAX_LINKS, SYMLINK
+from occlum_build.sources.model import DIR, MAX_LINKS, SYMLINK
 
 # A container runtime mounts over the first three, Docker writes into /etc.
 MOUNT_POINTS = ("dev", "proc", "sys", "etc", "tmp")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from occlum_build.sources import DIR, SYMLINK, Sources, resolve
+from occlum_build.sources.model import DIR, SYMLINK, Sources, resolve
 
 DATABASE = "/var/lib/dpkg"
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32")

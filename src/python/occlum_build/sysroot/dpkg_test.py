@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from occlum_build.os_sources import OsSources
+from occlum_build.sources.os import OsSources
 from occlum_build.sysroot.dpkg import Owner, Packages, packages_of
 
 STATUS = """\

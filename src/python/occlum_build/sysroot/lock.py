@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.image.manifest import canonical_json
-from occlum_build.sources import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
 SCHEMA_VERSION = 1
 _TYPES = (DIR, FIFO, FILE, OTHER, SYMLINK)
@@ -26,9 +26,9 @@ _PATH = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+")
 class Pin(NamedTuple):
     """One entry of a sysroot, by its real path.
 
-    type: a kind of occlum_build.sources. Of a file whose content counts: mode (permission bits),
-    size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf tells; a file without these
-    is only known to be there. Of a directory whose names count (`listing`): its mode;
+    type: a kind of occlum_build.sources.model. Of a file whose content counts: mode (permission
+    bits), size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf tells; a file without
+    these is only known to be there. Of a directory whose names count (`listing`): its mode;
     the pins below it are all that it holds. target: that of a link. package, version: the owner by
     the package manager's database, "" where there is none.
     """

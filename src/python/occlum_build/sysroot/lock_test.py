@@ -6,7 +6,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.image.testing_schema import check_json
-from occlum_build.sources import DIR, FIFO, FILE, SYMLINK, SourceStat
+from occlum_build.sources.model import DIR, FIFO, FILE, SYMLINK, SourceStat
 from occlum_build.sysroot.lock import Lock, Pin, read_lock, write_lock
 
 SHA256 = "0123456789abcdef" * 4

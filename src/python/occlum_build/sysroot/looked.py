@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from occlum_build.recorded_sources import Asked
-from occlum_build.sources import DIR, FILE, SourceStat
+from occlum_build.sources.model import DIR, FILE, SourceStat
+from occlum_build.sources.recorded import Asked
 from occlum_build.sysroot.dpkg import Owner, Packages
 from occlum_build.sysroot.lock import Lock, Pin
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from occlum_build.recorded_sources import RecordedSources
-from occlum_build.sources import DIR, FILE, SYMLINK, SourceStat, resolve
+from occlum_build.sources.model import DIR, FILE, SYMLINK, SourceStat, resolve
+from occlum_build.sources.recorded import RecordedSources
 from occlum_build.sysroot.dpkg import Owner, Packages
 from occlum_build.sysroot.lock import Lock, Pin
 from occlum_build.sysroot.looked import (

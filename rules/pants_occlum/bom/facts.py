@@ -1,0 +1,80 @@
+"""ELF facts of contents, by cacheable processes that are keyed by content alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileDigest, FileEntry
+from pants.engine.process import Process, ProcessResult
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+
+from occlum_build.elf.facts import Outcome, outcome_from_json
+from pants_occlum.process.content_groups import content_groups
+from pants_occlum.process.tool_process import ToolProcessRequest
+
+BATCH_FILES = 64
+_INPUT, _OUTPUT = "blobs", "facts.json"
+
+
+@dataclass(frozen=True)
+class FactsRequest:
+    """Contents in the store whose facts are wanted; `of` tells the user what they belong to."""
+
+    blobs: tuple[FileDigest, ...]
+    of: str
+
+
+@dataclass(frozen=True)
+class KnownFacts:
+    """SHA-256 -> facts; None for what is neither an ELF file nor an archive."""
+
+    by_sha256: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    blobs: tuple[FileDigest, ...]
+    of: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Batch) and self.blobs == other.blobs
+
+    def __hash__(self) -> int:
+        return hash(self.blobs)
+
+
+@rule
+async def elf_facts(request: FactsRequest) -> KnownFacts:
+    blobs = {blob.fingerprint: blob for blob in request.blobs}
+    batches = await MultiGet(
+        Get(KnownFacts, _Batch(tuple(group), request.of))
+        for group in content_groups(blobs, BATCH_FILES)
+    )
+    merged = {sha256: facts for batch in batches for sha256, facts in batch.by_sha256.items()}
+    return KnownFacts(dict(sorted(merged.items())))
+
+
+@rule
+async def scan_batch(batch: _Batch) -> KnownFacts:
+    entries = [FileEntry(f"{_INPUT}/{blob.fingerprint}", blob) for blob in batch.blobs]
+    files = "1 file" if len(entries) == 1 else f"{len(entries)} files"
+    process = await Get(
+        Process,
+        ToolProcessRequest(
+            module="occlum_build.elf.scan",
+            argv=(_INPUT, _OUTPUT),
+            description=f"Scan ELF files of {batch.of} ({files})",
+            input_digest=await Get(Digest, CreateDigest(entries)),
+            output_files=(_OUTPUT,),
+        ),
+    )
+    result = await Get(ProcessResult, Process, process)
+    contents = await Get(DigestContents, Digest, result.output_digest)
+    found = json.loads(contents[0].content)
+    return KnownFacts({sha256: outcome_from_json(found[sha256]) for sha256 in sorted(found)})
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

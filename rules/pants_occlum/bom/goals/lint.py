@@ -1,0 +1,132 @@
+"""`lint`: checks BOMs without building anything: their text, includes, variables and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pants.core.goals.lint import LintResult, LintTargetsRequest
+from pants.core.util_rules.partitions import PartitionerType
+from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
+from pants.engine.target import AllTargets, FieldSet
+from pants.engine.unions import UnionRule
+from pants.option.option_types import SkipOption
+from pants.option.subsystem import Subsystem
+from pants.util.logging import LogLevel
+
+from occlum_build.errors import Place, Problem
+from pants_occlum.bom.on_disk import BomsOnDisk
+from pants_occlum.bom.roots import BomRoot, BomRootRequest
+from pants_occlum.bom.target_types import BomSourceField, ImageBomsField
+from pants_occlum.process.loaded_sources import LOADED
+
+
+class BomLint(Subsystem):
+    options_scope = "occlum-bom-lint"
+    name = "occlum-bom-lint"
+    help = "Checks BOM files of Occlum, with those that they include, without building an image."
+
+    skip = SkipOption("lint")
+
+
+@dataclass(frozen=True)
+class BomLintFieldSet(FieldSet):
+    required_fields = (BomSourceField,)
+
+    source: BomSourceField
+
+
+class BomLintRequest(LintTargetsRequest):
+    field_set_type = BomLintFieldSet
+    tool_subsystem = BomLint
+    partitioner_type = PartitionerType.DEFAULT_SINGLE_PARTITION
+
+
+@dataclass(frozen=True)
+class CheckedRoot:
+    """What was found in a root BOM and in all that it includes."""
+
+    address: Address
+    path: str
+    included: tuple[str, ...]
+    errors: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class CheckedRoots:
+    """All `occlum_bom` targets, each as a root of its own; `in_images` are named by an image."""
+
+    roots: tuple[CheckedRoot, ...]
+    in_images: tuple[Address, ...]
+
+    def problems_of(self, address: Address, path: str) -> list[Problem]:
+        """What is wrong with a BOM.
+
+        One that others include, and no image names, is ruled by their variables, workspace and
+        include directories, not by its own: it is seen through them.
+        """
+        parents = [root for root in self.roots if root.path != path and path in root.included]
+        if parents and address not in self.in_images:
+            found = [problem for parent in parents for problem in parent.errors]
+            return [one for one in found if one.place is None or one.place.file == path]
+        return [one for root in self.roots if root.address == address for one in root.errors]
+
+
+@rule(desc="Check all BOMs", level=LogLevel.DEBUG)
+async def check_roots(targets: AllTargets) -> CheckedRoots:
+    roots = await MultiGet(
+        Get(BomRoot, BomRootRequest(target.address))
+        for target in targets
+        if target.has_field(BomSourceField)
+    )
+    loaded = await MultiGet(Get(BomsOnDisk, BomRoot, root) for root in roots)
+    named = await MultiGet(
+        Get(
+            Addresses,
+            UnparsedAddressInputs(
+                target[ImageBomsField].value or (),
+                owning_address=target.address,
+                description_of_origin=f"the `boms` of {target.address}",
+                skip_invalid_addresses=True,
+            ),
+        )
+        for target in targets
+        if target.has_field(ImageBomsField)
+    )
+    return CheckedRoots(
+        tuple(
+            CheckedRoot(
+                root.address, str(root.bom), tuple(bom.path for bom in one.boms), one.errors
+            )
+            for root, one in zip(roots, loaded)
+        ),
+        tuple(sorted({address for addresses in named for address in addresses})),
+    )
+
+
+# Not memoised, as what an old plugin found is no result.
+@_uncacheable_rule(desc="Lint BOMs", level=LogLevel.DEBUG)
+async def lint_boms(
+    request: BomLintRequest.Batch[BomLintFieldSet, Any], checked: CheckedRoots, run_id: RunId
+) -> LintResult:
+    LOADED.require_unchanged(run_id)
+    problems = [
+        problem
+        for field_set in request.elements
+        for problem in checked.problems_of(field_set.address, field_set.source.file_path)
+    ]
+    problems.sort(key=lambda problem: (problem.place or Place(""), problem.message))
+    texts = list(dict.fromkeys(map(str, problems)))
+    return LintResult(
+        exit_code=1 if texts else 0,
+        stdout="\n\n".join(texts),
+        stderr="",
+        linter_name=request.tool_name,
+    )
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), *BomLintRequest.rules())

@@ -1,0 +1,99 @@
+"""Infers what BOMs depend on: the BOMs they include, and the project's files that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.fs import PathGlobs, Paths
+from pants.engine.internals.graph import Owners, OwnersRequest
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import (
+    FieldSet,
+    InferDependenciesRequest,
+    InferredDependencies,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.engine.unions import UnionRule
+from pants.util.logging import LogLevel
+
+from pants_occlum.bom.on_disk import BomsOnDisk
+from pants_occlum.bom.roots import BomRoot, BomRootRequest, root_in_build_file
+from pants_occlum.bom.target_types import (
+    BomDependenciesField,
+    BomSourceField,
+    FilesDependenciesField,
+    FilesField,
+)
+from pants_occlum.project_paths import copy_globs, literal, project_copies
+from pants_occlum.subsystem import OcclumSubsystem
+
+
+@dataclass(frozen=True)
+class BomInferenceFieldSet(FieldSet):
+    required_fields = (BomSourceField, BomDependenciesField)
+
+    dependencies: BomDependenciesField
+
+
+class InferBomDependencies(InferDependenciesRequest[BomInferenceFieldSet]):
+    infer_from = BomInferenceFieldSet
+
+
+@dataclass(frozen=True)
+class FilesInferenceFieldSet(FieldSet):
+    required_fields = (FilesField, FilesDependenciesField)
+
+    dependencies: FilesDependenciesField
+
+
+class InferFilesDependencies(InferDependenciesRequest[FilesInferenceFieldSet]):
+    infer_from = FilesInferenceFieldSet
+
+
+@dataclass(frozen=True)
+class NamedOwners:
+    """The targets that own what a root BOM names in the project, sorted."""
+
+    addresses: tuple[Address, ...]
+
+
+@rule(desc="Find the owners of what BOMs name", level=LogLevel.DEBUG)
+async def named_owners(root: BomRoot) -> NamedOwners:
+    found = await Get(BomsOnDisk, BomRoot, root)
+    globs = [literal(path) for path in found.files if path != root.bom]
+    if not root.loader_config.startswith("/"):
+        globs.append(literal(root.loader_config))
+    globs += copy_globs(project_copies(found.operations))
+    paths = await Get(Paths, PathGlobs(globs))
+    owners = await Get(Owners, OwnersRequest(tuple(map(literal, paths.files))))
+    return NamedOwners(tuple(sorted(one for one in owners if one != root.address)))
+
+
+@rule(desc="Infer the dependencies of a BOM", level=LogLevel.DEBUG)
+async def infer_bom_dependencies(request: InferBomDependencies) -> InferredDependencies:
+    root = await Get(BomRoot, BomRootRequest(request.field_set.address))
+    owners = await Get(NamedOwners, BomRoot, root)
+    return InferredDependencies(owners.addresses)
+
+
+@rule(desc="Infer the dependencies of an occlum_files target", level=LogLevel.DEBUG)
+async def infer_files_dependencies(
+    request: InferFilesDependencies, occlum: OcclumSubsystem
+) -> InferredDependencies:
+    wrapped = await Get(
+        WrappedTarget, WrappedTargetRequest(request.field_set.address, "dependency inference")
+    )
+    # Its packages are dependencies by a field of their own, and cannot be asked for from here.
+    owners = await Get(NamedOwners, BomRoot, root_in_build_file(wrapped.target, (), occlum))
+    return InferredDependencies(owners.addresses)
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (
+        *collect_rules(),
+        UnionRule(InferDependenciesRequest, InferBomDependencies),
+        UnionRule(InferDependenciesRequest, InferFilesDependencies),
+    )

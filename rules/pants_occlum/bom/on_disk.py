@@ -1,0 +1,95 @@
+"""BOMs as they stand in the project, whoever owns them: for what must not wait for a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from pants.engine.fs import DigestContents, PathGlobs
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.util.logging import LogLevel
+
+from occlum_build.bom.load import Reader, load_boms, reader_of
+from occlum_build.bom.model import Bom
+from occlum_build.bom.operations import Operations, bom_operations
+from occlum_build.errors import OcclumError, Problem, Report
+from pants_occlum.bom.knowledge import Knowledge, knowledge_of, learn
+from pants_occlum.bom.roots import BomRoot
+from pants_occlum.project_paths import literal
+from pants_occlum.subsystem import LockMode
+from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf
+
+
+@dataclass(frozen=True)
+class BomsOnDisk:
+    """A root BOM and all that it includes, as far as they are valid, and what they ask for.
+
+    `files` are the BOM files of the project that were read, valid or not.
+    """
+
+    files: tuple[str, ...]
+    boms: tuple[Bom, ...]
+    operations: tuple[Operations, ...]
+    errors: tuple[Problem, ...]
+
+
+@dataclass
+class _DiskReader:
+    """Reads BOMs from what is known, and notes what project files it was asked for beyond that."""
+
+    texts: dict[str, bytes | None]
+    read_host: Reader
+    asked: dict[str, None] = field(default_factory=dict)
+
+    def __call__(self, path: str) -> bytes | None:
+        if path.startswith("/"):
+            return self.read_host(path)
+        if path not in self.texts:
+            self.asked[path] = None
+        return self.texts.get(path)
+
+
+async def _load(root: BomRoot, bom: str, known: Knowledge) -> BomsOnDisk:
+    texts: dict[str, bytes | None] = {}
+    unusable: list[Problem] = []
+    while True:
+        sources, report = known.sources(), Report(errors=list(unusable))
+        read = _DiskReader(texts, reader_of(sources))
+        boms = load_boms(bom, root.include_dirs, root.env, read, report)
+        if read.asked:
+            contents = await Get(DigestContents, PathGlobs(sorted(map(literal, read.asked))))
+            texts.update(dict.fromkeys(read.asked))
+            texts.update((one.path, one.content) for one in contents)
+        elif sources.unknown:
+            try:
+                await learn(known, sources.unknown, str(root.address))
+            except OcclumError as error:
+                unusable.extend(error.problems)
+                known.stats.update(dict.fromkeys(sources.unknown.paths))
+        else:
+            files = tuple(sorted(path for path, text in texts.items() if text is not None))
+            return _expanded(root, files, boms, report)
+
+
+@rule(desc="Read BOMs", level=LogLevel.DEBUG)
+async def boms_on_disk(root: BomRoot) -> BomsOnDisk:
+    if isinstance(root.bom, Bom):
+        return _expanded(root, (), (root.bom,), Report())
+    sysroot = await Get(Sysroot, SysrootOf((root.address,)))
+    found = await _load(root, root.bom, Knowledge(replace(sysroot, lock=LockMode.off)))
+    if found.errors and sysroot.lock is LockMode.require:
+        # The host may lack what BOMs include. It comes first, as new pins are made of what it has.
+        pinned = await _load(root, root.bom, await knowledge_of(sysroot))
+        return found if pinned.errors else pinned
+    return found
+
+
+def _expanded(
+    root: BomRoot, files: tuple[str, ...], boms: tuple[Bom, ...], report: Report
+) -> BomsOnDisk:
+    operations = tuple(bom_operations(bom, root.workspace, root.env, report) for bom in boms)
+    return BomsOnDisk(files, boms, operations, tuple(dict.fromkeys(report.errors)))
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

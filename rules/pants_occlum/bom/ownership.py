@@ -1,0 +1,191 @@
+"""Files of the project that BOMs name and that no dependency owns: told with what to write."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from pants.core.util_rules.distdir import DistDir
+from pants.engine.addresses import Address
+from pants.engine.fs import FileDigest, PathGlobs, Paths
+from pants.engine.internals.build_files import BuildFileOptions
+from pants.engine.internals.graph import Owners, OwnersRequest
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.bom.excludes import Excluded, compile_excludes
+from occlum_build.bom.operations import CopyFile, Operations, has_wildcard
+from occlum_build.bom.walk import walk_copy
+from occlum_build.bom.wildcards import expand_wildcard
+from occlum_build.errors import Problem, Report
+from occlum_build.sources.model import FILE, Sources
+from pants_occlum.bom.knowledge import Knowledge
+from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
+from pants_occlum.project_paths import Copy, copy_globs, literal, project_copies
+from pants_occlum.sysroot.sysroots import Sysroot
+
+_SHOWN_FILES = 3
+_NO_CONTENT = ProjectFile(FileDigest("0" * 64, 0), False)
+
+
+@dataclass(frozen=True)
+class MissingSource:
+    """A source path of the project that no dependency brings."""
+
+    path: str
+    is_bom: bool
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do about a missing source; empty where nothing is known."""
+
+    text: str
+
+
+@rule(desc="Find out why a file of the project is missing")
+async def advise(missing: MissingSource, dist: DistDir) -> Advice:
+    path = missing.path
+    if path.startswith(f"{dist.relpath}/"):
+        return Advice(
+            f"no dependency's artefact is {path}: add the target that builds it to `dependencies`"
+        )
+    globs = [literal(path), path] if has_wildcard(path) else [literal(path)]
+    found = await Get(Paths, PathGlobs(globs))
+    below = await Get(Paths, PathGlobs(f"{glob}/**" for glob in globs))
+    files = found.files or below.files
+    if files:
+        owners = await Get(Owners, OwnersRequest(tuple(map(literal, files))))
+        return Advice(_advice_of_existing(missing, bool(found.files), sorted(owners)))
+    if found.dirs:
+        return Advice(
+            f"the directory {path} exists, but has no files that Pants sees: list it under "
+            "`mkdirs`, or check `.gitignore` and `[GLOBAL].pants_ignore`"
+        )
+    directory, name = posixpath.split(path)
+    beside = await Get(Paths, PathGlobs([posixpath.join(literal(directory), "*")]))
+    names = sorted(posixpath.basename(one) for one in (*beside.files, *beside.dirs))
+    near = difflib.get_close_matches(name, names, n=1)
+    return Advice(f"did you mean {posixpath.join(directory, near[0])}?" if near else "")
+
+
+def _advice_of_existing(missing: MissingSource, is_file: bool, owners: Sequence[Address]) -> str:
+    path = missing.path
+    if owners:
+        shown = ", ".join(map(str, owners[:_SHOWN_FILES]))
+        return f"{path} exists, but its owner is no dependency: add {shown} to `dependencies`"
+    directory, name = posixpath.split(path)
+    if missing.is_bom:
+        target = f'occlum_bom(name="{posixpath.splitext(name)[0]}", source="{name}")'
+    else:
+        sources = name if is_file else posixpath.join(name, "**/*")
+        target = f'files(name="files", sources=["{sources}"])'
+    build = posixpath.join(directory, "BUILD")
+    return f"{path} exists, but no target owns it: add {target} to {build}"
+
+
+async def explain(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, with what to do in the hints of those that are about missing sources."""
+    known = list(dict.fromkeys(problems))
+    missing = list(dict.fromkeys(one for problem in known for one in _missing_sources(problem)))
+    found = await MultiGet(Get(Advice, MissingSource, one) for one in missing)
+    advice = {one: advised.text for one, advised in zip(missing, found)}
+    return [_with_advice(problem, advice) for problem in known]
+
+
+def _missing_sources(problem: Problem) -> list[MissingSource]:
+    is_bom = problem.code == "bom-missing"
+    return [
+        MissingSource(path, is_bom) for path in problem.missing if path and not path.startswith("/")
+    ]
+
+
+def _with_advice(problem: Problem, advice: Mapping[MissingSource, str]) -> Problem:
+    texts = [advice[one] for one in _missing_sources(problem) if advice[one]]
+    if texts and problem.code != "bom-missing":
+        return replace(problem, hint="; ".join(texts))
+    return replace(problem, hint="; ".join(filter(None, [*texts, problem.hint])))
+
+
+@dataclass(frozen=True)
+class PartlyOwnedRequest:
+    """The operations of BOMs, and the paths of the project's files that they can see."""
+
+    operations: tuple[Operations, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PartlyOwned:
+    """A warning for each copy that leaves out files of the project, as nothing owns them."""
+
+    warnings: tuple[Problem, ...]
+
+
+@rule(desc="Find files that no target owns")
+async def partly_owned(request: PartlyOwnedRequest, build_files: BuildFileOptions) -> PartlyOwned:
+    on_disk = await Get(Paths, PathGlobs(copy_globs(_several(request.operations))))
+    paths = frozenset(request.paths)
+    unowned = [path for path in on_disk.files if path not in paths]
+    unowned = [path for path in unowned if not _is_build_file(path, build_files)]
+    if not unowned:
+        return PartlyOwned(())
+    owned, everything = _project_of(request.paths), _project_of([*request.paths, *unowned])
+    warnings = []
+    for operations in request.operations:
+        excluded = compile_excludes(operations.excludes)
+        for copy in _several([operations]):
+            seen = set(_copied(copy, owned, excluded))
+            left_out = [path for path in _copied(copy, everything, excluded) if path not in seen]
+            if seen and left_out:
+                warnings.append(_warning(copy, left_out))
+    return PartlyOwned(tuple(dict.fromkeys(warnings)))
+
+
+def _project_of(paths: Iterable[str]) -> Sources:
+    known = Knowledge(Sysroot("/"))
+    files = FrozenDict(dict.fromkeys(paths, _NO_CONTENT))
+    known.add_project(ProjectSources(files, FrozenDict({})))
+    return known.sources()
+
+
+def _several(operations: Iterable[Operations]) -> list[Copy]:
+    """The copies that may take several files of the project."""
+    copies = project_copies(operations)
+    return [copy for copy in copies if copy.wildcard or not isinstance(copy, CopyFile)]
+
+
+def _copied(copy: Copy, sources: Sources, excluded: Excluded) -> Iterator[str]:
+    matched = [copy.source]
+    if copy.wildcard:
+        matched = expand_wildcard(sources, copy.source, copy.base)
+    if isinstance(copy, CopyFile):
+        yield from matched
+        return
+    for source in matched:
+        for entry in walk_copy(sources, replace(copy, source=source), excluded, Report()):
+            if entry.stat.kind == FILE:
+                yield entry.source
+
+
+def _warning(copy: Copy, left_out: Sequence[str]) -> Problem:
+    more = len(left_out) - _SHOWN_FILES
+    shown = ", ".join(left_out[:_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
+    return Problem(
+        "unowned",
+        f"{copy.source or 'the project'} is copied without {shown}, as no dependency owns them",
+        copy.place,
+        "let a `files` target own them, or exclude them",
+    )
+
+
+def _is_build_file(path: str, options: BuildFileOptions) -> bool:
+    name = posixpath.basename(path)
+    return any(fnmatchcase(name, pattern) for pattern in options.patterns)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,176 @@
+"""The project's files that BOMs may name: sources of their dependencies, and built packages."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import (
+    BuiltPackage,
+    EnvironmentAwarePackageRequest,
+    PackageFieldSet,
+)
+from pants.core.util_rules.distdir import DistDir
+from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
+from pants.engine.fs import Digest, DigestEntries, FileDigest, FileEntry
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.target import (
+    Dependencies,
+    DependenciesRequest,
+    FieldSetsPerTarget,
+    FieldSetsPerTargetRequest,
+    SourcesField,
+    Target,
+    Targets,
+)
+from pants.util.frozendict import FrozenDict
+
+from pants_occlum.bom.target_types import PackagesField
+
+
+@dataclass(frozen=True)
+class ProjectSourcesRequest:
+    """The BOM targets whose dependencies are wanted."""
+
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
+class ProjectFile:
+    digest: FileDigest
+    is_executable: bool
+
+
+@dataclass(frozen=True)
+class ProjectFileRequest:
+    """One of the files that ProjectSources of these addresses have."""
+
+    addresses: tuple[Address, ...]
+    path: str
+
+
+@dataclass(frozen=True)
+class ProjectSources:
+    """Path below the build root -> file.
+
+    packages: the paths of the artefacts that each address of a package built, files or directories.
+    deferred: further files, of which only the path is told.
+    """
+
+    files: FrozenDict[str, ProjectFile]
+    packages: FrozenDict[Address, tuple[str, ...]]
+    deferred: tuple[ProjectFileRequest, ...] = ()
+
+    def paths(self) -> tuple[str, ...]:
+        return tuple(sorted([*self.files, *(one.path for one in self.deferred)]))
+
+
+@dataclass(frozen=True)
+class DeferredSourcesRequest:
+    """The same, with some files deferred: who asks is not run again when only those change."""
+
+    addresses: tuple[Address, ...]
+    deferred: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """The targets that a BOM depends on: those with sources, and those that are built first."""
+
+    sources: tuple[Target, ...]
+    packages: tuple[PackageFieldSet, ...]
+
+
+@rule(desc="Find what BOMs depend on")
+async def reach(request: ProjectSourcesRequest) -> _Reached:
+    level = tuple(await Get(Targets, Addresses(request.addresses)))
+    seen = {target.address: target for target in level}
+    packages: dict[Address, PackageFieldSet] = {}
+    while level:
+        dependencies = await MultiGet(
+            Get(Targets, DependenciesRequest(target.get(Dependencies))) for target in level
+        )
+        named = await MultiGet(
+            Get(Targets, UnparsedAddressInputs, target[PackagesField].to_unparsed_address_inputs())
+            for target in level
+            if target.has_field(PackagesField)
+        )
+        found = {
+            target.address: target
+            for targets in (*dependencies, *named)
+            for target in targets
+            if target.address not in seen
+        }
+        seen.update(found)
+        new = tuple(found.values())
+        per_target = await Get(FieldSetsPerTarget, FieldSetsPerTargetRequest(PackageFieldSet, new))
+        for target, field_sets in zip(new, per_target.collection):
+            if field_sets:
+                packages[target.address] = field_sets[0]
+        # What a package is made of is not looked into: the artefact stands for it.
+        level = tuple(target for target in new if target.address not in packages)
+    sources = (target for address, target in sorted(seen.items()) if address not in packages)
+    return _Reached(
+        tuple(target for target in sources if target.has_field(SourcesField)),
+        tuple(field_set for _, field_set in sorted(packages.items())),
+    )
+
+
+@rule(desc="Collect the project's files for BOMs")
+async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> ProjectSources:
+    reached = await Get(_Reached, ProjectSourcesRequest, request)
+    sources = await Get(
+        SourceFiles,
+        SourceFilesRequest(
+            (target.get(SourcesField) for target in reached.sources), enable_codegen=False
+        ),
+    )
+    built = await MultiGet(
+        Get(BuiltPackage, EnvironmentAwarePackageRequest(field_set))
+        for field_set in reached.packages
+    )
+    entries = await Get(DigestEntries, Digest, sources.snapshot.digest)
+    artefacts = await MultiGet(Get(DigestEntries, Digest, one.digest) for one in built)
+    files = _files(entries, "")
+    packages: dict[Address, tuple[str, ...]] = {}
+    for field_set, package, stored in zip(reached.packages, built, artefacts):
+        files.update(_files(stored, str(dist.relpath)))
+        packages[field_set.address] = tuple(
+            posixpath.join(str(dist.relpath), artefact.relpath)
+            for artefact in package.artifacts
+            if artefact.relpath
+        )
+    return ProjectSources(FrozenDict(sorted(files.items())), FrozenDict(sorted(packages.items())))
+
+
+@rule
+async def defer_sources(request: DeferredSourcesRequest) -> ProjectSources:
+    whole = await Get(ProjectSources, ProjectSourcesRequest(request.addresses))
+    deferred = tuple(
+        ProjectFileRequest(request.addresses, path)
+        for path in request.deferred
+        if path in whole.files
+    )
+    paths = {one.path for one in deferred}
+    files = {path: file for path, file in whole.files.items() if path not in paths}
+    return ProjectSources(FrozenDict(files), whole.packages, deferred)
+
+
+@rule
+async def project_file(request: ProjectFileRequest) -> ProjectFile:
+    whole = await Get(ProjectSources, ProjectSourcesRequest(request.addresses))
+    return whole.files[request.path]
+
+
+def _files(entries: Iterable[object], below: str) -> dict[str, ProjectFile]:
+    return {
+        posixpath.join(below, entry.path): ProjectFile(entry.file_digest, entry.is_executable)
+        for entry in entries
+        if isinstance(entry, FileEntry)
+    }
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,197 @@
+"""From a target to the BOM that it stands for, with what rules that BOM and all it includes."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    Target,
+    Targets,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Text
+from occlum_build.bom.model import Target as BomTarget
+from occlum_build.errors import Place
+from pants_occlum.bom.project_sources import ProjectSources, ProjectSourcesRequest
+from pants_occlum.bom.target_types import (
+    DEFAULT_WORKSPACE,
+    AutodepField,
+    BomEnvField,
+    BomSourceField,
+    DirsField,
+    ExcludesField,
+    FilesField,
+    FilesTargetField,
+    IncludeDirsField,
+    LoaderConfigField,
+    MkdirsField,
+    PackagesField,
+    SymlinksField,
+    WorkspaceField,
+)
+from pants_occlum.project_paths import project_path
+from pants_occlum.subsystem import DEFAULT_LOADER_CONFIG, OcclumSubsystem
+
+
+@dataclass(frozen=True)
+class BomRootRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class BomRoot:
+    """A top BOM: its path, or the BOM itself where it stands in a BUILD file.
+
+    `workspace` and the relative ones of `include_dirs` and `loader_config` are paths below the
+    build root; absolute ones are in the sysroot.
+    """
+
+    address: Address
+    bom: str | Bom
+    workspace: str
+    include_dirs: tuple[str, ...]
+    env: FrozenDict[str, str]
+    loader_config: str
+
+    @property
+    def loader_config_may_be_absent(self) -> bool:
+        return self.loader_config == DEFAULT_LOADER_CONFIG
+
+
+@dataclass(frozen=True)
+class CopiedArtefact:
+    """What `package` wrote for a dependency, below the build root."""
+
+    path: str
+    is_directory: bool
+
+
+@rule(desc="Read the fields of a BOM target")
+async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
+    wrapped = await Get(
+        WrappedTarget, WrappedTargetRequest(request.address, "the `boms` of an occlum_image")
+    )
+    target = wrapped.target
+    if target.has_field(BomSourceField):
+        wanted = tuple(target[BomEnvField].value or ())
+        env = await Get(EnvironmentVars, EnvironmentVarsRequest(wanted))
+        return _of_file(target, FrozenDict(sorted(env.items())), occlum)
+    if not target.has_field(FilesTargetField):
+        raise InvalidTargetException(
+            f"{request.address} is a `{target.alias}`, but the `boms` of an `occlum_image` are "
+            "`occlum_bom` and `occlum_files` targets."
+        )
+    project = await Get(ProjectSources, ProjectSourcesRequest((target.address,)))
+    named = await Get(
+        Targets, UnparsedAddressInputs, target[PackagesField].to_unparsed_address_inputs()
+    )
+    paths = _artefacts(target, [one.address for one in named], project)
+    copied = [CopiedArtefact(path, is_directory=path not in project.files) for path in paths]
+    return root_in_build_file(target, copied, occlum)
+
+
+def _artefacts(target: Target, named: Iterable[Address], project: ProjectSources) -> list[str]:
+    artefacts: list[str] = []
+    for address in named:
+        found = project.packages.get(address)
+        if not found:
+            raise InvalidTargetException(
+                f"The `packages` of {target.address} names {address}, but `package` writes no "
+                "artefact of it. Files of the project go under `files` or `dirs`."
+            )
+        artefacts.extend(found)
+    return artefacts
+
+
+def _of_file(target: Target, env: FrozenDict[str, str], occlum: OcclumSubsystem) -> BomRoot:
+    bom = target[BomSourceField].file_path
+    directory = target.address.spec_path
+    workspace = target[WorkspaceField].value
+    return BomRoot(
+        address=target.address,
+        bom=bom,
+        workspace=(
+            project_path(workspace, directory)
+            if workspace is not None
+            else posixpath.join(posixpath.dirname(bom), DEFAULT_WORKSPACE)
+        ),
+        include_dirs=tuple(
+            project_path(one, directory) for one in target[IncludeDirsField].value or ()
+        ),
+        env=env,
+        loader_config=_loader_config(target, occlum),
+    )
+
+
+def root_in_build_file(
+    target: Target, artefacts: Sequence[CopiedArtefact], occlum: OcclumSubsystem
+) -> BomRoot:
+    """The BOM that an `occlum_files` target amounts to."""
+    place = Place(str(target.address))
+
+    def texts(values: Sequence[str] | None) -> tuple[Text, ...]:
+        # A BUILD file has no variables of a BOM: a dollar sign is itself.
+        return tuple(Text(value.replace("$", "$$"), place) for value in values or ())
+
+    autodep = target[AutodepField].value
+    copies = [
+        CopyItem(
+            place,
+            None,
+            texts(target[DirsField].value),
+            tuple(FileItem(name, autodep=autodep) for name in texts(target[FilesField].value)),
+        )
+    ]
+    if artefacts:
+        up = posixpath.relpath("/", posixpath.join("/", target.address.spec_path))
+        dirs = texts([one.path for one in artefacts if one.is_directory])
+        files = texts([one.path for one in artefacts if not one.is_directory])
+        items = (FileItem(text, autodep=autodep) for text in files)
+        copies.append(CopyItem(place, Text(up, place), dirs, tuple(items)))
+    links = [
+        LinkItem(src, name)
+        for name, src in zip(
+            texts(sorted(target[SymlinksField].value or {})),
+            texts([one for _, one in sorted((target[SymlinksField].value or {}).items())]),
+        )
+    ]
+    bom = Bom(
+        path=str(target.address),
+        excludes=tuple(Text(one, place) for one in target[ExcludesField].value or ()),
+        targets=(
+            BomTarget(
+                texts([target[FilesTargetField].value or "/"])[0],
+                texts(target[MkdirsField].value),
+                tuple(links),
+                tuple(copies),
+            ),
+        ),
+    )
+    return BomRoot(
+        address=target.address,
+        bom=bom,
+        workspace=target.address.spec_path,
+        include_dirs=(),
+        env=FrozenDict({}),
+        loader_config=_loader_config(target, occlum),
+    )
+
+
+def _loader_config(target: Target, occlum: OcclumSubsystem) -> str:
+    value = target[LoaderConfigField].value
+    if value is not None:
+        return project_path(value, target.address.spec_path)
+    return project_path(occlum.loader_config, "")
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

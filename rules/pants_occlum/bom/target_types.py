@@ -1,0 +1,224 @@
+"""The target types `occlum_bom` and `occlum_files`, and the field that names such targets."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pants.engine.target import (
+    COMMON_TARGET_FIELDS,
+    BoolField,
+    Dependencies,
+    DictStringToStringField,
+    SingleSourceField,
+    SpecialCasedDependencies,
+    StringField,
+    StringSequenceField,
+    Target,
+)
+from pants.util.strutil import help_text
+
+from pants_occlum.sysroot.target_types import SysrootField
+
+DEFAULT_WORKSPACE = "occlum_instance"
+
+
+class BomSourceField(SingleSourceField):
+    expected_file_extensions: ClassVar[tuple[str, ...]] = (".yaml", ".yml")
+    required = True
+    help = help_text(
+        """
+        The BOM file, in the format of Occlum's `copy_bom`. An existing one works unchanged.
+        """
+    )
+
+
+class BomDependenciesField(Dependencies):
+    help = help_text(
+        """
+        The targets that own what the BOM names in the project.
+
+        The owners of included BOMs, and of files and directories of the project that the BOM
+        names, are inferred. Add the targets whose built artefacts the BOM names: what
+        `./pants package` makes of a dependency is found where it is written, below `dist/` at the
+        build root.
+        """
+    )
+
+
+class IncludeDirsField(StringSequenceField):
+    alias = "include_dirs"
+    help = help_text(
+        """
+        Where included BOMs are looked for, after the including BOM's own directory.
+
+        A path that begins with `./` is relative to this BUILD file, another relative one to the
+        build root. An absolute one, as Occlum's `/opt/occlum/etc/template`, is looked up in the
+        sysroot; where Occlum is not installed, a built-in `base.yaml` stands in for the one there.
+        """
+    )
+
+
+class BomEnvField(StringSequenceField):
+    alias = "env"
+    help = help_text(
+        """
+        The variables that the BOM, and those it includes, may use: `NAME=value`, or only `NAME` to
+        take the value from the environment that Pants runs in. No other variable is defined.
+        """
+    )
+
+
+class WorkspaceField(StringField):
+    alias = "workspace"
+    help = help_text(
+        f"""
+        The directory that relative sources in the BOM start from; it need not exist.
+
+        Default: `{DEFAULT_WORKSPACE}` beside the BOM, where users of Occlum stand, so that
+        `../app.py` is the file beside the BOM. A path that begins with `./` is relative to this
+        BUILD file, another one to the build root.
+        """
+    )
+
+
+class LoaderConfigField(StringField):
+    alias = "loader_config"
+    help = help_text(
+        """
+        The `occlum_elf_loader.config` to use: a file of the project (`./` relative to this BUILD
+        file, else to the build root) or an absolute path in the sysroot.
+
+        Default: `[occlum].loader_config`.
+        """
+    )
+
+
+class OcclumBom(Target):
+    alias = "occlum_bom"
+    core_fields = (
+        *COMMON_TARGET_FIELDS,
+        BomSourceField,
+        BomDependenciesField,
+        IncludeDirsField,
+        BomEnvField,
+        WorkspaceField,
+        LoaderConfigField,
+        SysrootField,
+    )
+    help = help_text(
+        """
+        A bill of materials: the files of an image, as Occlum's `copy_bom` reads it.
+
+        The `env`, `workspace` and `include_dirs` of the BOM that an image names also rule the BOMs
+        that it includes.
+        """
+    )
+
+
+class FilesTargetField(StringField):
+    alias = "target"
+    default = "/"
+    help = "The directory of the image that everything here goes to; it is made."
+
+
+class FilesField(StringSequenceField):
+    alias = "files"
+    help = help_text(
+        """
+        Files to copy, with the libraries they need: relative to this BUILD file, or absolute ones
+        of the sysroot. Wildcards match within one directory.
+        """
+    )
+
+
+class DirsField(StringSequenceField):
+    alias = "dirs"
+    help = help_text(
+        """
+        Directories to copy: relative to this BUILD file, or absolute ones of the sysroot. With a
+        trailing slash the contents are copied instead of the directory itself.
+        """
+    )
+
+
+class PackagesField(SpecialCasedDependencies):
+    alias = "packages"
+    help = help_text(
+        """
+        Targets (`pex_binary`, `archive`, ...) whose artefacts, as `./pants package` builds them,
+        are copied into the target directory under their own names.
+        """
+    )
+
+
+class SymlinksField(DictStringToStringField):
+    alias = "symlinks"
+    help = help_text(
+        """
+        Links to make below the target directory: `{name: what it points to}`, as
+        `{"bin/python": "python3.11"}`. What they point to need not exist.
+        """
+    )
+
+
+class MkdirsField(StringSequenceField):
+    alias = "mkdirs"
+    help = "Empty directories to make below the target directory."
+
+
+class AutodepField(BoolField):
+    alias = "autodep"
+    default = True
+    help = "Also copy the shared libraries that `files` and `packages` need, zip archives too."
+
+
+class ExcludesField(StringSequenceField):
+    alias = "excludes"
+    help = "What to leave out of `dirs`: patterns as rsync's `--exclude` takes them."
+
+
+class FilesDependenciesField(Dependencies):
+    help = help_text(
+        """
+        Targets that own files named in `files` and `dirs`.
+
+        They are inferred; list here what inference cannot see, or leave one out with `!`.
+        """
+    )
+
+
+class OcclumFiles(Target):
+    alias = "occlum_files"
+    core_fields = (
+        *COMMON_TARGET_FIELDS,
+        FilesDependenciesField,
+        FilesTargetField,
+        FilesField,
+        DirsField,
+        PackagesField,
+        SymlinksField,
+        MkdirsField,
+        AutodepField,
+        ExcludesField,
+        LoaderConfigField,
+        SysrootField,
+    )
+    help = help_text(
+        """
+        Files of an image, named here instead of in a BOM file.
+
+        An `occlum_image` lists it among its `boms`. Everything goes below `target`: `mkdirs` are
+        made first, then `symlinks`, `dirs`, and last `files` and `packages`.
+        """
+    )
+
+
+class ImageBomsField(SpecialCasedDependencies):
+    alias = "boms"
+    required = True
+    help = help_text(
+        """
+        The `occlum_bom` and `occlum_files` targets whose union is the image. Where two of them
+        claim one path the later one wins, with a warning (see `[occlum].conflicts`).
+        """
+    )

@@ -1,0 +1,286 @@
+"""Bring a tree of files into dist, with its true modes, writing only what differs.
+
+Pants' own writer rewrites every file on each run and knows no modes. To be used from a rule that
+is not memoised and whose own request stays the same from run to run, for example
+
+    @_uncacheable_rule
+    async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPackage:
+        image = await Get(Image, ImageRequest(field_set.address))   # memoised
+        await sync_tree(places, "path/image", image.entries)
+
+Such a rule runs in each session, so that a tree that was deleted comes back. A sync that were a
+rule of its own with the entries in its request would be run again with those of the last session
+before the caller is found to have changed. The `package` goal clears the relpath of each artefact
+of a BuiltPackage after its rule has run: it must not be a directory above the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Callable, NamedTuple
+
+from pants.base.build_root import BuildRoot
+from pants.core.util_rules import distdir
+from pants.core.util_rules.distdir import DistDir
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    FileDigest,
+    FileEntry,
+)
+from pants.engine.process import Process, ProcessCacheScope, ProcessResult
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.option.global_options import GlobalOptions
+
+from occlum_build.errors import OcclumError
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.index import load_index, save_index, tree_lock
+from pants_occlum.dist.packed import Packed
+from pants_occlum.dist.path import real_path
+from pants_occlum.dist.tree import TreeWriter
+from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.sysroot.host import IngestedBlobs, SysrootIngest
+from pants_occlum.sysroot.listing import host_path
+from pants_occlum.sysroot.walk import MUCH_BYTES
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 32 << 20
+MOST_BYTES_IN_MEMORY = 64 << 20
+STAGED_BYTES = 512 << 20
+COPIED_IN_A_TURN = 1000
+_STAGED = "files"
+_NO_SPACE = "look whether the disk is full, then run Pants again"
+
+Turn = Callable[[], AbstractContextManager[None]]
+# Tells which files of the host have some contents, given by SHA-256, maybe more than these.
+HostCopies = Callable[[Collection[str]], SysrootIngest]
+
+
+@dataclass(frozen=True)
+class DistPlaces:
+    """Absolute paths: of the project, of dist, and of where the state of each tree is kept.
+
+    executes_remotely: processes may run on another machine, and then cannot write here.
+    """
+
+    build_root: str
+    dist_dir: str
+    state_dir: str
+    executes_remotely: bool
+
+    def shown(self, name: str) -> str:
+        """How messages call what is in dist."""
+        return os.path.relpath(os.path.join(self.dist_dir, name), self.build_root)
+
+
+@dataclass(frozen=True)
+class SyncedTree:
+    """How many files were written, and how many entries that did not belong there were removed."""
+
+    written: int
+    removed: int
+
+
+class _Piece(NamedTuple):
+    """A file of the store, and the entries whose contents begin there at an offset in bytes."""
+
+    sha256: str
+    size: int
+    entries: list[tuple[TreeEntry, int]]
+
+
+@rule
+async def dist_places(
+    build_root: BuildRoot, dist_dir: DistDir, global_options: GlobalOptions
+) -> DistPlaces:
+    state_dir = os.path.join(build_root.path, global_options.pants_workdir, "occlum", "dist")
+    return DistPlaces(
+        build_root.path,
+        os.path.join(build_root.path, str(dist_dir.relpath)),
+        state_dir,
+        global_options.remote_execution,
+    )
+
+
+def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
+    """Make dist/<name> hold the content; it is not touched where it does.
+
+    Raises OcclumError when that is not below dist.
+    """
+    path = real_path(places.dist_dir, name)
+    with suppress(OSError), open(path, "rb") as file:
+        if file.read() == content and not os.path.islink(path):
+            return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{uuid.uuid4().hex}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+async def sync_tree(
+    places: DistPlaces,
+    name: str,
+    entries: Sequence[TreeEntry],
+    host: HostCopies | None = None,
+    packed: Packed | None = None,
+) -> SyncedTree:
+    """Make dist/<name> hold the entries, and nothing else.
+
+    Files are copied from the host where `host` tells of one with the content, and the others
+    are in Pants' store, maybe in packs. The next run completes what an interrupted one left. Raises
+    OcclumError when that is not below dist, another target writes to the same tree or a file of the
+    host has changed since it was looked at, ValueError for entries that make no tree.
+    """
+    root = real_path(places.dist_dir, name)
+    state = os.path.join(places.state_dir, hashlib.sha256(root.encode("utf-8")).hexdigest())
+    lock = tree_lock(f"{state}.lock", root)
+    owner = object()
+    turn = partial(lock.turn_of, owner)
+    with lock.held_by(owner):
+        with turn(), quiet_gc():
+            index = load_index(f"{state}.rows")
+            writer = TreeWriter(root, entries, index)
+        try:
+            with turn(), quiet_gc():
+                missing = differing = writer.compare()
+            size = sum(entry.size for entry in differing)
+            if size > MUCH_BYTES:
+                logger.info(
+                    f"Write {len(differing):,} files to {places.shown(name)}, {size >> 20:,} MB"
+                )
+            if differing and host is not None:
+                missing = await _copy_from_host(writer, differing, host, turn)
+            pieces = _pieces(missing, packed)
+            stored_size = sum(piece.size for piece in pieces)
+            if stored_size > MOST_BYTES_IN_MEMORY and not places.executes_remotely:
+                for batch in _batches(pieces, STAGED_BYTES):
+                    await _write_by_process(writer, batch, f"{state}.staged", name, turn)
+            else:
+                for batch in _batches(pieces, BATCH_BYTES):
+                    await _write(writer, batch, turn)
+        finally:
+            if lock.is_held_by(owner):
+                with turn(), quiet_gc():
+                    writer.finish()
+                    if index.is_changed:
+                        save_index(f"{state}.rows", index)
+    return SyncedTree(len(differing), writer.removed)
+
+
+async def _copy_from_host(
+    writer: TreeWriter, entries: Sequence[TreeEntry], host_copies: HostCopies, turn: Turn
+) -> list[TreeEntry]:
+    """The entries that could not be copied; those whose content the host had are now stored."""
+    with turn(), quiet_gc():
+        host = host_copies({entry.sha256 for entry in entries})
+    blobs = {blob.sha256: blob for blob in host.blobs}
+    missing = []
+    for start in range(0, len(entries), COPIED_IN_A_TURN):
+        with turn():
+            for entry in entries[start : start + COPIED_IN_A_TURN]:
+                blob = blobs.get(entry.sha256)
+                if blob is None or not writer.copy(entry, host_path(host.root, blob.path)):
+                    missing.append(entry)
+    changed = {entry.sha256: blobs[entry.sha256] for entry in missing if entry.sha256 in blobs}
+    if changed:
+        await Get(IngestedBlobs, SysrootIngest(host.root, tuple(changed.values())))
+    return missing
+
+
+async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> None:
+    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest, _digest_of(batch)))
+    by_sha256 = {file.path: file.content for file in contents}
+    with turn():
+        for piece in batch:
+            content = by_sha256[piece.sha256]
+            for entry, offset in piece.entries:
+                writer.put(entry, content[offset : offset + entry.size])
+
+
+async def _write_by_process(
+    writer: TreeWriter, batch: Sequence[_Piece], staged: str, name: str, turn: Turn
+) -> None:
+    """Write files of which contents in memory would be too much, for Pants keeps those.
+
+    A process that is not cached brings them out of the store.
+    """
+    size = sum(piece.size for piece in batch)
+    process = Process(
+        ("/bin/cp", "-R", "--", _STAGED, staged),
+        input_digest=await Get(
+            Digest, AddPrefix(await Get(Digest, CreateDigest, _digest_of(batch)), _STAGED)
+        ),
+        description=f"Write files of {name} ({size >> 20:,} MB)",
+        cache_scope=ProcessCacheScope.PER_SESSION,
+    )
+    try:
+        with turn():
+            shutil.rmtree(staged, ignore_errors=True)
+        await Get(ProcessResult, Process, process)
+        with turn():
+            for piece in batch:
+                source = os.path.join(staged, piece.sha256).encode("utf-8")
+                for entry, offset in piece.entries:
+                    if not writer.copy(entry, source, offset):
+                        raise OcclumError(
+                            "dist", f"{entry.path} of {name} cannot be written", hint=_NO_SPACE
+                        )
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _pieces(entries: Iterable[TreeEntry], packed: Packed | None) -> list[_Piece]:
+    """The files of the store that have the contents of some entries, with these."""
+    slices = packed.slices() if packed is not None else {}
+    packs = dict(packed.packs) if packed is not None else {}
+    pieces: dict[str, _Piece] = {}
+    for entry in sorted(entries):
+        found = slices.get(entry.sha256)
+        if found is None:
+            sha256, size, offset = entry.sha256, entry.size, 0
+        else:
+            pack = packs[found.pack]
+            sha256, size, offset = pack.fingerprint, pack.serialized_bytes_length, found.offset
+        pieces.setdefault(sha256, _Piece(sha256, size, [])).entries.append((entry, offset))
+    return [piece for _, piece in sorted(pieces.items())]
+
+
+def _batches(pieces: Iterable[_Piece], most_bytes: int) -> Iterator[list[_Piece]]:
+    """Groups of limited size, a larger one on its own."""
+    batch: list[_Piece] = []
+    size = 0
+    for piece in pieces:
+        if batch and size + piece.size > most_bytes:
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += piece.size
+    if batch:
+        yield batch
+
+
+def _digest_of(batch: Iterable[_Piece]) -> CreateDigest:
+    return CreateDigest(
+        FileEntry(piece.sha256, FileDigest(piece.sha256, piece.size)) for piece in batch
+    )
+
+
+def rules() -> Iterable[Rule]:
+    return [*collect_rules(), *collect_rules(vars(distdir))]

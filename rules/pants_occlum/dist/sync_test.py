@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pants.core.goals import package
+from pants.core.goals.package import (
+    BuiltPackage,
+    BuiltPackageArtifact,
+    Package,
+    PackageFieldSet,
+)
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, PathGlobs
+from pants.engine.rules import Get, QueryRule, _uncacheable_rule, collect_rules, rule
+from pants.engine.target import COMMON_TARGET_FIELDS, MultipleSourcesField, Target
+from pants.engine.unions import UnionRule
+from pants.testutil.rule_runner import RuleRunner
+
+from occlum_build.process.packs import PackedFile
+from occlum_build.sources.model import FILE
+from pants_occlum.dist import sync as dist_sync
+from pants_occlum.dist.digest import store_files
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.packed import Packed
+from pants_occlum.dist.sync import DistPlaces, SyncedTree, sync_tree
+from pants_occlum.dist.tree import TreeWriter
+from pants_occlum.sysroot import host as sysroot
+from pants_occlum.sysroot.host import SysrootBlob, SysrootIngest
+
+
+def file(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
+    return TreeEntry(path, FILE, mode, hashlib.sha256(content).hexdigest(), len(content))
+
+
+class ContentField(MultipleSourcesField):
+    alias = "sources"
+
+
+class TreeTarget(Target):
+    alias = "tree"
+    core_fields = (*COMMON_TARGET_FIELDS, ContentField)
+
+
+@dataclass(frozen=True)
+class TreeFieldSet(PackageFieldSet):
+    required_fields = (ContentField,)
+    content: ContentField
+
+
+@dataclass(frozen=True)
+class Contents:
+    entries: tuple[TreeEntry, ...]
+    packed: Packed | None
+
+
+LOG: list[object] = []
+HOST_BLOBS: list[SysrootBlob] = []
+# By name of the pack and of the file: what is nowhere else in the store.
+PACKS: dict[str, dict[str, bytes]] = {}
+CONTENT = {"big": bytes(range(256)) * 64, "small": b"small"}
+
+
+@rule
+async def contents_of(request: ContentField) -> Contents:
+    LOG.append("built")
+    digest = await Get(Digest, PathGlobs([f"{request.address.spec_path}/content/*"]))
+    files = await Get(DigestContents, Digest, digest)
+    entries = [file(os.path.basename(f.path), f.content, 0o751) for f in files]
+    if not PACKS:
+        return Contents(tuple(entries), None)
+    packs = {pack: b"".join(contents.values()) for pack, contents in PACKS.items()}
+    stored = await store_files(packs)
+    packed = []
+    for pack, contents in PACKS.items():
+        offset = 0
+        for name, content in contents.items():
+            entries.append(file(name, content))
+            packed.append(PackedFile(name, entries[-1].sha256, len(content), pack, offset))
+            offset += len(content)
+    return Contents(tuple(entries), Packed(tuple(stored.items()), tuple(packed)))
+
+
+def host_files(_: Collection[str]) -> SysrootIngest:
+    return SysrootIngest("/", tuple(HOST_BLOBS))
+
+
+@_uncacheable_rule
+async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPackage:
+    contents = await Get(Contents, ContentField, field_set.content)
+    LOG.append(await sync_tree(places, "x/image", contents.entries, host_files, contents.packed))
+    manifest = await Get(Digest, CreateDigest([FileContent("x/manifest.json", b"{}")]))
+    return BuiltPackage(manifest, (BuiltPackageArtifact("x/manifest.json"),))
+
+
+@pytest.fixture
+def rule_runner(monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
+    LOG.clear()
+    HOST_BLOBS.clear()
+    PACKS.clear()
+    monkeypatch.setattr(dist_sync, "BATCH_BYTES", 1 << 10)
+    runner = RuleRunner(
+        rules=[
+            contents_of,
+            package_tree,
+            *dist_sync.rules(),
+            *sysroot.rules(),
+            *collect_rules(vars(package)),
+            UnionRule(PackageFieldSet, TreeFieldSet),
+            QueryRule(DistPlaces, []),
+        ],
+        target_types=[TreeTarget],
+        isolated_local_store=True,
+    )
+    write_content(runner, CONTENT)
+    runner.write_files({"t/BUILD": "tree(sources=[])"})
+    return runner
+
+
+def write_content(runner: RuleRunner, content: dict[str, bytes]) -> None:
+    runner.write_files({f"t/content/{name}": data for name, data in content.items()})
+
+
+def run_package(runner: RuleRunner) -> dict[str, bytes]:
+    """Run the goal in a session of its own; what then is in dist."""
+    assert runner.run_goal_rule(Package, args=["t"]).exit_code == 0
+    tree = Path(runner.build_root, "dist/x/image")
+    return {path.name: path.read_bytes() for path in sorted(tree.iterdir())}
+
+
+def test_deleted_dist_comes_back_while_all_else_is_memoised(rule_runner: RuleRunner) -> None:
+    dist = Path(rule_runner.build_root, "dist/x")
+    assert run_package(rule_runner) == CONTENT
+    assert run_package(rule_runner) == CONTENT
+    assert ["built", SyncedTree(2, 0), SyncedTree(0, 0)] == LOG
+    shutil.rmtree(dist)
+    assert run_package(rule_runner) == CONTENT
+    assert LOG[3:] == [SyncedTree(2, 0)]
+    assert stat.S_IMODE((dist / "image/small").stat().st_mode) == 0o751
+    assert (dist / "manifest.json").read_bytes() == b"{}"
+
+
+def test_edit_is_synced_once_and_alone(rule_runner: RuleRunner) -> None:
+    run_package(rule_runner)
+    write_content(rule_runner, {"small": b"edited"})
+    assert run_package(rule_runner) == {**CONTENT, "small": b"edited"}
+    assert ["built", SyncedTree(2, 0), "built", SyncedTree(1, 0)] == LOG
+
+
+@pytest.fixture
+def host(rule_runner: RuleRunner, tmp_path: Path) -> Path:
+    """A directory of the host whose two files have the contents that are packaged."""
+    for name, data in CONTENT.items():
+        (tmp_path / name).write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        HOST_BLOBS.append(SysrootBlob(str(tmp_path / name), sha256, len(data)))
+    return tmp_path
+
+
+def test_host_files_are_copied_and_not_stored(
+    rule_runner: RuleRunner, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(TreeWriter, "put")
+    assert run_package(rule_runner) == CONTENT
+
+
+def test_host_file_that_has_changed_is_told(rule_runner: RuleRunner, host: Path) -> None:
+    (host / "small").write_bytes(b"SMALL")
+    with pytest.raises(Exception, match="a host file is not what it was when the run began"):
+        run_package(rule_runner)
+    (host / "small").write_bytes(CONTENT["small"])
+    assert run_package(rule_runner) == CONTENT
+
+
+def test_much_is_written_by_a_process(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(TreeWriter, "put")
+    monkeypatch.setattr(dist_sync, "MOST_BYTES_IN_MEMORY", 1 << 10)
+    assert run_package(rule_runner) == CONTENT
+    places = rule_runner.request(DistPlaces, [])
+    assert [p.suffix for p in sorted(Path(places.state_dir).iterdir())] == [".lock", ".rows"]
+
+
+@pytest.mark.parametrize("most_bytes", [1 << 10, 1 << 20])
+def test_files_in_packs(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(dist_sync, "MOST_BYTES_IN_MEMORY", most_bytes)
+    PACKS["0"] = {"a": b"a" * 3000, "b": b"", "c": b"c"}
+    PACKS["1"] = {"d": b"d" * 5000}
+    assert run_package(rule_runner) == {**PACKS["0"], **CONTENT, **PACKS["1"]}
+    shutil.rmtree(Path(rule_runner.build_root, "dist"))
+    assert run_package(rule_runner) == {**PACKS["0"], **CONTENT, **PACKS["1"]}
+
+
+def test_index_and_lock_stand_outside_of_dist(rule_runner: RuleRunner) -> None:
+    places = rule_runner.request(DistPlaces, [])
+    run_package(rule_runner)
+    assert places.dist_dir == os.path.join(rule_runner.build_root, "dist")
+    assert sorted(os.listdir(places.dist_dir)) == ["x"]
+    state = sorted(Path(places.state_dir).iterdir())
+    assert [path.suffix for path in state] == [".lock", ".rows"]
+
+
+def test_error_while_writing_keeps_what_is_done(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = TreeWriter.put
+
+    def no_space(self: TreeWriter, entry: TreeEntry, content: bytes) -> None:
+        if entry.path == second:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(self, entry, content)
+
+    # The batches come in the order of the digests.
+    second = max(CONTENT, key=lambda name: hashlib.sha256(CONTENT[name]).hexdigest())
+    monkeypatch.setattr(TreeWriter, "put", no_space)
+    with pytest.raises(Exception, match="No space left on device"):
+        run_package(rule_runner)
+    monkeypatch.setattr(TreeWriter, "put", put)
+    rule_runner.run_goal_rule(Package, args=["t"])
+    assert ["built", SyncedTree(1, 0)] == LOG
+
+
+def test_batches_hold_a_file_that_is_larger() -> None:
+    entries = [
+        TreeEntry(str(n), FILE, 0o644, f"{n:064x}", size) for n, size in enumerate([4, 6, 5, 30, 1])
+    ]
+    twin = entries[0]._replace(path="twin")
+    batches = list(dist_sync._batches(dist_sync._pieces([*entries, twin], None), 10))
+    assert [[entry.path for piece in batch for entry, _ in piece.entries] for batch in batches] == [
+        ["0", "twin", "1"],
+        ["2"],
+        ["3"],
+        ["4"],
+    ]

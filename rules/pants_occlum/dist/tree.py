@@ -1,0 +1,268 @@
+"""A tree of files on disk made equal to a list of entries, writing only what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import stat
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, NamedTuple
+
+from occlum_build.sources.model import DIR, SYMLINK
+from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
+from pants_occlum.dist.index import DistIndex, IndexRow, row_of
+from pants_occlum.sysroot.listing import Listing, list_directory
+
+OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+COPY_BYTES = 1 << 20
+
+
+class _OtherContentError(Exception):
+    """A file has not the content that is wanted."""
+
+
+class _Synced(NamedTuple):
+    """A directory as a sync left it: what was wanted in it, and the fingerprint of its listing."""
+
+    wanted: Wanted
+    fingerprint: bytes
+
+
+class _Memory:
+    """What this process knows of a tree from its last sync."""
+
+    def __init__(self) -> None:
+        self.entries: Iterable[TreeEntry] | None = None
+        self.wanted: dict[str, Wanted] = {}  # by directory
+        self.synced: dict[str, _Synced] = {}  # by directory
+
+
+class TreeWriter:
+    """Makes the directory `root` hold `entries` and nothing else; links are replaced, not followed.
+
+    First compare(), which does all but the files, then put() or copy() for each of those, then
+    finish(), also after an error: until then a directory may be open to its owner that is not meant
+    to be. index: what is known of the files that are there; it is brought up to date.
+    """
+
+    def __init__(self, root: str, entries: Iterable[TreeEntry], index: DistIndex) -> None:
+        self._root = root
+        memory = index.memory if isinstance(index.memory, _Memory) else _Memory()
+        if memory.entries is not entries:
+            memory.wanted = children_of(entries)
+            memory.entries = entries  # last: the line above may raise
+        index.memory = memory
+        self._children, self._synced = memory.wanted, memory.synced
+        self._modes: dict[str, int] = {}  # of directories, to be set in the end
+        self._temporary = f".occlum-{uuid.uuid4().hex}".encode()
+        self._index = index
+        self._touched: dict[str, dict[str, IndexRow]] = {}  # directory -> its rows
+        self._missing: dict[str, int] = {}  # directory -> number of files still to be written
+        self.removed = 0
+
+    def compare(self) -> list[TreeEntry]:
+        """Remove what is not wanted, make directories and links; give the files to be written."""
+        self._make_root()
+        self._index.forget_all_but(self._children)
+        for path in self._synced.keys() - self._children.keys():
+            del self._synced[path]
+        differing: list[TreeEntry] = []
+        pending = [""]
+        while pending:
+            path = pending.pop()
+            wanted = self._children[path]
+            with self._open(path) as fd:
+                listing = list_directory(fd)
+                if self._synced.get(path) != (wanted, listing.fingerprint):
+                    differing += self._compare_one(fd, path, wanted, listing)
+            pending += [entry.path for entry in wanted.values() if entry.kind == DIR]
+        return sorted(differing)
+
+    def put(self, entry: TreeEntry, content: bytes) -> None:
+        """Write one file in the place of what is there."""
+        with self._new_file(entry) as stream:
+            stream.write(content)
+
+    def copy(self, entry: TreeEntry, source: bytes, offset: int | None = None) -> bool:
+        """Write one file from another; False where that has another content than is wanted.
+
+        With an offset, in bytes, the content is a part of the other file.
+        """
+        hasher = hashlib.sha256()
+        try:
+            with open(source, "rb") as original, self._new_file(entry) as stream:
+                for chunk in _chunks(original, entry.size, offset):
+                    stream.write(chunk)
+                    hasher.update(chunk)
+                if hasher.hexdigest() != entry.sha256:
+                    raise _OtherContentError
+        except (OSError, _OtherContentError):
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Give the directories their modes, the deepest first, and remember what is there."""
+        for path, mode in sorted(self._modes.items(), reverse=True):
+            with self._open(path) as fd:
+                os.fchmod(fd, mode)
+        self._modes.clear()
+        for path, rows in self._touched.items():
+            self._index.replace(path, rows)
+        above = {posixpath.dirname(path) for path in self._touched}
+        for path in {*self._touched, *above}:
+            self._synced.pop(path, None)
+            if not self._missing.get(path):
+                self._remember(path)
+        self._touched.clear()
+
+    def _remember(self, path: str) -> None:
+        """Let the next sync skip the directory, unless it must open one in it to its owner."""
+        wanted = self._children[path]
+        if any(entry.kind == DIR and not _is_open(entry.mode) for entry in wanted.values()):
+            return
+        try:
+            with self._open(path) as fd:
+                self._synced[path] = _Synced(wanted, list_directory(fd).fingerprint)
+        except OSError:  # not open to its owner
+            return
+
+    def _compare_one(
+        self, fd: int, path: str, wanted: Wanted, listing: Listing
+    ) -> Iterator[TreeEntry]:
+        rows = self._index.rows(path)
+        found = self._found(fd, wanted, listing)
+        current: dict[str, IndexRow] = {}
+        missing = 0
+        for name, entry in wanted.items():
+            if entry.kind == DIR:
+                self._make_dir(fd, name, entry, found.get(name))
+            elif entry.kind == SYMLINK:
+                self._make_link(fd, name, entry, found.get(name))
+            else:
+                row = rows.get(name.decode("utf-8"))
+                if row is not None and _is_current(entry, row, found.get(name)):
+                    current[name.decode("utf-8")] = row
+                else:
+                    missing += 1
+                    yield entry
+        self._touched[path] = current
+        self._missing[path] = missing
+
+    @contextmanager
+    def _new_file(self, entry: TreeEntry) -> Iterator[BinaryIO]:
+        """A new file that takes its place at the end of the block, if that raised nothing."""
+        folder, _, name = entry.path.rpartition("/")
+        with self._open(folder) as fd:
+            try:
+                with open(os.open(self._temporary, CREATE, 0o600, dir_fd=fd), "wb") as stream:
+                    yield stream
+                    stream.flush()
+                    os.fchmod(stream.fileno(), entry.mode)  # last: a write drops the setuid bit
+                written = self._move_into_place(fd, name.encode("utf-8"))
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(self._temporary, dir_fd=fd)
+                raise
+        self._touched[folder][name] = row_of(written, entry.sha256)
+        self._missing[folder] -= 1
+
+    def _make_root(self) -> None:
+        os.makedirs(os.path.dirname(self._root), exist_ok=True)
+        if os.path.islink(self._root) or not os.path.isdir(self._root):
+            if os.path.lexists(self._root):
+                os.unlink(self._root)
+            os.mkdir(self._root)
+        if stat.S_IMODE(os.lstat(self._root).st_mode) != DEFAULT_DIR_MODE:
+            os.chmod(self._root, DEFAULT_DIR_MODE)
+
+    def _found(self, fd: int, wanted: Wanted, listing: Listing) -> dict[bytes, os.stat_result]:
+        """The entries of a directory that may stay; the others are removed."""
+        found = {}
+        for name, status in listing.entries:
+            entry = wanted.get(name)
+            if entry is not None and stat.S_ISDIR(status.st_mode) == (entry.kind == DIR):
+                found[name] = status
+            else:
+                self._remove(fd, name)
+        return found
+
+    def _make_dir(
+        self, fd: int, name: bytes, entry: TreeEntry, found: os.stat_result | None
+    ) -> None:
+        if found is None:
+            os.mkdir(name, 0o700, dir_fd=fd)
+        mode = stat.S_IMODE(found.st_mode) if found else 0o700
+        if not _is_open(mode):
+            os.chmod(name, 0o700, dir_fd=fd)
+            mode = 0o700
+        if mode != entry.mode:
+            self._modes[entry.path] = entry.mode
+
+    def _make_link(
+        self, fd: int, name: bytes, entry: TreeEntry, found: os.stat_result | None
+    ) -> None:
+        target = entry.target.encode("utf-8")
+        is_link = found is not None and stat.S_ISLNK(found.st_mode)
+        if not is_link or os.readlink(name, dir_fd=fd) != target:
+            os.symlink(target, self._temporary, dir_fd=fd)
+            self._move_into_place(fd, name)
+
+    def _move_into_place(self, fd: int, name: bytes) -> os.stat_result:
+        os.rename(self._temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        return os.lstat(name, dir_fd=fd)
+
+    def _remove(self, fd: int, name: bytes) -> None:
+        """Remove an entry with all below it."""
+        self.removed += 1
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode):
+            os.unlink(name, dir_fd=fd)
+            return
+        os.chmod(name, 0o700, dir_fd=fd)
+        below = os.open(name, OPEN_DIR, dir_fd=fd)
+        try:
+            for child in os.listdir(below):
+                self._remove(below, os.fsencode(child))
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=fd)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[int]:
+        """A directory of the tree, reached without following a link that stands in it."""
+        fd = os.open(self._root, OPEN_DIR)
+        try:
+            for name in path.encode("utf-8").split(b"/") if path else ():
+                below = os.open(name, OPEN_DIR, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _chunks(file: BinaryIO, size: int, offset: int | None) -> Iterator[bytes]:
+    """The whole file, or with an offset so many bytes of it."""
+    if offset is None:
+        yield from iter(lambda: file.read(COPY_BYTES), b"")
+        return
+    file.seek(offset)
+    while chunk := file.read(min(size, COPY_BYTES)):
+        yield chunk
+        size -= len(chunk)
+
+
+def _is_open(mode: int) -> bool:
+    """Can the owner of a directory work in it?"""
+    return mode & 0o700 == 0o700
+
+
+def _is_current(entry: TreeEntry, row: IndexRow, found: os.stat_result | None) -> bool:
+    return (
+        found is not None
+        and row == row_of(found, entry.sha256)
+        and found.st_mode == stat.S_IFREG | entry.mode
+    )

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from occlum_build.sources.model import DIR, FIFO, FILE, SYMLINK
+from pants_occlum.dist import index as dist_index
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.tree import TreeWriter
+
+
+def file(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
+    return TreeEntry(path, FILE, mode, hashlib.sha256(content).hexdigest(), len(content))
+
+
+class Disk:
+    """A tree on disk that is synced without Pants, from contents held here."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.root = tmp_path / "dist/a.b/image"
+        self.contents: dict[str, bytes] = {}
+        self.index = dist_index.DistIndex()
+        self.removed = 0
+
+    def file(self, path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
+        self.contents[path] = content
+        return file(path, content, mode)
+
+    def sync(self, *entries: TreeEntry) -> list[str]:
+        """The paths that were written."""
+        writer = TreeWriter(str(self.root), entries, self.index)
+        differing = writer.compare()
+        for entry in differing:
+            writer.put(entry, self.contents[entry.path])
+        writer.finish()
+        self.removed = writer.removed
+        return [entry.path for entry in differing]
+
+    def listing(self) -> dict[str, str]:
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            status = path.lstat()
+            name = path.relative_to(self.root).as_posix()
+            found[name] = stat.filemode(status.st_mode)
+            if path.is_symlink():
+                found[name] = f"-> {os.readlink(path)}"
+        return found
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+def test_true_modes_and_no_work_the_second_time(disk: Disk) -> None:
+    entries = [
+        TreeEntry("bin", DIR, 0o555),
+        disk.file("bin/su", b"su", 0o4755),
+        disk.file("etc/shadow", b"!", 0o600),
+        disk.file("grün/ä", b"", 0o444),
+        TreeEntry("lib", SYMLINK, 0o777, target="/usr/lib"),
+        TreeEntry("tmp", DIR, 0o1777),
+        TreeEntry("tmp/locked", DIR, 0o000),
+    ]
+    assert disk.sync(*entries) == ["bin/su", "etc/shadow", "grün/ä"]
+    listing = {
+        "bin": "dr-xr-xr-x",
+        "bin/su": "-rwsr-xr-x",
+        "etc": "drwxr-xr-x",
+        "etc/shadow": "-rw-------",
+        "grün": "drwxr-xr-x",
+        "grün/ä": "-r--r--r--",
+        "lib": "-> /usr/lib",
+        "tmp": "drwxrwxrwt",
+        "tmp/locked": "d---------",
+    }
+    assert disk.listing() == listing
+    assert disk.sync(*entries) == []
+    assert disk.listing() == listing
+    assert disk.removed == 0
+
+
+def test_empty_tree(disk: Disk) -> None:
+    assert disk.sync() == []
+    assert disk.root.is_dir() and disk.listing() == {}
+    (disk.root / "extraneous").write_text("x")
+    assert disk.sync() == []
+    assert disk.listing() == {} and disk.removed == 1
+
+
+def test_a_later_process_does_no_work_either(disk: Disk) -> None:
+    entries = [disk.file("d/one", b"one"), disk.file("d/two", b"two")]
+    disk.sync(*entries)
+    disk.index.memory = None
+    assert disk.sync(*entries) == []
+    disk.index = dist_index.DistIndex()
+    assert disk.sync(*entries) == ["d/one", "d/two"]
+
+
+def test_only_directories_that_changed_are_compared(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+    compare_one = TreeWriter._compare_one
+
+    def noted(self: TreeWriter, fd: int, path: str, *rest: Any) -> Iterator[TreeEntry]:
+        compared.append(path)
+        return compare_one(self, fd, path, *rest)
+
+    monkeypatch.setattr(TreeWriter, "_compare_one", noted)
+    entries = [disk.file("a/x", b"x"), disk.file("b/c/x", b"x"), TreeEntry("e", DIR, 0o755)]
+    disk.sync(*entries)
+    assert sorted(compared) == ["", "a", "b", "b/c", "e"]
+    compared.clear()
+    disk.sync(*entries)
+    assert compared == []
+    disk.sync(*entries[:1], disk.file("b/c/x", b"y"), entries[2])
+    assert compared == ["b/c"]
+
+
+def test_copy_of_another_file(disk: Disk, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"other")
+    entry = disk.file("d/su", b"su", 0o4755)
+    writer = TreeWriter(str(disk.root), [entry], disk.index)
+    writer.compare()
+    assert not writer.copy(entry, bytes(tmp_path / "none"))
+    assert not writer.copy(entry, bytes(source))
+    assert disk.listing() == {"d": "drwx------"}
+    source.write_bytes(b"su")
+    assert writer.copy(entry, bytes(source))
+    writer.finish()
+    assert disk.listing() == {"d": "drwxr-xr-x", "d/su": "-rwsr-xr-x"}
+    assert disk.sync(entry) == []
+
+
+def rewrite(path: Path) -> None:
+    status = path.stat()
+    path.write_bytes(b"two")  # of the same size, with the same mtime
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def make_private(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "x").touch()
+
+
+def make_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("two")
+
+
+def make_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "damage", [rewrite, make_private, make_directory, make_link, make_fifo, Path.unlink]
+)
+def test_damage_is_mended(disk: Disk, damage: Callable[[Path], None]) -> None:
+    entries = [disk.file("d/one", b"one"), disk.file("d/two", b"two")]
+    disk.sync(*entries)
+    damage(disk.root / "d/one")
+    assert disk.sync(*entries) == ["d/one"]
+    assert (disk.root / "d/one").read_bytes() == b"one"
+    assert disk.listing() == {"d": "drwxr-xr-x", "d/one": "-rw-r--r--", "d/two": "-rw-r--r--"}
+
+
+def test_extraneous_entries_are_removed(disk: Disk) -> None:
+    kept = disk.file("kept", b"")
+    disk.sync(disk.file("gone/file", b""), TreeEntry("gone/sub", DIR, 0o555), kept)
+    (disk.root / "gone/link").symlink_to("/")
+    Path(os.fsdecode(bytes(disk.root) + b"/not-\xff")).touch()
+    assert disk.sync(kept) == []
+    assert disk.listing() == {"kept": "-rw-r--r--"}
+    disk.sync()
+    assert disk.listing() == {}
+
+
+def test_kinds_trade_places(disk: Disk) -> None:
+    disk.sync(
+        disk.file("a/x", b""), disk.file("b", b""), TreeEntry("c", SYMLINK, 0o777, target="b")
+    )
+    disk.sync(
+        disk.file("a", b""), TreeEntry("b", SYMLINK, 0o777, target="c"), disk.file("c/x", b"")
+    )
+    assert disk.listing() == {
+        "a": "-rw-r--r--",
+        "b": "-> c",
+        "c": "drwxr-xr-x",
+        "c/x": "-rw-r--r--",
+    }
+
+
+@pytest.mark.parametrize("planted", ["lib", "lib/deep", ""])
+def test_planted_link_is_replaced_and_not_followed(
+    disk: Disk, tmp_path: Path, planted: str
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "precious").write_bytes(b"precious")
+    entries = [disk.file("lib/deep/file", b"new"), disk.file("lib/z", b"new")]
+    disk.sync(*entries)
+    shutil.rmtree(disk.root / planted)
+    (disk.root / planted).symlink_to(outside)
+    disk.sync(*entries)
+    assert sorted(os.listdir(outside)) == ["deep", "precious"]
+    assert os.listdir(outside / "deep") == []
+    assert (disk.root / "lib/deep/file").read_bytes() == b"new"
+    assert not (disk.root / planted).is_symlink()
+
+
+def test_interrupted_sync_is_completed(disk: Disk) -> None:
+    entries = [disk.file("a", b"a"), disk.file("b", b"b"), TreeEntry("ro", DIR, 0o555)]
+    writer = TreeWriter(str(disk.root), entries, disk.index)
+    writer.compare()
+    writer.put(entries[0], b"a")
+    (disk.root / ".occlum-0123").write_bytes(b"half of b")
+    writer.finish()
+    assert disk.sync(*entries) == ["b"]
+    assert disk.listing() == {"a": "-rw-r--r--", "b": "-rw-r--r--", "ro": "dr-xr-xr-x"}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [file("../x", b"")],
+        [file("/x", b"")],
+        [file("a//x", b"")],
+        [file("a/../x", b"")],
+        [file("", b"")],
+        [file(".", b"")],
+        [file("x", b""), file("x", b"")],
+        [file("x", b""), file("x/y", b"")],
+        [TreeEntry("x", SYMLINK, 0o777, target="/"), file("x/y", b"")],
+        [TreeEntry("x", FIFO, 0o644)],
+    ],
+)
+def test_entries_that_make_no_tree(disk: Disk, entries: list[TreeEntry]) -> None:
+    with pytest.raises(ValueError):
+        TreeWriter(str(disk.root), entries, dist_index.DistIndex())

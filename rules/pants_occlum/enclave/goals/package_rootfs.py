@@ -1,0 +1,57 @@
+"""`package` for `occlum_rootfs`: the layers of a runtime boot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.engine.fs import CreateDigest, Digest, FileContent
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.unions import UnionRule
+
+from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.enclave.boot_types import RootfsImageField, RootfsOutputPathField
+from pants_occlum.enclave.rootfs import BootRootfs, BootRootfsRequest
+from pants_occlum.process.loaded_sources import LOADED
+
+logger = logging.getLogger(__name__)
+
+LOWER, UPPER = "lower", "upper"
+
+
+@dataclass(frozen=True)
+class RootfsFieldSet(PackageFieldSet):
+    required_fields = (RootfsImageField,)
+
+    image: RootfsImageField
+    output_path: RootfsOutputPathField
+
+
+# Not memoised, so that a layer that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def package_rootfs(
+    field_set: RootfsFieldSet, places: DistPlaces, run_id: RunId
+) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
+    rootfs = await Get(BootRootfs, BootRootfsRequest(field_set.address))
+    output = field_set.output_path.in_dist(places)
+    await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
+    await sync_tree(places, f"{output}/{UPPER}", ())
+    manifest = f"{output}/manifest.json"
+    sync_file(places, manifest, rootfs.image.manifest.full)
+    logger.info("%s: image sha256:%s, encrypted", field_set.address, rootfs.image.name)
+    name = FileContent(f"{output}/image.digest", f"sha256:{rootfs.image.name}\n".encode())
+    return BuiltPackage(
+        await Get(Digest, CreateDigest([name])),
+        (
+            BuiltPackageArtifact(name.path),
+            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+        ),
+    )
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), UnionRule(PackageFieldSet, RootfsFieldSet))

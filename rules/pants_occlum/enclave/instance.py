@@ -1,0 +1,214 @@
+"""The instance directory of an enclave, laid out as entries, and its archive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestEntries,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+    SymlinkEntry,
+)
+from pants.engine.process import Process, ProcessResult
+from pants.engine.rules import Get, Rule, collect_rules, rule
+
+from occlum_build.occlum import configure
+from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
+from occlum_build.occlum.package import package
+from occlum_build.occlum.seal import MANIFEST
+from occlum_build.process.complete import TABLE, table_json
+from occlum_build.sources.model import DIR, FILE, SYMLINK
+from pants_occlum.dist.digest import digest_entries, file_of, store_files
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.packed import Packed, in_packs, packs_input
+from pants_occlum.dist.path import real_path
+from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave
+from pants_occlum.enclave.signing import SignedEnclave, SignRequest
+from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
+from pants_occlum.process.tool_process import ToolProcessRequest
+
+INSTANCE = "occlum_instance"
+_PARTS = {
+    "sys_json": configure.SYS_JSON,
+    "protected": configure.PROTECTED,
+    "enclave_xml": configure.ENCLAVE_XML,
+    "libos": configure.LIBOS,
+    "unsigned": configure.UNSIGNED,
+    "signing_data": configure.SIGNING_DATA,
+    "config": configure.OCCLUM_JSON,
+}
+
+
+@dataclass(frozen=True)
+class InstanceRequest:
+    address: Address
+    sgx_mode: str
+    sign: bool
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A whole instance directory: as entries, and as the input of the process that archives it.
+
+    `packed` has the files of the secure file system; all others are in the store.
+    """
+
+    tree: tuple[TreeEntry, ...]
+    packed: Packed
+    input: Digest
+
+
+def _has_content(planned: InstanceEntry) -> bool:
+    return planned.kind == FILE and not planned.part
+
+
+def _file_parts(enclave: MeasuredEnclave, signed: SignedEnclave) -> dict[str, FileDigest]:
+    parts = {part: enclave.configured.files[name] for part, name in _PARTS.items()}
+    parts["pal"] = enclave.toolchain.files["pal"].digest
+    parts["image_mac"] = enclave.image.mac
+    parts["initfs_mac"] = enclave.initfs.files[".ROOT_MAC"]
+    if signed.libos is not None:
+        parts["signed"] = signed.libos
+    return parts
+
+
+async def _initfs_modes(enclave: MeasuredEnclave) -> dict[str, int]:
+    """Path -> mode in the initfs, which a digest does not hold; a built-in key is its owner's."""
+    manifest = FileEntry(MANIFEST, enclave.initfs.files[MANIFEST])
+    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest([manifest])))
+    entries = json.loads(contents[0].content)["entries"]
+    return {entry["path"].lstrip("/"): int(entry["mode"], 8) for entry in entries}
+
+
+def _subtree(
+    path: str, inner: str, initfs: DigestEntries, modes: Mapping[str, int]
+) -> Iterator[TreeEntry]:
+    """The entries of a tree that the step of the initfs left: what is in it, or as it is sealed."""
+    for entry in initfs:
+        if not entry.path.startswith(f"{inner}/"):
+            continue
+        name = entry.path[len(inner) + 1 :]
+        below = f"{path}/{name}"
+        if isinstance(entry, FileEntry):
+            mode = modes[name] if inner == INITFS_TREE else 0o644
+            yield file_of(below, mode, entry.file_digest)
+        elif isinstance(entry, SymlinkEntry):
+            yield TreeEntry(below, SYMLINK, 0o777, target=entry.target)
+        else:
+            yield TreeEntry(below, DIR, 0o755)
+
+
+async def _input(tree: Iterable[TreeEntry], packed: Packed) -> Digest:
+    files = in_packs(tree, packed.slices())
+    paths = {one.path for one in files}
+    stored = digest_entries(entry for entry in tree if entry.path not in paths)
+    inputs = [
+        await Get(Digest, AddPrefix(await Get(Digest, CreateDigest(stored)), INSTANCE)),
+        await Get(Digest, CreateDigest([FileContent(TABLE, table_json([], files))])),
+        await packs_input(packed, files),
+    ]
+    return await Get(Digest, MergeDigests(inputs))
+
+
+@rule(desc="Lay out an instance")
+async def lay_out_instance(request: InstanceRequest) -> Instance:
+    enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
+    signed = await Get(SignedEnclave, SignRequest(request.address, request.sign))
+    parts = _file_parts(enclave, signed)
+    packed = enclave.image.packed
+    initfs = await Get(DigestEntries, Digest, enclave.initfs.digest)
+    modes = await _initfs_modes(enclave)
+    planned = plan_instance(
+        enclave.version, request.sgx_mode, enclave.image_type, signed=signed.libos is not None
+    )
+    own = await store_files({one.path: one.content for one in planned if _has_content(one)})
+    tree: list[TreeEntry] = []
+    for one in planned:
+        if one.kind == FILE:
+            digest = parts[one.part] if one.part else own[one.path]
+            tree.append(file_of(one.path, one.mode, digest))
+        elif one.kind == TREE:
+            tree.append(TreeEntry(one.path, DIR, 0o755))
+            if one.part == "image":
+                tree += packed.tree(one.path, 0o644)
+            else:
+                inner = INITFS_TREE if one.part == "initfs_tree" else SEALED_INITFS
+                tree += _subtree(one.path, inner, initfs, modes)
+        else:
+            tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
+    entries = tuple(sorted(tree))
+    return Instance(entries, packed, await _input(entries, packed))
+
+
+@dataclass(frozen=True)
+class ArchiveRequest:
+    """The archive of a signed instance, whose directory in it is called `top`."""
+
+    input: Digest
+    top: str
+    of: str
+
+
+@dataclass(frozen=True)
+class InstanceArchive:
+    digest: Digest
+
+
+@rule(desc="Archive an instance")
+async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
+    name = f"{request.top}.tar.gz"
+    process = await Get(
+        Process,
+        ToolProcessRequest(
+            module="occlum_build.occlum.package",
+            argv=(INSTANCE, name, request.top, TABLE),
+            description=f"Archive the instance of {request.of}",
+            input_digest=request.input,
+            requirements=PURE,
+            compiled_requirements=COMPILED,
+            output_files=(name,),
+        ),
+    )
+    result = await Get(ProcessResult, Process, process)
+    return InstanceArchive(result.output_digest)
+
+
+def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None:
+    """Archive the instance that was just synced to dist/<output>, unless that was done before.
+
+    For an encrypted one: a process would leave the archive in caches that are shared, or run again
+    in each session without pantsd. Raises what `package` raises.
+    """
+    archive = Path(real_path(places.dist_dir, f"{output}/{INSTANCE}.tar.gz"))
+    state = hashlib.sha256(str(archive).encode()).hexdigest()
+    record = Path(places.state_dir, f"{state}.archive")
+    if (
+        archive.is_file()
+        and record.is_file()
+        and record.read_text() == _row(archive, instance.input)
+    ):
+        return
+    package(archive.parent / INSTANCE, archive, INSTANCE)
+    record.write_text(_row(archive, instance.input))
+
+
+def _row(archive: Path, instance: Digest) -> str:
+    found = archive.stat()
+    return f"{instance.fingerprint} {found.st_size} {found.st_mtime_ns} {found.st_ino}\n"
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,107 @@
+"""Keys of an enclave: read here, never part of a digest, an argument or the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pants.engine.addresses import Address
+from pants.engine.rules import Rule, _uncacheable_rule, collect_rules
+from pants.option.global_options import GlobalOptions, NamedCachesDirOption
+
+from occlum_build.errors import OcclumError
+from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, mrsigner
+from occlum_build.sefs.keys import read_key_file
+from pants_occlum.process.tool_process import link_in_cache
+from pants_occlum.subsystem import OcclumSubsystem
+
+KEY_CACHE, KEY_DIR = "occlum_image_key", ".key"
+
+
+@dataclass(frozen=True)
+class ImageKeyRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class ImageKey:
+    """The image key by its fingerprint, an HMAC that says nothing about it.
+
+    A process reads it through a link of that name in a named cache: neither the key nor the path of
+    its file is part of the process.
+    """
+
+    fingerprint: str
+
+    @property
+    def path(self) -> str:
+        return f"{KEY_DIR}/{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class EnclaveSignerRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class EnclaveSigner:
+    """Who signs, None for the public test key, and MRSIGNER, so that a new key is seen."""
+
+    signer: Signer | None
+    mrsigner: str
+
+
+# Looked at in each session, as a key file may have changed.
+@_uncacheable_rule
+async def image_key(
+    request: ImageKeyRequest,
+    occlum: OcclumSubsystem,
+    global_options: GlobalOptions,
+    named_caches_dir: NamedCachesDirOption,
+) -> ImageKey:
+    if global_options.remote_execution:
+        raise OcclumError(
+            "usage",
+            f"{request.address} is to be encrypted, which is done on this machine only",
+            hint="build it with --no-remote-execution",
+        )
+    file = _absolute(occlum.image_key_file, "image_key_file")
+    if file is None:
+        raise OcclumError(
+            "usage",
+            f"{request.address} is to be encrypted, but there is no image key",
+            hint="make one with `occlum-build gen-image-key`, and name it with "
+            "[occlum].image_key_file",
+        )
+    key = ImageKey(read_key_file(Path(file)).fingerprint())
+    link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
+    return key
+
+
+@_uncacheable_rule
+async def enclave_signer(request: EnclaveSignerRequest, occlum: OcclumSubsystem) -> EnclaveSigner:
+    key_file = _absolute(occlum.sign_key_file, "sign_key_file")
+    public_key = _absolute(occlum.signer_public_key, "signer_public_key")
+    signer: Signer | None = None
+    if occlum.signer:
+        if public_key is None:
+            raise OcclumError("usage", "[occlum].signer needs [occlum].signer_public_key")
+        signer = SignerCommand(tuple(occlum.signer), Path(public_key))
+    elif key_file is not None:
+        signer = KeyFile(Path(key_file))
+    return EnclaveSigner(signer, mrsigner(signer) if signer is not None else "")
+
+
+def _absolute(value: str | None, option: str) -> str | None:
+    if value is None:
+        return None
+    path = os.path.expanduser(value)
+    if not os.path.isabs(path):
+        raise OcclumError("usage", f"[occlum].{option} must be an absolute path, not {value!r}")
+    return path
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pants.engine.addresses import Address
+from pants.testutil.rule_runner import run_rule_with_mocks
+
+from occlum_build.errors import OcclumError
+from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
+
+
+def _image_key(tmp_path: Path, *, remote_execution: bool) -> ImageKey:
+    key = tmp_path / "key"
+    key.write_text("-".join(["5a"] * 16) + "\n")
+    key.chmod(0o600)
+    found = run_rule_with_mocks(
+        image_key,
+        rule_args=[
+            ImageKeyRequest(Address("app", target_name="enclave")),
+            SimpleNamespace(image_key_file=str(key)),
+            SimpleNamespace(remote_execution=remote_execution),
+            SimpleNamespace(val=tmp_path / "caches"),
+        ],
+    )
+    assert isinstance(found, ImageKey)
+    return found
+
+
+def test_key_is_known_by_a_link_of_its_fingerprint(tmp_path: Path) -> None:
+    key = _image_key(tmp_path, remote_execution=False)
+    (link,) = (tmp_path / "caches/occlum_image_key").iterdir()
+    assert link.name == key.fingerprint
+    assert link.resolve() == (tmp_path / "key").resolve()
+
+
+def test_encrypting_is_refused_with_remote_execution(tmp_path: Path) -> None:
+    with pytest.raises(OcclumError, match="on this machine only"):
+        _image_key(tmp_path, remote_execution=True)
+    assert not (tmp_path / "caches").exists()

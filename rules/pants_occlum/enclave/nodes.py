@@ -1,0 +1,197 @@
+"""The enclave as nodes: file systems, configuration and measurement, signature.
+
+Everything up to the bytes to sign is cacheable and shared. Encrypting runs on this machine and is
+kept for the life of pantsd; signing is done by a rule, as a key must not meet a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    DigestEntries,
+    FileEntry,
+)
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    SourcesField,
+    Target,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+
+from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
+from occlum_build.occlum.runtime_boot import BootSettings
+from occlum_build.occlum.toolchain import INITFS, required_files
+from pants_occlum.enclave import target_types as fields
+from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest
+from pants_occlum.enclave.rootfs import boot_settings
+from pants_occlum.enclave.steps import (
+    TOOLCHAIN,
+    ConfigureRequest,
+    InitfsRequest,
+    Parts,
+    SealedImage,
+    SealRequest,
+)
+from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest
+from pants_occlum.image.nodes import Image, ImageContent, ImageContentRequest, image_of
+from pants_occlum.image.planning import explain_missing
+from pants_occlum.one_address import named_target
+from pants_occlum.problems import enclave_errors
+
+
+@dataclass(frozen=True)
+class EnclaveRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class MeasuredEnclave:
+    """An enclave up to the bytes to sign.
+
+    `initfs` holds __ROOT, .ROOT_MAC and `tree`, `configured` the outputs of
+    occlum_build.occlum.configure.
+    """
+
+    version: str
+    image_type: str
+    key_fingerprint: str | None
+    root: Image
+    toolchain: ToolchainFiles
+    image: SealedImage
+    initfs: Parts
+    configured: Parts
+
+
+async def _file_of(target: Target, field_type: type[SourcesField]) -> FileEntry | None:
+    sources = await Get(SourceFiles, SourceFilesRequest((target[field_type],)))
+    entries = await Get(DigestEntries, Digest, sources.snapshot.digest)
+    return next((entry for entry in entries if isinstance(entry, FileEntry)), None)
+
+
+async def _toolchain_of(target: Target) -> ToolchainFiles:
+    toolchain = await named_target(target, fields.EnclaveToolchainField)
+    address = toolchain.address if toolchain is not None else None
+    sgx_mode = target[fields.SgxModeField].value or "HW"
+    with enclave_errors(target.address):
+        return await Get(ToolchainFiles, ToolchainRequest(address, sgx_mode))
+
+
+async def _key_of(target: Target) -> ImageKey | None:
+    if target[fields.EncryptField].value:
+        with enclave_errors(target.address):
+            return await Get(ImageKey, ImageKeyRequest(target.address))
+    if target[fields.BuildinImageKeyField].value:
+        raise InvalidTargetException(
+            f"The 'buildin_image_key' field in target {target.address} needs `encrypt=True`."
+        )
+    return None
+
+
+async def _boot_of(target: Target) -> BootSettings | None:
+    rootfs = await named_target(target, fields.EnclaveBootField)
+    if rootfs is None:
+        return None
+    if not target[fields.EnclaveInitField].value and not target[fields.EnclaveInitfsField].value:
+        raise InvalidTargetException(
+            f"The 'boot' field in target {target.address} needs an `init` that reads "
+            "/etc/boot.conf, or an `initfs` with one: Occlum's own mounts `image`."
+        )
+    return boot_settings(rootfs, f"The 'boot' field in target {target.address}")
+
+
+async def _initfs_request(
+    target: Target,
+    toolchain: ToolchainFiles,
+    image_type: str,
+    key: ImageKey | None,
+    boot: BootSettings | None,
+) -> InitfsRequest:
+    image = await image_of(target, fields.EnclaveInitfsField)
+    init = await _file_of(target, fields.EnclaveInitField)
+    if image is not None and init is not None:
+        raise InvalidTargetException(
+            f"{target.address} has `initfs` and `init`: put the program into the initfs instead."
+        )
+    sgx_mode = target[fields.SgxModeField].value or "HW"
+    roles = [file.role for file in required_files(toolchain.version, sgx_mode, [INITFS])]
+    entries = toolchain.entries(TOOLCHAIN, [] if image else [HEADER, *roles])
+    if init is not None:
+        (default,) = toolchain.entries(TOOLCHAIN, ["init"])
+        entries.remove(default)
+        entries.append(FileEntry(default.path, init.file_digest, True))
+    content = await Get(ImageContent, ImageContentRequest(image.address)) if image else None
+    return InitfsRequest(
+        image=content.digest if content else None,
+        identity=image.manifest.identity if image else b"",
+        toolchain=await Get(Digest, CreateDigest(entries)),
+        version=toolchain.version,
+        sgx_mode=sgx_mode,
+        image_type=image_type,
+        key=key if target[fields.BuildinImageKeyField].value else None,
+        boot=boot,
+        of=str(target.address),
+    )
+
+
+@rule(desc="Build an enclave")
+async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
+    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an enclave"))
+    target = wrapped.target
+    root = await image_of(target, fields.EnclaveImageField)
+    key = await _key_of(target)
+    toolchain = await _toolchain_of(target)
+    if root is None:
+        raise InvalidTargetException(f"{target.address} has no `image`.")
+    image_type = ENCRYPTED if key else INTEGRITY_ONLY
+    boot = await _boot_of(target)
+    asked = await _initfs_request(target, toolchain, image_type, key, boot)
+    seal = SealRequest(root.address, key, str(target.address))
+    try:
+        image, initfs = await MultiGet(
+            Get(SealedImage, SealRequest, seal), Get(Parts, InitfsRequest, asked)
+        )
+    except Exception as error:
+        for one in (root, await image_of(target, fields.EnclaveInitfsField)):
+            if one is not None:
+                error = await explain_missing(error, one.plan, target.address)
+        raise error from None
+    config_file = await _file_of(target, fields.EnclaveConfigFileField)
+    template = FileEntry("Occlum.json", toolchain.files["template"].digest)
+    configured = await Get(
+        Parts,
+        ConfigureRequest(
+            configs=(config_file or template,),
+            patch=target[fields.EnclaveConfigField].value or "",
+            libos=toolchain.files["libos"].digest,
+            image_mac=image.mac,
+            initfs_mac=initfs.files[".ROOT_MAC"],
+            sgx_mode=target[fields.SgxModeField].value or "HW",
+            edmm=target[fields.EdmmField].value,
+            date=target[fields.SigningDateField].value or "",
+            with_newline=target[fields.BuiltinConfigNewlineField].value,
+            needs_hostfs=boot is not None and bool(boot.hostfs_source),
+            of=str(target.address),
+        ),
+    )
+    return MeasuredEnclave(
+        version=toolchain.version,
+        image_type=image_type,
+        key_fingerprint=key.fingerprint if key else None,
+        root=root,
+        toolchain=toolchain,
+        image=image,
+        initfs=initfs,
+        configured=configured,
+    )
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,95 @@
+"""The root file system of a runtime boot: an image, checked and encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    Target,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+
+from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
+from occlum_build.oci.rootfs import RootFs
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.packed import Packed
+from pants_occlum.enclave import boot_types as fields
+from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest
+from pants_occlum.enclave.steps import SealedImage, SealRequest
+from pants_occlum.enclave.target_types import EnclaveBootField
+from pants_occlum.image.nodes import Image, image_of
+from pants_occlum.image.planning import explain_missing
+from pants_occlum.one_address import named_target
+from pants_occlum.problems import enclave_errors
+
+
+@dataclass(frozen=True)
+class BootRootfsRequest:
+    """The address of an `occlum_rootfs`."""
+
+    address: Address
+
+
+@dataclass(frozen=True)
+class BootRootfs:
+    """The image that is booted, and its encrypted layer, a flat directory of files in packs."""
+
+    image: Image
+    lower: tuple[TreeEntry, ...]
+    packed: Packed
+
+
+def boot_settings(target: Target, field: str) -> BootSettings:
+    """The settings of an `occlum_rootfs`, checked; `field` is what names the target."""
+    if not target.has_field(fields.RootfsImageField):
+        raise InvalidTargetException(
+            f"{field} must be an `occlum_rootfs`, but {target.address} is a `{target.alias}`."
+        )
+    settings = BootSettings(
+        lower=target[fields.LowerField].value or "",
+        upper=target[fields.UpperField].value or "",
+        entry_point=target[fields.BootEntryPointField].value or "",
+        hostfs_source=target[fields.HostfsSourceField].value or "",
+        hostfs_target=target[fields.HostfsTargetField].value or "",
+        key_file=target[fields.KeyFileField].value or "",
+        key_program=target[fields.KeyProgramField].value or "",
+        env=target[fields.BootEnvField].value or (),
+    )
+    with enclave_errors(target.address):
+        boot_conf(settings)
+    return settings
+
+
+async def booted_image(enclave: Target) -> Image | None:
+    """The image that an enclave mounts when it starts, None when it is no boot template."""
+    rootfs = await named_target(enclave, EnclaveBootField)
+    return await image_of(rootfs, fields.RootfsImageField) if rootfs is not None else None
+
+
+@rule(desc="Make a root file system for a runtime boot")
+async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
+    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "a root file system"))
+    target = wrapped.target
+    settings = boot_settings(target, str(target.address))
+    image = await image_of(target, fields.RootfsImageField)
+    if image is None:
+        raise InvalidTargetException(f"{target.address} has no `image`.")
+    with enclave_errors(target.address):
+        entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
+        check_rootfs(settings, entries.kind)
+        key = await Get(ImageKey, ImageKeyRequest(target.address))
+    seal = SealRequest(image.address, key, str(target.address))
+    try:
+        sealed = await Get(SealedImage, SealRequest, seal)
+    except Exception as error:
+        raise await explain_missing(error, image.plan, target.address) from None
+    return BootRootfs(image, tuple(sealed.packed.tree("", 0o644)), sealed.packed)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

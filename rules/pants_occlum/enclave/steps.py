@@ -1,0 +1,269 @@
+"""The steps of an enclave: modules of occlum_build.occlum, each run as one process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestEntries,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+)
+from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.occlum.runtime_boot import BootSettings
+from occlum_build.occlum.seal import ROOT, ROOT_MAC
+from occlum_build.process.complete import TABLE
+from occlum_build.process.packs import INDEX, PACKS, read_index
+from occlum_build.process.step import EXIT_CONTENT_MISSING
+from pants_occlum.dist.packed import Packed
+from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
+from pants_occlum.image.nodes import Image, ImageContent, ImageContentRequest, ImageRequest
+from pants_occlum.problems import InvalidEnclave
+from pants_occlum.process.tool_process import ToolProcessRequest
+
+COMPILED = ("cryptography", "cffi")
+PURE = ("pyelftools", "pycparser")
+_REQUEST, _OUT, TOOLCHAIN = "request.json", "out", "toolchain"
+# Inputs of a step beside a file of the project, which keeps its path, as errors name it.
+_STEP = ".step"
+# The secure file system of an initfs, and beside it what is in it.
+SEALED_INITFS, INITFS_TREE = f"{_OUT}/{ROOT}", f"{_OUT}/tree"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Files by name below one digest, as a step left them."""
+
+    digest: Digest
+    files: FrozenDict[str, FileDigest]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A run of a module of occlum_build.occlum that writes the directory `out`.
+
+    `argv` comes before and `key` after it, a path that leads to the image key. `caches` are
+    append-only caches that it needs besides.
+    """
+
+    module: str
+    argv: tuple[str, ...]
+    input: Digest
+    description: str = field(compare=False)
+    key: str = ""
+    uses_key: bool = False
+    caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
+
+
+class HostContentError(InvalidEnclave):
+    """A step found a file of the host not as it was when the image was planned."""
+
+
+@rule
+async def run_step(step: _Step) -> Parts:
+    process = await Get(
+        Process,
+        ToolProcessRequest(
+            module=f"occlum_build.occlum.{step.module}",
+            argv=(*step.argv, _OUT, *([step.key] if step.key else [])),
+            description=step.description,
+            input_digest=step.input,
+            requirements=PURE,
+            compiled_requirements=COMPILED,
+            output_directories=(_OUT,),
+            append_only_caches=FrozenDict(
+                {**({KEY_CACHE: KEY_DIR} if step.uses_key else {}), **step.caches}
+            ),
+            # What was made with a key stays on this machine, and out of its caches.
+            cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL
+            if step.uses_key
+            else ProcessCacheScope.SUCCESSFUL,
+        ),
+    )
+    result = await Get(FallibleProcessResult, Process, process)
+    if result.exit_code:
+        kind = HostContentError if result.exit_code == EXIT_CONTENT_MISSING else InvalidEnclave
+        raise kind(f"{step.description} failed:\n\n{result.stderr.decode()}")
+    entries = await Get(DigestEntries, Digest, result.output_digest)
+    files = {
+        entry.path[len(_OUT) + 1 :]: entry.file_digest
+        for entry in entries
+        if isinstance(entry, FileEntry)
+    }
+    return Parts(result.output_digest, FrozenDict(sorted(files.items())))
+
+
+@dataclass(frozen=True)
+class SealRequest:
+    """The secure file system of an image; with a key it is an encrypted one."""
+
+    image: Address
+    key: ImageKey | None
+    of: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class SealedImage:
+    """A secure file system: the text of its MAC, and the files of its flat directory."""
+
+    mac: FileDigest
+    packed: Packed
+
+
+async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
+    image = await Get(Image, ImageRequest(request.image))
+    content = await Get(ImageContent, ImageContentRequest(request.image, is_whole))
+    tree, manifest = await MultiGet(
+        Get(Digest, AddPrefix(content.digest, "tree")),
+        Get(Digest, CreateDigest([FileContent("manifest.json", image.manifest.identity)])),
+    )
+    return _Step(
+        module="seal",
+        argv=("tree", "manifest.json", TABLE),
+        input=await Get(Digest, MergeDigests([tree, manifest, content.table])),
+        description=f"Make the secure file system of {request.of}",
+        key=request.key.path if request.key else "",
+        uses_key=request.key is not None,
+        caches=content.caches,
+    )
+
+
+@rule
+async def seal_image(request: SealRequest) -> SealedImage:
+    try:
+        parts = await Get(Parts, _Step, await _seal(request, is_whole=False))
+    except HostContentError:
+        parts = await Get(Parts, _Step, await _seal(request, is_whole=True))
+    index = await Get(Digest, CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
+    (content,) = await Get(DigestContents, Digest, index)
+    below = f"{PACKS}/"
+    packs = (
+        (path[len(below) :], digest)
+        for path, digest in parts.files.items()
+        if path.startswith(below)
+    )
+    return SealedImage(parts.files[ROOT_MAC], Packed(tuple(packs), read_index(content.content)))
+
+
+@dataclass(frozen=True)
+class InitfsRequest:
+    """The initfs: an image of its own, or the default one, maybe with another init.
+
+    `boot` makes it that of a boot template.
+    """
+
+    image: Digest | None
+    identity: bytes
+    toolchain: Digest
+    version: str
+    sgx_mode: str
+    image_type: str
+    key: ImageKey | None
+    boot: BootSettings | None
+    of: str = field(compare=False)
+
+
+@rule
+async def seal_initfs(request: InitfsRequest) -> Parts:
+    asked = {
+        "version": request.version,
+        "sgx_mode": request.sgx_mode,
+        "image_type": request.image_type,
+        "tree": "tree" if request.image else None,
+        "manifest": "manifest.json" if request.image else None,
+        "image_key": request.key.path if request.key else None,
+        "boot": asdict(request.boot) if request.boot else None,
+    }
+    files = [FileContent(_REQUEST, _json(asked))]
+    inputs = [request.toolchain]
+    if request.image:
+        files.append(FileContent("manifest.json", request.identity))
+        inputs.append(await Get(Digest, AddPrefix(request.image, "tree")))
+    inputs.append(await Get(Digest, CreateDigest(files)))
+    return await Get(
+        Parts,
+        _Step(
+            module="initfs",
+            argv=(_REQUEST, TOOLCHAIN),
+            input=await Get(Digest, MergeDigests(inputs)),
+            description=f"Make the initfs of {request.of}",
+            uses_key=request.key is not None,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ConfigureRequest:
+    """Configuration and measurement: Occlum.json and its patch, the libOS, both MACs.
+
+    `needs_hostfs`: a mount must be a hostfs.
+    """
+
+    configs: tuple[FileEntry, ...]
+    patch: str
+    libos: FileDigest
+    image_mac: FileDigest
+    initfs_mac: FileDigest
+    sgx_mode: str
+    edmm: bool
+    date: str
+    with_newline: bool
+    needs_hostfs: bool
+    of: str = field(compare=False)
+
+
+@rule
+async def configure_enclave(request: ConfigureRequest) -> Parts:
+    paths = [entry.path for entry in request.configs]
+    files: list[FileContent | FileEntry] = [
+        *request.configs,
+        FileEntry(f"{_STEP}/libos.so", request.libos),
+        FileEntry(f"{_STEP}/image.mac", request.image_mac),
+        FileEntry(f"{_STEP}/initfs.mac", request.initfs_mac),
+    ]
+    if request.patch:
+        paths.append(f"{_STEP}/config")
+        files.append(FileContent(f"{_STEP}/config", request.patch.encode()))
+    asked = {
+        "configs": paths,
+        "libos": f"{_STEP}/libos.so",
+        "image_mac": f"{_STEP}/image.mac",
+        "initfs_mac": f"{_STEP}/initfs.mac",
+        "sgx_mode": request.sgx_mode,
+        "edmm": request.edmm,
+        "date": request.date,
+        "with_newline": request.with_newline,
+        "strict": True,
+        "needs_hostfs": request.needs_hostfs,
+    }
+    asked_path = f"{_STEP}/{_REQUEST}"
+    files.append(FileContent(asked_path, _json(asked)))
+    return await Get(
+        Parts,
+        _Step(
+            module="configure",
+            argv=(asked_path,),
+            input=await Get(Digest, CreateDigest(files)),
+            description=f"Configure and measure {request.of}",
+        ),
+    )
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, sort_keys=True, indent=1).encode()
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

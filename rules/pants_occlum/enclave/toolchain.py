@@ -1,0 +1,277 @@
+"""The toolchain of an enclave: Occlum's files, found in an installation or an archive."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pants.core.target_types import FileSourceField
+from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestEntries,
+    FileDigest,
+    FileEntry,
+)
+from pants.engine.process import FallibleProcessResult, Process
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    SourcesField,
+    Targets,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.occlum.toolchain import (
+    ALL_OF_AN_ENCLAVE,
+    OCCLUM_DIR,
+    SIGN_KEY,
+    VERSION_HEADER,
+    ToolFile,
+    check_version,
+    missing,
+    parse_version,
+    required_files,
+)
+from occlum_build.sources.model import Sources, regular_file
+from pants_occlum.bom.knowledge import Knowledge, settle, stored
+from pants_occlum.enclave.target_types import (
+    ToolchainArchiveField,
+    ToolchainRootField,
+    ToolchainVersionField,
+)
+from pants_occlum.problems import InvalidEnclave
+from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroot.sysroots import Sysroot
+
+HEADER = "version-header"
+_HEADER_FILE = ToolFile(HEADER, (VERSION_HEADER,))
+_OUTPUT = "toolchain"
+_GROUPS = (*ALL_OF_AN_ENCLAVE, SIGN_KEY)
+_OPTIONAL = (SIGN_KEY,)
+
+
+@dataclass(frozen=True)
+class ToolchainRequest:
+    """`address` is that of an `occlum_toolchain`, None for the installed Occlum."""
+
+    address: Address | None
+    sgx_mode: str
+
+
+@dataclass(frozen=True)
+class ToolchainFile:
+    """One of Occlum's files; `place` is where it lies below the root of a system."""
+
+    place: str
+    digest: FileDigest
+    is_executable: bool
+
+
+@dataclass(frozen=True)
+class ToolchainArchive:
+    """A tar archive of Occlum, the only file of its digest."""
+
+    digest: Digest
+    path: str
+
+
+@dataclass(frozen=True)
+class ToolchainFiles:
+    """Occlum's files by role (occlum_build.occlum.toolchain), and their version."""
+
+    version: str
+    files: FrozenDict[str, ToolchainFile]
+    archive: ToolchainArchive | None = None
+
+    def entries(self, below: str, roles: Iterable[str]) -> list[FileEntry]:
+        """The entries of a digest that holds these files at their places."""
+        return [
+            FileEntry(posixpath.join(below, file.place), file.digest, file.is_executable)
+            for file in (self.files[role] for role in sorted(roles))
+        ]
+
+
+@dataclass(frozen=True)
+class _Installation:
+    root: str
+    sgx_mode: str
+    version: str
+
+
+@dataclass(frozen=True)
+class _Archive:
+    archive: ToolchainArchive
+    sgx_mode: str
+    version: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found of an installation: its version, and place and real path by role."""
+
+    version: str = ""
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@rule(desc="Find Occlum's toolchain")
+async def toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> ToolchainFiles:
+    if request.address is None:
+        return await Get(ToolchainFiles, _Installation(occlum.toolchain_root, request.sgx_mode, ""))
+    wrapped = await Get(
+        WrappedTarget, WrappedTargetRequest(request.address, "the `toolchain` of an enclave")
+    )
+    target = wrapped.target
+    if not target.has_field(ToolchainRootField):
+        raise InvalidTargetException(
+            f"{target.address} is a `{target.alias}`, but the `toolchain` of an `occlum_enclave` "
+            "is an `occlum_toolchain` target."
+        )
+    root, version = target[ToolchainRootField].value, target[ToolchainVersionField].value or ""
+    archives = await Get(
+        Targets,
+        UnparsedAddressInputs,
+        target[ToolchainArchiveField].to_unparsed_address_inputs(),
+    )
+    if (root is None) == (not archives):
+        raise InvalidTargetException(
+            f"{target.address} must have either `root` or `archive`, and not both."
+        )
+    if root is not None:
+        if not root.startswith("/"):
+            raise InvalidTargetException(
+                f"The 'root' field in target {target.address} must be an absolute path, not "
+                f"{root!r}; for a toolchain in the project use `archive`."
+            )
+        return await Get(ToolchainFiles, _Installation(root, request.sgx_mode, version))
+    sources = await Get(
+        SourceFiles,
+        SourceFilesRequest(
+            tuple(one.get(SourcesField) for one in archives),
+            for_sources_types=(FileSourceField,),
+            enable_codegen=True,
+        ),
+    )
+    if len(sources.files) != 1:
+        raise InvalidTargetException(
+            f"The 'archive' field in target {target.address} must be a target with one file, not "
+            f"{len(sources.files)}."
+        )
+    return await Get(
+        ToolchainFiles,
+        _Archive(
+            ToolchainArchive(sources.snapshot.digest, sources.files[0]), request.sgx_mode, version
+        ),
+    )
+
+
+@rule(desc="Find Occlum's toolchain where it is installed")
+async def installed_toolchain(request: _Installation) -> ToolchainFiles:
+    system = posixpath.normpath(request.root)
+    if system.endswith(f"/{OCCLUM_DIR}"):
+        system = system[: -len(OCCLUM_DIR)].rstrip("/") or "/"
+    known = Knowledge(Sysroot(system))
+    try:
+        found, report = await settle(
+            known, request.root, lambda sources, report: _find(request, system, sources, report)
+        )
+    except OcclumError as error:
+        if error.code != "sysroot-missing":
+            raise
+        raise OcclumError.of([missing(_HEADER_FILE, [request.root])]) from None
+    report.raise_errors()
+    stats = {path: known.stats[path] for _, path in found.files.values()}
+    contents = {stat.sha256: path for path, stat in stats.items() if stat is not None}
+    digests = {one.fingerprint: one for one in await stored(known, contents, request.root)}
+    files: dict[str, ToolchainFile] = {}
+    for role, (place, path) in sorted(found.files.items()):
+        stat = stats[path]
+        if stat is not None:
+            is_executable = bool(stat.mode & 0o100)
+            files[role] = ToolchainFile(place, digests[stat.sha256], is_executable)
+    return ToolchainFiles(found.version, FrozenDict(files))
+
+
+def _find(request: _Installation, system: str, sources: Sources, report: Report) -> _Found:
+    is_system = posixpath.normpath(request.root) != system
+    is_system = is_system or regular_file(sources, f"/{VERSION_HEADER}") is not None
+
+    def at(place: str) -> str:
+        """The path of a place: in a system's root, or in a directory that is Occlum's own."""
+        if is_system or not place.startswith(f"{OCCLUM_DIR}/"):
+            return f"/{place}"
+        return place[len(OCCLUM_DIR) :]
+
+    def shown(place: str) -> str:
+        return posixpath.join(system, at(place)[1:])
+
+    header = regular_file(sources, at(VERSION_HEADER))
+    text = sources.read(header) if header is not None else None
+    if header is None:
+        report.errors.append(missing(_HEADER_FILE, [shown(VERSION_HEADER)]))
+    if header is None or text is None:
+        return _Found()
+    place = Place(shown(VERSION_HEADER))
+    with report:
+        version = parse_version(text.decode("utf-8", "replace"), place)
+        found = _Found(check_version(version, request.version, place))
+        for file in _wanted(found.version, request.sgx_mode):
+            reals = {one: regular_file(sources, at(one)) for one in file.places}
+            chosen = next(((one, real) for one, real in reals.items() if real is not None), None)
+            if chosen is not None:
+                sources.sha256(chosen[1])
+                found.files[file.role] = chosen
+            elif file.role not in _OPTIONAL:
+                report.errors.append(missing(file, [shown(one) for one in file.places]))
+        return found
+    return _Found()
+
+
+def _wanted(version: str, sgx_mode: str) -> tuple[ToolFile, ...]:
+    return (_HEADER_FILE, *required_files(version, sgx_mode, _GROUPS))
+
+
+@rule(desc="Unpack Occlum's toolchain")
+async def archived_toolchain(request: _Archive) -> ToolchainFiles:
+    archive = request.archive
+    process = await Get(
+        Process,
+        ToolProcessRequest(
+            module="occlum_build.occlum.archive",
+            argv=(archive.path, request.sgx_mode, request.version, _OUTPUT),
+            description=f"Unpack the toolchain {archive.path}",
+            input_digest=archive.digest,
+            output_directories=(_OUTPUT,),
+        ),
+    )
+    result = await Get(FallibleProcessResult, Process, process)
+    if result.exit_code:
+        raise InvalidEnclave(f"{process.description} failed:\n\n{result.stderr.decode()}")
+    entries = await Get(DigestEntries, Digest, result.output_digest)
+    unpacked = {
+        posixpath.relpath(entry.path, _OUTPUT): entry
+        for entry in entries
+        if isinstance(entry, FileEntry)
+    }
+    header = await Get(Digest, CreateDigest([unpacked[VERSION_HEADER]]))
+    contents = await Get(DigestContents, Digest, header)
+    version = parse_version(contents[0].content.decode("utf-8", "replace"))
+    files: dict[str, ToolchainFile] = {}
+    for file in _wanted(version, request.sgx_mode):
+        for place in file.places:
+            if place in unpacked and file.role not in files:
+                entry = unpacked[place]
+                files[file.role] = ToolchainFile(place, entry.file_digest, entry.is_executable)
+    return ToolchainFiles(version, FrozenDict(sorted(files.items())), archive)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,211 @@
+"""`generate-lockfiles` for `occlum_sysroot`: pins what the plans of its images look at.
+
+A resolve is named after the target's address.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from pants.base.build_root import BuildRoot
+from pants.core.goals.generate_lockfiles import (
+    GenerateLockfile,
+    GenerateLockfileResult,
+    KnownUserResolveNames,
+    KnownUserResolveNamesRequest,
+    LockfileDiff,
+    LockfilePackages,
+    RequestedUserResolveNames,
+    UserGenerateLockfiles,
+)
+from pants.engine.addresses import Addresses, UnparsedAddressInputs
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, PathGlobs
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.target import AllTargets, InvalidTargetException, Target
+from pants.engine.unions import UnionRule
+from pants.util.logging import LogLevel
+
+from occlum_build.errors import OcclumError
+from occlum_build.sysroot.debian_version import DebianVersion
+from occlum_build.sysroot.dpkg import Packages
+from occlum_build.sysroot.lock import Lock, read_lock, write_lock
+from occlum_build.sysroot.looked import Looked, lock_of, with_owners
+from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.image.nodes import plan_request
+from pants_occlum.image.planning import LookedAtBy
+from pants_occlum.project_paths import literal
+from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroot.pins import PackagesRequest
+from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, SysrootTarget, sysroot_of_target
+from pants_occlum.sysroot.target_types import SysrootLockfileField
+
+logger = logging.getLogger(__name__)
+
+
+class KnownSysrootNames(KnownUserResolveNamesRequest):
+    pass
+
+
+class RequestedSysrootNames(RequestedUserResolveNames):
+    pass
+
+
+@dataclass(frozen=True)
+class GenerateSysrootLock(GenerateLockfile):
+    sysroot: Sysroot
+
+
+@dataclass(frozen=True)
+class LockedSysroots:
+    """The sysroots that have a lock file, by the addresses of their targets."""
+
+    targets: Mapping[str, Target]
+
+
+@dataclass(frozen=True)
+class ContentVersion:
+    """Stands for a version where no package has one: a content, or where a link leads."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __lt__(self, other: ContentVersion) -> bool:
+        return self != other
+
+    def __gt__(self, other: ContentVersion) -> bool:
+        return False
+
+
+Version = Union[DebianVersion, ContentVersion]
+
+
+@rule(level=LogLevel.DEBUG)
+async def locked_sysroots(targets: AllTargets) -> LockedSysroots:
+    found = [
+        target
+        for target in targets
+        if target.has_field(SysrootLockfileField) and target[SysrootLockfileField].value
+    ]
+    return LockedSysroots({target.address.spec: target for target in found})
+
+
+@rule(level=LogLevel.DEBUG)
+async def known_names(_: KnownSysrootNames, sysroots: LockedSysroots) -> KnownUserResolveNames:
+    return KnownUserResolveNames(
+        names=tuple(sorted(sysroots.targets)),
+        option_name="the addresses of `occlum_sysroot` targets",
+        requested_resolve_names_cls=RequestedSysrootNames,
+    )
+
+
+@rule(level=LogLevel.DEBUG)
+async def requested_locks(
+    names: RequestedSysrootNames,
+    sysroots: LockedSysroots,
+    occlum: OcclumSubsystem,
+    build_root: BuildRoot,
+) -> UserGenerateLockfiles:
+    all_of_them = {
+        name: sysroot_of_target(target, occlum, build_root)
+        for name, target in sorted(sysroots.targets.items())
+    }
+    shared = Counter(one.lockfile for one in all_of_them.values())
+    for name, sysroot in all_of_them.items():
+        if shared[sysroot.lockfile] > 1:
+            raise InvalidTargetException(
+                f"The 'lockfile' field in target {name} is {sysroot.lockfile}, which is that of "
+                "another `occlum_sysroot` too: each needs its own."
+            )
+    return UserGenerateLockfiles(
+        GenerateSysrootLock(name, all_of_them[name].lockfile, False, all_of_them[name])
+        for name in sorted(names)
+    )
+
+
+@rule(desc="Pin the files of a sysroot")
+async def generate_lock(
+    request: GenerateSysrootLock, targets: AllTargets
+) -> GenerateLockfileResult:
+    images = [target for target in targets if target.has_field(ImageBomsField)]
+    boms = await MultiGet(
+        Get(Addresses, UnparsedAddressInputs, one[ImageBomsField].to_unparsed_address_inputs())
+        for one in images
+    )
+    used = await MultiGet(
+        Get(SysrootTarget, SysrootOf((image.address, *named))) for image, named in zip(images, boms)
+    )
+    name = request.resolve_name
+    own = [
+        image
+        for image, one in zip(images, used)
+        if one.target is not None and one.target.address.spec == name
+    ]
+    if not own:
+        logger.warning(f"no `occlum_image` has the sysroot {name}: its lock file will be empty")
+    plans = [await plan_request(image) for image in own]
+    looks = await MultiGet(Get(Looked, LookedAtBy(plan)) for plan in plans)
+    lock = lock_of(looks)
+    packages = await Get(Packages, PackagesRequest(request.sysroot.root, tuple(sorted(lock.pins))))
+    lock = with_owners(lock, packages.owners)
+    path = request.lockfile_dest
+    digest = await Get(Digest, CreateDigest([FileContent(path, write_lock(lock))]))
+    diff = None
+    if request.diff:
+        old = await Get(DigestContents, PathGlobs([literal(path)]))
+        diff = lock_diff(path, name, _old_lock(old), lock)
+    return GenerateLockfileResult(digest, name, path, diff)
+
+
+def _old_lock(contents: DigestContents) -> Lock:
+    """The lock file that was there; empty where there was none, or none that can be read."""
+    try:
+        return read_lock(contents[0].content, contents[0].path) if contents else Lock({})
+    except OcclumError as error:
+        logger.warning(f"no differences are told, as the old lock file is damaged: {error}")
+        return Lock({})
+
+
+def lock_diff(path: str, name: str, old: Lock, new: Lock) -> LockfileDiff:
+    """What moved: packages, and files and links that are not told by their package's version."""
+    before, after = _versions(old), _versions(new)
+    for file in sorted(old.pins.keys() & new.pins.keys()):
+        was, now = old.pins[file], new.pins[file]
+        if (was.package, was.version) == (now.package, now.version) and was.package:
+            contents = _content(was.sha256, was.target), _content(now.sha256, now.target)
+            if all(contents) and contents[0] != contents[1]:
+                before[file], after[file] = map(ContentVersion, contents)
+    return LockfileDiff.create(path, name, _frozen(before), _frozen(after))
+
+
+def _versions(lock: Lock) -> dict[str, Version]:
+    versions: dict[str, Version] = {}
+    for pin in lock.pins.values():
+        content = _content(pin.sha256, pin.target)
+        if pin.package:
+            versions[pin.package] = DebianVersion(pin.version)
+        elif content:
+            versions[pin.path] = ContentVersion(content)
+    return versions
+
+
+def _content(sha256: str, target: str) -> str:
+    return f"sha256:{sha256[:12]}" if sha256 else target and f"link to {target}"
+
+
+def _frozen(versions: Mapping[str, Any]) -> LockfilePackages:
+    return LockfilePackages(sorted(versions.items()))
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (
+        *collect_rules(),
+        UnionRule(GenerateLockfile, GenerateSysrootLock),
+        UnionRule(KnownUserResolveNamesRequest, KnownSysrootNames),
+        UnionRule(RequestedUserResolveNames, RequestedSysrootNames),
+    )

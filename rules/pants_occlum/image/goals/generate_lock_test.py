@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pants.core.goals.generate_lockfiles import GenerateLockfilesGoal
+from pants.engine.internals.scheduler import ExecutionError
+
+from occlum_build.sysroot.lock import Lock, Pin
+from pants_occlum.image.goals.generate_lock import lock_diff
+from pants_occlum.testing_lock import LockProject
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> LockProject:
+    return LockProject(tmp_path)
+
+
+def lock(project: LockProject) -> dict[str, dict[str, object]]:
+    """The lines of the lock file by path, the header left out."""
+    lines = project.lock.read_text().splitlines()
+    assert lines[0] == '{"schema":1}'
+    pins = [json.loads(line) for line in lines[1:]]
+    assert [pin["path"] for pin in pins] == sorted(pin["path"] for pin in pins)
+    return {pin.pop("path"): pin for pin in pins}
+
+
+def test_pins_what_plans_look_at_with_packages(project: LockProject) -> None:
+    project.install("1.0", b"tool")
+    (project.sysroot / "bin").symlink_to("/usr/bin")
+    project.host("etc/app/one.conf", b"1")
+    project.host("etc/app/two.conf", b"2")
+    project.host("etc/app/left.out", b"3")
+    project.host("etc/unused")
+    project.copy("files: [/bin/tool, /etc/app/*.conf]")
+    project.pin()
+    found = lock(project)
+    assert list(found) == [
+        "/", "/bin", "/etc", "/etc/app", "/etc/app/left.out", "/etc/app/one.conf",
+        "/etc/app/two.conf", "/loader.config", "/usr", "/usr/bin", "/usr/bin/tool",
+    ]  # fmt: skip
+    assert found["/bin"] == {"type": "symlink", "target": "/usr/bin"}
+    assert found["/etc/app"] == {"type": "dir", "mode": "0755", "listing": True}
+    assert found["/etc/app/left.out"] == {"type": "file"}
+    assert found["/usr/bin"] == {"type": "dir"}
+    tool = found["/usr/bin/tool"]
+    assert (tool["package"], tool["version"]) == ("tool", "1.0")
+    assert (tool["mode"], tool["size"]) == ("0755", 4)
+
+
+def test_what_an_image_excludes_may_change(project: LockProject) -> None:
+    project.host("t/kept", b"1")
+    project.host("t/left.pyc", b"2")
+    project.host("t/__pycache__/x", b"3")
+    project.write(
+        {
+            "app/bom.yaml": """
+                excludes: ["*.pyc", __pycache__]
+                targets: [{target: /, copy: [{dirs: [/t]}]}]
+                """
+        }
+    )
+    project.pin()
+    found = lock(project)
+    assert found["/t/left.pyc"] == {"type": "file"}
+    assert found["/t/__pycache__"] == {"type": "dir"}
+    assert "sha256" in found["/t/kept"]
+    assert "/t/__pycache__/x" not in found
+
+
+def test_diff_has_package_versions(project: LockProject) -> None:
+    project.install("1.9", b"tool")
+    project.copy("files: [/usr/bin/tool]")
+    project.pin()
+    project.install("1.10", b"new!")
+    project.host("loader.config", b"\n")
+    printed = project.pin("--diff")
+    upgraded = printed.partition("Upgraded dependencies")[2]
+    assert "Downgraded" not in printed
+    (line,) = [line for line in upgraded.splitlines() if "tool " in line]
+    assert line.split() == ["tool", "1.9", "-->", "1.10"]
+    (line,) = [line for line in upgraded.splitlines() if "/loader.config" in line]
+    assert line.split()[2] == "-->"
+
+
+def test_generation_ignores_what_is_pinned(project: LockProject) -> None:
+    project.install("1.0", b"tool")
+    project.copy("files: [/usr/bin/tool]")
+    project.pin()
+    before = lock(project)
+    project.install("1.1", b"new!")
+    project.pin(options=("--occlum-lock=require",))
+    assert lock(project)["/usr/bin/tool"]["version"] == "1.1"
+    assert lock(project) != before
+    project.lock.write_text("<<<<<<< HEAD\n")
+    project.pin("--diff", options=("--occlum-lock=verify",))
+    assert lock(project)["/usr/bin/tool"]["version"] == "1.1"
+
+
+def test_plan_that_fails_writes_nothing(project: LockProject) -> None:
+    project.copy("files: [/usr/bin/tool]")
+    with pytest.raises(ExecutionError, match="app:image cannot be built"):
+        project.pin()
+    assert not project.lock.exists()
+
+
+def test_sysroot_that_no_image_uses(project: LockProject, caplog: pytest.LogCaptureFixture) -> None:
+    unused = "occlum_sysroot(name='unused', lockfile='unused.lock')"
+    project.write({"app/BUILD": f"{project.build}{unused}\n"})
+    project.copy("files: []")
+    assert project.run(GenerateLockfilesGoal, "--resolve=app:unused").exit_code == 0
+    assert (project.root / "unused.lock").read_text() == '{"schema":1}\n'
+    assert "no `occlum_image` has the sysroot app:unused" in caplog.text
+
+
+def test_two_sysroots_with_one_lock_file(project: LockProject) -> None:
+    project.write(
+        {
+            "app/BUILD": """
+                occlum_sysroot(name="one", lockfile="./x.lock")
+                occlum_sysroot(name="two", lockfile="app/x.lock")
+                """
+        }
+    )
+    with pytest.raises(ExecutionError, match=r"target app:one is app/x\.lock, which is that of an"):
+        project.run(GenerateLockfilesGoal, "--resolve=app:two")
+
+
+def test_lock_file_outside_of_the_project(project: LockProject) -> None:
+    project.write({"app/BUILD": "occlum_sysroot(name='one', lockfile='./../../x.lock')"})
+    with pytest.raises(ExecutionError, match="app:one must be a path below the build root"):
+        project.run(GenerateLockfilesGoal, "--resolve=app:one")
+
+
+def test_content_that_changed_under_one_version() -> None:
+    def pinned(sha256: str) -> Lock:
+        return Lock({"/x": Pin("/x", "file", 0, 1, sha256 * 64, package="p", version="1")})
+
+    diff = lock_diff("f", "n", pinned("0"), pinned("1"))
+    assert [*diff.upgraded] == ["/x"]
+    assert [*diff.unchanged] == ["p"]

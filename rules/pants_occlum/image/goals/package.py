@@ -1,0 +1,99 @@
+"""`package` for `occlum_image`: the tree, its manifest, its digest, and an archive if asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.unions import UnionRule
+from pants.util.strutil import pluralize
+
+from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.image.nodes import Image, ImageRequest
+from pants_occlum.image.planning import explain_missing, host_copies
+from pants_occlum.image.tar import ImageTar, ImageTarRequest
+from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
+from pants_occlum.process.loaded_sources import LOADED
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFieldSet(PackageFieldSet):
+    required_fields = (ImageBomsField,)
+
+    boms: ImageBomsField
+    formats: FormatsField
+    output_path: ImageOutputPathField
+
+
+@dataclass(frozen=True)
+class _WriteImage:
+    field_set: ImageFieldSet
+
+
+@dataclass(frozen=True)
+class _WrittenImage:
+    package: BuiltPackage
+
+
+# Not memoised, so that a tree that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
+    field_set = request.field_set
+    image = await Get(Image, ImageRequest(field_set.address))
+    output = field_set.output_path.in_dist(places)
+    formats = field_set.formats.value or ()
+    for problem in image.plan.warnings:
+        logger.warning("%s: %s", field_set.address, problem)
+    digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
+    digests, names = [await Get(Digest, CreateDigest([digest]))], [digest.path]
+    if "tar" in formats:
+        archive = await Get(ImageTar, ImageTarRequest(field_set.address))
+        digests.append(archive.digest)
+        names.append("image.tar")
+    if "dir" in formats:
+        host = await host_copies(image.plan, str(image.address))
+        await sync_tree(places, f"{output}/image", image.tree, host)
+    # Not in the store, which would grow by a whole manifest with each edit.
+    manifest = f"{output}/manifest.json"
+    sync_file(places, manifest, image.manifest.full)
+    logger.info(
+        "%s: image sha256:%s, %s %s, %s bytes",
+        field_set.address,
+        image.name,
+        f"{len(image.tree):,}",
+        pluralize(len(image.tree), "entry", include_count=False),
+        f"{image.size_bytes:,}",
+    )
+    merged = await Get(Digest, MergeDigests(digests))
+    return _WrittenImage(
+        BuiltPackage(
+            await Get(Digest, AddPrefix(merged, output)),
+            (
+                *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+            ),
+        )
+    )
+
+
+# Of a content that is missing Pants tells only who asks for the rule that asked for the content.
+@_uncacheable_rule
+async def package_image(field_set: ImageFieldSet, run_id: RunId) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
+    try:
+        return (await Get(_WrittenImage, _WriteImage(field_set))).package
+    except Exception as error:
+        image = await Get(Image, ImageRequest(field_set.address))
+        raise await explain_missing(error, image.plan, field_set.address) from None
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), UnionRule(PackageFieldSet, ImageFieldSet))

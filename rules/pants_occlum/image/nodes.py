@@ -1,0 +1,201 @@
+"""The image as nodes: its entries and manifest, and its content as one digest, made of layers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    Directory,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+    SymlinkEntry,
+)
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    Target,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.image.entries import DIR, FILE, Entry
+from occlum_build.image.manifest import ManifestText, manifest_text
+from occlum_build.process.complete import TABLE, table_json
+from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host
+from pants_occlum.image.target_types import AllowMissingField
+from pants_occlum.one_address import OneAddressField, named_target
+from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.sysroot.host import SYSROOT_CACHES, IngestedBlobs, link_sysroot
+from pants_occlum.sysroot.pins import HostContents
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: all its entries, its manifest, and the image digest as `name`.
+
+    Nodes above an image are keyed by the manifest's `identity`, not by why an entry is there.
+    """
+
+    address: Address
+    name: str
+    tree: tuple[TreeEntry, ...]
+    manifest: ManifestText
+    plan: PlannedImage
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size for entry in self.tree)
+
+
+@dataclass(frozen=True)
+class ImageContentRequest:
+    """is_whole: with the contents that a process on this machine can take from the host."""
+
+    address: Address
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
+class ImageContent:
+    """The image below one digest, its files in the store; a digest knows no modes.
+
+    `table` holds TABLE, the files that a process takes from the host
+    (occlum_build.process.complete), and `caches` is what it needs for that.
+    """
+
+    digest: Digest
+    table: Digest
+    caches: FrozenDict[str, str]
+
+
+@dataclass(frozen=True)
+class LayerRequest:
+    """What one BOM brings into one directory of an image; compared by `key` alone.
+
+    `key` is the SHA-256 of the entries' identity. `digests` has the contents by SHA-256, and
+    `sha256` these by source path.
+    """
+
+    key: str
+    entries: tuple[Entry, ...] = field(compare=False, repr=False)
+    sha256: Mapping[str, str] = field(compare=False, repr=False)
+    digests: Mapping[str, FileDigest] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Layer:
+    digest: Digest
+
+
+async def plan_request(target: Target) -> PlanRequest:
+    """What an `occlum_image` asks to be planned."""
+    boms = await Get(
+        Addresses, UnparsedAddressInputs, target[ImageBomsField].to_unparsed_address_inputs()
+    )
+    return PlanRequest(target.address, tuple(boms), tuple(target[AllowMissingField].value or ()))
+
+
+@rule(desc="Make an image")
+async def make_image(request: ImageRequest) -> Image:
+    target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "an image"))).target
+    plan = await Get(PlannedImage, PlanRequest, await plan_request(target))
+    with quiet_gc():
+        manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
+        tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
+        return Image(request.address, manifest.digest, tree, manifest, plan)
+
+
+@rule(desc="Collect the content of an image")
+async def image_content(
+    request: ImageContentRequest, places: DistPlaces, named_caches_dir: NamedCachesDirOption
+) -> ImageContent:
+    image = await Get(Image, ImageRequest(request.address))
+    digests = image.plan.project
+    of = str(image.address)
+    host = () if request.is_whole or places.executes_remotely else image.plan.host_files()
+    if host:
+        await check_host(image.plan, of)
+    else:
+        ingested = await Get(IngestedBlobs, HostContents, image.plan.host_contents(of))
+        digests = {**digests, **ingested.digests}
+    with quiet_gc():
+        requests = _layer_requests(image, digests)
+    layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)
+    digest = await Get(Digest, MergeDigests(layer.digest for layer in layers))
+    table = await Get(Digest, CreateDigest([FileContent(TABLE, table_json(host))]))
+    if not host:
+        return ImageContent(digest, table, FrozenDict({}))
+    link_sysroot(named_caches_dir, image.plan.sysroot.root)
+    return ImageContent(digest, table, SYSROOT_CACHES)
+
+
+async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:
+    """The image of the `occlum_image` that a field names, None where it names nothing."""
+    image = await named_target(target, field_type)
+    if image is None:
+        return None
+    if not image.has_field(ImageBomsField):
+        raise InvalidTargetException(
+            f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
+            f"but {image.address} is a `{image.alias}`."
+        )
+    return await Get(Image, ImageRequest(image.address))
+
+
+@rule(desc="Make an image layer")
+async def make_layer(request: LayerRequest) -> Layer:
+    made: list[FileEntry | SymlinkEntry | Directory] = []
+    for entry in request.entries:
+        if entry.kind == FILE:
+            digest = request.digests[request.sha256[entry.source]]
+            made.append(FileEntry(entry.path, digest, bool(entry.mode & 0o100)))
+        elif entry.kind == DIR:
+            made.append(Directory(entry.path))
+        else:
+            made.append(SymlinkEntry(entry.path, entry.target))
+    return Layer(await Get(Digest, CreateDigest(made)))
+
+
+def _layer_requests(image: Image, digests: Mapping[str, FileDigest]) -> list[LayerRequest]:
+    """The layers of what is in the store."""
+    slices: dict[tuple[str, str], list[Entry]] = {}
+    for entry in image.plan.entries:
+        if entry.path and (entry.kind != FILE or image.plan.sha256[entry.source] in digests):
+            key = entry.origin.place.file, entry.path.rpartition("/")[0]
+            slices.setdefault(key, []).append(entry)
+    rows = image.manifest.rows
+    return [
+        LayerRequest(
+            hashlib.sha256("".join(rows[entry.path] for entry in entries).encode()).hexdigest(),
+            tuple(entries),
+            image.plan.sha256,
+            digests,
+        )
+        for _, entries in sorted(slices.items())
+    ]
+
+
+def _tree_entry(entry: Entry, sha256: Mapping[str, str]) -> TreeEntry:
+    content = sha256[entry.source] if entry.kind == FILE else ""
+    return TreeEntry(entry.path, entry.kind, entry.mode, content, entry.size, entry.target)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,28 @@
+"""The image family: plans, layers, manifests, archives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pants.engine.rules import Rule
+from pants.engine.target import Target
+from pants.engine.unions import UnionRule
+
+from pants_occlum.image import nodes, planning, tar
+from pants_occlum.image.goals import generate_lock, package
+from pants_occlum.image.target_types import OcclumImage
+
+
+def target_types() -> list[type[Target]]:
+    return [OcclumImage]
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    modules = (
+        nodes,
+        planning,
+        tar,
+        generate_lock,
+        package,
+    )
+    return [one for module in modules for one in module.rules()]

@@ -1,0 +1,61 @@
+"""The target type `occlum_image`."""
+
+from __future__ import annotations
+
+from pants.engine.target import COMMON_TARGET_FIELDS, StringSequenceField, Target
+from pants.util.strutil import help_text, softwrap
+
+from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.sysroot.target_types import SysrootField
+
+
+class AllowMissingField(StringSequenceField):
+    alias = "allow_missing"
+    help = help_text(
+        """
+        Names of libraries (as the error lists them, `libfoo.so.1`) that may be missing from the
+        image.
+        """
+    )
+
+
+class FormatsField(StringSequenceField):
+    alias = "formats"
+    default = ("dir",)
+    valid_choices = ("dir", "tar")
+    help = help_text(
+        """
+        What `package` writes: `dir`, the tree `image/`; `tar`, a deterministic `image.tar`.
+        """
+    )
+
+
+class ImageOutputPathField(DistPathField):
+    help = help_text(
+        """
+        The directory below `dist/` that the image, its `manifest.json` and its `image.digest` go
+        to, as a relative path without `..`. Default: the target's directory and name,
+        `path.to.dir/name`.
+        """
+    )
+
+
+class OcclumImage(Target):
+    alias = "occlum_image"
+    core_fields = (
+        *COMMON_TARGET_FIELDS,
+        ImageBomsField,
+        AllowMissingField,
+        SysrootField,
+        FormatsField,
+        ImageOutputPathField,
+    )
+    help = softwrap(
+        """
+        The root file system of an enclave: the files of its BOMs with all their libraries.
+
+        `package` writes the tree, `manifest.json` (each entry, with why it is there) and
+        `image.digest`, which is the same wherever the image is built from the same files.
+        """
+    )

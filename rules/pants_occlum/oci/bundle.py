@@ -1,0 +1,106 @@
+"""A bundle as a node: its root file system, its config.json, and what an OCI image of it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import InvalidTargetException, Target, WrappedTarget, WrappedTargetRequest
+
+from occlum_build.errors import Report
+from occlum_build.oci.bundle import BundleSpec, container_of
+from occlum_build.oci.config import Container, config_json
+from occlum_build.oci.rootfs import RootFs
+from occlum_build.oci.settings import VARIABLES
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.oci import target_types as fields
+from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of
+from pants_occlum.problems import container_errors
+
+
+@dataclass(frozen=True)
+class BundleRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle; `env` has the settings for rune as variables, as an image must hold them."""
+
+    rootfs: Rootfs
+    config: bytes
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    warnings: tuple[str, ...]
+
+
+@rule(desc="Make a bundle")
+async def make_bundle(request: BundleRequest) -> Bundle:
+    target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "a bundle"))).target
+    if not target.has_field(fields.BundleArgsField):
+        raise InvalidTargetException(
+            f"{target.address} is a `{target.alias}`, not a `rune_bundle`."
+        )
+    content = await content_of(target, fields.BundleEnclaveField, fields.BundleImageField)
+    rootfs = await Get(Rootfs, RootfsRequest(content.address))
+    spec = _spec(target, rootfs)
+    # Only Occlum's programs are looked up in an image: what others load is theirs to say.
+    programs = root_fs(rootfs.programs) if spec.runtime in ("occlum", "runc") else None
+    report = Report()
+    with container_errors(target.address):
+        container = container_of(
+            spec,
+            root_fs(rootfs.tree),
+            report,
+            programs=programs,
+            is_release=rootfs.is_release,
+        )
+        report.raise_errors()
+    return Bundle(
+        rootfs,
+        config_json(container),
+        container.args,
+        _image_env(container),
+        container.cwd,
+        tuple(map(str, report.warnings)),
+    )
+
+
+def root_fs(tree: Iterable[TreeEntry]) -> RootFs:
+    """A tree to look paths up in."""
+    return RootFs((entry.path, entry.kind, entry.target) for entry in tree)
+
+
+def _image_env(container: Container) -> tuple[str, ...]:
+    settings = (
+        f"{VARIABLES[name]}={value}"
+        for name, value in sorted(container.annotations.items())
+        if name in VARIABLES
+    )
+    return (*container.env, *settings)
+
+
+def _spec(target: Target, rootfs: Rootfs) -> BundleSpec:
+    runtime_args = target[fields.RuntimeArgsField].value
+    return BundleSpec(
+        runtime=target[fields.BundleRuntimeField].value
+        or ("occlum" if rootfs.is_enclave else "runc"),
+        args=tuple(target[fields.BundleArgsField].value or ()),
+        env=tuple(target[fields.ContainerEnvField].value or ()),
+        cwd=target[fields.ContainerCwdField].value or "",
+        runtime_path=target[fields.RuntimePathField].value or "",
+        runtime_args=tuple(runtime_args) if runtime_args is not None else None,
+        log_level=target[fields.LogLevelField].value or "",
+        ra_type=target[fields.RaTypeField].value or "",
+        spid=target[fields.SpidField].value or "",
+        annotations=target[fields.ContainerAnnotationsField].value or {},
+        hostname=target[fields.HostnameField].value or "rune",
+        read_only=target[fields.ReadOnlyField].value,
+    )
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,87 @@
+"""`package` for `rune_bundle`: the bundle's directory, which rune and runc run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.package import BuiltPackage, PackageFieldSet
+from pants.engine.fs import EMPTY_DIGEST
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.unions import UnionRule
+
+from occlum_build.oci.config import CONFIG, ROOTFS
+from occlum_build.oci.rootfs import MOUNT_POINTS
+from occlum_build.sources.model import DIR
+from pants_occlum.dist.digest import file_of, store_files
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.sync import DistPlaces, sync_tree
+from pants_occlum.image.planning import explain_missing, host_copies
+from pants_occlum.oci.bundle import Bundle, BundleRequest
+from pants_occlum.oci.target_types import BundleArgsField, BundleOutputPathField
+from pants_occlum.process.loaded_sources import LOADED
+
+logger = logging.getLogger(__name__)
+
+BUNDLE = "bundle"
+
+
+@dataclass(frozen=True)
+class BundleFieldSet(PackageFieldSet):
+    required_fields = (BundleArgsField,)
+
+    args: BundleArgsField
+    output_path: BundleOutputPathField
+
+
+@dataclass(frozen=True)
+class _WriteBundle:
+    field_set: BundleFieldSet
+
+
+@dataclass(frozen=True)
+class _WrittenBundle:
+    package: BuiltPackage
+
+
+# Not memoised, so that a bundle that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
+    field_set = request.field_set
+    bundle = await Get(Bundle, BundleRequest(field_set.address))
+    output = field_set.output_path.in_dist(places)
+    for text in bundle.warnings:
+        logger.warning("%s: %s", field_set.address, text)
+    files = await store_files({CONFIG: bundle.config})
+    tree = [file_of(CONFIG, 0o644, files[CONFIG]), *_below_rootfs(bundle.rootfs.tree)]
+    plan = bundle.rootfs.plan
+    host = await host_copies(plan, str(field_set.address)) if plan is not None else None
+    await sync_tree(places, f"{output}/{BUNDLE}", tree, host, bundle.rootfs.packed)
+    logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
+    return _WrittenBundle(BuiltPackage(EMPTY_DIGEST, ()))
+
+
+# Of a content that is missing Pants tells only who asks for the rule that asked for the content.
+@_uncacheable_rule
+async def package_bundle(field_set: BundleFieldSet, run_id: RunId) -> BuiltPackage:
+    LOADED.require_unchanged(run_id)
+    try:
+        return (await Get(_WrittenBundle, _WriteBundle(field_set))).package
+    except Exception as error:
+        bundle = await Get(Bundle, BundleRequest(field_set.address))
+        raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
+
+
+def _below_rootfs(tree: Iterable[TreeEntry]) -> list[TreeEntry]:
+    """The tree as `rootfs`, with the mount points: a runtime then makes nothing in dist."""
+    by_path = {entry.path: entry for entry in tree}
+    for path in MOUNT_POINTS[:3]:
+        by_path.setdefault(path, TreeEntry(path, DIR, 0o755))
+    below = [entry._replace(path=f"{ROOTFS}/{path}") for path, entry in sorted(by_path.items())]
+    return [TreeEntry(ROOTFS, DIR, 0o755), *below]
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), UnionRule(PackageFieldSet, BundleFieldSet))

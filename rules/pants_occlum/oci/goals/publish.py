@@ -1,0 +1,111 @@
+"""`publish` for `oci_image`: skopeo pushes the layout, with the digest that it has here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.core.goals.publish import (
+    PublishFieldSet,
+    PublishOutputData,
+    PublishPackages,
+    PublishProcesses,
+    PublishRequest,
+)
+from pants.core.util_rules.system_binaries import BinaryPathRequest, BinaryPaths
+from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
+from pants.engine.fs import AddPrefix, CreateDigest, Digest
+from pants.engine.process import InteractiveProcess
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import InvalidFieldException
+from pants.engine.unions import UnionRule
+
+from occlum_build.errors import OcclumError, Report
+from occlum_build.oci.repository import Repository, parse_repository
+from pants_occlum.dist.digest import digest_entries
+from pants_occlum.oci.image import OciLayout, OciRequest
+from pants_occlum.oci.target_types import OciRepositoriesField
+from pants_occlum.problems import container_errors
+from pants_occlum.subsystem import SkopeoSubsystem
+
+_LAYOUT = "layout"
+
+
+class PublishOciRequest(PublishRequest["PublishOciFieldSet"]):
+    pass
+
+
+@dataclass(frozen=True)
+class PublishOciFieldSet(PublishFieldSet["PublishOciRequest"]):
+    publish_request_type = PublishOciRequest
+    required_fields = (OciRepositoriesField,)
+
+    repositories: OciRepositoriesField
+
+
+async def _find_skopeo(env: EnvironmentVars) -> str:
+    folders = tuple(folder for folder in env.get("PATH", "").split(":") if folder)
+    request = BinaryPathRequest(binary_name="skopeo", search_path=folders)
+    found = await Get(BinaryPaths, BinaryPathRequest, request)
+    if found.first_path is None:
+        raise OcclumError(
+            "oci",
+            "`publish` pushes images with skopeo, which is in no directory of PATH",
+            hint="install it (on Debian: apt-get install skopeo)",
+        )
+    return found.first_path.path
+
+
+@rule
+async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> PublishProcesses:
+    address = request.field_set.address
+    repositories = _repositories(request.field_set)
+    if not repositories:
+        reason = "as its field `repositories` is an empty list"
+        return PublishProcesses([PublishPackages((str(address),), description=reason)])
+    env = await Get(EnvironmentVars, EnvironmentVarsRequest(["PATH", *options.env_vars]))
+    with container_errors(address, "published"):
+        skopeo = await _find_skopeo(env)
+    layout = await Get(OciLayout, OciRequest(address))
+    digest = await Get(Digest, CreateDigest(digest_entries(layout.tree)))
+    inputs = await Get(Digest, AddPrefix(digest, _LAYOUT))
+    return PublishProcesses(
+        PublishPackages(
+            names=(f"{repository}@{layout.name}",),
+            process=InteractiveProcess(
+                (skopeo, *_push(repository, options)), env=env, input_digest=inputs
+            ),
+            data=PublishOutputData({"repository": str(repository), "digest": layout.name}),
+        )
+        for repository in repositories
+    )
+
+
+def _repositories(field_set: PublishOciFieldSet) -> tuple[Repository, ...]:
+    texts = field_set.repositories.value
+    if texts is None:
+        raise InvalidFieldException(
+            f"{field_set.address} cannot be published: its field 'repositories' is not set. Name "
+            'one, as in `repositories=["registry.example/team/app:1.0"]`, or keep the image out '
+            "of `publish` with an empty list."
+        )
+    report = Report()
+    found = []
+    with container_errors(field_set.address, "published"):
+        for text in texts:
+            with report:
+                found.append(parse_repository(text))
+        report.raise_errors()
+    return tuple(found)
+
+
+def _push(repository: Repository, options: SkopeoSubsystem) -> Iterable[str]:
+    # The host's policy says which images from elsewhere are trusted; this one was just built.
+    yield from ("--insecure-policy", "copy", "--preserve-digests")
+    if repository.is_loopback or repository.registry in options.insecure_registries:
+        yield "--dest-tls-verify=false"
+    yield from (f"oci:{_LAYOUT}", f"docker://{repository}")
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return (*collect_rules(), *PublishOciFieldSet.rules())

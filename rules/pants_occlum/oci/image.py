@@ -1,0 +1,181 @@
+"""An OCI image as a node: its layout, from layers that other images may share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    FileContent,
+    FileDigest,
+    MergeDigests,
+)
+from pants.engine.process import Process, ProcessCacheScope, ProcessResult
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
+
+from occlum_build.errors import Report
+from occlum_build.oci.layer import GZIP, entries_json
+from occlum_build.oci.layout import (
+    ImageSettings,
+    blob_path,
+    check_compression,
+    check_image,
+    layout_of,
+)
+from occlum_build.oci.runtimes import RUNE_DIRECTORY
+from occlum_build.oci.settings import read_settings
+from occlum_build.sources.model import DIR, FILE
+from pants_occlum.dist.digest import digest_entries, file_of, store_files
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.image.planning import explain_missing
+from pants_occlum.oci import target_types as fields
+from pants_occlum.oci.bundle import Bundle, BundleRequest, root_fs
+from pants_occlum.oci.layers import LayerBlobs, LayersRequest
+from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of
+from pants_occlum.problems import container_errors
+from pants_occlum.process.tool_process import ToolProcessRequest
+
+_LAYOUT, _ENTRIES, ARCHIVE = "layout", "entries.json", "image.oci.tar"
+
+
+@dataclass(frozen=True)
+class OciRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
+class OciLayout:
+    """The layout as a tree; `name` is the digest of the manifest, with `sha256:`."""
+
+    name: str
+    tree: tuple[TreeEntry, ...]
+    layer_count: int
+    is_shared: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OciArchiveRequest:
+    tree: tuple[TreeEntry, ...]
+    is_shared: bool
+    of: str
+
+
+@dataclass(frozen=True)
+class OciArchive:
+    """A digest that holds `image.oci.tar`."""
+
+    digest: Digest
+
+
+@rule(desc="Make an OCI image")
+async def make_oci_layout(request: OciRequest) -> OciLayout:
+    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an OCI image"))
+    target = wrapped.target
+    content = await content_of(
+        target, fields.OciPlainImageField, fields.OciEnclaveField, fields.OciBundleField
+    )
+    bundle = None
+    if target[fields.OciBundleField].value:
+        bundle = await Get(Bundle, BundleRequest(content.address))
+    rootfs = bundle.rootfs if bundle else await Get(Rootfs, RootfsRequest(content.address))
+    settings = _settings(target, rootfs, bundle)
+    compression = target[fields.CompressionField].value or GZIP
+    report = Report()
+    with container_errors(target.address):
+        _check(settings, rootfs, report)
+        _check_labels(target, rootfs, report)
+        check_compression(compression, report)
+        report.raise_errors()
+    max_layers = target[fields.MaxLayersField].value or 1
+    try:
+        blobs = await Get(
+            LayerBlobs, LayersRequest(rootfs, max_layers, compression, str(target.address))
+        )
+    except Exception as error:
+        raise await explain_missing(error, rootfs.plan, target.address) from None
+    layout = layout_of(blobs.layers, settings)
+    files = await store_files(layout.files)
+    for layer, file in zip(blobs.layers, blobs.files):
+        files[blob_path(layer.info.digest)] = file
+    warnings = [*(bundle.warnings if bundle else ()), *map(str, report.warnings)]
+    return OciLayout(
+        layout.digest,
+        tuple(_tree(files)),
+        len(blobs.layers),
+        rootfs.is_shared,
+        tuple(warnings),
+    )
+
+
+@rule(desc="Archive an OCI image")
+async def archive_layout(request: OciArchiveRequest) -> OciArchive:
+    rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.tree)
+    layout = await Get(Digest, CreateDigest(digest_entries(request.tree)))
+    inputs = await MultiGet(
+        Get(Digest, AddPrefix(layout, _LAYOUT)),
+        Get(Digest, CreateDigest([FileContent(_ENTRIES, rows)])),
+    )
+    process = await Get(
+        Process,
+        ToolProcessRequest(
+            module="occlum_build.image.tar",
+            argv=(_LAYOUT, _ENTRIES, ARCHIVE),
+            description=f"Archive the OCI image of {request.of}",
+            input_digest=await Get(Digest, MergeDigests(inputs)),
+            output_files=(ARCHIVE,),
+            cache_scope=ProcessCacheScope.SUCCESSFUL
+            if request.is_shared
+            else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+        ),
+    )
+    result = await Get(ProcessResult, Process, process)
+    return OciArchive(result.output_digest)
+
+
+def _settings(target: Target, rootfs: Rootfs, bundle: Bundle | None) -> ImageSettings:
+    entry_point = tuple(target[fields.EntryPointField].value or ())
+    env = tuple(target[fields.ContainerEnvField].value or ())
+    default_cwd = RUNE_DIRECTORY if rootfs.is_enclave else "/"
+    if bundle:
+        entry_point = entry_point or bundle.args
+        default_cwd = bundle.cwd
+        own = {item.split("=", 1)[0] for item in env}
+        env = (*(item for item in bundle.env if item.split("=", 1)[0] not in own), *env)
+    return ImageSettings(
+        entry_point=entry_point,
+        cmd=tuple(target[fields.CmdField].value or ()),
+        env=env,
+        cwd=target[fields.ContainerCwdField].value or default_cwd,
+        labels={**dict(target[fields.LabelsField].value or {}), **rootfs.labels},
+        annotations=target[fields.OciAnnotationsField].value or {},
+        ref_name=target[fields.RefNameField].value or "",
+    )
+
+
+def _check(settings: ImageSettings, rootfs: Rootfs, report: Report) -> None:
+    check_image(settings, report)
+    read_settings({}, settings.env, report)
+    program = next(iter(settings.entry_point), "")
+    if program.startswith("/") and root_fs(rootfs.programs).kind(program) != FILE:
+        report.warn("oci", f"there is no program {program} in the image")
+
+
+def _check_labels(target: Target, rootfs: Rootfs, report: Report) -> None:
+    for name in sorted((target[fields.LabelsField].value or {}).keys() & rootfs.labels.keys()):
+        report.error("oci", f"the label {name} is made from what is in the image")
+
+
+def _tree(files: dict[str, FileDigest]) -> list[TreeEntry]:
+    tree = [TreeEntry(path, DIR, 0o755) for path in ("blobs", "blobs/sha256")]
+    tree += (file_of(path, 0o644, digest) for path, digest in files.items())
+    return sorted(tree)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,197 @@
+"""The layers of a container's root file system, each made by a process keyed by its content."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestSubset,
+    FileContent,
+    FileDigest,
+    MergeDigests,
+    PathGlobs,
+)
+from pants.engine.process import (
+    FallibleProcessResult,
+    Process,
+    ProcessCacheScope,
+    ProcessResult,
+)
+from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.oci.grouping import with_parents, within_budget
+from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
+from occlum_build.oci.layout import ImageLayer
+from occlum_build.process.complete import TABLE, HostFile, table_json
+from occlum_build.process.step import EXIT_CONTENT_MISSING
+from occlum_build.sources.model import DIR
+from pants_occlum.dist.digest import digest_entries, file_digests
+from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry
+from pants_occlum.dist.packed import Packed, in_packs, packs_input
+from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.image.planning import check_host
+from pants_occlum.oci.rootfs import Rootfs
+from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.sysroot.host import (
+    SYSROOT_CACHES,
+    IngestedBlobs,
+    SysrootBlob,
+    link_sysroot,
+)
+from pants_occlum.sysroot.pins import HostContents
+
+_ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
+_INFO = f"{_LAYER}.json"
+
+
+@dataclass(frozen=True)
+class LayerBlobRequest:
+    """The entries of a layer, with the directories above them, in order of path.
+
+    Contents are in the store but those of `host` and those in packs.
+    """
+
+    entries: tuple[TreeEntry, ...]
+    compression: str
+    is_shared: bool
+    host: HostContents | None
+    packed: Packed | None
+    name: str = field(compare=False)
+
+    def host_files(self) -> tuple[HostFile, ...]:
+        """The files whose contents are in a sysroot alone."""
+        sources = {blob.sha256: blob.path for blob in self.host.blobs} if self.host else {}
+        return tuple(
+            HostFile(entry.path, entry.sha256, sources[entry.sha256])
+            for entry in self.entries
+            if entry.sha256 in sources
+        )
+
+
+@dataclass(frozen=True)
+class LayerBlob:
+    info: LayerInfo
+    file: FileDigest
+
+
+@dataclass(frozen=True)
+class LayersRequest:
+    rootfs: Rootfs
+    max_layers: int
+    compression: str
+    of: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class LayerBlobs:
+    """The layers from the lowest up, and the file of each."""
+
+    layers: tuple[ImageLayer, ...]
+    files: tuple[FileDigest, ...]
+
+
+async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
+    if is_whole and request.host is not None:
+        await Get(IngestedBlobs, HostContents, request.host)
+    host = () if is_whole else request.host_files()
+    packed = in_packs(request.entries, request.packed.slices()) if request.packed else ()
+    elsewhere = {*(one.path for one in host), *(one.path for one in packed)}
+    stored = (entry for entry in request.entries if entry.path not in elsewhere)
+    rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.entries)
+    files = [FileContent(_ENTRIES, rows), FileContent(TABLE, table_json(host, packed))]
+    inputs = [
+        await Get(
+            Digest, AddPrefix(await Get(Digest, CreateDigest(digest_entries(stored))), _ROOT)
+        ),
+        await Get(Digest, CreateDigest(files)),
+    ]
+    if request.packed is not None:
+        inputs.append(await packs_input(request.packed, packed))
+    return await Get(
+        Process,
+        ToolProcessRequest(
+            module="occlum_build.oci.layer",
+            argv=(request.compression, _ROOT, _ENTRIES, _LAYER, TABLE),
+            description=f"Compress a layer of an OCI image ({request.name})",
+            input_digest=await Get(Digest, MergeDigests(inputs)),
+            compiled_requirements=("zstandard",) if request.compression == ZSTD else (),
+            append_only_caches=SYSROOT_CACHES if host else FrozenDict({}),
+            output_files=(_LAYER, _INFO),
+            cache_scope=ProcessCacheScope.SUCCESSFUL
+            if request.is_shared
+            else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+        ),
+    )
+
+
+@rule(desc="Make a layer of an OCI image")
+async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
+    process = await _process(request, is_whole=places.executes_remotely)
+    attempt = await Get(FallibleProcessResult, Process, process)
+    if attempt.exit_code == EXIT_CONTENT_MISSING:
+        process = await _process(request, is_whole=True)
+    result = await Get(ProcessResult, Process, process)
+    files = await file_digests(result.output_digest)
+    small = await Get(Digest, DigestSubset(result.output_digest, PathGlobs([_INFO])))
+    contents = await Get(DigestContents, Digest, small)
+    return LayerBlob(LayerInfo(**json.loads(contents[0].content)), files[_LAYER])
+
+
+@rule(desc="Make the layers of an OCI image")
+async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOption) -> LayerBlobs:
+    rootfs = request.rootfs
+    groups = within_budget(rootfs.groups, request.max_layers)
+    by_path = _with_parents(rootfs.tree)
+    sources: dict[str, str] = {}
+    if rootfs.plan is not None:
+        await check_host(rootfs.plan, request.of)
+        sources = {file.path: file.source for file in rootfs.plan.host_files()}
+        link_sysroot(named_caches_dir, rootfs.plan.sysroot.root)
+    requests = []
+    for group in groups:
+        entries = tuple(by_path[path] for path in with_parents(group.paths))
+        blobs = {
+            entry.sha256: SysrootBlob(sources[entry.path], entry.sha256, entry.size)
+            for entry in entries
+            if entry.path in sources
+        }
+        host = None
+        if rootfs.plan is not None and blobs:
+            host = HostContents(rootfs.plan.sysroot, tuple(blobs.values()), request.of)
+        requests.append(
+            LayerBlobRequest(
+                entries,
+                request.compression,
+                rootfs.is_shared,
+                host,
+                rootfs.packed,
+                group.name,
+            )
+        )
+    made = await MultiGet(Get(LayerBlob, LayerBlobRequest, one) for one in requests)
+    layers = tuple(ImageLayer(group.name, blob.info) for group, blob in zip(groups, made))
+    return LayerBlobs(layers, tuple(blob.file for blob in made))
+
+
+def _with_parents(tree: Iterable[TreeEntry]) -> dict[str, TreeEntry]:
+    """The entries by path, with the directories that are only implied by others' paths."""
+    by_path = {entry.path: entry for entry in tree}
+    for path in list(by_path):
+        parent = posixpath.dirname(path)
+        while parent and parent not in by_path:
+            by_path[parent] = TreeEntry(parent, DIR, DEFAULT_DIR_MODE)
+            parent = posixpath.dirname(parent)
+    return by_path
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

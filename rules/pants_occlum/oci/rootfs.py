@@ -1,0 +1,135 @@
+"""The root file system of a container: an image's, or one that holds an enclave's instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pants.engine.addresses import Address
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.target import (
+    InvalidTargetException,
+    Target,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.util.frozendict import FrozenDict
+
+from occlum_build.occlum.initfs import ENCRYPTED
+from occlum_build.oci.grouping import Group, group_entries, group_instance
+from occlum_build.oci.rootfs import INSTANCE_PATH, MOUNT_POINTS, in_container
+from occlum_build.sgx.attributes import FLAG_DEBUG
+from occlum_build.sources.model import DIR
+from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.packed import Packed
+from pants_occlum.enclave.instance import Instance, InstanceRequest
+from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave
+from pants_occlum.enclave.rootfs import booted_image
+from pants_occlum.enclave.signing import SignedEnclave, SignRequest
+from pants_occlum.enclave.target_types import (
+    EnclaveImageField,
+    ExpectedMrenclaveField,
+    SgxModeField,
+    SignField,
+)
+from pants_occlum.image.nodes import Image, ImageRequest
+from pants_occlum.image.planning import PlannedImage
+from pants_occlum.one_address import OneAddressField, named_target
+
+IMAGE_LABEL, MRENCLAVE_LABEL = "io.occlum.image-digest", "io.occlum.mrenclave"
+
+
+@dataclass(frozen=True)
+class RootfsRequest:
+    """The address of an `occlum_image` or an `occlum_enclave`."""
+
+    address: Address
+
+
+@dataclass(frozen=True)
+class Rootfs:
+    """A root file system, its groups for layers, and what is known of what is in it.
+
+    `programs` is where a program is looked up; `is_shared` False keeps layers out of shared caches.
+    `plan` is that of an image whose files are taken as they are, the host's from the host; `packed`
+    has the files of an enclave's secure file system.
+    """
+
+    tree: tuple[TreeEntry, ...]
+    groups: tuple[Group, ...]
+    programs: tuple[TreeEntry, ...]
+    labels: FrozenDict[str, str]
+    is_shared: bool = True
+    is_enclave: bool = False
+    is_release: bool = False
+    plan: PlannedImage | None = field(default=None, hash=False)
+    packed: Packed | None = None
+
+
+async def content_of(target: Target, *field_types: type[OneAddressField]) -> Target:
+    """The target that the one field of these names that is set; one must be, and only one."""
+    named = [await named_target(target, field) for field in field_types]
+    found = [one for one in named if one is not None]
+    if len(found) != 1:
+        names = " or ".join(repr(field.alias) for field in field_types)
+        raise InvalidTargetException(f"The target {target.address} needs {names}, one of them.")
+    return found[0]
+
+
+async def _of_enclave(target: Target) -> Rootfs:
+    sign = target[SignField].value
+    sgx_mode = target[SgxModeField].value or "HW"
+    enclave = await Get(MeasuredEnclave, EnclaveRequest(target.address))
+    signed = await Get(SignedEnclave, SignRequest(target.address, sign))
+    instance = await Get(Instance, InstanceRequest(target.address, sgx_mode, sign))
+    mrenclave = signed.sigstruct.mrenclave.hex()
+    expected = target[ExpectedMrenclaveField].value
+    if expected is not None and expected.lower() != mrenclave:
+        raise InvalidTargetException(
+            f"{target.address} has another MRENCLAVE than expected: {mrenclave}. Package it to see "
+            "what has changed."
+        )
+    labels = {IMAGE_LABEL: f"sha256:{enclave.root.name}", MRENCLAVE_LABEL: mrenclave}
+    booted = await booted_image(target)
+    tree = tuple(_enclave_tree(instance))
+    return Rootfs(
+        tree=tree,
+        groups=group_instance(((entry.path, entry.size) for entry in tree), INSTANCE_PATH),
+        programs=(booted or enclave.root).tree,
+        labels=FrozenDict(labels),
+        is_shared=enclave.image_type != ENCRYPTED,
+        is_enclave=True,
+        is_release=bool(signed.sigstruct.flags_mask & FLAG_DEBUG),
+        packed=instance.packed,
+    )
+
+
+@rule(desc="Lay out a container's root file system")
+async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
+    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "a container"))
+    target = wrapped.target
+    if target.has_field(EnclaveImageField):
+        return await _of_enclave(target)
+    if not target.has_field(ImageBomsField):
+        raise InvalidTargetException(
+            f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
+        )
+    image = await Get(Image, ImageRequest(target.address))
+    labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
+    groups = group_entries(image.plan.entries)
+    return Rootfs(image.tree, groups, image.tree, labels, plan=image.plan)
+
+
+def _enclave_tree(instance: Instance) -> list[TreeEntry]:
+    tree = [TreeEntry(path, DIR, 0o755) for path in (*MOUNT_POINTS, INSTANCE_PATH)]
+    tree += (
+        entry._replace(path=f"{INSTANCE_PATH}/{entry.path}")
+        for entry in instance.tree
+        if in_container(entry.path)
+    )
+    return sorted(tree)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

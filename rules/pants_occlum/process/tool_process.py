@@ -1,0 +1,143 @@
+"""Run a module of the library as a process whose cache key is the same on every machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
+from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
+from pants.util.logging import LogLevel
+
+from pants_occlum.process.tool_sources import requirement_modules, tool_modules
+
+TOOL_DIR = ".tool"
+PYTHON_DIR = ".py"
+PYTHON_CACHE = "occlum_python"
+# Isolated from the environment and the sandbox's own files: an input called struct.py is no module.
+INTERPRETER = (f"{PYTHON_DIR}/python", "-I", "-S", "-B", "-X", "utf8")
+# Pants races a process against the remote cache's answer from the start, and what takes 100 ms here
+# would win from a distant server. A miss starts it at once; only a server that hangs is waited for.
+REMOTE_CACHE_HEAD_START_MILLIS = 10_000
+LAUNCHER = b"""import runpy
+import sys
+
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclass(frozen=True)
+class ToolSourcesRequest:
+    """module: one of the library; requirements: names of distributions, pure ones and compiled."""
+
+    module: str
+    requirements: tuple[str, ...] = ()
+    compiled_requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ToolSources:
+    """A directory that the interpreter can run: `python <directory> <module> <arguments>`."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class ToolPython:
+    """The interpreter that runs tools, named by a link in a named cache that stands in for it.
+
+    Its path is no part of the value, nor of any process, so that machines share their caches.
+    """
+
+    argv: tuple[str, ...]
+    append_only_cache: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ToolProcessRequest:
+    """A run of a module of the library (its `__main__`) in a sandbox that holds `input_digest`.
+
+    Paths in argv and outputs are relative to the sandbox. The description is no part of the key.
+    """
+
+    module: str
+    argv: tuple[str, ...]
+    description: str = field(compare=False)
+    input_digest: Digest = EMPTY_DIGEST
+    requirements: tuple[str, ...] = ()
+    compiled_requirements: tuple[str, ...] = ()
+    append_only_caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
+    output_files: tuple[str, ...] = ()
+    output_directories: tuple[str, ...] = ()
+    level: LogLevel = LogLevel.INFO
+    cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL
+
+
+@rule(level=LogLevel.DEBUG)
+async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
+    # Without a look at the disk: the library's modules are as old as the rules that run them.
+    contents = {"__main__.py": LAUNCHER, **tool_modules(request.module)}
+    for requirement in sorted(request.requirements):
+        contents.update(requirement_modules(requirement))
+    for requirement in sorted(request.compiled_requirements):
+        contents.update(requirement_modules(requirement, compiled=True))
+    files = CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
+    return ToolSources(await Get(Digest, CreateDigest, files))
+
+
+@rule(level=LogLevel.DEBUG)
+async def tool_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
+    link_python(named_caches_dir)
+    return ToolPython(INTERPRETER, (PYTHON_CACHE, PYTHON_DIR))
+
+
+@rule(level=LogLevel.DEBUG)
+async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) -> Process:
+    sources = await Get(
+        ToolSources,
+        ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements),
+    )
+    return Process(
+        (*python.argv, TOOL_DIR, request.module, *request.argv),
+        description=request.description,
+        level=request.level,
+        input_digest=request.input_digest,
+        immutable_input_digests={TOOL_DIR: sources.digest},
+        append_only_caches={**dict([python.append_only_cache]), **request.append_only_caches},
+        output_files=request.output_files,
+        output_directories=request.output_directories,
+        cache_scope=request.cache_scope,
+        remote_cache_speculation_delay_millis=REMOTE_CACHE_HEAD_START_MILLIS,
+    )
+
+
+def link_python(named_caches_dir: NamedCachesDirOption) -> None:
+    """See to the interpreter's link, which the user may delete with the caches at any time.
+
+    As the rule above is memoised, the look at the sysroot, which is not, does this once more.
+    """
+    folder = named_caches_dir.val / PYTHON_CACHE
+    # What a virtual environment's interpreter is a link to lasts longer than the environment.
+    link_in_cache(os.path.realpath(sys.executable), str(folder / "python"))
+
+
+def link_in_cache(target: str, link: str) -> None:
+    """Make `link` lead to `target`; atomic, for other runs may be starting processes by it."""
+    if os.path.islink(link) and os.readlink(link) == target:
+        return
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(link)) as folder:
+        temporary = os.path.join(folder, "link")
+        os.symlink(target, temporary)
+        os.replace(temporary, link)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -1,0 +1,191 @@
+"""SHA-256 of host files, with a memo that spares reading what has not changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import xxhash
+
+from occlum_build.elf.facts import may_hold_elf
+from occlum_build.elf.layout import MAGIC
+from occlum_build.elf.zip_reader import is_zip
+from occlum_build.sources.model import FILE, SourceStat
+
+MAX_ROWS = 300_000
+# A file written this recently may be written again within the same tick of its time stamps.
+SETTLED_NS = 2_000_000_000
+CHUNK_BYTES = 1 << 20
+# Beyond this many lines for each row that counts, the file is written anew.
+_LINES_A_ROW = 2
+
+
+class _Row(NamedTuple):
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    sha256: str
+    is_elf: bool
+
+
+class HashMemo:
+    """path -> content hash, valid for one (device, inode, size, mtime, ctime); safe for threads.
+
+    The file has a line for each row, the XXH3-64 of the rest of the line in hex before it; the last
+    line of a path counts, one whose row is null drops the path. Rows are appended, so that a change
+    costs what it changes. A line that is damaged counts as absent.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._rows, self._lines = _load(file)
+        self._changed: dict[str, None] = {}
+
+    def known(self, path: bytes, found: os.stat_result) -> SourceStat | None:
+        """The content of the file that lstat just found at `path`; None when it must be read."""
+        key = _key(path)
+        with self._lock:
+            row = self._rows.get(key)
+            if row is None or row[:5] != _identity(found):
+                return None
+            # Used last: dropped last.
+            self._rows[key] = self._rows.pop(key)
+        return _content(row, found)
+
+    def read(self, path: bytes) -> SourceStat:
+        """Read a regular file, links not followed, and remember it if it has settled.
+
+        Raises OSError when it cannot be read or does not hold still.
+        """
+        started_ns = time.time_ns()
+        read = _read_once(path) or _read_once(path)
+        if read is None:
+            raise OSError("was written to while it was read, twice")
+        found, digest, is_elf = read
+        row = _Row(*_identity(found), digest, is_elf)
+        if started_ns - max(found.st_mtime_ns, found.st_ctime_ns) > SETTLED_NS:
+            with self._lock:
+                self._rows[_key(path)] = row
+                self._changed[_key(path)] = None
+        return _content(row, found)
+
+    def forget(self, path: bytes) -> None:
+        """Drop what is known of a path that turned out to hold something else."""
+        with self._lock:
+            if self._rows.pop(_key(path), None) is not None:
+                self._changed[_key(path)] = None
+
+    def save(self) -> None:
+        """Write to the file what has changed; failing to is no error, only slower."""
+        with self._lock:
+            if not self._changed:
+                return
+            changed: Mapping[str, _Row | None] = {key: self._rows.get(key) for key in self._changed}
+            self._changed = {}
+            lines = self._lines + len(changed)
+            whole = lines > _LINES_A_ROW * len(self._rows) + 1000 or len(self._rows) > MAX_ROWS
+            if whole:
+                changed = self._rows = dict(list(self._rows.items())[-MAX_ROWS:])
+            try:
+                _write(self._file, b"".join(_line(*item) for item in changed.items()), whole=whole)
+            except OSError:
+                return
+            self._lines = len(changed) if whole else lines
+
+
+_memos: dict[str, HashMemo] = {}
+_memos_lock = threading.Lock()
+
+
+def shared_memo(file: str) -> HashMemo:
+    """The memo of a file, loaded once a process."""
+    with _memos_lock:
+        if file not in _memos:
+            _memos[file] = HashMemo(file)
+        return _memos[file]
+
+
+def _key(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int, int]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _content(row: _Row, found: os.stat_result) -> SourceStat:
+    mode = stat.S_IMODE(found.st_mode)
+    return SourceStat(FILE, mode, row.size, sha256=row.sha256, is_elf=row.is_elf)
+
+
+def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
+    """The file as it stood during one whole read; None when it was written to meanwhile."""
+    # Without O_NONBLOCK, a fifo that took the file's place would block for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb", buffering=0) as file:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError("is no longer a regular file")
+        digest = hashlib.sha256()
+        head = chunk = file.read(CHUNK_BYTES)
+        while chunk:
+            digest.update(chunk)
+            chunk = file.read(CHUNK_BYTES)
+        is_elf = head.startswith(MAGIC) or (may_hold_elf(head) and is_zip(file))
+        after = os.fstat(fd)
+    if _identity(before) != _identity(after):
+        return None
+    return after, digest.hexdigest(), is_elf
+
+
+def _line(path: str, row: _Row | None) -> bytes:
+    body = json.dumps([path, row], separators=(",", ":")).encode("ascii")
+    return xxhash.xxh3_64_hexdigest(body).encode("ascii") + b" " + body + b"\n"
+
+
+def _load(file: str) -> tuple[dict[str, _Row], int]:
+    """The rows of the file, and how many lines it has."""
+    try:
+        with open(file, "rb") as stream:
+            lines = stream.read().split(b"\n")
+    except OSError:
+        return {}, 0
+    rows: dict[str, _Row] = {}
+    for line in lines:
+        checksum, _, body = line.partition(b" ")
+        if not body or checksum != xxhash.xxh3_64_hexdigest(body).encode("ascii"):
+            continue
+        path, row = json.loads(body)
+        rows.pop(path, None)
+        if row is not None:
+            rows[path] = _Row(*row)
+    return rows, len(lines) - 1
+
+
+def _write(file: str, content: bytes, *, whole: bool) -> None:
+    """Append to the file, or replace it as a whole."""
+    folder = os.path.dirname(file)
+    os.makedirs(folder, exist_ok=True)
+    if not whole:
+        fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with open(fd, "wb", buffering=0) as stream:
+            stream.write(content)
+        return
+    fd, temporary = tempfile.mkstemp(prefix=".memo-", dir=folder)
+    try:
+        with open(fd, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, file)
+    except OSError:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,285 @@
+"""Rules that see the host's files afresh in each session and take them into Pants' store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.frozendict import FrozenDict
+from pants.util.logging import LogLevel
+
+from occlum_build.errors import OcclumError
+from occlum_build.process.complete import SYSROOTS
+from pants_occlum.process.content_groups import content_groups
+from pants_occlum.process.loaded_sources import LOADED
+from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.process.tool_process import link_in_cache, link_python
+from pants_occlum.sysroot.hash_memo import HashMemo, shared_memo
+from pants_occlum.sysroot.listing import host_path
+from pants_occlum.sysroot.walk import Found, KnownDirectory, SysrootWalk
+
+# Each blob in flight holds two files open, and the usual limit of a process is 1,024.
+BLOBS_IN_FLIGHT = 128
+LARGE_BYTES = 64 << 20
+SYSROOT_CACHE = "occlum_sysroots"
+# What a process needs that completes a tree with files of the host.
+SYSROOT_CACHES = FrozenDict({SYSROOT_CACHE: SYSROOTS})
+PLAIN_PATH = re.compile(rb"[A-Za-z0-9/._+@=,:~-]+")
+
+
+@dataclass(frozen=True)
+class SysrootRequest:
+    """What to look at below `root`: absolute paths in normal form, seen as if `root` were `/`.
+
+    stat_paths: the entry, each component on the way and what its links lead to. hash_paths: that,
+    and the content of what it leads to. directories: that of stat_paths, and the entries in them.
+    trees: directories with all below them and its content; links in a tree are recorded and not
+    followed.
+    """
+
+    root: str
+    stat_paths: tuple[str, ...] = ()
+    hash_paths: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SysrootSnapshot(Found):
+    """The entries found, and the sorted names in each directory that was listed.
+
+    Each asked path has an entry, None where there is nothing. Undecodable names are told, as a
+    digest cannot hold them. The mappings are plain ones: they are compared, and never hashed.
+    """
+
+
+class SysrootBlob(NamedTuple):
+    """The content of one host file: path below the root, SHA-256 in hex, size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class SysrootIngest:
+    """A request to take the content of host files into the store."""
+
+    root: str
+    blobs: tuple[SysrootBlob, ...]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A few blobs: a node of its own, so that what has not changed is not taken in again."""
+
+    root: str
+    blobs: tuple[SysrootBlob, ...]
+
+
+@dataclass(frozen=True)
+class IngestedBlobs:
+    """SHA-256 in hex -> the digest of a blob that is in the store."""
+
+    digests: Mapping[str, FileDigest]
+
+
+class SysrootFile(NamedTuple):
+    """A file of a digest whose content is a host file's."""
+
+    name: str
+    blob: SysrootBlob
+    is_executable: bool = False
+
+
+@dataclass(frozen=True)
+class SysrootFiles:
+    """A request for a digest of host files under names of the caller's."""
+
+    root: str
+    files: tuple[SysrootFile, ...]
+
+
+class Scheduler:
+    """One object for each scheduler of this process: pantsd makes a new one when options change."""
+
+
+class Run(NamedTuple):
+    """A run of Pants; run ids alone are the same in different schedulers."""
+
+    scheduler: Scheduler
+    run_id: RunId
+
+
+@rule
+async def scheduler_of_run() -> Scheduler:
+    return Scheduler()
+
+
+@_uncacheable_rule(desc="Look at the host's files", level=LogLevel.DEBUG)
+async def look_at_sysroot(
+    request: SysrootRequest,
+    named_caches_dir: NamedCachesDirOption,
+    scheduler: Scheduler,
+    run_id: RunId,
+) -> SysrootSnapshot:
+    LOADED.require_unchanged(run_id)
+    if not os.path.isdir(request.root):
+        raise OcclumError("sysroot-missing", f"the sysroot {request.root} is not a directory")
+    link_python(named_caches_dir)
+    link_sysroot(named_caches_dir, request.root)
+    memo = _memo(named_caches_dir)
+    with quiet_gc():
+        snapshot = _look(request, Run(scheduler, run_id), memo)
+    memo.save()
+    return snapshot
+
+
+@dataclass
+class _Looks:
+    """The last look of one request: the run it was made in, what it found, and the directories
+    that the next one may take as they are. `lock` is held while somebody looks.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    run: Run | None = None
+    snapshot: SysrootSnapshot | None = None
+    directories: Mapping[str, KnownDirectory] = field(default_factory=dict)
+
+
+_MOST_LOOKS = 64
+_looks: OrderedDict[SysrootRequest, _Looks] = OrderedDict()
+_looks_lock = threading.Lock()
+
+
+def _look(request: SysrootRequest, run: Run, memo: HashMemo) -> SysrootSnapshot:
+    """Look, with what the last look of the same request may spare this one.
+
+    The engine may drop this rule and start it again within a run: one look serves both. The result
+    is the very same object where nothing has changed, so that comparing it is no work.
+    """
+    with _looks_lock:
+        last = _looks.pop(request, None) or _Looks()
+        _looks[request] = last
+        if len(_looks) > _MOST_LOOKS:
+            _looks.popitem(last=False)
+    with last.lock:
+        if last.snapshot is not None and last.run == run:
+            return last.snapshot
+        walk = SysrootWalk(request.root, time.time_ns(), last.directories)
+        found = _found(walk, request, memo)
+        snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
+        if last.snapshot is None or last.snapshot != snapshot:
+            last.snapshot = snapshot
+        last.run, last.directories = run, walk.directories()
+        return last.snapshot
+
+
+def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
+    for path in sorted(request.stat_paths):
+        walk.probe(path)
+    reached = {walk.probe(path) for path in request.hash_paths}
+    for path in sorted(request.trees):
+        walk.walk(path)
+    in_trees = [posixpath.join(top, name) for top, names in walk.names.items() for name in names]
+    for path in sorted(request.directories):
+        walk.list_dir(path)
+    walk.hash([*(path for path in reached if path is not None), *in_trees], memo)
+    return walk.found()
+
+
+@rule(desc="Take host files into the store", level=LogLevel.DEBUG)
+async def ingest(request: SysrootIngest) -> IngestedBlobs:
+    blobs = {blob.sha256: blob for blob in sorted(request.blobs, reverse=True)}
+    digests: dict[str, FileDigest] = {}
+    for batch in batches(blobs):
+        # One after the other, so that few files are open at a time.
+        ingested = await Get(IngestedBlobs, _Batch(request.root, tuple(batch)))
+        digests.update(ingested.digests)
+    return IngestedBlobs(digests)
+
+
+@rule
+async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) -> IngestedBlobs:
+    digests = {blob.sha256: FileDigest(blob.sha256, blob.size) for blob in batch.blobs}
+    with tempfile.TemporaryDirectory(prefix="occlum-links-") as links:
+        urls = [_url(batch.root, blob, links) for blob in batch.blobs]
+        try:
+            await MultiGet(
+                Get(Digest, NativeDownloadFile(url, digests[blob.sha256]))
+                for url, blob in zip(urls, batch.blobs)
+            )
+        except Exception as error:
+            _forget(_memo(named_caches_dir), batch.root, batch.blobs)
+            raise OcclumError(
+                "source-changed",
+                f"a host file is not what it was when the run began: {error}",
+                hint="leave the files alone while Pants runs, then run it again",
+            ) from None
+    return IngestedBlobs(digests)
+
+
+@rule(desc="Collect host files", level=LogLevel.DEBUG)
+async def digest_of_files(request: SysrootFiles) -> Digest:
+    blobs = tuple(file.blob for file in request.files)
+    ingested = await Get(IngestedBlobs, SysrootIngest(request.root, blobs))
+    return await Get(
+        Digest,
+        CreateDigest(
+            FileEntry(file.name, ingested.digests[file.blob.sha256], file.is_executable)
+            for file in request.files
+        ),
+    )
+
+
+def link_sysroot(named_caches_dir: NamedCachesDirOption, root: str) -> None:
+    """See to the link by which processes find the sysroot, wherever it is on this machine."""
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()
+    link_in_cache(root, str(named_caches_dir.val / SYSROOT_CACHE / name))
+
+
+def batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:
+    """The small blobs in groups, then the large ones one at a time."""
+    small = {sha256: blob for sha256, blob in blobs.items() if blob.size < LARGE_BYTES}
+    for group in content_groups(small, BLOBS_IN_FLIGHT // 2):
+        for start in range(0, len(group), BLOBS_IN_FLIGHT):
+            yield group[start : start + BLOBS_IN_FLIGHT]
+    yield from ([blob] for _, blob in sorted(blobs.items()) if blob.size >= LARGE_BYTES)
+
+
+def _url(root: str, blob: SysrootBlob, links: str) -> str:
+    """A URL of a host file; by way of a link in `links` where its name is not plain."""
+    path = host_path(root, blob.path)
+    if not PLAIN_PATH.fullmatch(path):
+        # Pants 2.17 opens the path of a file URL as it stands there, percent-encoded.
+        link = os.path.join(links, blob.sha256)
+        os.symlink(path, link)
+        return f"file:{link}"
+    return f"file:{path.decode()}"
+
+
+def _forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
+    for blob in blobs:
+        memo.forget(host_path(root, blob.path))
+    memo.save()
+
+
+def _memo(named_caches_dir: NamedCachesDirOption) -> HashMemo:
+    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "contents.rows"))
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

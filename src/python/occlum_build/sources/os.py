@@ -1,0 +1,117 @@
+"""Sources read straight from this machine's file system, for the CLI."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat as stat_module
+from collections.abc import Sequence
+
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, may_hold_elf
+from occlum_build.errors import OcclumError
+from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+
+_CHUNK_BYTES = 1 << 20
+_KINDS = {
+    stat_module.S_IFREG: FILE,
+    stat_module.S_IFDIR: DIR,
+    stat_module.S_IFLNK: SYMLINK,
+    stat_module.S_IFIFO: FIFO,
+}
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+class OsSources:
+    """Absolute source paths are looked up below `sysroot`, relative ones below the root directory.
+
+    `image` is a real path that is never listed: the directory that the image is written to.
+    """
+
+    def __init__(self, sysroot: str = "/", image: str = "") -> None:
+        self._image = image
+        self._prefix = "" if sysroot == "/" else sysroot.rstrip("/")
+        self._stats: dict[str, SourceStat | None] = {}
+        self._facts: dict[str, Outcome] = {}
+
+    def os_path(self, path: str) -> str:
+        """Where a source path is on this machine."""
+        return self._prefix + path if path.startswith("/") else "/" + path
+
+    def expect(self, path: str, *, tree: bool = False) -> None:
+        """Nothing to prepare: everything can be looked at right away."""
+
+    def lstat(self, path: str) -> SourceStat | None:
+        if path not in self._stats:
+            self._stats[path] = lstat(self.os_path(path))
+        return self._stats[path]
+
+    def names(self, path: str) -> Sequence[str]:
+        try:
+            found = os.listdir(self.os_path(path))
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        parent, name = os.path.split(self._image)
+        return sorted(one for one in found if one != name or self.os_path(path) != parent)
+
+    def read(self, path: str) -> bytes:
+        try:
+            with open(self.os_path(path), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def sha256(self, path: str) -> str:
+        digest = hashlib.sha256()
+        try:
+            with open(self.os_path(path), "rb", buffering=0) as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        return digest.hexdigest()
+
+    def facts(self, path: str) -> ElfFacts | None:
+        found = self._known_facts(path)
+        return found if isinstance(found, ElfFacts) else None
+
+    def malformed(self, path: str) -> str:
+        found = self._known_facts(path)
+        return found.reason if isinstance(found, Malformed) else ""
+
+    def archive(self, path: str) -> Archive | None:
+        found = self._known_facts(path)
+        return found if isinstance(found, Archive) else None
+
+    def _known_facts(self, path: str) -> Outcome:
+        if path not in self._facts:
+            self._facts[path] = self._read_facts(path)
+        return self._facts[path]
+
+    def _read_facts(self, path: str) -> Outcome:
+        try:
+            with open(self.os_path(path), "rb") as file:
+                if not may_hold_elf(file.read(4)):
+                    return None
+                from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
+
+                return read_outcome(file)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+
+def lstat(os_path: str) -> SourceStat | None:
+    """The entry at a path of this machine; None where there is none."""
+    try:
+        found = os.lstat(os_path)
+        kind = _KINDS.get(stat_module.S_IFMT(found.st_mode), OTHER)
+        target = os.readlink(os_path) if kind == SYMLINK else ""
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise _unreadable(os_path, error) from None
+    return SourceStat(kind, stat_module.S_IMODE(found.st_mode), found.st_size, target)
+
+
+def _unreadable(path: str, error: OSError) -> OcclumError:
+    return OcclumError("file", f"{path} cannot be read: {error.strerror}")
