@@ -38,7 +38,7 @@ def test_first_build_runs_processes(pants: PantsRunner) -> None:
     assert {process.module for process in run.processes} == {"occlum_build.elf.scan"}
     assert run.ran == [process.description for process in run.processes]
     assert all(HELLO in description for description in run.ran)
-    assert "pants_occlum.image.planning.plan" in run.rules
+    assert "pants_occlum.image.planning.plan_image" in run.rules
 
 
 def test_nothing_runs_when_nothing_changed(pants: PantsRunner, hello: BuiltImage) -> None:

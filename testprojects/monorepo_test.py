@@ -54,7 +54,7 @@ def test_an_edit_of_one_app_leaves_the_other_image_alone(
     assert greeter.digest != before[0]
     assert (clock.digest, clock.inodes()) == before[1:]
     assert all(GREETER in description for description in run.ran), run.ran
-    assert run.rules.count("pants_occlum.image.planning.plan") == 1
+    assert run.rules.count("pants_occlum.image.planning.plan_image") == 1
 
 
 def test_an_edit_of_the_shared_bom_changes_both(

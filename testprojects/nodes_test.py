@@ -155,7 +155,7 @@ def test_an_edit_of_a_file_of_the_project(monorepo: Monorepo) -> None:
     with monorepo.path("app/run.sh").open("a") as script:
         script.write("echo Hello.\n")
     nodes = monorepo.package()
-    assert nodes.rules["image.planning.plan"] > 0
+    assert nodes.rules["image.planning.plan_image"] > 0
     assert nodes.rules["image.nodes.make_layer"] > 0
     assert nodes.processes == above_the_image("app")
 
@@ -179,7 +179,7 @@ def test_a_host_file_of_both_images(monorepo: Monorepo) -> None:
 def test_a_value_of_the_configuration(monorepo: Monorepo) -> None:
     monorepo.replace("app/BUILD", '"300MB"', '"320MB"')
     nodes = monorepo.package()
-    assert nodes.rules["image.planning.plan"] == 0
+    assert nodes.rules["image.planning.plan_image"] == 0
     assert nodes.rules["image.nodes.make_image"] == 0
     assert nodes.processes == Counter(
         ["Configure and measure app:enclave", "Archive the instance of app:enclave"]
@@ -196,7 +196,7 @@ def test_a_comment_in_a_bom_is_parsed(monorepo: Monorepo) -> None:
 def test_a_comment_that_moves_lines_changes_the_provenance(monorepo: Monorepo) -> None:
     monorepo.replace("app/bom.yaml", "targets:", "# What the app needs.\ntargets:")
     nodes = monorepo.package()
-    assert nodes.rules["image.planning.plan"] > 0
+    assert nodes.rules["image.planning.plan_image"] > 0
     assert nodes.rules["image.nodes.make_layer"] == 0
     assert not nodes.processes
     manifest = monorepo.path("dist/app/image/manifest.json").read_text()

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Optional, Union
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.rules import Get
 from pants.engine.target import (
     InvalidFieldException,
     SpecialCasedDependencies,
     Target,
-    Targets,
 )
+
+from pants_occlum.compat.by_name import implicitly
+from pants_occlum.compat.pants_rules import resolve_targets
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
 _RawAddress = Union[str, Iterable[str], None]
@@ -37,5 +38,5 @@ class OneAddressField(SpecialCasedDependencies):
 async def named_target(target: Target, field_type: type[OneAddressField]) -> Target | None:
     """The target that a field names, None where it names none."""
     addresses = target[field_type].to_unparsed_address_inputs()
-    found = await Get(Targets, UnparsedAddressInputs, addresses)
+    found = await resolve_targets(**implicitly({addresses: UnparsedAddressInputs}))
     return found[0] if found else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
 import pytest
 from pants.backend.project_info import register as project_info
@@ -98,3 +99,11 @@ def entries(artefacts: Path) -> dict[str, dict[str, Any]]:
     """Path -> entry of an image's manifest."""
     manifest = json.loads((artefacts / "manifest.json").read_text())
     return {entry["path"]: entry for entry in manifest["entries"]}
+
+
+def run_alone(rule: Callable[..., Any], *args: object) -> object:
+    """What a rule that awaits no other makes of its arguments, without an engine."""
+    coroutine = inspect.unwrap(rule)(*args)
+    with pytest.raises(StopIteration) as done:
+        coroutine.send(None)
+    return done.value.value

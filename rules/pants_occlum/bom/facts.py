@@ -6,13 +6,19 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileDigest, FileEntry
-from pants.engine.process import Process, ProcessResult
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.fs import CreateDigest, FileDigest, FileEntry
+from pants.engine.process import Process
+from pants.engine.rules import Rule
 
 from occlum_build.elf.facts import Outcome, outcome_from_json
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    execute_process_or_raise,
+    get_digest_contents,
+)
 from pants_occlum.process.content_groups import content_groups
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 BATCH_FILES = 64
 _INPUT, _OUTPUT = "blobs", "facts.json"
@@ -46,34 +52,33 @@ class _Batch:
 
 
 @rule
-async def elf_facts(request: FactsRequest) -> KnownFacts:
-    blobs = {blob.fingerprint: blob for blob in request.blobs}
-    batches = await MultiGet(
-        Get(KnownFacts, _Batch(tuple(group), request.of))
-        for group in content_groups(blobs, BATCH_FILES)
-    )
-    merged = {sha256: facts for batch in batches for sha256, facts in batch.by_sha256.items()}
-    return KnownFacts(dict(sorted(merged.items())))
-
-
-@rule
 async def scan_batch(batch: _Batch) -> KnownFacts:
     entries = [FileEntry(f"{_INPUT}/{blob.fingerprint}", blob) for blob in batch.blobs]
     files = "1 file" if len(entries) == 1 else f"{len(entries)} files"
-    process = await Get(
-        Process,
+    process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.elf.scan",
             argv=(_INPUT, _OUTPUT),
             description=f"Scan ELF files of {batch.of} ({files})",
-            input_digest=await Get(Digest, CreateDigest(entries)),
+            input_digest=await create_digest(CreateDigest(entries)),
             output_files=(_OUTPUT,),
         ),
+        **implicitly(),
     )
-    result = await Get(ProcessResult, Process, process)
-    contents = await Get(DigestContents, Digest, result.output_digest)
+    result = await execute_process_or_raise(**implicitly({process: Process}))
+    contents = await get_digest_contents(result.output_digest)
     found = json.loads(contents[0].content)
     return KnownFacts({sha256: outcome_from_json(found[sha256]) for sha256 in sorted(found)})
+
+
+@rule
+async def elf_facts(request: FactsRequest) -> KnownFacts:
+    blobs = {blob.fingerprint: blob for blob in request.blobs}
+    batches = await concurrently(
+        scan_batch(_Batch(tuple(group), request.of)) for group in content_groups(blobs, BATCH_FILES)
+    )
+    merged = {sha256: facts for batch in batches for sha256, facts in batch.by_sha256.items()}
+    return KnownFacts(dict(sorted(merged.items())))
 
 
 def rules() -> Iterable[Rule]:

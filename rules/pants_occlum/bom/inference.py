@@ -6,27 +6,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.fs import PathGlobs, Paths
-from pants.engine.internals.graph import Owners, OwnersRequest
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.fs import PathGlobs
+from pants.engine.internals.graph import OwnersRequest
+from pants.engine.rules import Rule
 from pants.engine.target import (
     FieldSet,
     InferDependenciesRequest,
     InferredDependencies,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
-from pants_occlum.bom.on_disk import BomsOnDisk
-from pants_occlum.bom.roots import BomRoot, BomRootRequest, root_in_build_file
+from pants_occlum.bom.on_disk import boms_on_disk
+from pants_occlum.bom.roots import BomRoot, BomRootRequest, bom_root, root_in_build_file
 from pants_occlum.bom.target_types import (
     BomDependenciesField,
     BomSourceField,
     FilesDependenciesField,
     FilesField,
 )
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import find_owners, path_globs_to_paths, resolve_target
 from pants_occlum.project_paths import copy_globs, literal, project_copies
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -62,20 +63,20 @@ class NamedOwners:
 
 @rule(desc="Find the owners of what BOMs name", level=LogLevel.DEBUG)
 async def named_owners(root: BomRoot) -> NamedOwners:
-    found = await Get(BomsOnDisk, BomRoot, root)
+    found = await boms_on_disk(root)
     globs = [literal(path) for path in found.files if path != root.bom]
     if not root.loader_config.startswith("/"):
         globs.append(literal(root.loader_config))
     globs += copy_globs(project_copies(found.operations))
-    paths = await Get(Paths, PathGlobs(globs))
-    owners = await Get(Owners, OwnersRequest(tuple(map(literal, paths.files))))
+    paths = await path_globs_to_paths(PathGlobs(globs))
+    owners = await find_owners(OwnersRequest(tuple(map(literal, paths.files))), **implicitly())
     return NamedOwners(tuple(sorted(one for one in owners if one != root.address)))
 
 
 @rule(desc="Infer the dependencies of a BOM", level=LogLevel.DEBUG)
 async def infer_bom_dependencies(request: InferBomDependencies) -> InferredDependencies:
-    root = await Get(BomRoot, BomRootRequest(request.field_set.address))
-    owners = await Get(NamedOwners, BomRoot, root)
+    root = await bom_root(BomRootRequest(request.field_set.address), **implicitly())
+    owners = await named_owners(root)
     return InferredDependencies(owners.addresses)
 
 
@@ -83,11 +84,11 @@ async def infer_bom_dependencies(request: InferBomDependencies) -> InferredDepen
 async def infer_files_dependencies(
     request: InferFilesDependencies, occlum: OcclumSubsystem
 ) -> InferredDependencies:
-    wrapped = await Get(
-        WrappedTarget, WrappedTargetRequest(request.field_set.address, "dependency inference")
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.field_set.address, "dependency inference"), **implicitly()
     )
     # Its packages are dependencies by a field of their own, and cannot be asked for from here.
-    owners = await Get(NamedOwners, BomRoot, root_in_build_file(wrapped.target, (), occlum))
+    owners = await named_owners(root_in_build_file(wrapped.target, (), occlum))
     return InferredDependencies(owners.addresses)
 
 

@@ -7,25 +7,32 @@ from dataclasses import dataclass, field
 from typing import Callable, TypeVar
 
 from pants.engine.fs import FileDigest
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules
+from pants.engine.rules import Rule
 
 from occlum_build.elf.facts import Outcome
 from occlum_build.errors import Report
 from occlum_build.sources.model import DIR, FILE, SourceStat, resolve
 from occlum_build.sources.recorded import Asked, RecordedSources, Unknown
 from occlum_build.sysroot.lock import Lock
-from pants_occlum.bom.facts import FactsRequest, KnownFacts
-from pants_occlum.bom.project_sources import ProjectFile, ProjectFileRequest, ProjectSources
+from pants_occlum.bom.facts import FactsRequest, elf_facts
+from pants_occlum.bom.project_sources import (
+    ProjectFile,
+    ProjectFileRequest,
+    ProjectSources,
+    project_file,
+)
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.host import (
-    IngestedBlobs,
     SysrootBlob,
     SysrootRequest,
     SysrootSnapshot,
+    look_at_sysroot,
 )
 from pants_occlum.sysroot.pins import (
     HostContents,
+    host_contents,
     host_texts,
     lock_of_sysroot,
     missing_content,
@@ -154,7 +161,7 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
     """Look up everything that was asked; first what stands in the project and the sysroot."""
     deferred = [known.deferred[path] for path in sorted(unknown.paths) if path in known.deferred]
     if deferred:
-        files = await MultiGet(Get(ProjectFile, ProjectFileRequest, one) for one in deferred)
+        files = await concurrently(project_file(one) for one in deferred)
         for one, file in zip(deferred, files):
             known.add_file(one.path, file)
         return
@@ -168,7 +175,7 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
             trees=tuple(sorted(unknown.trees)),
             directories=tuple(sorted(unknown.directories)),
         )
-        snapshot = await Get(SysrootSnapshot, SysrootRequest, request)
+        snapshot = await look_at_sysroot(request, **implicitly())
         with quiet_gc():
             known.add_sysroot(request, snapshot)
         return
@@ -182,7 +189,7 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
 async def _learn_contents(known: Knowledge, unknown: Unknown, of: str) -> None:
     if unknown.facts:
         blobs = await stored(known, unknown.facts, of)
-        found = await Get(KnownFacts, FactsRequest(blobs, of))
+        found = await elf_facts(FactsRequest(blobs, of))
         known.facts.update(found.by_sha256)
     if unknown.texts:
         blobs = await stored(known, unknown.texts, of)
@@ -200,7 +207,7 @@ async def stored(known: Knowledge, paths: Mapping[str, str], of: str) -> tuple[F
     unstored = {sha256: path for sha256, path in paths.items() if sha256 not in known.digests}
     host = _host_blobs(known, unstored)
     if host:
-        ingested = await Get(IngestedBlobs, HostContents(known.sysroot, host, of))
+        ingested = await host_contents(HostContents(known.sysroot, host, of))
         known.digests.update(ingested.digests)
     return tuple(known.digests[sha256] for sha256 in sorted(paths))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.load import load_boms, reader_of
@@ -17,8 +17,9 @@ from occlum_build.image.plan import BomSet
 from occlum_build.sources.model import Sources, SourceStat, regular_file
 from occlum_build.sources.recorded import Asked
 from pants_occlum.bom.knowledge import knowledge_of, settle
-from pants_occlum.bom.project_sources import ProjectSources, ProjectSourcesRequest
-from pants_occlum.bom.roots import BomRoot, BomRootRequest
+from pants_occlum.bom.project_sources import ProjectSourcesRequest, project_sources
+from pants_occlum.bom.roots import BomRoot, BomRootRequest, bom_root
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.sysroot.sysroots import Sysroot
 
 
@@ -50,9 +51,11 @@ class LoadedBoms:
 
 @rule(desc="Load BOMs", level=LogLevel.DEBUG)
 async def load(request: LoadRequest) -> LoadedBoms:
-    roots = await MultiGet(Get(BomRoot, BomRootRequest(address)) for address in request.boms)
+    roots = await concurrently(
+        bom_root(BomRootRequest(address), **implicitly()) for address in request.boms
+    )
     known = await knowledge_of(request.sysroot)
-    known.add_project(await Get(ProjectSources, ProjectSourcesRequest(request.boms)))
+    known.add_project(await project_sources(ProjectSourcesRequest(request.boms), **implicitly()))
     sets, report = await settle(
         known,
         request.of,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from pants.engine.fs import DigestContents, PathGlobs
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.fs import PathGlobs
+from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.load import Reader, load_boms, reader_of
@@ -15,9 +15,11 @@ from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.errors import OcclumError, Problem, Report
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, learn
 from pants_occlum.bom.roots import BomRoot
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import get_digest_contents
 from pants_occlum.project_paths import literal
 from pants_occlum.subsystem import LockMode
-from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf
+from pants_occlum.sysroot.sysroots import SysrootOf, find_sysroot
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ async def _load(root: BomRoot, bom: str, known: Knowledge) -> BomsOnDisk:
         read = _DiskReader(texts, reader_of(sources))
         boms = load_boms(bom, root.include_dirs, root.env, read, report)
         if read.asked:
-            contents = await Get(DigestContents, PathGlobs(sorted(map(literal, read.asked))))
+            contents = await get_digest_contents(
+                **implicitly(PathGlobs(sorted(map(literal, read.asked))))
+            )
             texts.update(dict.fromkeys(read.asked))
             texts.update((one.path, one.content) for one in contents)
         elif sources.unknown:
@@ -75,7 +79,7 @@ async def _load(root: BomRoot, bom: str, known: Knowledge) -> BomsOnDisk:
 async def boms_on_disk(root: BomRoot) -> BomsOnDisk:
     if isinstance(root.bom, Bom):
         return _expanded(root, (), (root.bom,), Report())
-    sysroot = await Get(Sysroot, SysrootOf((root.address,)))
+    sysroot = await find_sysroot(SysrootOf((root.address,)), **implicitly())
     found = await _load(root, root.bom, Knowledge(replace(sysroot, lock=LockMode.off)))
     if found.errors and sysroot.lock is LockMode.require:
         # The host may lack what BOMs include. It comes first, as new pins are made of what it has.

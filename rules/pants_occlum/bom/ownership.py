@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 
 from pants.core.util_rules.distdir import DistDir
 from pants.engine.addresses import Address
-from pants.engine.fs import FileDigest, PathGlobs, Paths
+from pants.engine.fs import FileDigest, PathGlobs
 from pants.engine.internals.build_files import BuildFileOptions
-from pants.engine.internals.graph import Owners, OwnersRequest
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.internals.graph import OwnersRequest
+from pants.engine.rules import Rule
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.bom.excludes import Excluded, compile_excludes
@@ -24,6 +24,8 @@ from occlum_build.errors import Problem, Report
 from occlum_build.sources.model import FILE, Sources
 from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import find_owners, path_globs_to_paths
 from pants_occlum.project_paths import Copy, copy_globs, literal, project_copies
 from pants_occlum.sysroot.sysroots import Sysroot
 
@@ -54,11 +56,11 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
             f"no dependency's artefact is {path}: add the target that builds it to `dependencies`"
         )
     globs = [literal(path), path] if has_wildcard(path) else [literal(path)]
-    found = await Get(Paths, PathGlobs(globs))
-    below = await Get(Paths, PathGlobs(f"{glob}/**" for glob in globs))
+    found = await path_globs_to_paths(PathGlobs(globs))
+    below = await path_globs_to_paths(PathGlobs(f"{glob}/**" for glob in globs))
     files = found.files or below.files
     if files:
-        owners = await Get(Owners, OwnersRequest(tuple(map(literal, files))))
+        owners = await find_owners(OwnersRequest(tuple(map(literal, files))), **implicitly())
         return Advice(_advice_of_existing(missing, bool(found.files), sorted(owners)))
     if found.dirs:
         return Advice(
@@ -66,7 +68,7 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
             "`mkdirs`, or check `.gitignore` and `[GLOBAL].pants_ignore`"
         )
     directory, name = posixpath.split(path)
-    beside = await Get(Paths, PathGlobs([posixpath.join(literal(directory), "*")]))
+    beside = await path_globs_to_paths(PathGlobs([posixpath.join(literal(directory), "*")]))
     names = sorted(posixpath.basename(one) for one in (*beside.files, *beside.dirs))
     near = difflib.get_close_matches(name, names, n=1)
     return Advice(f"did you mean {posixpath.join(directory, near[0])}?" if near else "")
@@ -91,7 +93,7 @@ async def explain(problems: Iterable[Problem]) -> list[Problem]:
     """The problems, with what to do in the hints of those that are about missing sources."""
     known = list(dict.fromkeys(problems))
     missing = list(dict.fromkeys(one for problem in known for one in _missing_sources(problem)))
-    found = await MultiGet(Get(Advice, MissingSource, one) for one in missing)
+    found = await concurrently(advise(one, **implicitly()) for one in missing)
     advice = {one: advised.text for one, advised in zip(missing, found)}
     return [_with_advice(problem, advice) for problem in known]
 
@@ -127,7 +129,7 @@ class PartlyOwned:
 
 @rule(desc="Find files that no target owns")
 async def partly_owned(request: PartlyOwnedRequest, build_files: BuildFileOptions) -> PartlyOwned:
-    on_disk = await Get(Paths, PathGlobs(copy_globs(_several(request.operations))))
+    on_disk = await path_globs_to_paths(PathGlobs(copy_globs(_several(request.operations))))
     paths = frozenset(request.paths)
     unowned = [path for path in on_disk.files if path not in paths]
     unowned = [path for path in unowned if not _is_build_file(path, build_files)]

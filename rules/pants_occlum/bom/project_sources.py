@@ -7,27 +7,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.core.goals.package import (
-    BuiltPackage,
     EnvironmentAwarePackageRequest,
     PackageFieldSet,
 )
 from pants.core.util_rules.distdir import DistDir
-from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
-from pants.engine.fs import Digest, DigestEntries, FileDigest, FileEntry
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.fs import FileDigest, FileEntry
+from pants.engine.rules import Rule
 from pants.engine.target import (
     Dependencies,
     DependenciesRequest,
-    FieldSetsPerTarget,
     FieldSetsPerTargetRequest,
     SourcesField,
     Target,
-    Targets,
 )
 from pants.util.frozendict import FrozenDict
 
 from pants_occlum.bom.target_types import PackagesField
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    determine_source_files,
+    environment_aware_package,
+    find_valid_field_sets,
+    get_digest_entries,
+    resolve_targets,
+)
 
 
 @dataclass(frozen=True)
@@ -85,15 +90,20 @@ class _Reached:
 
 @rule(desc="Find what BOMs depend on")
 async def reach(request: ProjectSourcesRequest) -> _Reached:
-    level = tuple(await Get(Targets, Addresses(request.addresses)))
+    level = tuple(await resolve_targets(**implicitly(Addresses(request.addresses))))
     seen = {target.address: target for target in level}
     packages: dict[Address, PackageFieldSet] = {}
     while level:
-        dependencies = await MultiGet(
-            Get(Targets, DependenciesRequest(target.get(Dependencies))) for target in level
+        dependencies = await concurrently(
+            resolve_targets(**implicitly(DependenciesRequest(target.get(Dependencies))))
+            for target in level
         )
-        named = await MultiGet(
-            Get(Targets, UnparsedAddressInputs, target[PackagesField].to_unparsed_address_inputs())
+        named = await concurrently(
+            resolve_targets(
+                **implicitly(
+                    {target[PackagesField].to_unparsed_address_inputs(): UnparsedAddressInputs}
+                )
+            )
             for target in level
             if target.has_field(PackagesField)
         )
@@ -105,7 +115,9 @@ async def reach(request: ProjectSourcesRequest) -> _Reached:
         }
         seen.update(found)
         new = tuple(found.values())
-        per_target = await Get(FieldSetsPerTarget, FieldSetsPerTargetRequest(PackageFieldSet, new))
+        per_target = await find_valid_field_sets(
+            FieldSetsPerTargetRequest(PackageFieldSet, new), **implicitly()
+        )
         for target, field_sets in zip(new, per_target.collection):
             if field_sets:
                 packages[target.address] = field_sets[0]
@@ -120,19 +132,18 @@ async def reach(request: ProjectSourcesRequest) -> _Reached:
 
 @rule(desc="Collect the project's files for BOMs")
 async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> ProjectSources:
-    reached = await Get(_Reached, ProjectSourcesRequest, request)
-    sources = await Get(
-        SourceFiles,
+    reached = await reach(request)
+    sources = await determine_source_files(
         SourceFilesRequest(
             (target.get(SourcesField) for target in reached.sources), enable_codegen=False
-        ),
+        )
     )
-    built = await MultiGet(
-        Get(BuiltPackage, EnvironmentAwarePackageRequest(field_set))
+    built = await concurrently(
+        environment_aware_package(EnvironmentAwarePackageRequest(field_set))
         for field_set in reached.packages
     )
-    entries = await Get(DigestEntries, Digest, sources.snapshot.digest)
-    artefacts = await MultiGet(Get(DigestEntries, Digest, one.digest) for one in built)
+    entries = await get_digest_entries(sources.snapshot.digest)
+    artefacts = await concurrently(get_digest_entries(one.digest) for one in built)
     files = _files(entries, "")
     packages: dict[Address, tuple[str, ...]] = {}
     for field_set, package, stored in zip(reached.packages, built, artefacts):
@@ -147,7 +158,7 @@ async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> Proj
 
 @rule
 async def defer_sources(request: DeferredSourcesRequest) -> ProjectSources:
-    whole = await Get(ProjectSources, ProjectSourcesRequest(request.addresses))
+    whole = await project_sources(ProjectSourcesRequest(request.addresses), **implicitly())
     deferred = tuple(
         ProjectFileRequest(request.addresses, path)
         for path in request.deferred
@@ -160,7 +171,7 @@ async def defer_sources(request: DeferredSourcesRequest) -> ProjectSources:
 
 @rule
 async def project_file(request: ProjectFileRequest) -> ProjectFile:
-    whole = await Get(ProjectSources, ProjectSourcesRequest(request.addresses))
+    whole = await project_sources(ProjectSourcesRequest(request.addresses), **implicitly())
     return whole.files[request.path]
 
 

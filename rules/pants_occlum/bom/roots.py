@@ -7,13 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.env_vars import EnvironmentVarsRequest
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    Targets,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 from pants.util.frozendict import FrozenDict
@@ -21,7 +19,7 @@ from pants.util.frozendict import FrozenDict
 from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Text
 from occlum_build.bom.model import Target as BomTarget
 from occlum_build.errors import Place
-from pants_occlum.bom.project_sources import ProjectSources, ProjectSourcesRequest
+from pants_occlum.bom.project_sources import ProjectSources, ProjectSourcesRequest, project_sources
 from pants_occlum.bom.target_types import (
     DEFAULT_WORKSPACE,
     AutodepField,
@@ -38,6 +36,8 @@ from pants_occlum.bom.target_types import (
     SymlinksField,
     WorkspaceField,
 )
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import environment_vars_subset, resolve_target, resolve_targets
 from pants_occlum.project_paths import project_path
 from pants_occlum.subsystem import DEFAULT_LOADER_CONFIG, OcclumSubsystem
 
@@ -77,22 +77,22 @@ class CopiedArtefact:
 
 @rule(desc="Read the fields of a BOM target")
 async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
-    wrapped = await Get(
-        WrappedTarget, WrappedTargetRequest(request.address, "the `boms` of an occlum_image")
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "the `boms` of an occlum_image"), **implicitly()
     )
     target = wrapped.target
     if target.has_field(BomSourceField):
         wanted = tuple(target[BomEnvField].value or ())
-        env = await Get(EnvironmentVars, EnvironmentVarsRequest(wanted))
+        env = await environment_vars_subset(**implicitly(EnvironmentVarsRequest(wanted)))
         return _of_file(target, FrozenDict(sorted(env.items())), occlum)
     if not target.has_field(FilesTargetField):
         raise InvalidTargetException(
             f"{request.address} is a `{target.alias}`, but the `boms` of an `occlum_image` are "
             "`occlum_bom` and `occlum_files` targets."
         )
-    project = await Get(ProjectSources, ProjectSourcesRequest((target.address,)))
-    named = await Get(
-        Targets, UnparsedAddressInputs, target[PackagesField].to_unparsed_address_inputs()
+    project = await project_sources(ProjectSourcesRequest((target.address,)), **implicitly())
+    named = await resolve_targets(
+        **implicitly({target[PackagesField].to_unparsed_address_inputs(): UnparsedAddressInputs})
     )
     paths = _artefacts(target, [one.address for one in named], project)
     copied = [CopiedArtefact(path, is_directory=path not in project.files) for path in paths]

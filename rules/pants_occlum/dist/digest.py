@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pants.engine.fs import (
     CreateDigest,
     Digest,
-    DigestEntries,
     Directory,
     FileContent,
     FileDigest,
     FileEntry,
     SymlinkEntry,
 )
-from pants.engine.rules import Get
 
 from occlum_build.sources.model import FILE, SYMLINK
+from pants_occlum.compat.pants_rules import create_digest, get_digest_entries
 from pants_occlum.dist.entries import TreeEntry
 
 
@@ -39,11 +38,11 @@ def file_of(path: str, mode: int, digest: FileDigest) -> TreeEntry:
 
 async def file_digests(digest: Digest) -> dict[str, FileDigest]:
     """Path -> file, of the files in a digest."""
-    entries = await Get(DigestEntries, Digest, digest)
+    entries = await get_digest_entries(digest)
     return {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
 
 
 async def store_files(contents: Mapping[str, bytes]) -> dict[str, FileDigest]:
     """Path -> file, after the contents were put into Pants' store."""
     files = CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
-    return await file_digests(await Get(Digest, CreateDigest, files))
+    return await file_digests(await create_digest(files))

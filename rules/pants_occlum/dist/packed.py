@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
-from pants.engine.rules import Get
 
 from occlum_build.process.complete import FileInPack
 from occlum_build.process.packs import PACKS, PackedFile
 from occlum_build.sources.model import FILE
+from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.dist.entries import TreeEntry
 
 
@@ -54,4 +54,4 @@ async def packs_input(packed: Packed, wanted: Iterable[FileInPack]) -> Digest:
     """The packs that a process needs for some files, in the place where it looks for them."""
     names = {one.pack for one in wanted}
     packs = (FileEntry(f"{PACKS}/{name}", pack) for name, pack in packed.packs if name in names)
-    return await Get(Digest, CreateDigest(packs))
+    return await create_digest(CreateDigest(packs))

@@ -5,7 +5,7 @@ is not memoised and whose own request stays the same from run to run, for exampl
 
     @_uncacheable_rule
     async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPackage:
-        image = await Get(Image, ImageRequest(field_set.address))   # memoised
+        image = await make_image(ImageRequest(field_set.address))   # memoised
         await sync_tree(places, "path/image", image.entries)
 
 Such a rule runs in each session, so that a tree that was deleted comes back. A sync that were a
@@ -33,23 +33,28 @@ from pants.core.util_rules.distdir import DistDir
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
-    Digest,
-    DigestContents,
     FileDigest,
     FileEntry,
 )
-from pants.engine.process import Process, ProcessCacheScope, ProcessResult
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.rules import Rule
 from pants.option.global_options import GlobalOptions
 
 from occlum_build.errors import OcclumError
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    execute_process_or_raise,
+    get_digest_contents,
+)
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.process.quiet_gc import quiet_gc
-from pants_occlum.sysroot.host import IngestedBlobs, SysrootIngest
+from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
 
@@ -200,12 +205,12 @@ async def _copy_from_host(
                     missing.append(entry)
     changed = {entry.sha256: blobs[entry.sha256] for entry in missing if entry.sha256 in blobs}
     if changed:
-        await Get(IngestedBlobs, SysrootIngest(host.root, tuple(changed.values())))
+        await ingest(SysrootIngest(host.root, tuple(changed.values())))
     return missing
 
 
 async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> None:
-    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest, _digest_of(batch)))
+    contents = await get_digest_contents(await create_digest(_digest_of(batch)))
     by_sha256 = {file.path: file.content for file in contents}
     with turn():
         for piece in batch:
@@ -224,16 +229,14 @@ async def _write_by_process(
     size = sum(piece.size for piece in batch)
     process = Process(
         ("/bin/cp", "-R", "--", _STAGED, staged),
-        input_digest=await Get(
-            Digest, AddPrefix(await Get(Digest, CreateDigest, _digest_of(batch)), _STAGED)
-        ),
+        input_digest=await add_prefix(AddPrefix(await create_digest(_digest_of(batch)), _STAGED)),
         description=f"Write files of {name} ({size >> 20:,} MB)",
         cache_scope=ProcessCacheScope.PER_SESSION,
     )
     try:
         with turn():
             shutil.rmtree(staged, ignore_errors=True)
-        await Get(ProcessResult, Process, process)
+        await execute_process_or_raise(**implicitly({process: Process}))
         with turn():
             for piece in batch:
                 source = os.path.join(staged, piece.sha256).encode("utf-8")

@@ -17,14 +17,16 @@ from pants.core.goals.package import (
     Package,
     PackageFieldSet,
 )
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, PathGlobs
-from pants.engine.rules import Get, QueryRule, _uncacheable_rule, collect_rules, rule
+from pants.engine.fs import CreateDigest, FileContent, PathGlobs
+from pants.engine.rules import QueryRule
 from pants.engine.target import COMMON_TARGET_FIELDS, MultipleSourcesField, Target
 from pants.engine.unions import UnionRule
 from pants.testutil.rule_runner import RuleRunner
 
 from occlum_build.process.packs import PackedFile
 from occlum_build.sources.model import FILE
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import create_digest, get_digest_contents
 from pants_occlum.dist import sync as dist_sync
 from pants_occlum.dist.digest import store_files
 from pants_occlum.dist.entries import TreeEntry
@@ -70,8 +72,8 @@ CONTENT = {"big": bytes(range(256)) * 64, "small": b"small"}
 @rule
 async def contents_of(request: ContentField) -> Contents:
     LOG.append("built")
-    digest = await Get(Digest, PathGlobs([f"{request.address.spec_path}/content/*"]))
-    files = await Get(DigestContents, Digest, digest)
+    globs = PathGlobs([f"{request.address.spec_path}/content/*"])
+    files = await get_digest_contents(**implicitly({globs: PathGlobs}))
     entries = [file(os.path.basename(f.path), f.content, 0o751) for f in files]
     if not PACKS:
         return Contents(tuple(entries), None)
@@ -93,9 +95,9 @@ def host_files(_: Collection[str]) -> SysrootIngest:
 
 @_uncacheable_rule
 async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPackage:
-    contents = await Get(Contents, ContentField, field_set.content)
+    contents = await contents_of(field_set.content)
     LOG.append(await sync_tree(places, "x/image", contents.entries, host_files, contents.packed))
-    manifest = await Get(Digest, CreateDigest([FileContent("x/manifest.json", b"{}")]))
+    manifest = await create_digest(CreateDigest([FileContent("x/manifest.json", b"{}")]))
     return BuiltPackage(manifest, (BuiltPackageArtifact("x/manifest.json"),))
 
 

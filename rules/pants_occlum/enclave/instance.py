@@ -13,7 +13,6 @@ from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
     Digest,
-    DigestContents,
     DigestEntries,
     FileContent,
     FileDigest,
@@ -21,8 +20,8 @@ from pants.engine.fs import (
     MergeDigests,
     SymlinkEntry,
 )
-from pants.engine.process import Process, ProcessResult
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.process import Process
+from pants.engine.rules import Rule
 
 from occlum_build.occlum import configure
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
@@ -30,15 +29,24 @@ from occlum_build.occlum.package import package
 from occlum_build.occlum.seal import MANIFEST
 from occlum_build.process.complete import TABLE, table_json
 from occlum_build.sources.model import DIR, FILE, SYMLINK
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    execute_process_or_raise,
+    get_digest_contents,
+    get_digest_entries,
+    merge_digests,
+)
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.sync import DistPlaces
-from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave
-from pants_occlum.enclave.signing import SignedEnclave, SignRequest
+from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
+from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 INSTANCE = "occlum_instance"
 _PARTS = {
@@ -88,7 +96,7 @@ def _file_parts(enclave: MeasuredEnclave, signed: SignedEnclave) -> dict[str, Fi
 async def _initfs_modes(enclave: MeasuredEnclave) -> dict[str, int]:
     """Path -> mode in the initfs, which a digest does not hold; a built-in key is its owner's."""
     manifest = FileEntry(MANIFEST, enclave.initfs.files[MANIFEST])
-    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest([manifest])))
+    contents = await get_digest_contents(await create_digest(CreateDigest([manifest])))
     entries = json.loads(contents[0].content)["entries"]
     return {entry["path"].lstrip("/"): int(entry["mode"], 8) for entry in entries}
 
@@ -116,20 +124,20 @@ async def _input(tree: Iterable[TreeEntry], packed: Packed) -> Digest:
     paths = {one.path for one in files}
     stored = digest_entries(entry for entry in tree if entry.path not in paths)
     inputs = [
-        await Get(Digest, AddPrefix(await Get(Digest, CreateDigest(stored)), INSTANCE)),
-        await Get(Digest, CreateDigest([FileContent(TABLE, table_json([], files))])),
+        await add_prefix(AddPrefix(await create_digest(CreateDigest(stored)), INSTANCE)),
+        await create_digest(CreateDigest([FileContent(TABLE, table_json([], files))])),
         await packs_input(packed, files),
     ]
-    return await Get(Digest, MergeDigests(inputs))
+    return await merge_digests(MergeDigests(inputs))
 
 
 @rule(desc="Lay out an instance")
 async def lay_out_instance(request: InstanceRequest) -> Instance:
-    enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
-    signed = await Get(SignedEnclave, SignRequest(request.address, request.sign))
+    enclave = await measured_enclave(EnclaveRequest(request.address))
+    signed = await sign_enclave(SignRequest(request.address, request.sign), **implicitly())
     parts = _file_parts(enclave, signed)
     packed = enclave.image.packed
-    initfs = await Get(DigestEntries, Digest, enclave.initfs.digest)
+    initfs = await get_digest_entries(enclave.initfs.digest)
     modes = await _initfs_modes(enclave)
     planned = plan_instance(
         enclave.version, request.sgx_mode, enclave.image_type, signed=signed.libos is not None
@@ -170,8 +178,7 @@ class InstanceArchive:
 @rule(desc="Archive an instance")
 async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
     name = f"{request.top}.tar.gz"
-    process = await Get(
-        Process,
+    process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.occlum.package",
             argv=(INSTANCE, name, request.top, TABLE),
@@ -181,8 +188,9 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
             compiled_requirements=COMPILED,
             output_files=(name,),
         ),
+        **implicitly(),
     )
-    result = await Get(ProcessResult, Process, process)
+    result = await execute_process_or_raise(**implicitly({process: Process}))
     return InstanceArchive(result.output_digest)
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pants.engine.addresses import Address
-from pants.engine.rules import Rule, _uncacheable_rule, collect_rules
+from pants.engine.rules import Rule
 from pants.option.global_options import GlobalOptions, NamedCachesDirOption
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, mrsigner
 from occlum_build.sefs.keys import read_key_file
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.process.tool_process import link_in_cache
 from pants_occlum.subsystem import OcclumSubsystem
 

@@ -5,24 +5,22 @@ from types import SimpleNamespace
 
 import pytest
 from pants.engine.addresses import Address
-from pants.testutil.rule_runner import run_rule_with_mocks
 
 from occlum_build.errors import OcclumError
 from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
+from pants_occlum.testing import run_alone
 
 
 def _image_key(tmp_path: Path, *, remote_execution: bool) -> ImageKey:
     key = tmp_path / "key"
     key.write_text("-".join(["5a"] * 16) + "\n")
     key.chmod(0o600)
-    found = run_rule_with_mocks(
+    found = run_alone(
         image_key,
-        rule_args=[
-            ImageKeyRequest(Address("app", target_name="enclave")),
-            SimpleNamespace(image_key_file=str(key)),
-            SimpleNamespace(remote_execution=remote_execution),
-            SimpleNamespace(val=tmp_path / "caches"),
-        ],
+        ImageKeyRequest(Address("app", target_name="enclave")),
+        SimpleNamespace(image_key_file=str(key)),
+        SimpleNamespace(remote_execution=remote_execution),
+        SimpleNamespace(val=tmp_path / "caches"),
     )
     assert isinstance(found, ImageKey)
     return found

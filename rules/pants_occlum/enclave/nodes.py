@@ -9,28 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address
 from pants.engine.fs import (
     CreateDigest,
-    Digest,
-    DigestEntries,
     FileEntry,
 )
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     SourcesField,
     Target,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
 from occlum_build.occlum.runtime_boot import BootSettings
 from occlum_build.occlum.toolchain import INITFS, required_files
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    determine_source_files,
+    get_digest_entries,
+    resolve_target,
+)
 from pants_occlum.enclave import target_types as fields
-from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest
+from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
 from pants_occlum.enclave.rootfs import boot_settings
 from pants_occlum.enclave.steps import (
     TOOLCHAIN,
@@ -39,9 +43,17 @@ from pants_occlum.enclave.steps import (
     Parts,
     SealedImage,
     SealRequest,
+    configure_enclave,
+    seal_image,
+    seal_initfs,
 )
-from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest
-from pants_occlum.image.nodes import Image, ImageContent, ImageContentRequest, image_of
+from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest, find_toolchain
+from pants_occlum.image.nodes import (
+    Image,
+    ImageContentRequest,
+    image_content,
+    image_of,
+)
 from pants_occlum.image.planning import explain_missing
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
@@ -71,8 +83,8 @@ class MeasuredEnclave:
 
 
 async def _file_of(target: Target, field_type: type[SourcesField]) -> FileEntry | None:
-    sources = await Get(SourceFiles, SourceFilesRequest((target[field_type],)))
-    entries = await Get(DigestEntries, Digest, sources.snapshot.digest)
+    sources = await determine_source_files(SourceFilesRequest((target[field_type],)))
+    entries = await get_digest_entries(sources.snapshot.digest)
     return next((entry for entry in entries if isinstance(entry, FileEntry)), None)
 
 
@@ -81,13 +93,13 @@ async def _toolchain_of(target: Target) -> ToolchainFiles:
     address = toolchain.address if toolchain is not None else None
     sgx_mode = target[fields.SgxModeField].value or "HW"
     with enclave_errors(target.address):
-        return await Get(ToolchainFiles, ToolchainRequest(address, sgx_mode))
+        return await find_toolchain(ToolchainRequest(address, sgx_mode), **implicitly())
 
 
 async def _key_of(target: Target) -> ImageKey | None:
     if target[fields.EncryptField].value:
         with enclave_errors(target.address):
-            return await Get(ImageKey, ImageKeyRequest(target.address))
+            return await image_key(ImageKeyRequest(target.address), **implicitly())
     if target[fields.BuildinImageKeyField].value:
         raise InvalidTargetException(
             f"The 'buildin_image_key' field in target {target.address} needs `encrypt=True`."
@@ -127,11 +139,13 @@ async def _initfs_request(
         (default,) = toolchain.entries(TOOLCHAIN, ["init"])
         entries.remove(default)
         entries.append(FileEntry(default.path, init.file_digest, True))
-    content = await Get(ImageContent, ImageContentRequest(image.address)) if image else None
+    content = (
+        await image_content(ImageContentRequest(image.address), **implicitly()) if image else None
+    )
     return InitfsRequest(
         image=content.digest if content else None,
         identity=image.manifest.identity if image else b"",
-        toolchain=await Get(Digest, CreateDigest(entries)),
+        toolchain=await create_digest(CreateDigest(entries)),
         version=toolchain.version,
         sgx_mode=sgx_mode,
         image_type=image_type,
@@ -143,7 +157,9 @@ async def _initfs_request(
 
 @rule(desc="Build an enclave")
 async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
-    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an enclave"))
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "an enclave"), **implicitly()
+    )
     target = wrapped.target
     root = await image_of(target, fields.EnclaveImageField)
     key = await _key_of(target)
@@ -155,9 +171,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     asked = await _initfs_request(target, toolchain, image_type, key, boot)
     seal = SealRequest(root.address, key, str(target.address))
     try:
-        image, initfs = await MultiGet(
-            Get(SealedImage, SealRequest, seal), Get(Parts, InitfsRequest, asked)
-        )
+        image, initfs = await concurrently(seal_image(seal), seal_initfs(asked))
     except Exception as error:
         for one in (root, await image_of(target, fields.EnclaveInitfsField)):
             if one is not None:
@@ -165,8 +179,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
         raise error from None
     config_file = await _file_of(target, fields.EnclaveConfigFileField)
     template = FileEntry("Occlum.json", toolchain.files["template"].digest)
-    configured = await Get(
-        Parts,
+    configured = await configure_enclave(
         ConfigureRequest(
             configs=(config_file or template,),
             patch=target[fields.EnclaveConfigField].value or "",
@@ -179,7 +192,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
             with_newline=target[fields.BuiltinConfigNewlineField].value,
             needs_hostfs=boot is not None and bool(boot.hostfs_source),
             of=str(target.address),
-        ),
+        )
     )
     return MeasuredEnclave(
         version=toolchain.version,

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
+from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
     Digest,
-    DigestContents,
     DigestSubset,
     Directory,
     FileContent,
@@ -22,9 +21,9 @@ from pants.engine.fs import (
     PathGlobs,
     RemovePrefix,
 )
-from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
-from pants.engine.target import Target, Targets, WrappedTarget, WrappedTargetRequest
+from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.rules import Rule
+from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.errors import OcclumError, Report
 from occlum_build.occlum import configure
@@ -32,7 +31,20 @@ from occlum_build.occlum.instance import INITIALIZED, SIGNED_LIBOS, STATUS
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
 from occlum_build.sources.model import DIR, SYMLINK
-from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    digest_subset_to_digest,
+    environment_vars_subset,
+    execute_process,
+    get_digest_contents,
+    merge_digests,
+    remove_prefix,
+    resolve_target,
+    resolve_targets,
+)
+from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.steps import INITFS_TREE
 from pants_occlum.enclave.target_types import (
     EdmmField,
@@ -40,7 +52,7 @@ from pants_occlum.enclave.target_types import (
     SgxModeField,
     ToolchainRootField,
 )
-from pants_occlum.image.nodes import ImageContent, ImageContentRequest
+from pants_occlum.image.nodes import ImageContentRequest, image_content
 from pants_occlum.image.planning import explain_missing
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -66,7 +78,7 @@ class Compared:
 
 async def _occlum_root(target: Target, default: str) -> str:
     addresses = target[EnclaveToolchainField].to_unparsed_address_inputs()
-    toolchains = await Get(Targets, UnparsedAddressInputs, addresses)
+    toolchains = await resolve_targets(**implicitly({addresses: UnparsedAddressInputs}))
     root = toolchains[0][ToolchainRootField].value if toolchains else default
     if root is None:
         raise OcclumError(
@@ -93,36 +105,38 @@ def _check_modes(enclave: MeasuredEnclave) -> None:
 
 async def _instance(enclave: MeasuredEnclave) -> Digest:
     """An instance as it is before `occlum build`: status, Occlum.json, image/ and initfs/."""
-    initfs = await Get(
-        Digest, DigestSubset(enclave.initfs.digest, PathGlobs([f"{INITFS_TREE}/**"]))
+    initfs = await digest_subset_to_digest(
+        DigestSubset(enclave.initfs.digest, PathGlobs([f"{INITFS_TREE}/**"]))
     )
     entries: list[FileContent | FileEntry | Directory] = [
         FileContent(STATUS, f"{INITIALIZED}\n".encode()),
         FileEntry("Occlum.json", enclave.configured.files[configure.OCCLUM_JSON]),
         Directory("image"),
     ]
-    content = await Get(ImageContent, ImageContentRequest(enclave.root.address))
-    parts = await MultiGet(
-        Get(Digest, AddPrefix(content.digest, "image")),
-        Get(Digest, AddPrefix(await Get(Digest, RemovePrefix(initfs, INITFS_TREE)), "initfs")),
-        Get(Digest, CreateDigest(entries)),
+    content = await image_content(ImageContentRequest(enclave.root.address), **implicitly())
+    parts = await concurrently(
+        add_prefix(AddPrefix(content.digest, "image")),
+        add_prefix(AddPrefix(await remove_prefix(RemovePrefix(initfs, INITFS_TREE)), "initfs")),
+        create_digest(CreateDigest(entries)),
     )
-    return await Get(Digest, AddPrefix(await Get(Digest, MergeDigests(parts)), _INSTANCE))
+    return await add_prefix(AddPrefix(await merge_digests(MergeDigests(parts)), _INSTANCE))
 
 
 async def _input(enclave: MeasuredEnclave) -> Digest:
     """The instance, and beside it what the process does not see, so that it counts as an input."""
     digests = {role: file.digest.fingerprint for role, file in enclave.toolchain.files.items()}
     toolchain = FileContent("toolchain.json", json.dumps(digests, sort_keys=True).encode())
-    digest = await Get(Digest, CreateDigest([toolchain]))
-    return await Get(Digest, MergeDigests([await _instance(enclave), digest]))
+    digest = await create_digest(CreateDigest([toolchain]))
+    return await merge_digests(MergeDigests([await _instance(enclave), digest]))
 
 
 @rule(desc="Compare with Occlum's own build")
 async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Compared:
-    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an enclave"))
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "an enclave"), **implicitly()
+    )
     target = wrapped.target
-    enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
+    enclave = await measured_enclave(EnclaveRequest(request.address))
     if enclave.key_fingerprint is not None:
         raise OcclumError(
             "usage",
@@ -131,7 +145,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         )
     _check_modes(enclave)
     root = await _occlum_root(target, occlum.toolchain_root)
-    env = await Get(EnvironmentVars, EnvironmentVarsRequest(("PATH", "SGX_SDK")))
+    env = await environment_vars_subset(**implicitly(EnvironmentVarsRequest(("PATH", "SGX_SDK"))))
     argv = [f"{root}/build/bin/occlum", "build", "--sgx-mode", target[SgxModeField].value or "HW"]
     if target[EdmmField].value:
         argv += ["--enable-edmm", "Y"]
@@ -145,19 +159,19 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
     )
     try:
-        result = await Get(FallibleProcessResult, Process, process)
+        result = await execute_process(process, **implicitly())
     except Exception as error:
         raise await explain_missing(error, enclave.root.plan, request.address) from None
     if result.exit_code:
         text = (result.stdout + result.stderr).decode("utf-8", "replace")
         raise OcclumError("occlum-build", f"`{' '.join(argv)}` failed:\n{text}")
-    theirs = await Get(DigestContents, Digest, result.output_digest)
+    theirs = await get_digest_contents(result.output_digest)
     wanted = [
         FileEntry("build/mount/.ROOT_MAC", enclave.image.mac),
         FileEntry("build/initfs/.ROOT_MAC", enclave.initfs.files[".ROOT_MAC"]),
         FileEntry("unsigned", enclave.configured.files[configure.UNSIGNED]),
     ]
-    ours = await Get(DigestContents, Digest, await Get(Digest, CreateDigest(wanted)))
+    ours = await get_digest_contents(await create_digest(CreateDigest(wanted)))
     return _compare(
         {file.path.partition(f"{_INSTANCE}/")[2] or file.path: file.content for file in theirs},
         {file.path: file.content for file in ours},

@@ -6,21 +6,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
 from occlum_build.oci.rootfs import RootFs
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave import boot_types as fields
-from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest
-from pants_occlum.enclave.steps import SealedImage, SealRequest
+from pants_occlum.enclave.keys import ImageKeyRequest, image_key
+from pants_occlum.enclave.steps import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.image.nodes import Image, image_of
 from pants_occlum.image.planning import explain_missing
@@ -73,7 +74,9 @@ async def booted_image(enclave: Target) -> Image | None:
 
 @rule(desc="Make a root file system for a runtime boot")
 async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
-    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "a root file system"))
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "a root file system"), **implicitly()
+    )
     target = wrapped.target
     settings = boot_settings(target, str(target.address))
     image = await image_of(target, fields.RootfsImageField)
@@ -82,10 +85,10 @@ async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
     with enclave_errors(target.address):
         entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
         check_rootfs(settings, entries.kind)
-        key = await Get(ImageKey, ImageKeyRequest(target.address))
+        key = await image_key(ImageKeyRequest(target.address), **implicitly())
     seal = SealRequest(image.address, key, str(target.address))
     try:
-        sealed = await Get(SealedImage, SealRequest, seal)
+        sealed = await seal_image(seal)
     except Exception as error:
         raise await explain_missing(error, image.plan, target.address) from None
     return BootRootfs(image, tuple(sealed.packed.tree("", 0o644)), sealed.packed)

@@ -12,14 +12,11 @@ from pathlib import Path
 from pants.engine.addresses import Address
 from pants.engine.fs import (
     CreateDigest,
-    Digest,
-    DigestContents,
-    DigestEntries,
     FileContent,
     FileDigest,
     FileEntry,
 )
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.archive import unpack_toolchain
@@ -29,8 +26,10 @@ from occlum_build.occlum.toolchain import SGX_MODES, SIGN_KEY
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
 from occlum_build.sgx.sigstruct import Sigstruct
-from pants_occlum.enclave.keys import EnclaveSigner, EnclaveSignerRequest
-from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import create_digest, get_digest_contents, get_digest_entries
+from pants_occlum.enclave.keys import EnclaveSignerRequest, enclave_signer
+from pants_occlum.enclave.nodes import EnclaveRequest, measured_enclave
 from pants_occlum.enclave.toolchain import ToolchainFiles
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -68,13 +67,13 @@ class PublicTestKey:
 async def public_test_key(request: PublicTestKeyRequest) -> PublicTestKey:
     file, archive = request.toolchain.files.get(SIGN_KEY), request.toolchain.archive
     if file is not None:
-        digest = await Get(Digest, CreateDigest([FileEntry(SIGN_KEY, file.digest)]))
-        contents = await Get(DigestContents, Digest, digest)
+        digest = await create_digest(CreateDigest([FileEntry(SIGN_KEY, file.digest)]))
+        contents = await get_digest_contents(digest)
         return PublicTestKey(contents[0].content)
     if archive is None:
         return PublicTestKey(None)
     # Unpacking leaves the key out, so that nothing but a signature without a key reads it.
-    contents = await Get(DigestContents, Digest, archive.digest)
+    contents = await get_digest_contents(archive.digest)
     return PublicTestKey(_key_in_archive(contents[0].content, posixpath.basename(archive.path)))
 
 
@@ -95,21 +94,23 @@ def _key_in_archive(archive: bytes, name: str) -> bytes | None:
 
 @rule(desc="Sign an enclave")
 async def sign_enclave(request: SignRequest, occlum: OcclumSubsystem) -> SignedEnclave:
-    enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
+    enclave = await measured_enclave(EnclaveRequest(request.address))
     files = enclave.configured.files
     wanted = [FileEntry(LIBOS, files[LIBOS]), FileEntry(UNSIGNED, files[UNSIGNED])]
-    contents = await Get(DigestContents, Digest, await Get(Digest, CreateDigest(wanted)))
+    contents = await get_digest_contents(await create_digest(CreateDigest(wanted)))
     by_name = {file.path: file.content for file in contents}
     unsigned = Unsigned.from_json(json.loads(by_name[UNSIGNED]))
     if not request.sign:
         return SignedEnclave(None, unsigned.sigstruct)
     signer = None
     if occlum.signer or occlum.sign_key_file:  # else nothing needs a look in each session
-        signer = (await Get(EnclaveSigner, EnclaveSignerRequest(request.address))).signer
+        signer = (
+            await enclave_signer(EnclaveSignerRequest(request.address), **implicitly())
+        ).signer
     if signer is not None:
         signed = finish_signing(by_name[LIBOS], unsigned, signer)
     else:
-        test_key = await Get(PublicTestKey, PublicTestKeyRequest(enclave.toolchain))
+        test_key = await public_test_key(PublicTestKeyRequest(enclave.toolchain))
         if test_key.pem is None:
             raise OcclumError(
                 "usage",
@@ -117,8 +118,8 @@ async def sign_enclave(request: SignRequest, occlum: OcclumSubsystem) -> SignedE
                 hint="name a key with [occlum].sign_key_file, or a command with [occlum].signer",
             )
         signed = finish_with_test_key(by_name[LIBOS], unsigned, test_key.pem)
-    digest = await Get(Digest, CreateDigest([FileContent("signed.so", signed)]))
-    entries = await Get(DigestEntries, Digest, digest)
+    digest = await create_digest(CreateDigest([FileContent("signed.so", signed)]))
+    entries = await get_digest_entries(digest)
     entry = next(one for one in entries if isinstance(one, FileEntry))
     return SignedEnclave(entry.file_digest, read_sigstruct(signed), signer is None)
 

@@ -11,15 +11,13 @@ from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
     Digest,
-    DigestContents,
-    DigestEntries,
     FileContent,
     FileDigest,
     FileEntry,
     MergeDigests,
 )
-from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.process import ProcessCacheScope
+from pants.engine.rules import Rule
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.occlum.runtime_boot import BootSettings
@@ -27,11 +25,25 @@ from occlum_build.occlum.seal import ROOT, ROOT_MAC
 from occlum_build.process.complete import TABLE
 from occlum_build.process.packs import INDEX, PACKS, read_index
 from occlum_build.process.step import EXIT_CONTENT_MISSING
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    execute_process,
+    get_digest_contents,
+    get_digest_entries,
+    merge_digests,
+)
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
-from pants_occlum.image.nodes import Image, ImageContent, ImageContentRequest, ImageRequest
+from pants_occlum.image.nodes import (
+    ImageContentRequest,
+    ImageRequest,
+    image_content,
+    make_image,
+)
 from pants_occlum.problems import InvalidEnclave
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 COMPILED = ("cryptography", "cffi")
 PURE = ("pyelftools", "pycparser")
@@ -73,8 +85,7 @@ class HostContentError(InvalidEnclave):
 
 @rule
 async def run_step(step: _Step) -> Parts:
-    process = await Get(
-        Process,
+    process = await prepare_tool_process(
         ToolProcessRequest(
             module=f"occlum_build.occlum.{step.module}",
             argv=(*step.argv, _OUT, *([step.key] if step.key else [])),
@@ -91,12 +102,13 @@ async def run_step(step: _Step) -> Parts:
             if step.uses_key
             else ProcessCacheScope.SUCCESSFUL,
         ),
+        **implicitly(),
     )
-    result = await Get(FallibleProcessResult, Process, process)
+    result = await execute_process(process, **implicitly())
     if result.exit_code:
         kind = HostContentError if result.exit_code == EXIT_CONTENT_MISSING else InvalidEnclave
         raise kind(f"{step.description} failed:\n\n{result.stderr.decode()}")
-    entries = await Get(DigestEntries, Digest, result.output_digest)
+    entries = await get_digest_entries(result.output_digest)
     files = {
         entry.path[len(_OUT) + 1 :]: entry.file_digest
         for entry in entries
@@ -123,16 +135,16 @@ class SealedImage:
 
 
 async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
-    image = await Get(Image, ImageRequest(request.image))
-    content = await Get(ImageContent, ImageContentRequest(request.image, is_whole))
-    tree, manifest = await MultiGet(
-        Get(Digest, AddPrefix(content.digest, "tree")),
-        Get(Digest, CreateDigest([FileContent("manifest.json", image.manifest.identity)])),
+    image = await make_image(ImageRequest(request.image))
+    content = await image_content(ImageContentRequest(request.image, is_whole), **implicitly())
+    tree, manifest = await concurrently(
+        add_prefix(AddPrefix(content.digest, "tree")),
+        create_digest(CreateDigest([FileContent("manifest.json", image.manifest.identity)])),
     )
     return _Step(
         module="seal",
         argv=("tree", "manifest.json", TABLE),
-        input=await Get(Digest, MergeDigests([tree, manifest, content.table])),
+        input=await merge_digests(MergeDigests([tree, manifest, content.table])),
         description=f"Make the secure file system of {request.of}",
         key=request.key.path if request.key else "",
         uses_key=request.key is not None,
@@ -143,11 +155,11 @@ async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
 @rule
 async def seal_image(request: SealRequest) -> SealedImage:
     try:
-        parts = await Get(Parts, _Step, await _seal(request, is_whole=False))
+        parts = await run_step(await _seal(request, is_whole=False))
     except HostContentError:
-        parts = await Get(Parts, _Step, await _seal(request, is_whole=True))
-    index = await Get(Digest, CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
-    (content,) = await Get(DigestContents, Digest, index)
+        parts = await run_step(await _seal(request, is_whole=True))
+    index = await create_digest(CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
+    (content,) = await get_digest_contents(index)
     below = f"{PACKS}/"
     packs = (
         (path[len(below) :], digest)
@@ -190,17 +202,16 @@ async def seal_initfs(request: InitfsRequest) -> Parts:
     inputs = [request.toolchain]
     if request.image:
         files.append(FileContent("manifest.json", request.identity))
-        inputs.append(await Get(Digest, AddPrefix(request.image, "tree")))
-    inputs.append(await Get(Digest, CreateDigest(files)))
-    return await Get(
-        Parts,
+        inputs.append(await add_prefix(AddPrefix(request.image, "tree")))
+    inputs.append(await create_digest(CreateDigest(files)))
+    return await run_step(
         _Step(
             module="initfs",
             argv=(_REQUEST, TOOLCHAIN),
-            input=await Get(Digest, MergeDigests(inputs)),
+            input=await merge_digests(MergeDigests(inputs)),
             description=f"Make the initfs of {request.of}",
             uses_key=request.key is not None,
-        ),
+        )
     )
 
 
@@ -250,14 +261,13 @@ async def configure_enclave(request: ConfigureRequest) -> Parts:
     }
     asked_path = f"{_STEP}/{_REQUEST}"
     files.append(FileContent(asked_path, _json(asked)))
-    return await Get(
-        Parts,
+    return await run_step(
         _Step(
             module="configure",
             argv=(asked_path,),
-            input=await Get(Digest, CreateDigest(files)),
+            input=await create_digest(CreateDigest(files)),
             description=f"Configure and measure {request.of}",
-        ),
+        )
     )
 
 

@@ -7,23 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pants.core.target_types import FileSourceField
-from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.fs import (
     CreateDigest,
     Digest,
-    DigestContents,
-    DigestEntries,
     FileDigest,
     FileEntry,
 )
-from pants.engine.process import FallibleProcessResult, Process
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     SourcesField,
-    Targets,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 from pants.util.frozendict import FrozenDict
@@ -42,13 +37,23 @@ from occlum_build.occlum.toolchain import (
 )
 from occlum_build.sources.model import Sources, regular_file
 from pants_occlum.bom.knowledge import Knowledge, settle, stored
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    determine_source_files,
+    execute_process,
+    get_digest_contents,
+    get_digest_entries,
+    resolve_target,
+    resolve_targets,
+)
 from pants_occlum.enclave.target_types import (
     ToolchainArchiveField,
     ToolchainRootField,
     ToolchainVersionField,
 )
 from pants_occlum.problems import InvalidEnclave
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.sysroots import Sysroot
 
@@ -122,57 +127,6 @@ class _Found:
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-@rule(desc="Find Occlum's toolchain")
-async def toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> ToolchainFiles:
-    if request.address is None:
-        return await Get(ToolchainFiles, _Installation(occlum.toolchain_root, request.sgx_mode, ""))
-    wrapped = await Get(
-        WrappedTarget, WrappedTargetRequest(request.address, "the `toolchain` of an enclave")
-    )
-    target = wrapped.target
-    if not target.has_field(ToolchainRootField):
-        raise InvalidTargetException(
-            f"{target.address} is a `{target.alias}`, but the `toolchain` of an `occlum_enclave` "
-            "is an `occlum_toolchain` target."
-        )
-    root, version = target[ToolchainRootField].value, target[ToolchainVersionField].value or ""
-    archives = await Get(
-        Targets,
-        UnparsedAddressInputs,
-        target[ToolchainArchiveField].to_unparsed_address_inputs(),
-    )
-    if (root is None) == (not archives):
-        raise InvalidTargetException(
-            f"{target.address} must have either `root` or `archive`, and not both."
-        )
-    if root is not None:
-        if not root.startswith("/"):
-            raise InvalidTargetException(
-                f"The 'root' field in target {target.address} must be an absolute path, not "
-                f"{root!r}; for a toolchain in the project use `archive`."
-            )
-        return await Get(ToolchainFiles, _Installation(root, request.sgx_mode, version))
-    sources = await Get(
-        SourceFiles,
-        SourceFilesRequest(
-            tuple(one.get(SourcesField) for one in archives),
-            for_sources_types=(FileSourceField,),
-            enable_codegen=True,
-        ),
-    )
-    if len(sources.files) != 1:
-        raise InvalidTargetException(
-            f"The 'archive' field in target {target.address} must be a target with one file, not "
-            f"{len(sources.files)}."
-        )
-    return await Get(
-        ToolchainFiles,
-        _Archive(
-            ToolchainArchive(sources.snapshot.digest, sources.files[0]), request.sgx_mode, version
-        ),
-    )
-
-
 @rule(desc="Find Occlum's toolchain where it is installed")
 async def installed_toolchain(request: _Installation) -> ToolchainFiles:
     system = posixpath.normpath(request.root)
@@ -242,8 +196,7 @@ def _wanted(version: str, sgx_mode: str) -> tuple[ToolFile, ...]:
 @rule(desc="Unpack Occlum's toolchain")
 async def archived_toolchain(request: _Archive) -> ToolchainFiles:
     archive = request.archive
-    process = await Get(
-        Process,
+    process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.occlum.archive",
             argv=(archive.path, request.sgx_mode, request.version, _OUTPUT),
@@ -251,18 +204,19 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
             input_digest=archive.digest,
             output_directories=(_OUTPUT,),
         ),
+        **implicitly(),
     )
-    result = await Get(FallibleProcessResult, Process, process)
+    result = await execute_process(process, **implicitly())
     if result.exit_code:
         raise InvalidEnclave(f"{process.description} failed:\n\n{result.stderr.decode()}")
-    entries = await Get(DigestEntries, Digest, result.output_digest)
+    entries = await get_digest_entries(result.output_digest)
     unpacked = {
         posixpath.relpath(entry.path, _OUTPUT): entry
         for entry in entries
         if isinstance(entry, FileEntry)
     }
-    header = await Get(Digest, CreateDigest([unpacked[VERSION_HEADER]]))
-    contents = await Get(DigestContents, Digest, header)
+    header = await create_digest(CreateDigest([unpacked[VERSION_HEADER]]))
+    contents = await get_digest_contents(header)
     version = parse_version(contents[0].content.decode("utf-8", "replace"))
     files: dict[str, ToolchainFile] = {}
     for file in _wanted(version, request.sgx_mode):
@@ -271,6 +225,55 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
                 entry = unpacked[place]
                 files[file.role] = ToolchainFile(place, entry.file_digest, entry.is_executable)
     return ToolchainFiles(version, FrozenDict(sorted(files.items())), archive)
+
+
+@rule(desc="Find Occlum's toolchain")
+async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> ToolchainFiles:
+    if request.address is None:
+        return await installed_toolchain(_Installation(occlum.toolchain_root, request.sgx_mode, ""))
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "the `toolchain` of an enclave"), **implicitly()
+    )
+    target = wrapped.target
+    if not target.has_field(ToolchainRootField):
+        raise InvalidTargetException(
+            f"{target.address} is a `{target.alias}`, but the `toolchain` of an `occlum_enclave` "
+            "is an `occlum_toolchain` target."
+        )
+    root, version = target[ToolchainRootField].value, target[ToolchainVersionField].value or ""
+    archives = await resolve_targets(
+        **implicitly(
+            {target[ToolchainArchiveField].to_unparsed_address_inputs(): UnparsedAddressInputs}
+        )
+    )
+    if (root is None) == (not archives):
+        raise InvalidTargetException(
+            f"{target.address} must have either `root` or `archive`, and not both."
+        )
+    if root is not None:
+        if not root.startswith("/"):
+            raise InvalidTargetException(
+                f"The 'root' field in target {target.address} must be an absolute path, not "
+                f"{root!r}; for a toolchain in the project use `archive`."
+            )
+        return await installed_toolchain(_Installation(root, request.sgx_mode, version))
+    sources = await determine_source_files(
+        SourceFilesRequest(
+            tuple(one.get(SourcesField) for one in archives),
+            for_sources_types=(FileSourceField,),
+            enable_codegen=True,
+        )
+    )
+    if len(sources.files) != 1:
+        raise InvalidTargetException(
+            f"The 'archive' field in target {target.address} must be a target with one file, not "
+            f"{len(sources.files)}."
+        )
+    return await archived_toolchain(
+        _Archive(
+            ToolchainArchive(sources.snapshot.digest, sources.files[0]), request.sgx_mode, version
+        )
+    )
 
 
 def rules() -> Iterable[Rule]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
+from pants.engine.addresses import Address
 from pants.engine.fs import (
     CreateDigest,
     Digest,
@@ -17,11 +17,10 @@ from pants.engine.fs import (
     MergeDigests,
     SymlinkEntry,
 )
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 from pants.option.global_options import NamedCachesDirOption
@@ -31,14 +30,21 @@ from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
 from occlum_build.process.complete import TABLE, table_json
 from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    merge_digests,
+    resolve_target,
+    resolve_unparsed_address_inputs,
+)
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.sync import DistPlaces
-from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host
+from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host, plan_image
 from pants_occlum.image.target_types import AllowMissingField
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.process.quiet_gc import quiet_gc
-from pants_occlum.sysroot.host import SYSROOT_CACHES, IngestedBlobs, link_sysroot
-from pants_occlum.sysroot.pins import HostContents
+from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
+from pants_occlum.sysroot.pins import host_contents
 
 
 @dataclass(frozen=True)
@@ -106,40 +112,56 @@ class Layer:
 
 async def plan_request(target: Target) -> PlanRequest:
     """What an `occlum_image` asks to be planned."""
-    boms = await Get(
-        Addresses, UnparsedAddressInputs, target[ImageBomsField].to_unparsed_address_inputs()
+    boms = await resolve_unparsed_address_inputs(
+        target[ImageBomsField].to_unparsed_address_inputs(), **implicitly()
     )
     return PlanRequest(target.address, tuple(boms), tuple(target[AllowMissingField].value or ()))
 
 
 @rule(desc="Make an image")
 async def make_image(request: ImageRequest) -> Image:
-    target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "an image"))).target
-    plan = await Get(PlannedImage, PlanRequest, await plan_request(target))
+    target = (
+        await resolve_target(WrappedTargetRequest(request.address, "an image"), **implicitly())
+    ).target
+    plan = await plan_image(await plan_request(target), **implicitly())
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
         return Image(request.address, manifest.digest, tree, manifest, plan)
 
 
+@rule(desc="Make an image layer")
+async def make_layer(request: LayerRequest) -> Layer:
+    made: list[FileEntry | SymlinkEntry | Directory] = []
+    for entry in request.entries:
+        if entry.kind == FILE:
+            digest = request.digests[request.sha256[entry.source]]
+            made.append(FileEntry(entry.path, digest, bool(entry.mode & 0o100)))
+        elif entry.kind == DIR:
+            made.append(Directory(entry.path))
+        else:
+            made.append(SymlinkEntry(entry.path, entry.target))
+    return Layer(await create_digest(CreateDigest(made)))
+
+
 @rule(desc="Collect the content of an image")
 async def image_content(
     request: ImageContentRequest, places: DistPlaces, named_caches_dir: NamedCachesDirOption
 ) -> ImageContent:
-    image = await Get(Image, ImageRequest(request.address))
+    image = await make_image(ImageRequest(request.address))
     digests = image.plan.project
     of = str(image.address)
     host = () if request.is_whole or places.executes_remotely else image.plan.host_files()
     if host:
         await check_host(image.plan, of)
     else:
-        ingested = await Get(IngestedBlobs, HostContents, image.plan.host_contents(of))
+        ingested = await host_contents(image.plan.host_contents(of))
         digests = {**digests, **ingested.digests}
     with quiet_gc():
         requests = _layer_requests(image, digests)
-    layers = await MultiGet(Get(Layer, LayerRequest, request) for request in requests)
-    digest = await Get(Digest, MergeDigests(layer.digest for layer in layers))
-    table = await Get(Digest, CreateDigest([FileContent(TABLE, table_json(host))]))
+    layers = await concurrently(make_layer(request) for request in requests)
+    digest = await merge_digests(MergeDigests(layer.digest for layer in layers))
+    table = await create_digest(CreateDigest([FileContent(TABLE, table_json(host))]))
     if not host:
         return ImageContent(digest, table, FrozenDict({}))
     link_sysroot(named_caches_dir, image.plan.sysroot.root)
@@ -156,21 +178,7 @@ async def image_of(target: Target, field_type: type[OneAddressField]) -> Image |
             f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
             f"but {image.address} is a `{image.alias}`."
         )
-    return await Get(Image, ImageRequest(image.address))
-
-
-@rule(desc="Make an image layer")
-async def make_layer(request: LayerRequest) -> Layer:
-    made: list[FileEntry | SymlinkEntry | Directory] = []
-    for entry in request.entries:
-        if entry.kind == FILE:
-            digest = request.digests[request.sha256[entry.source]]
-            made.append(FileEntry(entry.path, digest, bool(entry.mode & 0o100)))
-        elif entry.kind == DIR:
-            made.append(Directory(entry.path))
-        else:
-            made.append(SymlinkEntry(entry.path, entry.target))
-    return Layer(await Get(Digest, CreateDigest(made)))
+    return await make_image(ImageRequest(image.address))
 
 
 def _layer_requests(image: Image, digests: Mapping[str, FileDigest]) -> list[LayerRequest]:

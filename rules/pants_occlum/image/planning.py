@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.operations import Operations, bom_operations
@@ -26,24 +26,26 @@ from occlum_build.process.complete import HostFile
 from occlum_build.sources.model import Sources
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
-from pants_occlum.bom.loading import LoadedBoms, LoadRequest
-from pants_occlum.bom.ownership import PartlyOwned, PartlyOwnedRequest, explain
+from pants_occlum.bom.loading import LoadRequest, load
+from pants_occlum.bom.ownership import PartlyOwnedRequest, explain, partly_owned
 from pants_occlum.bom.project_sources import (
     DeferredSourcesRequest,
-    ProjectSources,
+    defer_sources,
 )
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.dist.sync import HostCopies
 from pants_occlum.problems import invalid_image
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
-from pants_occlum.sysroot.host import IngestedBlobs, SysrootBlob, SysrootIngest
+from pants_occlum.sysroot.host import SysrootBlob, SysrootIngest
 from pants_occlum.sysroot.pins import (
     HostContents,
-    PresentFiles,
+    host_contents,
     lock_of_sysroot,
     lock_problem,
     missing_content,
+    present_files,
 )
-from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, check_lockable
+from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, check_lockable, find_sysroot
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ async def _plan(
     request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem, *, with_plugins: bool
 ) -> PlannedImage:
     of = str(request.address)
-    loaded = await Get(LoadedBoms, LoadRequest(request.boms, known.sysroot, of))
+    loaded = await load(LoadRequest(request.boms, known.sysroot, of))
     known.add_looked(loaded.stats, loaded.asked)
     known.undecodable.update(dict.fromkeys(loaded.undecodable))
-    project = await Get(ProjectSources, DeferredSourcesRequest(request.boms, loaded.files))
+    project = await defer_sources(DeferredSourcesRequest(request.boms, loaded.files))
     known.add_project(project)
     options = PlanOptions(
         cpu_level=occlum.cpu_level.value,
@@ -142,7 +144,9 @@ async def _plan(
         told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
         raise invalid_image(request.address, [*told, *unpinned])
     warnings = [*loaded.warnings, *(problem for report in reports for problem in report.warnings)]
-    unowned = await Get(PartlyOwned, PartlyOwnedRequest(_operations(loaded.sets), project.paths()))
+    unowned = await partly_owned(
+        PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
+    )
     return _result(planned.entries, sha256, known, [*warnings, *unowned.warnings, *plugins])
 
 
@@ -170,8 +174,8 @@ def _with_pins(problem: Problem, sysroot: Sysroot) -> Problem:
 
 
 @rule(desc="Plan images", level=LogLevel.DEBUG)
-async def plan(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedImage:
-    sysroot = await Get(Sysroot, SysrootOf((request.address, *request.boms)))
+async def plan_image(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedImage:
+    sysroot = await find_sysroot(SysrootOf((request.address, *request.boms)), **implicitly())
     check_lockable(sysroot, request.address, occlum)
     try:
         known = await knowledge_of(sysroot)
@@ -183,7 +187,7 @@ async def plan(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedImage:
 @rule(desc="Plan images to pin what they look at", level=LogLevel.DEBUG)
 async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     plan = request.plan
-    sysroot = await Get(Sysroot, SysrootOf((plan.address, *plan.boms)))
+    sysroot = await find_sysroot(SysrootOf((plan.address, *plan.boms)), **implicitly())
     known = Knowledge(replace(sysroot, lock=LockMode.off))
     await _plan(plan, known, occlum, with_plugins=True)
     return looked_at(known.stats, known.asked)
@@ -193,9 +197,9 @@ async def check_host(plan: PlannedImage, of: str) -> None:
     """Compare the host's files with their pins, and share them, where that is asked for."""
     contents = plan.host_contents(of)
     if plan.sysroot.share:
-        await Get(IngestedBlobs, HostContents, contents)
+        await host_contents(contents)
     elif plan.sysroot.lock is LockMode.require:
-        await Get(PresentFiles, HostContents, contents)
+        await present_files(contents)
 
 
 async def host_copies(plan: PlannedImage, of: str) -> HostCopies:
@@ -204,7 +208,7 @@ async def host_copies(plan: PlannedImage, of: str) -> HostCopies:
     sysroot = plan.sysroot
     if sysroot.lock is not LockMode.require:
         return lambda wanted: SysrootIngest(sysroot.root, plan.host_blobs(wanted))
-    present = await Get(PresentFiles, HostContents, plan.host_contents(of))
+    present = await present_files(plan.host_contents(of))
     return lambda _: SysrootIngest(sysroot.root, present.blobs)
 
 

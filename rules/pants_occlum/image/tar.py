@@ -7,14 +7,27 @@ from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
-from pants.engine.process import FallibleProcessResult, Process, ProcessResult
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.process import Process
+from pants.engine.rules import Rule
 
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import TABLE
 from occlum_build.process.step import EXIT_CONTENT_MISSING
-from pants_occlum.image.nodes import Image, ImageContent, ImageContentRequest, ImageRequest
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    execute_process,
+    execute_process_or_raise,
+    merge_digests,
+)
+from pants_occlum.image.nodes import (
+    ImageContentRequest,
+    ImageRequest,
+    image_content,
+    make_image,
+)
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 _ROOT, _ENTRIES, _OUTPUT = "root", "entries.json", "image.tar"
 
@@ -32,33 +45,35 @@ class ImageTar:
 
 
 async def _process(address: Address, *, is_whole: bool) -> Process:
-    image = await Get(Image, ImageRequest(address))
-    content = await Get(ImageContent, ImageContentRequest(address, is_whole))
+    image = await make_image(ImageRequest(address))
+    content = await image_content(ImageContentRequest(address, is_whole), **implicitly())
     entries = FileContent(_ENTRIES, entries_json(image.plan.entries))
-    inputs = await MultiGet(
-        Get(Digest, AddPrefix(content.digest, _ROOT)),
-        Get(Digest, CreateDigest([entries])),
+    inputs = await concurrently(
+        add_prefix(AddPrefix(content.digest, _ROOT)),
+        create_digest(CreateDigest([entries])),
     )
-    return await Get(
-        Process,
+    return await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.image.tar",
             argv=(_ROOT, _ENTRIES, _OUTPUT, TABLE),
             description=f"Archive the image of {address}",
-            input_digest=await Get(Digest, MergeDigests([*inputs, content.table])),
+            input_digest=await merge_digests(MergeDigests([*inputs, content.table])),
             output_files=(_OUTPUT,),
             append_only_caches=content.caches,
         ),
+        **implicitly(),
     )
 
 
 @rule(desc="Archive an image")
 async def archive_image(request: ImageTarRequest) -> ImageTar:
     process = await _process(request.address, is_whole=False)
-    result = await Get(FallibleProcessResult, Process, process)
+    result = await execute_process(process, **implicitly())
     if result.exit_code == EXIT_CONTENT_MISSING:
         process = await _process(request.address, is_whole=True)
-    return ImageTar((await Get(ProcessResult, Process, process)).output_digest)
+    return ImageTar(
+        (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
+    )
 
 
 def rules() -> Iterable[Rule]:

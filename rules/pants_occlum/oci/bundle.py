@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.rules import Get, Rule, collect_rules, rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTarget, WrappedTargetRequest
+from pants.engine.rules import Rule
+from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 
 from occlum_build.errors import Report
 from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import Container, config_json
 from occlum_build.oci.rootfs import RootFs
 from occlum_build.oci.settings import VARIABLES
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.oci import target_types as fields
-from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of
+from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
 
 
@@ -39,13 +41,15 @@ class Bundle:
 
 @rule(desc="Make a bundle")
 async def make_bundle(request: BundleRequest) -> Bundle:
-    target = (await Get(WrappedTarget, WrappedTargetRequest(request.address, "a bundle"))).target
+    target = (
+        await resolve_target(WrappedTargetRequest(request.address, "a bundle"), **implicitly())
+    ).target
     if not target.has_field(fields.BundleArgsField):
         raise InvalidTargetException(
             f"{target.address} is a `{target.alias}`, not a `rune_bundle`."
         )
     content = await content_of(target, fields.BundleEnclaveField, fields.BundleImageField)
-    rootfs = await Get(Rootfs, RootfsRequest(content.address))
+    rootfs = await lay_out_rootfs(RootfsRequest(content.address))
     spec = _spec(target, rootfs)
     # Only Occlum's programs are looked up in an image: what others load is theirs to say.
     programs = root_fs(rootfs.programs) if spec.runtime in ("occlum", "runc") else None

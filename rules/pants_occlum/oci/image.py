@@ -14,9 +14,9 @@ from pants.engine.fs import (
     FileDigest,
     MergeDigests,
 )
-from pants.engine.process import Process, ProcessCacheScope, ProcessResult
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
-from pants.engine.target import Target, WrappedTarget, WrappedTargetRequest
+from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.rules import Rule
+from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.errors import Report
 from occlum_build.oci.layer import GZIP, entries_json
@@ -30,15 +30,23 @@ from occlum_build.oci.layout import (
 from occlum_build.oci.runtimes import RUNE_DIRECTORY
 from occlum_build.oci.settings import read_settings
 from occlum_build.sources.model import DIR, FILE
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    execute_process_or_raise,
+    merge_digests,
+    resolve_target,
+)
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.image.planning import explain_missing
 from pants_occlum.oci import target_types as fields
-from pants_occlum.oci.bundle import Bundle, BundleRequest, root_fs
-from pants_occlum.oci.layers import LayerBlobs, LayersRequest
-from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of
+from pants_occlum.oci.bundle import Bundle, BundleRequest, make_bundle, root_fs
+from pants_occlum.oci.layers import LayersRequest, make_layers
+from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 _LAYOUT, _ENTRIES, ARCHIVE = "layout", "entries.json", "image.oci.tar"
 
@@ -75,15 +83,17 @@ class OciArchive:
 
 @rule(desc="Make an OCI image")
 async def make_oci_layout(request: OciRequest) -> OciLayout:
-    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "an OCI image"))
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "an OCI image"), **implicitly()
+    )
     target = wrapped.target
     content = await content_of(
         target, fields.OciPlainImageField, fields.OciEnclaveField, fields.OciBundleField
     )
     bundle = None
     if target[fields.OciBundleField].value:
-        bundle = await Get(Bundle, BundleRequest(content.address))
-    rootfs = bundle.rootfs if bundle else await Get(Rootfs, RootfsRequest(content.address))
+        bundle = await make_bundle(BundleRequest(content.address))
+    rootfs = bundle.rootfs if bundle else await lay_out_rootfs(RootfsRequest(content.address))
     settings = _settings(target, rootfs, bundle)
     compression = target[fields.CompressionField].value or GZIP
     report = Report()
@@ -94,8 +104,8 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
         report.raise_errors()
     max_layers = target[fields.MaxLayersField].value or 1
     try:
-        blobs = await Get(
-            LayerBlobs, LayersRequest(rootfs, max_layers, compression, str(target.address))
+        blobs = await make_layers(
+            LayersRequest(rootfs, max_layers, compression, str(target.address)), **implicitly()
         )
     except Exception as error:
         raise await explain_missing(error, rootfs.plan, target.address) from None
@@ -116,25 +126,25 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
 @rule(desc="Archive an OCI image")
 async def archive_layout(request: OciArchiveRequest) -> OciArchive:
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.tree)
-    layout = await Get(Digest, CreateDigest(digest_entries(request.tree)))
-    inputs = await MultiGet(
-        Get(Digest, AddPrefix(layout, _LAYOUT)),
-        Get(Digest, CreateDigest([FileContent(_ENTRIES, rows)])),
+    layout = await create_digest(CreateDigest(digest_entries(request.tree)))
+    inputs = await concurrently(
+        add_prefix(AddPrefix(layout, _LAYOUT)),
+        create_digest(CreateDigest([FileContent(_ENTRIES, rows)])),
     )
-    process = await Get(
-        Process,
+    process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.image.tar",
             argv=(_LAYOUT, _ENTRIES, ARCHIVE),
             description=f"Archive the OCI image of {request.of}",
-            input_digest=await Get(Digest, MergeDigests(inputs)),
+            input_digest=await merge_digests(MergeDigests(inputs)),
             output_files=(ARCHIVE,),
             cache_scope=ProcessCacheScope.SUCCESSFUL
             if request.is_shared
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
+        **implicitly(),
     )
-    result = await Get(ProcessResult, Process, process)
+    result = await execute_process_or_raise(**implicitly({process: Process}))
     return OciArchive(result.output_digest)
 
 

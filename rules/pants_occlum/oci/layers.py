@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
-    Digest,
-    DigestContents,
     DigestSubset,
     FileContent,
     FileDigest,
@@ -19,12 +17,10 @@ from pants.engine.fs import (
     PathGlobs,
 )
 from pants.engine.process import (
-    FallibleProcessResult,
     Process,
     ProcessCacheScope,
-    ProcessResult,
 )
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
@@ -34,20 +30,29 @@ from occlum_build.oci.layout import ImageLayer
 from occlum_build.process.complete import TABLE, HostFile, table_json
 from occlum_build.process.step import EXIT_CONTENT_MISSING
 from occlum_build.sources.model import DIR
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    digest_subset_to_digest,
+    execute_process,
+    execute_process_or_raise,
+    get_digest_contents,
+    merge_digests,
+)
 from pants_occlum.dist.digest import digest_entries, file_digests
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.sync import DistPlaces
 from pants_occlum.image.planning import check_host
 from pants_occlum.oci.rootfs import Rootfs
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.sysroot.host import (
     SYSROOT_CACHES,
-    IngestedBlobs,
     SysrootBlob,
     link_sysroot,
 )
-from pants_occlum.sysroot.pins import HostContents
+from pants_occlum.sysroot.pins import HostContents, host_contents
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"
@@ -101,7 +106,7 @@ class LayerBlobs:
 
 async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
     if is_whole and request.host is not None:
-        await Get(IngestedBlobs, HostContents, request.host)
+        await host_contents(request.host)
     host = () if is_whole else request.host_files()
     packed = in_packs(request.entries, request.packed.slices()) if request.packed else ()
     elsewhere = {*(one.path for one in host), *(one.path for one in packed)}
@@ -109,20 +114,19 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.entries)
     files = [FileContent(_ENTRIES, rows), FileContent(TABLE, table_json(host, packed))]
     inputs = [
-        await Get(
-            Digest, AddPrefix(await Get(Digest, CreateDigest(digest_entries(stored))), _ROOT)
+        await add_prefix(
+            AddPrefix(await create_digest(CreateDigest(digest_entries(stored))), _ROOT)
         ),
-        await Get(Digest, CreateDigest(files)),
+        await create_digest(CreateDigest(files)),
     ]
     if request.packed is not None:
         inputs.append(await packs_input(request.packed, packed))
-    return await Get(
-        Process,
+    return await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.oci.layer",
             argv=(request.compression, _ROOT, _ENTRIES, _LAYER, TABLE),
             description=f"Compress a layer of an OCI image ({request.name})",
-            input_digest=await Get(Digest, MergeDigests(inputs)),
+            input_digest=await merge_digests(MergeDigests(inputs)),
             compiled_requirements=("zstandard",) if request.compression == ZSTD else (),
             append_only_caches=SYSROOT_CACHES if host else FrozenDict({}),
             output_files=(_LAYER, _INFO),
@@ -130,19 +134,20 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
             if request.is_shared
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
+        **implicitly(),
     )
 
 
 @rule(desc="Make a layer of an OCI image")
 async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
     process = await _process(request, is_whole=places.executes_remotely)
-    attempt = await Get(FallibleProcessResult, Process, process)
+    attempt = await execute_process(process, **implicitly())
     if attempt.exit_code == EXIT_CONTENT_MISSING:
         process = await _process(request, is_whole=True)
-    result = await Get(ProcessResult, Process, process)
+    result = await execute_process_or_raise(**implicitly({process: Process}))
     files = await file_digests(result.output_digest)
-    small = await Get(Digest, DigestSubset(result.output_digest, PathGlobs([_INFO])))
-    contents = await Get(DigestContents, Digest, small)
+    small = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs([_INFO])))
+    contents = await get_digest_contents(small)
     return LayerBlob(LayerInfo(**json.loads(contents[0].content)), files[_LAYER])
 
 
@@ -177,7 +182,7 @@ async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOp
                 group.name,
             )
         )
-    made = await MultiGet(Get(LayerBlob, LayerBlobRequest, one) for one in requests)
+    made = await concurrently(make_layer_blob(one, **implicitly()) for one in requests)
     layers = tuple(ImageLayer(group.name, blob.info) for group, blob in zip(groups, made))
     return LayerBlobs(layers, tuple(blob.file for blob in made))
 

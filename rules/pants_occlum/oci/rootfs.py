@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 from pants.util.frozendict import FrozenDict
@@ -21,19 +20,21 @@ from occlum_build.oci.rootfs import INSTANCE_PATH, MOUNT_POINTS, in_container
 from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sources.model import DIR
 from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
-from pants_occlum.enclave.instance import Instance, InstanceRequest
-from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave
+from pants_occlum.enclave.instance import Instance, InstanceRequest, lay_out_instance
+from pants_occlum.enclave.nodes import EnclaveRequest, measured_enclave
 from pants_occlum.enclave.rootfs import booted_image
-from pants_occlum.enclave.signing import SignedEnclave, SignRequest
+from pants_occlum.enclave.signing import SignRequest, sign_enclave
 from pants_occlum.enclave.target_types import (
     EnclaveImageField,
     ExpectedMrenclaveField,
     SgxModeField,
     SignField,
 )
-from pants_occlum.image.nodes import Image, ImageRequest
+from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planning import PlannedImage
 from pants_occlum.one_address import OneAddressField, named_target
 
@@ -80,9 +81,9 @@ async def content_of(target: Target, *field_types: type[OneAddressField]) -> Tar
 async def _of_enclave(target: Target) -> Rootfs:
     sign = target[SignField].value
     sgx_mode = target[SgxModeField].value or "HW"
-    enclave = await Get(MeasuredEnclave, EnclaveRequest(target.address))
-    signed = await Get(SignedEnclave, SignRequest(target.address, sign))
-    instance = await Get(Instance, InstanceRequest(target.address, sgx_mode, sign))
+    enclave = await measured_enclave(EnclaveRequest(target.address))
+    signed = await sign_enclave(SignRequest(target.address, sign), **implicitly())
+    instance = await lay_out_instance(InstanceRequest(target.address, sgx_mode, sign))
     mrenclave = signed.sigstruct.mrenclave.hex()
     expected = target[ExpectedMrenclaveField].value
     if expected is not None and expected.lower() != mrenclave:
@@ -107,7 +108,9 @@ async def _of_enclave(target: Target) -> Rootfs:
 
 @rule(desc="Lay out a container's root file system")
 async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
-    wrapped = await Get(WrappedTarget, WrappedTargetRequest(request.address, "a container"))
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "a container"), **implicitly()
+    )
     target = wrapped.target
     if target.has_field(EnclaveImageField):
         return await _of_enclave(target)
@@ -115,7 +118,7 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
         raise InvalidTargetException(
             f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
         )
-    image = await Get(Image, ImageRequest(target.address))
+    image = await make_image(ImageRequest(target.address))
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
     groups = group_entries(image.plan.entries)
     return Rootfs(image.tree, groups, image.tree, labels, plan=image.plan)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
 from pants.engine.process import Process, ProcessCacheScope
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
+from pants_occlum.compat.by_name import collect_rules, rule
+from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.process.tool_sources import requirement_modules, tool_modules
 
 TOOL_DIR = ".tool"
@@ -89,7 +91,7 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
     for requirement in sorted(request.compiled_requirements):
         contents.update(requirement_modules(requirement, compiled=True))
     files = CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
-    return ToolSources(await Get(Digest, CreateDigest, files))
+    return ToolSources(await create_digest(files))
 
 
 @rule(level=LogLevel.DEBUG)
@@ -100,9 +102,8 @@ async def tool_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
 
 @rule(level=LogLevel.DEBUG)
 async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) -> Process:
-    sources = await Get(
-        ToolSources,
-        ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements),
+    sources = await collect_tool_sources(
+        ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements)
     )
     return Process(
         (*python.argv, TOOL_DIR, request.module, *request.argv),

@@ -16,13 +16,21 @@ from typing import NamedTuple
 
 from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeDownloadFile
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
 from occlum_build.process.complete import SYSROOTS
+from pants_occlum.compat.by_name import (
+    _uncacheable_rule,
+    collect_rules,
+    concurrently,
+    implicitly,
+    rule,
+)
+from pants_occlum.compat.pants_rules import create_digest, download_file
 from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
@@ -201,25 +209,14 @@ def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
     return walk.found()
 
 
-@rule(desc="Take host files into the store", level=LogLevel.DEBUG)
-async def ingest(request: SysrootIngest) -> IngestedBlobs:
-    blobs = {blob.sha256: blob for blob in sorted(request.blobs, reverse=True)}
-    digests: dict[str, FileDigest] = {}
-    for batch in batches(blobs):
-        # One after the other, so that few files are open at a time.
-        ingested = await Get(IngestedBlobs, _Batch(request.root, tuple(batch)))
-        digests.update(ingested.digests)
-    return IngestedBlobs(digests)
-
-
 @rule
 async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) -> IngestedBlobs:
     digests = {blob.sha256: FileDigest(blob.sha256, blob.size) for blob in batch.blobs}
     with tempfile.TemporaryDirectory(prefix="occlum-links-") as links:
         urls = [_url(batch.root, blob, links) for blob in batch.blobs]
         try:
-            await MultiGet(
-                Get(Digest, NativeDownloadFile(url, digests[blob.sha256]))
+            await concurrently(
+                download_file(NativeDownloadFile(url, digests[blob.sha256]))
                 for url, blob in zip(urls, batch.blobs)
             )
         except Exception as error:
@@ -232,16 +229,26 @@ async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) ->
     return IngestedBlobs(digests)
 
 
+@rule(desc="Take host files into the store", level=LogLevel.DEBUG)
+async def ingest(request: SysrootIngest) -> IngestedBlobs:
+    blobs = {blob.sha256: blob for blob in sorted(request.blobs, reverse=True)}
+    digests: dict[str, FileDigest] = {}
+    for batch in batches(blobs):
+        # One after the other, so that few files are open at a time.
+        ingested = await ingest_batch(_Batch(request.root, tuple(batch)), **implicitly())
+        digests.update(ingested.digests)
+    return IngestedBlobs(digests)
+
+
 @rule(desc="Collect host files", level=LogLevel.DEBUG)
 async def digest_of_files(request: SysrootFiles) -> Digest:
     blobs = tuple(file.blob for file in request.files)
-    ingested = await Get(IngestedBlobs, SysrootIngest(request.root, blobs))
-    return await Get(
-        Digest,
+    ingested = await ingest(SysrootIngest(request.root, blobs))
+    return await create_digest(
         CreateDigest(
             FileEntry(file.name, ingested.digests[file.blob.sha256], file.is_executable)
             for file in request.files
-        ),
+        )
     )
 
 

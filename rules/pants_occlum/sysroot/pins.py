@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from pants.engine.fs import (
     CreateDigest,
     Digest,
-    DigestContents,
     FileDigest,
     FileEntry,
     MergeDigests,
     PathGlobs,
 )
-from pants.engine.process import Process, ProcessResult
-from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
+from pants.engine.process import Process
+from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError, Problem
@@ -26,8 +25,21 @@ from occlum_build.sources.os import OsSources
 from occlum_build.sysroot.dpkg import Packages, packages_of
 from occlum_build.sysroot.lock import Lock, read_lock
 from occlum_build.sysroot.looked import CHANGED, GONE, Difference, describe
+from pants_occlum.compat.by_name import (
+    _uncacheable_rule,
+    collect_rules,
+    concurrently,
+    implicitly,
+    rule,
+)
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    execute_process_or_raise,
+    get_digest_contents,
+    merge_digests,
+)
 from pants_occlum.problems import invalid_image
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.project_paths import literal
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.host import (
@@ -35,8 +47,9 @@ from pants_occlum.sysroot.host import (
     SysrootBlob,
     SysrootIngest,
     SysrootRequest,
-    SysrootSnapshot,
     batches,
+    ingest,
+    look_at_sysroot,
 )
 from pants_occlum.sysroot.sysroots import Sysroot
 
@@ -54,7 +67,7 @@ class LockRequest:
 
 @rule(desc="Read a sysroot's lock file", level=LogLevel.DEBUG)
 async def read_lock_file(request: LockRequest) -> Lock:
-    contents = await Get(DigestContents, PathGlobs([literal(request.lockfile)]))
+    contents = await get_digest_contents(**implicitly(PathGlobs([literal(request.lockfile)])))
     if not contents:
         raise OcclumError(
             "sysroot-lock",
@@ -66,7 +79,7 @@ async def read_lock_file(request: LockRequest) -> Lock:
 
 async def lock_of_sysroot(sysroot: Sysroot) -> Lock:
     """The lock of a sysroot that has one. Raises OcclumError."""
-    return await Get(Lock, LockRequest(sysroot.lockfile, sysroot.command))
+    return await read_lock_file(LockRequest(sysroot.lockfile, sysroot.command))
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ async def ask_packages(request: PackagesRequest) -> Packages:
 async def lock_problem(sysroot: Sysroot, lock: Lock, found: Sequence[Difference]) -> Problem:
     """One problem of all differences, summed by package."""
     paths = tuple(one.path for one in found)
-    packages = await Get(Packages, PackagesRequest(sysroot.root, paths))
+    packages = await ask_packages(PackagesRequest(sysroot.root, paths))
     return Problem(
         "sysroot-lock",
         f"the files in {sysroot.root} are not those that {sysroot.lockfile} pins:\n"
@@ -113,7 +126,7 @@ async def _entries(sysroot: Sysroot, paths: Iterable[str]) -> Mapping[str, Sourc
     asked = tuple(sorted(set(paths)))
     try:
         request = SysrootRequest(sysroot.root, hash_paths=asked)
-        snapshot = await Get(SysrootSnapshot, SysrootRequest, request)
+        snapshot = await look_at_sysroot(request, **implicitly())
     except OcclumError as error:
         if error.code != "sysroot-missing":
             raise
@@ -150,25 +163,25 @@ class PassedOn:
 async def pass_on(request: PassOn) -> PassedOn:
     entries = [FileEntry(f"{_INPUT}/{one.fingerprint}", one) for one in request.blobs]
     files = "1 file" if len(entries) == 1 else f"{len(entries)} files"
-    process = await Get(
-        Process,
+    process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.sysroot.pass_on",
             argv=(_INPUT, _OUTPUT),
             description=f"Share host files of {request.of} ({files})",
-            input_digest=await Get(Digest, CreateDigest(entries)),
+            input_digest=await create_digest(CreateDigest(entries)),
             output_directories=(_OUTPUT,),
             level=LogLevel.DEBUG,
         ),
+        **implicitly(),
     )
-    result = await Get(ProcessResult, Process, process)
+    result = await execute_process_or_raise(**implicitly({process: Process}))
     return PassedOn(result.output_digest)
 
 
 async def _share(blobs: Iterable[SysrootBlob], of: str) -> None:
     for batch in batches({one.sha256: one for one in blobs}):
         digests = tuple(FileDigest(one.sha256, one.size) for one in batch)
-        await Get(PassedOn, PassOn(digests, of))
+        await pass_on(PassOn(digests, of))
 
 
 async def missing_content(
@@ -182,7 +195,7 @@ async def missing_content(
     lock = await lock_of_sysroot(sysroot)
     found = await _entries(sysroot, (one.path for one in by_sha256.values()))
     gone = [Difference(path, GONE) for path in sorted(found) if found[path] is None]
-    packages = await Get(Packages, PackagesRequest(sysroot.root, ()))
+    packages = await ask_packages(PackagesRequest(sysroot.root, ()))
     problem = Problem(
         "content-missing",
         f"{sysroot.lockfile} pins files that are not in {sysroot.root}, and no cache has the "
@@ -227,8 +240,8 @@ async def host_contents(request: HostContents) -> IngestedBlobs:
     sysroot, blobs = request.sysroot, request.blobs
     present = blobs
     if sysroot.lock is LockMode.require:
-        present = (await Get(PresentFiles, HostContents, request)).blobs
-    ingested = await Get(IngestedBlobs, SysrootIngest(sysroot.root, present))
+        present = (await present_files(request)).blobs
+    ingested = await ingest(SysrootIngest(sysroot.root, present))
     digests = {one.sha256: FileDigest(one.sha256, one.size) for one in blobs}
     digests.update(ingested.digests)
     if sysroot.share and request.for_image:
@@ -241,8 +254,8 @@ async def host_contents(request: HostContents) -> IngestedBlobs:
 
 async def texts(blobs: Iterable[FileDigest]) -> dict[str, bytes]:
     """Contents that are in the store, by their SHA-256."""
-    digest = await Get(Digest, CreateDigest(FileEntry(one.fingerprint, one) for one in blobs))
-    contents = await Get(DigestContents, Digest, digest)
+    digest = await create_digest(CreateDigest(FileEntry(one.fingerprint, one) for one in blobs))
+    contents = await get_digest_contents(digest)
     return {file.path: file.content for file in contents}
 
 
@@ -253,9 +266,9 @@ async def host_texts(sysroot: Sysroot, blobs: Sequence[FileDigest], of: str) -> 
     """
     if sysroot.lock is LockMode.off:
         return await texts(blobs)
-    passed = await MultiGet(Get(PassedOn, PassOn((one,), of)) for one in blobs)
-    digest = await Get(Digest, MergeDigests(one.digest for one in passed))
-    contents = await Get(DigestContents, Digest, digest)
+    passed = await concurrently(pass_on(PassOn((one,), of)) for one in blobs)
+    digest = await merge_digests(MergeDigests(one.digest for one in passed))
+    contents = await get_digest_contents(digest)
     return {posixpath.basename(file.path): file.content for file in contents}
 
 

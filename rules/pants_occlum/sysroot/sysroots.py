@@ -8,16 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.base.build_root import BuildRoot
-from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.rules import Rule
 from pants.engine.target import (
     InvalidTargetException,
     Target,
-    WrappedTarget,
     WrappedTargetRequest,
 )
 from pants.util.docutil import bin_name
 
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import resolve_target, resolve_unparsed_address_inputs
 from pants_occlum.project_paths import project_path
 from pants_occlum.subsystem import LockMode, OcclumSubsystem
 from pants_occlum.sysroot.target_types import SysrootField, SysrootLockfileField, SysrootRootField
@@ -59,13 +60,13 @@ class SysrootTarget:
 
 @rule(desc="Find the sysroot of targets")
 async def sysroot_target(request: SysrootOf, occlum: OcclumSubsystem) -> SysrootTarget:
-    wrapped = await MultiGet(
-        Get(WrappedTarget, WrappedTargetRequest(address, "the sysroot of an image"))
+    wrapped = await concurrently(
+        resolve_target(WrappedTargetRequest(address, "the sysroot of an image"), **implicitly())
         for address in request.addresses
     )
     fields = [one.target[SysrootField] for one in wrapped if one.target.has_field(SysrootField)]
-    named = await MultiGet(
-        Get(Addresses, UnparsedAddressInputs, field.to_unparsed_address_inputs())
+    named = await concurrently(
+        resolve_unparsed_address_inputs(field.to_unparsed_address_inputs(), **implicitly())
         for field in fields
     )
     users: dict[Address, Address] = {}
@@ -86,9 +87,11 @@ async def sysroot_target(request: SysrootOf, occlum: OcclumSubsystem) -> Sysroot
         inputs = UnparsedAddressInputs(
             (occlum.sysroot,), owning_address=None, description_of_origin=origin
         )
-        users = dict.fromkeys(await Get(Addresses, UnparsedAddressInputs, inputs), Address(""))
+        users = dict.fromkeys(
+            await resolve_unparsed_address_inputs(inputs, **implicitly()), Address("")
+        )
     (address,) = users
-    target = (await Get(WrappedTarget, WrappedTargetRequest(address, origin))).target
+    target = (await resolve_target(WrappedTargetRequest(address, origin), **implicitly())).target
     if not target.has_field(SysrootRootField):
         raise InvalidTargetException(
             f"{address} is a `{target.alias}`, but {origin} must be an `occlum_sysroot`."
@@ -100,7 +103,7 @@ async def sysroot_target(request: SysrootOf, occlum: OcclumSubsystem) -> Sysroot
 async def find_sysroot(
     request: SysrootOf, occlum: OcclumSubsystem, build_root: BuildRoot
 ) -> Sysroot:
-    target = (await Get(SysrootTarget, SysrootOf, request)).target
+    target = (await sysroot_target(request, **implicitly())).target
     if target is not None:
         return sysroot_of_target(target, occlum, build_root)
     return Sysroot(posixpath.normpath(occlum.sysroot), share=occlum.share_host_files)

@@ -8,9 +8,9 @@ from typing import Any
 
 from pants.core.goals.lint import LintResult, LintTargetsRequest
 from pants.core.util_rules.partitions import PartitionerType
-from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
+from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, MultiGet, Rule, _uncacheable_rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import AllTargets, FieldSet
 from pants.engine.unions import UnionRule
 from pants.option.option_types import SkipOption
@@ -18,9 +18,17 @@ from pants.option.subsystem import Subsystem
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import Place, Problem
-from pants_occlum.bom.on_disk import BomsOnDisk
-from pants_occlum.bom.roots import BomRoot, BomRootRequest
+from pants_occlum.bom.on_disk import boms_on_disk
+from pants_occlum.bom.roots import BomRootRequest, bom_root
 from pants_occlum.bom.target_types import BomSourceField, ImageBomsField
+from pants_occlum.compat.by_name import (
+    _uncacheable_rule,
+    collect_rules,
+    concurrently,
+    implicitly,
+    rule,
+)
+from pants_occlum.compat.pants_rules import resolve_unparsed_address_inputs
 from pants_occlum.process.loaded_sources import LOADED
 
 
@@ -41,7 +49,8 @@ class BomLintFieldSet(FieldSet):
 
 class BomLintRequest(LintTargetsRequest):
     field_set_type = BomLintFieldSet
-    tool_subsystem = BomLint
+    # Pants ignores this too: to mypy the descriptor `skip` is no attribute of that type.
+    tool_subsystem = BomLint  # type: ignore[assignment,unused-ignore]
     partitioner_type = PartitionerType.DEFAULT_SINGLE_PARTITION
 
 
@@ -77,21 +86,21 @@ class CheckedRoots:
 
 @rule(desc="Check all BOMs", level=LogLevel.DEBUG)
 async def check_roots(targets: AllTargets) -> CheckedRoots:
-    roots = await MultiGet(
-        Get(BomRoot, BomRootRequest(target.address))
+    roots = await concurrently(
+        bom_root(BomRootRequest(target.address), **implicitly())
         for target in targets
         if target.has_field(BomSourceField)
     )
-    loaded = await MultiGet(Get(BomsOnDisk, BomRoot, root) for root in roots)
-    named = await MultiGet(
-        Get(
-            Addresses,
+    loaded = await concurrently(boms_on_disk(root) for root in roots)
+    named = await concurrently(
+        resolve_unparsed_address_inputs(
             UnparsedAddressInputs(
                 target[ImageBomsField].value or (),
                 owning_address=target.address,
                 description_of_origin=f"the `boms` of {target.address}",
                 skip_invalid_addresses=True,
             ),
+            **implicitly(),
         )
         for target in targets
         if target.has_field(ImageBomsField)

@@ -13,14 +13,16 @@ from pants.core.goals.tailor import (
     PutativeTargets,
     PutativeTargetsRequest,
 )
-from pants.engine.fs import DigestContents, PathGlobs, Paths
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.fs import PathGlobs
+from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.parse import parse_bom
 from occlum_build.errors import OcclumError
 from pants_occlum.bom.target_types import BomSourceField, OcclumBom
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import get_digest_contents, path_globs_to_paths
 from pants_occlum.project_paths import literal
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -43,9 +45,9 @@ async def find_putative_boms(
     if not occlum.tailor:
         return PutativeTargets()
     patterns = (f"*{extension}" for extension in BomSourceField.expected_file_extensions)
-    found = await Get(Paths, PathGlobs, request.path_globs(*patterns))
+    found = await path_globs_to_paths(request.path_globs(*patterns))
     unowned = [path for path in found.files if path not in owned]
-    contents = await Get(DigestContents, PathGlobs(map(literal, unowned)))
+    contents = await get_digest_contents(**implicitly(PathGlobs(map(literal, unowned))))
     return PutativeTargets(
         _putative_bom(file.path)
         for file in contents

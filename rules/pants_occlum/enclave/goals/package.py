@@ -13,14 +13,12 @@ from pants.engine.addresses import Address
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
-    Digest,
-    DigestContents,
     FileContent,
     FileEntry,
     MergeDigests,
 )
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
 from occlum_build.occlum import configure
@@ -35,23 +33,31 @@ from occlum_build.occlum.measurement import (
     to_bytes,
 )
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    get_digest_contents,
+    merge_digests,
+)
 from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
 from pants_occlum.enclave import instance as instance_rules
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.instance import (
     INSTANCE,
     ArchiveRequest,
-    Instance,
-    InstanceArchive,
     InstanceRequest,
     archive_in_dist,
+    archive_instance,
+    lay_out_instance,
 )
 from pants_occlum.enclave.nodes import (
     EnclaveRequest,
     MeasuredEnclave,
+    measured_enclave,
 )
-from pants_occlum.enclave.occlum_builder import Compared, CompareRequest
-from pants_occlum.enclave.signing import SignedEnclave, SignRequest
+from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
+from pants_occlum.enclave.signing import SignRequest, sign_enclave
 from pants_occlum.problems import enclave_errors
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -93,8 +99,8 @@ class MeasurementRecord:
 
 @rule(desc="Record a measurement")
 async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
-    enclave = await Get(MeasuredEnclave, EnclaveRequest(request.address))
-    signed = await Get(SignedEnclave, SignRequest(request.address, request.sign))
+    enclave = await measured_enclave(EnclaveRequest(request.address))
+    signed = await sign_enclave(SignRequest(request.address, request.sign), **implicitly())
     wanted = {
         "image-mac": enclave.image.mac,
         "initfs-mac": enclave.initfs.files[".ROOT_MAC"],
@@ -102,8 +108,8 @@ async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
         "config-keys": enclave.configured.files[configure.CONFIG_KEYS],
         "warnings": enclave.configured.files[configure.WARNINGS],
     }
-    digest = await Get(Digest, CreateDigest(FileEntry(*item) for item in sorted(wanted.items())))
-    contents = await Get(DigestContents, Digest, digest)
+    digest = await create_digest(CreateDigest(FileEntry(*item) for item in sorted(wanted.items())))
+    contents = await get_digest_contents(digest)
     read = {file.path: file.content for file in contents}
     image_mac, initfs_mac = read["image-mac"].decode(), read["initfs-mac"].decode()
     inputs = inputs_of(
@@ -142,27 +148,26 @@ async def package_enclave(
     sgx_mode, sign = field_set.sgx_mode.value or "HW", field_set.sign.value
     output = field_set.output_path.in_dist(places)
     with enclave_errors(field_set.address):
-        enclave = await Get(MeasuredEnclave, EnclaveRequest(field_set.address))
-        measured = await Get(
-            MeasurementRecord,
+        enclave = await measured_enclave(EnclaveRequest(field_set.address))
+        measured = await record_measurement(
             MeasurementRequest(
                 field_set.address,
                 sgx_mode,
                 field_set.edmm.value,
                 field_set.with_newline.value,
                 sign,
-            ),
+            )
         )
         _check(field_set, measured, enclave, os.path.join(places.dist_dir, output))
         if field_set.builder.value == "occlum":
-            await Get(Compared, CompareRequest(field_set.address))
-    instance = await Get(Instance, InstanceRequest(field_set.address, sgx_mode, sign))
+            await compare_builds(CompareRequest(field_set.address), **implicitly())
+    instance = await lay_out_instance(InstanceRequest(field_set.address, sgx_mode, sign))
     small = {
         MEASUREMENT: measured.content,
         "image.digest": f"sha256:{enclave.root.name}\n".encode(),
     }
     digests = [
-        await Get(Digest, CreateDigest(FileContent(*item) for item in sorted(small.items())))
+        await create_digest(CreateDigest(FileContent(*item) for item in sorted(small.items())))
     ]
     names = sorted(small)
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
@@ -172,14 +177,14 @@ async def package_enclave(
         with enclave_errors(field_set.address):
             archive_in_dist(places, output, instance)
     elif sign:
-        archive = await Get(
-            InstanceArchive, ArchiveRequest(instance.input, INSTANCE, str(field_set.address))
+        archive = await archive_instance(
+            ArchiveRequest(instance.input, INSTANCE, str(field_set.address))
         )
         digests.append(archive.digest)
         names.append(f"{INSTANCE}.tar.gz")
-    merged = await Get(Digest, MergeDigests(digests))
+    merged = await merge_digests(MergeDigests(digests))
     return BuiltPackage(
-        await Get(Digest, AddPrefix(merged, output)),
+        await add_prefix(AddPrefix(merged, output)),
         (
             *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
             BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),

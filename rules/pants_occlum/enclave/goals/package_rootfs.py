@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
-from pants.engine.fs import CreateDigest, Digest, FileContent
+from pants.engine.fs import CreateDigest, FileContent
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
 from pants_occlum.enclave.boot_types import RootfsImageField, RootfsOutputPathField
-from pants_occlum.enclave.rootfs import BootRootfs, BootRootfsRequest
+from pants_occlum.enclave.rootfs import BootRootfsRequest, make_boot_rootfs
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ async def package_rootfs(
     field_set: RootfsFieldSet, places: DistPlaces, run_id: RunId
 ) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
-    rootfs = await Get(BootRootfs, BootRootfsRequest(field_set.address))
+    rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
     await sync_tree(places, f"{output}/{UPPER}", ())
@@ -45,7 +47,7 @@ async def package_rootfs(
     logger.info("%s: image sha256:%s, encrypted", field_set.address, rootfs.image.name)
     name = FileContent(f"{output}/image.digest", f"sha256:{rootfs.image.name}\n".encode())
     return BuiltPackage(
-        await Get(Digest, CreateDigest([name])),
+        await create_digest(CreateDigest([name])),
         (
             BuiltPackageArtifact(name.path),
             BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),

@@ -22,25 +22,34 @@ from pants.core.goals.generate_lockfiles import (
     RequestedUserResolveNames,
     UserGenerateLockfiles,
 )
-from pants.engine.addresses import Addresses, UnparsedAddressInputs
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, PathGlobs
-from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
+from pants.engine.fs import CreateDigest, DigestContents, FileContent, PathGlobs
+from pants.engine.rules import Rule
 from pants.engine.target import AllTargets, InvalidTargetException, Target
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
 from occlum_build.sysroot.debian_version import DebianVersion
-from occlum_build.sysroot.dpkg import Packages
 from occlum_build.sysroot.lock import Lock, read_lock, write_lock
-from occlum_build.sysroot.looked import Looked, lock_of, with_owners
+from occlum_build.sysroot.looked import lock_of, with_owners
 from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    get_digest_contents,
+    resolve_unparsed_address_inputs,
+)
 from pants_occlum.image.nodes import plan_request
-from pants_occlum.image.planning import LookedAtBy
+from pants_occlum.image.planning import LookedAtBy, look_for_pins
 from pants_occlum.project_paths import literal
 from pants_occlum.subsystem import OcclumSubsystem
-from pants_occlum.sysroot.pins import PackagesRequest
-from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, SysrootTarget, sysroot_of_target
+from pants_occlum.sysroot.pins import PackagesRequest, ask_packages
+from pants_occlum.sysroot.sysroots import (
+    Sysroot,
+    SysrootOf,
+    sysroot_of_target,
+    sysroot_target,
+)
 from pants_occlum.sysroot.target_types import SysrootLockfileField
 
 logger = logging.getLogger(__name__)
@@ -133,12 +142,15 @@ async def generate_lock(
     request: GenerateSysrootLock, targets: AllTargets
 ) -> GenerateLockfileResult:
     images = [target for target in targets if target.has_field(ImageBomsField)]
-    boms = await MultiGet(
-        Get(Addresses, UnparsedAddressInputs, one[ImageBomsField].to_unparsed_address_inputs())
+    boms = await concurrently(
+        resolve_unparsed_address_inputs(
+            one[ImageBomsField].to_unparsed_address_inputs(), **implicitly()
+        )
         for one in images
     )
-    used = await MultiGet(
-        Get(SysrootTarget, SysrootOf((image.address, *named))) for image, named in zip(images, boms)
+    used = await concurrently(
+        sysroot_target(SysrootOf((image.address, *named)), **implicitly())
+        for image, named in zip(images, boms)
     )
     name = request.resolve_name
     own = [
@@ -149,15 +161,15 @@ async def generate_lock(
     if not own:
         logger.warning(f"no `occlum_image` has the sysroot {name}: its lock file will be empty")
     plans = [await plan_request(image) for image in own]
-    looks = await MultiGet(Get(Looked, LookedAtBy(plan)) for plan in plans)
+    looks = await concurrently(look_for_pins(LookedAtBy(plan), **implicitly()) for plan in plans)
     lock = lock_of(looks)
-    packages = await Get(Packages, PackagesRequest(request.sysroot.root, tuple(sorted(lock.pins))))
+    packages = await ask_packages(PackagesRequest(request.sysroot.root, tuple(sorted(lock.pins))))
     lock = with_owners(lock, packages.owners)
     path = request.lockfile_dest
-    digest = await Get(Digest, CreateDigest([FileContent(path, write_lock(lock))]))
+    digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
     diff = None
     if request.diff:
-        old = await Get(DigestContents, PathGlobs([literal(path)]))
+        old = await get_digest_contents(**implicitly(PathGlobs([literal(path)])))
         diff = lock_diff(path, name, _old_lock(old), lock)
     return GenerateLockfileResult(digest, name, path, diff)
 

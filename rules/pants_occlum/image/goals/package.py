@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
 
 from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
+from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
-from pants_occlum.image.nodes import Image, ImageRequest
+from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planning import explain_missing, host_copies
-from pants_occlum.image.tar import ImageTar, ImageTarRequest
+from pants_occlum.image.tar import ImageTarRequest, archive_image
 from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -47,15 +49,15 @@ class _WrittenImage:
 @_uncacheable_rule
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
     field_set = request.field_set
-    image = await Get(Image, ImageRequest(field_set.address))
+    image = await make_image(ImageRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
     formats = field_set.formats.value or ()
     for problem in image.plan.warnings:
         logger.warning("%s: %s", field_set.address, problem)
     digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
-    digests, names = [await Get(Digest, CreateDigest([digest]))], [digest.path]
+    digests, names = [await create_digest(CreateDigest([digest]))], [digest.path]
     if "tar" in formats:
-        archive = await Get(ImageTar, ImageTarRequest(field_set.address))
+        archive = await archive_image(ImageTarRequest(field_set.address))
         digests.append(archive.digest)
         names.append("image.tar")
     if "dir" in formats:
@@ -72,10 +74,10 @@ async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage
         pluralize(len(image.tree), "entry", include_count=False),
         f"{image.size_bytes:,}",
     )
-    merged = await Get(Digest, MergeDigests(digests))
+    merged = await merge_digests(MergeDigests(digests))
     return _WrittenImage(
         BuiltPackage(
-            await Get(Digest, AddPrefix(merged, output)),
+            await add_prefix(AddPrefix(merged, output)),
             (
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
                 BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
@@ -89,9 +91,9 @@ async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage
 async def package_image(field_set: ImageFieldSet, run_id: RunId) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
     try:
-        return (await Get(_WrittenImage, _WriteImage(field_set))).package
+        return (await write_image(_WriteImage(field_set), **implicitly())).package
     except Exception as error:
-        image = await Get(Image, ImageRequest(field_set.address))
+        image = await make_image(ImageRequest(field_set.address))
         raise await explain_missing(error, image.plan, field_set.address) from None
 
 

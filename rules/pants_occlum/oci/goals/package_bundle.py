@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
 from pants.engine.fs import EMPTY_DIGEST
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
 from occlum_build.oci.config import CONFIG, ROOTFS
 from occlum_build.oci.rootfs import MOUNT_POINTS
 from occlum_build.sources.model import DIR
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.dist.digest import file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.sync import DistPlaces, sync_tree
 from pants_occlum.image.planning import explain_missing, host_copies
-from pants_occlum.oci.bundle import Bundle, BundleRequest
+from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField, BundleOutputPathField
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -50,7 +51,7 @@ class _WrittenBundle:
 @_uncacheable_rule
 async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
     field_set = request.field_set
-    bundle = await Get(Bundle, BundleRequest(field_set.address))
+    bundle = await make_bundle(BundleRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
     for text in bundle.warnings:
         logger.warning("%s: %s", field_set.address, text)
@@ -68,9 +69,9 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
 async def package_bundle(field_set: BundleFieldSet, run_id: RunId) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
     try:
-        return (await Get(_WrittenBundle, _WriteBundle(field_set))).package
+        return (await write_bundle(_WriteBundle(field_set), **implicitly())).package
     except Exception as error:
-        bundle = await Get(Bundle, BundleRequest(field_set.address))
+        bundle = await make_bundle(BundleRequest(field_set.address))
         raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
 
 

@@ -7,14 +7,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, Rule, _uncacheable_rule, collect_rules
+from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
 
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.sync import DistPlaces, sync_tree
-from pants_occlum.oci.image import ARCHIVE, OciArchive, OciArchiveRequest, OciLayout, OciRequest
+from pants_occlum.oci.image import (
+    ARCHIVE,
+    OciArchiveRequest,
+    OciRequest,
+    archive_layout,
+    make_oci_layout,
+)
 from pants_occlum.oci.target_types import OciFormatsField, OciOutputPathField
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -35,17 +43,16 @@ class OciFieldSet(PackageFieldSet):
 @_uncacheable_rule
 async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
-    layout = await Get(OciLayout, OciRequest(field_set.address))
+    layout = await make_oci_layout(OciRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
     formats = field_set.formats.value or ()
     for text in layout.warnings:
         logger.warning("%s: %s", field_set.address, text)
     name = FileContent(DIGEST, f"{layout.name}\n".encode())
-    digests, names = [await Get(Digest, CreateDigest([name]))], [DIGEST]
+    digests, names = [await create_digest(CreateDigest([name]))], [DIGEST]
     if "archive" in formats:
-        archive = await Get(
-            OciArchive,
-            OciArchiveRequest(layout.tree, layout.is_shared, str(field_set.address)),
+        archive = await archive_layout(
+            OciArchiveRequest(layout.tree, layout.is_shared, str(field_set.address))
         )
         digests.append(archive.digest)
         names.append(ARCHIVE)
@@ -53,9 +60,9 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId)
         await sync_tree(places, f"{output}/{LAYOUT}", layout.tree)
     layers = pluralize(layout.layer_count, "layer", include_count=True)
     logger.info("%s: OCI image %s, %s", field_set.address, layout.name, layers)
-    merged = await Get(Digest, MergeDigests(digests))
+    merged = await merge_digests(MergeDigests(digests))
     return BuiltPackage(
-        await Get(Digest, AddPrefix(merged, output)),
+        await add_prefix(AddPrefix(merged, output)),
         tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
     )
 

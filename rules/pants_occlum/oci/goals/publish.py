@@ -12,18 +12,25 @@ from pants.core.goals.publish import (
     PublishProcesses,
     PublishRequest,
 )
-from pants.core.util_rules.system_binaries import BinaryPathRequest, BinaryPaths
+from pants.core.util_rules.system_binaries import BinaryPathRequest
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
-from pants.engine.fs import AddPrefix, CreateDigest, Digest
+from pants.engine.fs import AddPrefix, CreateDigest
 from pants.engine.process import InteractiveProcess
-from pants.engine.rules import Get, Rule, collect_rules, rule
+from pants.engine.rules import Rule
 from pants.engine.target import InvalidFieldException
 from pants.engine.unions import UnionRule
 
 from occlum_build.errors import OcclumError, Report
 from occlum_build.oci.repository import Repository, parse_repository
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    environment_vars_subset,
+    find_binary,
+)
 from pants_occlum.dist.digest import digest_entries
-from pants_occlum.oci.image import OciLayout, OciRequest
+from pants_occlum.oci.image import OciRequest, make_oci_layout
 from pants_occlum.oci.target_types import OciRepositoriesField
 from pants_occlum.problems import container_errors
 from pants_occlum.subsystem import SkopeoSubsystem
@@ -46,7 +53,7 @@ class PublishOciFieldSet(PublishFieldSet["PublishOciRequest"]):
 async def _find_skopeo(env: EnvironmentVars) -> str:
     folders = tuple(folder for folder in env.get("PATH", "").split(":") if folder)
     request = BinaryPathRequest(binary_name="skopeo", search_path=folders)
-    found = await Get(BinaryPaths, BinaryPathRequest, request)
+    found = await find_binary(request, **implicitly())
     if found.first_path is None:
         raise OcclumError(
             "oci",
@@ -63,12 +70,14 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
     if not repositories:
         reason = "as its field `repositories` is an empty list"
         return PublishProcesses([PublishPackages((str(address),), description=reason)])
-    env = await Get(EnvironmentVars, EnvironmentVarsRequest(["PATH", *options.env_vars]))
+    env = await environment_vars_subset(
+        **implicitly(EnvironmentVarsRequest(["PATH", *options.env_vars]))
+    )
     with container_errors(address, "published"):
         skopeo = await _find_skopeo(env)
-    layout = await Get(OciLayout, OciRequest(address))
-    digest = await Get(Digest, CreateDigest(digest_entries(layout.tree)))
-    inputs = await Get(Digest, AddPrefix(digest, _LAYOUT))
+    layout = await make_oci_layout(OciRequest(address))
+    digest = await create_digest(CreateDigest(digest_entries(layout.tree)))
+    inputs = await add_prefix(AddPrefix(digest, _LAYOUT))
     return PublishProcesses(
         PublishPackages(
             names=(f"{repository}@{layout.name}",),
