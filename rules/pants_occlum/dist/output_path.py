@@ -12,7 +12,7 @@ from pants.util.strutil import help_text
 
 from occlum_build.errors import OcclumError
 from pants_occlum.dist.path import real_directory
-from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.dist.places import DistPlaces
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
 _Text = Optional[str]

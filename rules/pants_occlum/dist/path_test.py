@@ -10,7 +10,8 @@ import pytest
 from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR
 from pants_occlum.dist.entries import TreeEntry
-from pants_occlum.dist.sync import DistPlaces, SyncedTree, sync_file, sync_tree
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.sync import SyncedTree, sync_file, sync_tree
 from pants_occlum.enclave.instance import archive_in_dist
 
 # By what leads out; `{}` is a directory that holds a file of the user.

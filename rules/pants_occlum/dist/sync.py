@@ -27,9 +27,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, NamedTuple
 
-from pants.base.build_root import BuildRoot
-from pants.core.util_rules import distdir
-from pants.core.util_rules.distdir import DistDir
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -37,11 +34,9 @@ from pants.engine.fs import (
     FileEntry,
 )
 from pants.engine.process import Process, ProcessCacheScope
-from pants.engine.rules import Rule
-from pants.option.global_options import GlobalOptions
 
 from occlum_build.errors import OcclumError
-from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
@@ -52,6 +47,7 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
+from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.host import SysrootIngest, ingest
@@ -73,23 +69,6 @@ HostCopies = Callable[[Collection[str]], SysrootIngest]
 
 
 @dataclass(frozen=True)
-class DistPlaces:
-    """Absolute paths: of the project, of dist, and of where the state of each tree is kept.
-
-    executes_remotely: processes may run on another machine, and then cannot write here.
-    """
-
-    build_root: str
-    dist_dir: str
-    state_dir: str
-    executes_remotely: bool
-
-    def shown(self, name: str) -> str:
-        """How messages call what is in dist."""
-        return os.path.relpath(os.path.join(self.dist_dir, name), self.build_root)
-
-
-@dataclass(frozen=True)
 class SyncedTree:
     """How many files were written, and how many entries that did not belong there were removed."""
 
@@ -103,19 +82,6 @@ class _Piece(NamedTuple):
     sha256: str
     size: int
     entries: list[tuple[TreeEntry, int]]
-
-
-@rule
-async def dist_places(
-    build_root: BuildRoot, dist_dir: DistDir, global_options: GlobalOptions
-) -> DistPlaces:
-    state_dir = os.path.join(build_root.path, global_options.pants_workdir, "occlum", "dist")
-    return DistPlaces(
-        build_root.path,
-        os.path.join(build_root.path, str(dist_dir.relpath)),
-        state_dir,
-        global_options.remote_execution,
-    )
 
 
 def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
@@ -283,7 +249,3 @@ def _digest_of(batch: Iterable[_Piece]) -> CreateDigest:
     return CreateDigest(
         FileEntry(piece.sha256, FileDigest(piece.sha256, piece.size)) for piece in batch
     )
-
-
-def rules() -> Iterable[Rule]:
-    return [*collect_rules(), *collect_rules(vars(distdir))]

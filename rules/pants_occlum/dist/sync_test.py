@@ -27,11 +27,13 @@ from occlum_build.process.packs import PackedFile
 from occlum_build.sources.model import FILE
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents
+from pants_occlum.dist import places as dist_places
 from pants_occlum.dist import sync as dist_sync
 from pants_occlum.dist.digest import store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
-from pants_occlum.dist.sync import DistPlaces, SyncedTree, sync_tree
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.sync import SyncedTree, sync_tree
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.sysroot import host as sysroot
 from pants_occlum.sysroot.host import SysrootBlob, SysrootIngest
@@ -111,7 +113,7 @@ def rule_runner(monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
         rules=[
             contents_of,
             package_tree,
-            *dist_sync.rules(),
+            *dist_places.rules(),
             *sysroot.rules(),
             *collect_rules(vars(package)),
             UnionRule(PackageFieldSet, TreeFieldSet),

@@ -42,7 +42,7 @@ from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.path import real_path
-from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.dist.places import DistPlaces
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS

@@ -38,7 +38,7 @@ from pants_occlum.compat.pants_rules import (
     resolve_unparsed_address_inputs,
 )
 from pants_occlum.dist.entries import TreeEntry
-from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host, plan_image
 from pants_occlum.image.target_types import AllowMissingField
 from pants_occlum.one_address import OneAddressField, named_target

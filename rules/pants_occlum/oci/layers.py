@@ -43,7 +43,7 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.digest import digest_entries, file_digests
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
-from pants_occlum.dist.sync import DistPlaces
+from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planning import check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.fs import FileDigest, NativeDownloadFile
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
@@ -30,7 +30,7 @@ from pants_occlum.compat.by_name import (
     implicitly,
     rule,
 )
-from pants_occlum.compat.pants_rules import create_digest, download_file
+from pants_occlum.compat.pants_rules import download_file
 from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
@@ -103,22 +103,6 @@ class IngestedBlobs:
     """SHA-256 in hex -> the digest of a blob that is in the store."""
 
     digests: Mapping[str, FileDigest]
-
-
-class SysrootFile(NamedTuple):
-    """A file of a digest whose content is a host file's."""
-
-    name: str
-    blob: SysrootBlob
-    is_executable: bool = False
-
-
-@dataclass(frozen=True)
-class SysrootFiles:
-    """A request for a digest of host files under names of the caller's."""
-
-    root: str
-    files: tuple[SysrootFile, ...]
 
 
 class Scheduler:
@@ -238,18 +222,6 @@ async def ingest(request: SysrootIngest) -> IngestedBlobs:
         ingested = await ingest_batch(_Batch(request.root, tuple(batch)), **implicitly())
         digests.update(ingested.digests)
     return IngestedBlobs(digests)
-
-
-@rule(desc="Collect host files", level=LogLevel.DEBUG)
-async def digest_of_files(request: SysrootFiles) -> Digest:
-    blobs = tuple(file.blob for file in request.files)
-    ingested = await ingest(SysrootIngest(request.root, blobs))
-    return await create_digest(
-        CreateDigest(
-            FileEntry(file.name, ingested.digests[file.blob.sha256], file.is_executable)
-            for file in request.files
-        )
-    )
 
 
 def link_sysroot(named_caches_dir: NamedCachesDirOption, root: str) -> None:

@@ -5,26 +5,55 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from pants.engine.fs import Digest, DigestContents
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileEntry
 from pants.engine.internals.session import RunId
 from pants.engine.rules import QueryRule
 from pants.testutil.rule_runner import RuleRunner, engine_error
 
 from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
+from pants_occlum.compat.by_name import collect_rules, rule
+from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.sysroot import hash_memo
 from pants_occlum.sysroot import host as sysroot
 from pants_occlum.sysroot import walk as sysroot_walk
 from pants_occlum.sysroot.host import (
     SysrootBlob,
-    SysrootFile,
-    SysrootFiles,
+    SysrootIngest,
     SysrootRequest,
     SysrootSnapshot,
+    ingest,
 )
+
+
+class SysrootFile(NamedTuple):
+    """A file of a digest whose content is a host file's."""
+
+    name: str
+    blob: SysrootBlob
+    is_executable: bool = False
+
+
+@dataclass(frozen=True)
+class SysrootFiles:
+    root: str
+    files: tuple[SysrootFile, ...]
+
+
+@rule
+async def digest_of_files(request: SysrootFiles) -> Digest:
+    blobs = tuple(file.blob for file in request.files)
+    ingested = await ingest(SysrootIngest(request.root, blobs))
+    entries = [
+        FileEntry(file.name, ingested.digests[file.blob.sha256], file.is_executable)
+        for file in request.files
+    ]
+    return await create_digest(CreateDigest(entries))
 
 
 def new_runner(tmp_path: Path) -> RuleRunner:
@@ -33,6 +62,7 @@ def new_runner(tmp_path: Path) -> RuleRunner:
     return RuleRunner(
         rules=[
             *sysroot.rules(),
+            *collect_rules(),
             QueryRule(SysrootSnapshot, [SysrootRequest]),
             QueryRule(Digest, [SysrootFiles]),
             QueryRule(DigestContents, [Digest]),
@@ -271,8 +301,7 @@ MANY_FILES = """
 import resource, sys, hashlib, pathlib
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
 from pants.engine.fs import Digest, DigestEntries
-from pants_occlum.sysroot.host import *
-from pants_occlum.sysroot.host_test import new_runner
+from pants_occlum.sysroot.host_test import *
 root = pathlib.Path(sys.argv[1])
 blobs = []
 for number in range(3000):

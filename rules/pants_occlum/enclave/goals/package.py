@@ -40,7 +40,8 @@ from pants_occlum.compat.pants_rules import (
     get_digest_contents,
     merge_digests,
 )
-from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.enclave import instance as instance_rules
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.instance import (

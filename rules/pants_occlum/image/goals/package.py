@@ -16,7 +16,8 @@ from pants.util.strutil import pluralize
 from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
-from pants_occlum.dist.sync import DistPlaces, sync_file, sync_tree
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planning import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image

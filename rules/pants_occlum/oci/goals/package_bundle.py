@@ -18,7 +18,8 @@ from occlum_build.sources.model import DIR
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.dist.digest import file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
-from pants_occlum.dist.sync import DistPlaces, sync_tree
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.sync import sync_tree
 from pants_occlum.image.planning import explain_missing, host_copies
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField, BundleOutputPathField

@@ -15,7 +15,8 @@ from pants.util.strutil import pluralize
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
-from pants_occlum.dist.sync import DistPlaces, sync_tree
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.sync import sync_tree
 from pants_occlum.oci.image import (
     ARCHIVE,
     OciArchiveRequest,

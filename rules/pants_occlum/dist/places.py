@@ -1,0 +1,49 @@
+"""Where dist is, and what a sync keeps beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.base.build_root import BuildRoot
+from pants.core.util_rules import distdir
+from pants.core.util_rules.distdir import DistDir
+from pants.engine.rules import Rule
+from pants.option.global_options import GlobalOptions
+
+from pants_occlum.compat.by_name import collect_rules, rule
+
+
+@dataclass(frozen=True)
+class DistPlaces:
+    """Absolute paths: of the project, of dist, and of where the state of each tree is kept.
+
+    executes_remotely: processes may run on another machine, and then cannot write here.
+    """
+
+    build_root: str
+    dist_dir: str
+    state_dir: str
+    executes_remotely: bool
+
+    def shown(self, name: str) -> str:
+        """How messages call what is in dist."""
+        return os.path.relpath(os.path.join(self.dist_dir, name), self.build_root)
+
+
+@rule
+async def dist_places(
+    build_root: BuildRoot, dist_dir: DistDir, global_options: GlobalOptions
+) -> DistPlaces:
+    state_dir = os.path.join(build_root.path, global_options.pants_workdir, "occlum", "dist")
+    return DistPlaces(
+        build_root.path,
+        os.path.join(build_root.path, str(dist_dir.relpath)),
+        state_dir,
+        global_options.remote_execution,
+    )
+
+
+def rules() -> Iterable[Rule]:
+    return [*collect_rules(), *collect_rules(vars(distdir))]
