@@ -13,6 +13,8 @@ MAX_TEXT_BYTES = 4 << 20
 MAX_DEPTH = 32
 MAX_NODES = 200_000  # after anchors are expanded
 
+# Its bound is above ours, but it reads ahead.
+_TOO_DEEP_FOR_LIBYAML = "exceeded maximum nesting depth"
 _STR_TAG = "tag:yaml.org,2002:str"
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
@@ -77,6 +79,8 @@ def parse_yaml(data: bytes, file: str) -> Node:
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
         is_tab = mark is not None and _is_at_tab(text, mark.line, mark.column)
         hint = "indent with blanks, not with tabs" if is_tab else ""
+        if error.problem == _TOO_DEEP_FOR_LIBYAML:
+            raise invalid(f"nested deeper than {MAX_DEPTH} levels", place) from None
         raise invalid(f"not YAML: {error.problem or error.context}", place, hint) from None
     except yaml.reader.ReaderError as error:
         before = text.partition(chr(error.character))[0]

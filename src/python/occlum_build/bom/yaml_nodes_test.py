@@ -139,6 +139,19 @@ def test_depth_is_bounded() -> None:
         assert "nested deeper" in problem.message
 
 
+def test_depth_is_bounded_alike_where_libyaml_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(*_: object, **__: object) -> None:
+        mark = yaml.Mark("f", 0, 0, 7, None, 0)
+        raise yaml.scanner.ScannerError(None, None, "exceeded maximum nesting depth", mark)
+
+    monkeypatch.setattr(yaml, "parse", parse)
+
+    problem = _problem(b"[")
+
+    assert problem.message == f"nested deeper than {MAX_DEPTH} levels"
+    assert problem.place == Place("f", 1, 8)
+
+
 def test_size_is_bounded() -> None:
     comment = b"a #" + b"x" * (MAX_TEXT_BYTES - 3)
     assert isinstance(parse_yaml(comment, "f"), Scalar)
