@@ -15,17 +15,21 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, get_origin, get_type_hints, overload
 
+from pants.base.exceptions import RuleTypeError
 from pants.engine.internals.selectors import Get, MultiGet
 from pants.engine.rules import Rule, TaskRule
 from pants.engine.rules import collect_rules as collect_rules_of_pants
 from pants.util.logging import LogLevel
 
-from pants_occlum.compat.rule_calls import IMPLICITLY, awaitables_of, task_rule
+from pants_occlum.compat.rule_calls import IMPLICITLY, awaitables_of, implicitly, task_rule
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec  # pants: no-infer-dep
 
     P = ParamSpec("P")
+
+__all__ = ["_uncacheable_rule", "collect_rules", "concurrently", "implicitly", "rule"]
+
 T = TypeVar("T")
 T0 = TypeVar("T0")
 T1 = TypeVar("T1")
@@ -34,41 +38,49 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RuleByName:
-    """A rule of ours, or one of Pants' own where `options` is None.
+    """A rule of ours, or one of Pants' own where `is_own` is False.
 
-    `output` and `parameters` are the declared types; `rule` is what Pants registers.
+    `output` and `parameters` are the declared types; `rule` is what Pants registers. Raises
+    RuleTypeError for a function that is no rule, or whose calls a `Get` could not tell apart.
     """
 
     def __init__(
-        self, func: Callable[..., Any], options: Mapping[str, Any] | None, *, cacheable: bool = True
+        self,
+        func: Callable[..., Any],
+        *,
+        desc: str | None = None,
+        level: LogLevel = LogLevel.TRACE,
+        cacheable: bool = True,
+        is_own: bool = True,
     ) -> None:
+        self.__wrapped__, self.__name__, self.__doc__ = func, func.__name__, func.__doc__
+        if not inspect.iscoroutinefunction(func):
+            raise self._error("is no `async def`")
         hints = {name: get_origin(one) or one for name, one in get_type_hints(func).items()}
+        names = list(inspect.signature(func).parameters)
+        untyped = [name for name in (*names, "return") if not isinstance(hints.get(name), type)]
+        if untyped:
+            raise self._error(f"declares no class for {untyped[0]}")
         self.output: type = hints["return"]
-        self.parameters: dict[str, type] = {
-            name: hints[name] for name in inspect.signature(func).parameters
-        }
-        self.options = options
-        self.cacheable = cacheable
-        self.__wrapped__ = func
-        self.__name__ = func.__name__
-        self.__doc__ = func.__doc__
+        self.parameters: dict[str, type] = {name: hints[name] for name in names}
+        if len(set(self.parameters.values())) < len(names):
+            raise self._error("has two parameters of one type")
+        self._options = {"desc": desc, "level": level, "cacheable": cacheable}
+        self._is_own = is_own
 
     @cached_property
     def rule(self) -> TaskRule | None:
-        if self.options is None:
+        if not self._is_own:
             return None
         func = self.__wrapped__
         # The engine shows it.
         func.__line_number__ = func.__code__.co_firstlineno  # type: ignore[attr-defined]
-        return task_rule(
-            self.output,
-            self.parameters,
-            awaitables_of(func),
-            func,
-            cacheable=self.cacheable,
-            desc=self.options.get("desc"),
-            level=self.options.get("level", LogLevel.TRACE),
-        )
+        try:
+            awaitables = awaitables_of(func)
+        except AttributeError as error:
+            # Pants' `collect_rules` would take it for having no rule.
+            raise self._error(f"cannot be read: {error}") from error
+        return task_rule(self.output, self.parameters, awaitables, func, **self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Get[Any]:
         """The Get that the call stands for. Only rules, and what they await, can await it."""
@@ -82,19 +94,16 @@ class RuleByName:
             return Get(self.output, declared, value)
         return Get(self.output, dict(inputs)) if inputs else Get(self.output)
 
+    def _error(self, text: str) -> RuleTypeError:
+        code = self.__wrapped__.__code__
+        return RuleTypeError(
+            f"{code.co_filename}:{code.co_firstlineno}: the rule {self.__name__} {text}"
+        )
+
 
 def of_pants(func: F) -> F:
     """A rule that Pants has without a name to call it by; the function is only its signature."""
-    return RuleByName(func, None)  # type: ignore[return-value]
-
-
-def implicitly(*args: Any) -> dict[str, Any]:
-    """For `**implicitly(...)` in the call of a rule: what it gets besides its arguments.
-
-    One value, or a dictionary of values to the types that they stand for; nothing, for what the
-    rule takes from its surroundings.
-    """
-    return {IMPLICITLY: args}
+    return RuleByName(func, is_own=False)  # type: ignore[return-value]
 
 
 @overload
@@ -140,8 +149,8 @@ def _uncacheable_rule(*args: Any, **options: Any) -> Any:
 def _decorated(args: tuple[Any, ...], options: Mapping[str, Any], *, cacheable: bool) -> Any:
     if args:
         (func,) = args
-        return RuleByName(func, options, cacheable=cacheable)
-    return lambda func: RuleByName(func, options, cacheable=cacheable)
+        return RuleByName(func, cacheable=cacheable)
+    return lambda func: RuleByName(func, cacheable=cacheable, **options)
 
 
 def collect_rules(*namespaces: ModuleType | Mapping[str, Any]) -> Iterable[Rule]:

@@ -5,16 +5,20 @@ The wrong calls are not run: a `type: ignore` that is not needed is an error of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import astuple, dataclass, make_dataclass
 from typing import Any, Callable
 
 import pytest
+from pants.base.exceptions import RuleTypeError
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
 from pants.engine.rules import QueryRule, TaskRule
 from pants.option.option_types import StrOption
 from pants.option.subsystem import Subsystem
 from pants.testutil.rule_runner import RuleRunner
+from pants.util.frozendict import FrozenDict
 
+from pants_occlum.compat import rule_calls
 from pants_occlum.compat.by_name import (
     _uncacheable_rule,
     collect_rules,
@@ -23,6 +27,7 @@ from pants_occlum.compat.by_name import (
     rule,
 )
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents
+from pants_occlum.compat.polyfill import RuleByName
 from pants_occlum.compat.rule_calls import awaitables_of
 
 
@@ -183,13 +188,8 @@ def _awaits(func: Callable[..., Any]) -> set[tuple[type, tuple[type, ...]]]:
     return {(one.output_type, one.input_types) for one in awaitables_of(func)}
 
 
-async def _local_of_the_same_name(add: Callable[[int], int]) -> int:
-    return add(1)
-
-
 def test_awaitables() -> None:
     assert _awaits(_helper) == {(Sum, (Number, Doubled)), (Doubled, (Number,))}
-    assert _awaits(_local_of_the_same_name) == set()
     digests = {(Digest, (CreateDigest,)), (DigestContents, (Digest,))}
     assert digests <= _awaits(answer.__wrapped__)  # type: ignore[attr-defined]
 
@@ -214,6 +214,38 @@ async def _implicit_value_of_unknown_type(number: Number) -> None:
     await name_number(**implicitly(number))
 
 
+async def _other_keywords() -> None:
+    await double(**dict(number=Number(1)))
+
+
+async def _passed_on() -> list[Any]:
+    return list(map(double, [Number(1)]))
+
+
+async def _another_name() -> None:
+    other = double
+    await other(Number(1))
+
+
+async def _parameter(add: Callable[[int], int]) -> int:
+    return add(1)
+
+
+async def _loop_variable(numbers: list[Number]) -> list[Number]:
+    return [double for double in numbers]
+
+
+async def _parameter_within() -> Callable[[int], int]:
+    return lambda add: add
+
+
+_partial = functools.partial(_helper, Number(1))
+
+
+async def _unreadable() -> None:
+    await _partial()
+
+
 @pytest.mark.parametrize(
     ("func", "message"),
     [
@@ -222,12 +254,84 @@ async def _implicit_value_of_unknown_type(number: Number) -> None:
         (_keyword, r"double\(\) takes no keyword but \*\*implicitly\(\) of one value"),
         (_two_implicit_values, r"\w+\(\) takes no keyword but \*\*implicitly\(\) of one value"),
         (_implicit_value_of_unknown_type, r"\w+\(\) is given number, whose type is not known"),
+        (_other_keywords, r"double\(\) takes no keyword but"),
+        (_passed_on, "double is a rule: it can be called here, and nothing else"),
+        (_another_name, "double is a rule: it can be called here, and nothing else"),
+        (_loop_variable, "double is a local variable here, and the name of a rule"),
+        (_parameter_within, "add is a local variable here"),
+        (_unreadable, r"_partial\(\) awaits what is no plain function: it cannot be read"),
     ],
 )
-def test_calls_that_current_pants_refuses(func: Callable[..., Any], message: str) -> None:
+def test_what_is_refused(func: Callable[..., Any], message: str) -> None:
     line = func.__code__.co_firstlineno + 1
-    with pytest.raises(TypeError, match=rf"polyfill_test\.py:{line}: {message}"):
+    with pytest.raises(RuleTypeError, match=rf"polyfill_test\.py:{line}: {message}"):
         awaitables_of(func)
+
+
+def test_parameter_with_the_name_of_a_rule() -> None:
+    with pytest.raises(RuleTypeError, match="add is a local variable"):
+        awaitables_of(_parameter)
+
+
+def test_functions_that_are_no_rules() -> None:
+    def sync(number: Number) -> Doubled: ...  # type: ignore[empty-body]
+    async def untyped(number) -> Doubled: ...  # type: ignore[no-untyped-def,empty-body]
+    async def no_class(number: Number) -> Doubled | None: ...
+    async def alike(first: Number, second: Number) -> Doubled: ...  # type: ignore[empty-body]
+
+    cases: list[tuple[Callable[..., Any], str]] = [
+        (sync, "the rule sync is no `async def`"),
+        (untyped, "the rule untyped declares no class for number"),
+        (no_class, "the rule no_class declares no class for return"),
+        (alike, "the rule alike has two parameters of one type"),
+    ]
+    for func, message in cases:
+        with pytest.raises(RuleTypeError, match=rf"polyfill_test\.py:\d+: {message}"):
+            RuleByName(func)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'dessc'"):
+        rule(dessc="A slip.")(_helper)  # type: ignore[call-overload]
+
+
+def test_error_in_a_rule_is_told_by_what_collects_it() -> None:
+    with pytest.raises(RuleTypeError, match="double is a rule: it can be"):
+        collect_rules({"broken": rule(_passed_on_to_another)})
+
+
+async def _passed_on_to_another(number: Number) -> Doubled:
+    (doubled,) = [await one for one in map(double, [number])]
+    return doubled
+
+
+@pytest.mark.parametrize(
+    ("constraints", "expected"),
+    [
+        (["output_type", "input_types", "is_effect"], (Sum, (Number,), False)),
+        (
+            ["rule_id", "output_type", "input_types", "is_effect"],
+            (None, Sum, (Number,), False),
+        ),
+        (
+            ["rule_id", "output_type", "explicit_args_arity", "input_types", "is_effect"],
+            (None, Sum, 0, (Number,), False),
+        ),
+    ],
+)
+def test_shapes_of_a_get(
+    monkeypatch: pytest.MonkeyPatch, constraints: list[str], expected: object
+) -> None:
+    """As 2.17, 2.19 and 2.20 have them."""
+    shape = make_dataclass("AwaitableConstraints", constraints)
+    monkeypatch.setattr(rule_calls, "AwaitableConstraints", shape)
+    assert astuple(rule_calls._constraints(Sum, [Number])) == expected
+
+
+def test_shape_of_a_rule_with_named_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 2.20 has it."""
+    names = ["output_type", "parameters", "awaitables", "masked_types", "func", "canonical_name"]
+    monkeypatch.setattr(rule_calls, "TaskRule", make_dataclass("TaskRule", names))
+    made: Any = rule_calls.task_rule(Sum, {"number": Number}, (), _helper)
+    assert made.parameters == FrozenDict({"number": Number})
+    assert made.canonical_name == f"{__name__}._helper"
 
 
 def test_wrong_calls_without_the_engine() -> None:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, get_type_hints
 
+from pants.base.exceptions import RuleTypeError
 from pants.engine.internals.selectors import AwaitableConstraints
 from pants.engine.rules import TaskRule
 from pants.util.frozendict import FrozenDict
@@ -16,10 +17,20 @@ from pants.util.frozendict import FrozenDict
 IMPLICITLY = "__implicitly"
 
 
+def implicitly(*args: Any) -> dict[str, Any]:
+    """For `**implicitly(...)` in the call of a rule: what it gets besides its arguments.
+
+    One value, or a dictionary of values to the types that they stand for; nothing, for what the
+    rule takes from its surroundings.
+    """
+    return {IMPLICITLY: args}
+
+
 def awaitables_of(func: Callable[..., Any]) -> tuple[AwaitableConstraints, ...]:
     """What a rule awaits, itself and in the coroutine functions that it calls.
 
-    Raises TypeError, with file and line, for a call that current Pants would not take either.
+    Raises RuleTypeError, with file and line, for what cannot be read as a call of a rule: current
+    Pants would refuse it too, or not see it.
     """
     found: dict[AwaitableConstraints, None] = {}
     pending, seen = [func], {func}
@@ -33,36 +44,81 @@ def awaitables_of(func: Callable[..., Any]) -> tuple[AwaitableConstraints, ...]:
     return tuple(found)
 
 
+def _is_rule(value: Any) -> bool:
+    return isinstance(getattr(value, "parameters", None), dict) and hasattr(value, "output")
+
+
 class _Calls(ast.NodeVisitor):
     """Reads one function: the rules that it calls, and the other coroutine functions."""
 
     def __init__(self, func: Callable[..., Any]) -> None:
         self.func = func
         self.names = {**func.__globals__, **inspect.getclosurevars(func).nonlocals}
-        for local in func.__code__.co_varnames:
-            self.names.pop(local, None)
         self.awaitables: list[AwaitableConstraints] = []
         self.helpers: list[Callable[..., Any]] = []
-        self.visit(ast.parse(textwrap.dedent(inspect.getsource(func))))
+        (self.definition,) = ast.parse(textwrap.dedent(inspect.getsource(func))).body
+        # Of inner functions and comprehensions, too: a name is one thing in all of a function.
+        for node in ast.walk(self.definition):
+            if isinstance(node, ast.arg):
+                self._bind(node, node.arg)
+            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                self._bind(node, node.id)
+        self.visit(self.definition)
+
+    def _bind(self, node: ast.expr | ast.arg, name: str) -> None:
+        if _is_rule(self.names.pop(name, None)):
+            raise self._error(node, "is a local variable here, and the name of a rule")
 
     def visit_Call(self, node: ast.Call) -> None:
         called = self._lookup(node.func)
-        output, parameters = getattr(called, "output", None), getattr(called, "parameters", None)
-        if isinstance(output, type) and isinstance(parameters, dict):
-            if len(node.args) > len(parameters) or any(
+        if _is_rule(called):
+            if len(node.args) > len(called.parameters) or any(
                 isinstance(argument, ast.Starred) for argument in node.args
             ):
                 raise self._error(node, "has other arguments than the rule has parameters")
-            inputs = [*list(parameters.values())[: len(node.args)], *self._implicit(node)]
-            self.awaitables.append(_constraints(output, inputs))
+            parameters = list(called.parameters.values())
+            inputs = [*parameters[: len(node.args)], *self._implicit(node)]
+            self.awaitables.append(_constraints(called.output, inputs))
         elif inspect.iscoroutinefunction(called):
+            if not inspect.isfunction(called):
+                raise self._error(node, "awaits what is no plain function: it cannot be read")
             self.helpers.append(called)
-        self.generic_visit(node)
+        else:
+            self.visit(node.func)
+        for child in (*node.args, *node.keywords):
+            self.visit(child)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._refuse_rule(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._refuse_rule(node)
+        self.visit(node.value)
+
+    def _refuse_rule(self, node: ast.expr) -> None:
+        if _is_rule(self._lookup(node)):
+            raise self._error(node, "is a rule: it can be called here, and nothing else")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._visit_body(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._visit_body(node)
+
+    def _visit_body(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Not the decorators and annotations, which are not run by the rule."""
+        for child in node.body:
+            self.visit(child)
 
     def _implicit(self, node: ast.Call) -> Iterator[type]:
         for keyword in node.keywords:
             value = keyword.value
-            if keyword.arg is not None or not isinstance(value, ast.Call) or len(value.args) > 1:
+            if (
+                keyword.arg is not None
+                or not isinstance(value, ast.Call)
+                or self._lookup(value.func) is not implicitly
+                or len(value.args) > 1
+            ):
                 raise self._error(node, "takes no keyword but **implicitly() of one value")
             for given in value.args:
                 types = given.values if isinstance(given, ast.Dict) else [given]
@@ -82,10 +138,14 @@ class _Calls(ast.NodeVisitor):
             return getattr(self._lookup(node.value), node.attr, None)
         return self.names.get(node.id) if isinstance(node, ast.Name) else None
 
-    def _error(self, node: ast.Call, text: str) -> TypeError:
+    def _error(self, node: ast.expr | ast.arg, text: str) -> RuleTypeError:
         code = self.func.__code__
         line = code.co_firstlineno + node.lineno - 1
-        return TypeError(f"{code.co_filename}:{line}: {ast.unparse(node.func)}() {text}")
+        if isinstance(node, ast.Call):
+            what = f"{ast.unparse(node.func)}()"
+        else:
+            what = node.arg if isinstance(node, ast.arg) else ast.unparse(node)
+        return RuleTypeError(f"{code.co_filename}:{line}: {what} {text}")
 
 
 def _constraints(output: type, inputs: Iterable[type]) -> AwaitableConstraints:
@@ -93,7 +153,7 @@ def _constraints(output: type, inputs: Iterable[type]) -> AwaitableConstraints:
         "output_type": output,
         "input_types": tuple(inputs),
         "is_effect": False,
-        # Since 2.19, where these stand for a Get.
+        # Since 2.19 and 2.20; these values stand for a Get.
         "rule_id": None,
         "explicit_args_arity": 0,
     }
@@ -108,7 +168,7 @@ def task_rule(
     func: Callable[..., Any],
     **options: Any,
 ) -> TaskRule:
-    """The rule as Pants registers it; since 2.19 that knows the names of parameters."""
+    """The rule as Pants registers it; since 2.20 that knows the names of parameters."""
     named = "parameters" in {field.name for field in dataclasses.fields(TaskRule)}
     selectors: Any = FrozenDict(parameters) if named else tuple(parameters.values())
     name = f"{func.__module__}.{func.__qualname__}".replace(".<locals>", "")

@@ -9,6 +9,7 @@ import enum
 from typing import Final
 
 from packaging.version import Version  # pants: no-infer-dep
+from pants.base.exceptions import BackendConfigurationError
 from pants.version import PANTS_SEMVER
 
 OLDEST: Final = (2, 17)
@@ -21,7 +22,7 @@ SINCE: Final = {
 }
 
 
-class UnsupportedPants(Exception):
+class UnsupportedPants(BackendConfigurationError):
     """This plugin does not run on the Pants that loads it."""
 
 
@@ -37,8 +38,9 @@ def way_of(version: Version) -> Way:
     minor = version.major, version.minor
     if minor < OLDEST:
         raise UnsupportedPants(
-            f"pants_occlum does not run on Pants {version}: it needs 2.17 or newer. Raise "
-            "`pants_version` in pants.toml, or take `pants_occlum` out of `backend_packages`."
+            f"pants_occlum does not run on Pants {version}, but on {OLDEST[0]}.{OLDEST[1]} and "
+            "newer. Raise `pants_version` in pants.toml, or take `pants_occlum` out of "
+            "`backend_packages`."
         )
     return Way.native if minor >= SINCE["NATIVE"] else Way.polyfill
 

@@ -18,5 +18,7 @@ def test_native(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.30.0", "2.16.2"])
 def test_refused(version: str) -> None:
-    with pytest.raises(UnsupportedPants, match=f"not run on Pants {version}: it needs 2.17 or"):
+    with pytest.raises(
+        UnsupportedPants, match=f"not run on Pants {version}, but on 2.17 and newer"
+    ):
         way_of(Version(version))
