@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import posixpath
 import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
+from zipfile import ZipFile, ZipInfo
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome
 from occlum_build.elf.layout import MAGIC
@@ -20,11 +22,10 @@ from occlum_build.elf.zip_reader import (
     MIN_BYTES,
     SHEBANG,
     BadZip,
-    Member,
-    content,
-    head,
     is_zip,
-    members,
+    member_content,
+    member_name,
+    open_zip,
 )
 
 MAX_DEPTH = 3  # of archives in an archive
@@ -75,15 +76,17 @@ class _Reader:
 
     def read(self, stream: BinaryIO, folder: str, depth: int) -> None:
         """Read an archive whose members' paths start with `folder`. Raises BadZip."""
-        for member in members(stream):
-            self._members_left -= 1
-            if self._members_left < 0:
-                raise BadZip(f"it has more than {MAX_MEMBERS:,} members")
-            if member.size >= MIN_BYTES:
-                try:
-                    self._read_member(stream, member, folder, depth)
-                except BadZip as error:
-                    self.note(folder + member.name, error)
+        with open_zip(stream) as archive:
+            members = archive.infolist()
+            self._members_left -= len(members)
+            for member in members:
+                if self._members_left < 0:  # also by those of an archive in this one
+                    raise BadZip(f"it has more than {MAX_MEMBERS:,} members")
+                if member.file_size >= MIN_BYTES:
+                    try:
+                        self._read_member(archive, member, folder, depth)
+                    except BadZip as error:
+                        self.note(folder + member_name(member), error)
 
     def note(self, name: str, error: BadZip) -> None:
         self._wrong.setdefault(str(error), []).append(name)
@@ -94,17 +97,19 @@ class _Reader:
             f"{_names(names)} cannot be read: {reason}" for reason, names in self._wrong.items()
         )
 
-    def _read_member(self, stream: BinaryIO, member: Member, folder: str, depth: int) -> None:
-        magic = head(stream, member)
-        if magic not in (MAGIC, LOCAL_MAGIC):
+    def _read_member(self, archive: ZipFile, member: ZipInfo, folder: str, depth: int) -> None:
+        chunks = member_content(archive, member)
+        first = next(chunks)
+        is_archive = first.startswith(LOCAL_MAGIC)
+        if not is_archive and not first.startswith(MAGIC):
             return
-        path = folder + _path(member.name)
-        if magic == LOCAL_MAGIC and not depth:
+        path = folder + _path(member_name(member))
+        if is_archive and not depth:
             raise BadZip(f"it lies in more than {MAX_DEPTH} archives")
         if len(self.files) == MAX_ELF_FILES:
             raise BadZip(f"there are more than {MAX_ELF_FILES:,} ELF files")
-        with self._unpacked(stream, member) as unpacked:
-            if magic == LOCAL_MAGIC:
+        with self._unpacked(member.file_size, itertools.chain([first], chunks)) as unpacked:
+            if is_archive:
                 self.read(unpacked, f"{path}/", depth - 1)
                 return
             facts = read_facts(unpacked)
@@ -114,15 +119,13 @@ class _Reader:
             self.files[path] = facts
 
     @contextlib.contextmanager
-    def _unpacked(self, stream: BinaryIO, member: Member) -> Iterator[BinaryIO]:
+    def _unpacked(self, size: int, chunks: Iterator[bytes]) -> Iterator[BinaryIO]:
         """A file with the content of a member, which can be read anywhere."""
-        if member.size > min(MAX_FILE_BYTES, self._bytes_left):
+        if size > min(MAX_FILE_BYTES, self._bytes_left):
             raise BadZip("it is too large")
-        self._bytes_left -= member.size
-        in_memory = member.size <= _IN_MEMORY_BYTES
-        with io.BytesIO() if in_memory else tempfile.TemporaryFile() as file:
-            for chunk in content(stream, member):
-                file.write(chunk)
+        self._bytes_left -= size
+        with io.BytesIO() if size <= _IN_MEMORY_BYTES else tempfile.TemporaryFile() as file:
+            file.writelines(chunks)
             yield file
 
 
