@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("occlum_build", "pants_occlum")
 _SUFFIXES = (".py", ".json", ".yaml")
+# Where pantsd's files are by default below the build root: until Pants 2.18, and since 2.19.
+_SUBPROCESS_DIRS = (".pids", ".pants.d/pids")
 
 _Stat = tuple[int, int, int, int]
 
@@ -113,11 +115,12 @@ def _let_pantsd_restart() -> None:
 
     Without its fingerprint Pants' client takes a pantsd for one that has other options.
     """
-    # The working directory of pantsd is the build root; the folder's place is that of Pants 2.17.
-    for file in Path.cwd().glob(".pids/*/pantsd/pid"):
-        with contextlib.suppress(OSError):
-            if file.read_text().strip() == str(os.getpid()):
-                file.with_name("fingerprint").unlink()
+    # The working directory of pantsd is the build root.
+    for folder in _SUBPROCESS_DIRS:
+        for file in Path.cwd().glob(f"{folder}/*/pantsd/pid"):
+            with contextlib.suppress(OSError):
+                if file.read_text().strip() == str(os.getpid()):
+                    file.with_name("fingerprint").unlink()
 
 
 def _message(changed: Sequence[str]) -> str:
@@ -128,8 +131,8 @@ def _message(changed: Sequence[str]) -> str:
         "would go on computing.\n"
         "  hint: run it again, which loads the new one. If this comes after each upgrade, "
         "[GLOBAL].pants_ignore in pants.toml hides the plugin from pantsd: name its folder in "
-        "build_ignore instead. If it does not go away, delete .pids in the build root, so that "
-        "pantsd stops (docs/troubleshooting.md of pants-occlum)"
+        f"build_ignore instead. If it does not go away, delete {' or '.join(_SUBPROCESS_DIRS)} in "
+        "the build root, so that pantsd stops (docs/troubleshooting.md of pants-occlum)"
     )
 
 

@@ -151,12 +151,13 @@ def test_each_start_of_pants_looks(package: Path, monkeypatch: pytest.MonkeyPatc
         loaded.require_unchanged(RUN)
 
 
+@pytest.mark.parametrize("folder", [".pids", ".pants.d/pids"])
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_pantsd_is_not_taken_for_the_next_run(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_ours: bool
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_ours: bool, folder: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pantsd = tmp_path / ".pids/host/pantsd"
+    pantsd = tmp_path / folder / "host/pantsd"
     pantsd.mkdir(parents=True)
     (pantsd / "pid").write_text(str(os.getpid() if is_ours else os.getppid()))
     fingerprint = pantsd / "fingerprint"
