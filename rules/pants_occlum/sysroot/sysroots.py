@@ -125,7 +125,7 @@ def sysroot_of_target(target: Target, occlum: OcclumSubsystem, build_root: Build
     """What an `occlum_sysroot` target says."""
     value = target[SysrootLockfileField].value
     lockfile = project_path(value, target.address.spec_path) if value else ""
-    if lockfile.startswith(("/", "../")):
+    if value and (lockfile in ("", "..") or lockfile.startswith(("/", "../"))):
         raise InvalidTargetException(
             f"The 'lockfile' field in target {target.address} must be a path below the build root, "
             f"not {value!r}."

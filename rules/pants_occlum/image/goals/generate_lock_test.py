@@ -127,10 +127,11 @@ def test_two_sysroots_with_one_lock_file(project: LockProject) -> None:
         project.run(GenerateLockfilesGoal, "--resolve=app:two")
 
 
-def test_lock_file_outside_of_the_project(project: LockProject) -> None:
-    project.write({"app/BUILD": "occlum_sysroot(name='one', lockfile='./../../x.lock')"})
-    with pytest.raises(ExecutionError, match="app:one must be a path below the build root"):
-        project.run(GenerateLockfilesGoal, "--resolve=app:one")
+@pytest.mark.parametrize("lockfile", ["./../../x.lock", "..", ".", "/x.lock"])
+def test_lock_file_outside_of_the_project(project: LockProject, lockfile: str) -> None:
+    project.write({"BUILD": f"occlum_sysroot(name='one', lockfile={lockfile!r})"})
+    with pytest.raises(ExecutionError, match="//:one must be a path below the build root"):
+        project.run(GenerateLockfilesGoal, "--resolve=//:one")
 
 
 def test_content_that_changed_under_one_version() -> None:
