@@ -1,4 +1,7 @@
-"""Real paths of what is written in dist, so that neither `..` nor a link leads out of it."""
+"""Real paths of what is written in dist, so that neither `..` nor a link leads out of it.
+
+They are looked at when a build begins to write: who may change dist while it runs can lead it out.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,6 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
-from pants_occlum.enclave import instance as instance_rules
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.instance import (
     INSTANCE,
@@ -225,4 +224,4 @@ def _last(path: str) -> bytes | None:
 
 
 def rules() -> Iterable[Rule | UnionRule]:
-    return [*collect_rules(), *instance_rules.rules(), UnionRule(PackageFieldSet, EnclaveFieldSet)]
+    return (*collect_rules(), UnionRule(PackageFieldSet, EnclaveFieldSet))

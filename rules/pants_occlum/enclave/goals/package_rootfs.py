@@ -39,8 +39,8 @@ async def package_rootfs(
     field_set: RootfsFieldSet, places: DistPlaces, run_id: RunId
 ) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
-    rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
+    rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address))
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
     await sync_tree(places, f"{output}/{UPPER}", ())
     manifest = f"{output}/manifest.json"

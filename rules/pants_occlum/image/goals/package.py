@@ -50,8 +50,8 @@ class _WrittenImage:
 @_uncacheable_rule
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
     field_set = request.field_set
-    image = await make_image(ImageRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
+    image = await make_image(ImageRequest(field_set.address))
     formats = field_set.formats.value or ()
     for problem in image.plan.warnings:
         logger.warning("%s: %s", field_set.address, problem)

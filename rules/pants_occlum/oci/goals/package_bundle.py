@@ -52,8 +52,8 @@ class _WrittenBundle:
 @_uncacheable_rule
 async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
     field_set = request.field_set
-    bundle = await make_bundle(BundleRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
+    bundle = await make_bundle(BundleRequest(field_set.address))
     for text in bundle.warnings:
         logger.warning("%s: %s", field_set.address, text)
     files = await store_files({CONFIG: bundle.config})

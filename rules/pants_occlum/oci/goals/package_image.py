@@ -44,8 +44,8 @@ class OciFieldSet(PackageFieldSet):
 @_uncacheable_rule
 async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
-    layout = await make_oci_layout(OciRequest(field_set.address))
     output = field_set.output_path.in_dist(places)
+    layout = await make_oci_layout(OciRequest(field_set.address))
     formats = field_set.formats.value or ()
     for text in layout.warnings:
         logger.warning("%s: %s", field_set.address, text)
