@@ -115,6 +115,14 @@ def test_pantsd_that_does_not_see_the_plugin(adopter: PantsRunner) -> None:
         assert old in _package(adopter).expect(0).stderr
 
 
+def test_pants_that_is_too_old(adopter: PantsRunner) -> None:
+    versions = f"{PLUGIN}/rules/pants_occlum/compat/versions.py"
+    _edit(adopter, versions, "OLDEST: Final = (2, 17)", "OLDEST: Final = (2, 18)")
+    errors = adopter.run("list", "app:").expect(1).stderr
+    assert "does not run on Pants 2.17.1, but on 2.18 and newer. Raise `pants_version`" in errors
+    assert "Traceback" not in errors
+
+
 def test_plugin_brings_nothing_to_the_goals_of_the_repository(adopter: PantsRunner) -> None:
     for folder in ("rules", "src/python/occlum_build"):
         adopter.write(f"{PLUGIN}/{folder}/BUILD", "python_sources()\n")

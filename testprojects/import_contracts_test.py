@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ PARTS = ("pyproject.toml", "3rdparty/python/import-linter.lock")
 ERRORS = "src/python/occlum_build/errors.py"
 ELF_READER = "src/python/occlum_build/elf/read.py"
 SUBSYSTEM = "rules/pants_occlum/subsystem.py"
+ANNEX = "rules/pants_occlum/annex.py"
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +31,12 @@ def test_other_files_are_no_reason_to_run(pants: PantsRunner) -> None:
 
 
 def test_imports_upwards_are_named_wherever_they_are(pants: PantsRunner) -> None:
-    _add_import(pants, ELF_READER, "occlum_build.cli.main")
-    _add_import(pants, ERRORS, "pants.util.strutil")
-    _add_import(pants, SUBSYSTEM, "pants_occlum.register")
-
-    output = _lint(pants, ERRORS).expect(1).stderr
+    with (
+        _added_import(pants, ELF_READER, "occlum_build.cli.main"),
+        _added_import(pants, ERRORS, "pants.util.strutil"),
+        _added_import(pants, SUBSYSTEM, "pants_occlum.register"),
+    ):
+        output = _lint(pants, ERRORS).expect(1).stderr
 
     assert "The library knows nothing of Pants BROKEN" in output
     assert "occlum_build.errors -> pants (l." in output
@@ -44,10 +47,10 @@ def test_imports_upwards_are_named_wherever_they_are(pants: PantsRunner) -> None
 
 
 def test_a_new_module_must_be_placed(pants: PantsRunner) -> None:
-    pants.write("src/python/occlum_build/extra.py", "")
-    pants.write("rules/pants_occlum/annex.py", "")
-
+    new = [pants.write(path, "") for path in ("src/python/occlum_build/extra.py", ANNEX)]
     output = _lint(pants, ERRORS).expect(1).stderr
+    for file in new:
+        file.unlink()
 
     assert "occlum_build.extra" in output
     assert "pants_occlum.annex" in output
@@ -57,7 +60,10 @@ def _lint(pants: PantsRunner, files: str) -> PantsResult:
     return pants.run("lint", "--only=import-linter", files)
 
 
-def _add_import(pants: PantsRunner, path: str, module: str) -> None:
+@contextlib.contextmanager
+def _added_import(pants: PantsRunner, path: str, module: str) -> Iterator[None]:
     """Let a module import another one, where that does not break ./pants itself."""
     text = (pants.build_root / path).read_text(encoding="utf-8")
     pants.write(path, f"{text}\n\ndef _import() -> None:\n    import {module}\n")
+    yield
+    pants.write(path, text)
