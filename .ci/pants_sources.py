@@ -21,13 +21,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pants_occlum.compat.testing_api import MISSING, Api, Signature, in_order
-from pants_occlum.compat.testing_uses import Version, flags_at, read_flags, uses_of_pants
+from pants_api import MISSING, Api, Signature, in_order
 from pants_signatures import Sources
+from pants_uses import Version, flags_at, read_flags, uses_of_pants
 
 PROJECT = Path(__file__).parents[1]
 PACKAGE = "rules/pants_occlum"
-LIST = f"{PACKAGE}/compat/pants_api.json"
+LIST = ".ci/pants_api.json"
 
 # The Python that Pants runs on, since which of its versions.
 PYTHONS: Mapping[Version, str] = {(2, 17): "3.9", (2, 25): "3.11", (2, 32): "3.14"}

@@ -29,6 +29,7 @@ def project(tmp_path: Path) -> Path:
     return _written(
         tmp_path / "project",
         {
+            ".ci/BUILD": "",
             "rules/pants_occlum/compat/versions.py": VERSIONS,
             "rules/pants_occlum/user.py": USER,
             "mypy.py": MYPY,
@@ -61,7 +62,7 @@ def test_the_list_has_what_is_used_in_each_version(project: Path, tmp_path: Path
 
     assert pants_sources.main(["write", f"{new}@22", f"{old}@11"], project) == 0
 
-    written = project / "rules/pants_occlum/compat/pants_api.json"
+    written = project / ".ci/pants_api.json"
     assert json.loads(written.read_text()) == {
         "commits": {"2.33.9": "11", "2.33.10": "22"},
         "symbols": {

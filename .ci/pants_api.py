@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from pants_occlum.compat.testing_uses import Call, Use, Version, flags_at
+from pants_uses import Call, Use, Version, flags_at
 
 MISSING = "missing"
 # As `(digest, prefix=...)`; None is a symbol that is no function or class, or whose parameters

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import pants_occlum
-from pants_occlum.compat.testing_api import Api, problems
-from pants_occlum.compat.testing_uses import read_flags, uses_of_pants
+from pants_api import Api, problems
 from pants_occlum.compat.versions import SINCE
+from pants_uses import read_flags, uses_of_pants
 
-PACKAGE = Path(pants_occlum.__file__).parent
+PACKAGE = Path("rules/pants_occlum")
 
 VERSIONS = "SINCE: Final = {'NATIVE': (2, 23), 'MOVED': (2, 28)}\n"
 API = Api.of(
@@ -45,7 +44,7 @@ def _problems(root: Path, **modules: str) -> list[str]:
 
 
 def test_the_plugin_uses_what_is_recorded() -> None:
-    api = Api.read((PACKAGE / "compat/pants_api.json").read_text())
+    api = Api.read(Path(".ci/pants_api.json").read_text())
 
     assert problems(uses_of_pants(PACKAGE), api, SINCE) == []
 
