@@ -71,9 +71,7 @@ def choose_interpreter(
 def libc_of(facts: ElfFacts) -> str:
     """The loader of the libc that an x86-64 file was linked with, "" where nothing tells."""
     if facts.interpreter:
-        name = posixpath.basename(facts.interpreter)
-        known = {posixpath.basename(one): one for one in (GLIBC_LOADER, MUSL_LOADER)}
-        return known.get(name, OTHER_LOADER)
+        return libc_of_loader(facts.interpreter)
     for name in facts.needed:
         if name == "libc.so" or name.startswith("libc.musl-"):
             return MUSL_LOADER
@@ -82,6 +80,12 @@ def libc_of(facts: ElfFacts) -> str:
         if name.startswith("libc.so."):
             return OTHER_LOADER
     return ""
+
+
+def libc_of_loader(path: str) -> str:
+    """GLIBC_LOADER or MUSL_LOADER for a loader of that name anywhere, else OTHER_LOADER."""
+    known = {posixpath.basename(one): one for one in (GLIBC_LOADER, MUSL_LOADER)}
+    return known.get(posixpath.basename(path), OTHER_LOADER)
 
 
 def _of_libc(sources: Sources, facts: ElfFacts, config: LoaderConfig, companion: str) -> str:

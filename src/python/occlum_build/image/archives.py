@@ -11,7 +11,14 @@ from dataclasses import replace
 
 from occlum_build.elf.closure import Closure, Missing
 from occlum_build.elf.facts import Archive, ElfFacts
-from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER, libc_of
+from occlum_build.elf.interpreter import (
+    GLIBC_LOADER,
+    MUSL_LOADER,
+    OTHER_LOADER,
+    libc_of,
+    libc_of_loader,
+)
+from occlum_build.elf.linker import Linker
 from occlum_build.elf.placement import placements
 from occlum_build.errors import Problem
 from occlum_build.image.archive_sources import ArchiveSources
@@ -19,6 +26,8 @@ from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import Program
 from occlum_build.image.shebang import interpreter_problem
 from occlum_build.sources.model import Sources
+
+_NAMES = {GLIBC_LOADER: "glibc", MUSL_LOADER: "musl", OTHER_LOADER: "another libc"}
 
 
 def libcs_of(programs: Iterable[Program], sources: Sources) -> frozenset[str]:
@@ -38,18 +47,36 @@ def add_archives(
     """Place what the archives among one BOM's copied files need; all else is told as warnings.
 
     `libcs` are those of the image's programs: ELF files for another one are passed over. Without
-    any, those for glibc count, where the sysroot has it.
+    any, that of the sysroot counts, glibc before musl.
     """
     sources = finder.builder.sources
     found = [(one, sources.archive(one.source)) for one in programs if one.autodep]
     archives = [(program, archive) for program, archive in found if archive is not None]
     if not archives:
         return
-    if not libcs:
-        has_glibc = finder.linker.has_loader(GLIBC_LOADER)
-        libcs = frozenset([GLIBC_LOADER if has_glibc else MUSL_LOADER])
+    libcs = libcs or _libcs_of_sysroot(finder.linker)
     left_alone = finder.programs_are_left_alone(programs)
-    _Archives(finder, archives, libcs, companion or min(libcs), left_alone, allow_missing).add()
+    _Archives(finder, archives, libcs, companion, left_alone, allow_missing).add()
+
+
+def _libcs_of_sysroot(linker: Linker) -> frozenset[str]:
+    for loader in (GLIBC_LOADER, MUSL_LOADER):
+        if linker.has_loader(loader):
+            return frozenset([loader])
+    return frozenset()
+
+
+def _named_libcs(archive: Archive) -> set[str]:
+    """The loaders of the libcs that the files of an archive for this machine name."""
+    return {libc_of(facts) for _, facts in archive.members if _is_for_machine(facts)} - {""}
+
+
+def _shown(libcs: Collection[str]) -> str:
+    return " and ".join(name for loader, name in _NAMES.items() if loader in libcs)
+
+
+def _is_for_machine(facts: ElfFacts) -> bool:
+    return facts.loadable and (facts.machine, facts.elf_class) == ("EM_X86_64", 64)
 
 
 class _Archives:
@@ -100,14 +127,19 @@ class _Archives:
         return provided
 
     def _can_be_loaded(self, facts: ElfFacts) -> bool:
-        fits = facts.loadable and (facts.machine, facts.elf_class) == ("EM_X86_64", 64)
-        return fits and libc_of(facts) in {"", *self._libcs}
+        return _is_for_machine(facts) and libc_of(facts) in {"", *self._libcs}
+
+    def _companion_of(self, archive: Archive) -> str:
+        """The loader by whose rules those of its files are searched for that name no libc."""
+        libcs = _named_libcs(archive) & self._libcs
+        if self._companion and (not libcs or libc_of_loader(self._companion) in libcs):
+            return self._companion
+        return MUSL_LOADER if (libcs or self._libcs) == {MUSL_LOADER} else GLIBC_LOADER
 
     def _closures(self, program: Program, archive: Archive) -> list[Closure]:
+        companion = self._companion_of(archive)
         closures = [
-            self._linker.close(
-                f"{program.source}/{path}", f"/{program.path}/{path}", self._companion
-            )
+            self._linker.close(f"{program.source}/{path}", f"/{program.path}/{path}", companion)
             for path, facts in archive.members
             if self._can_be_loaded(facts) and not (self._left_alone and not libc_of(facts))
         ]
@@ -117,10 +149,23 @@ class _Archives:
         texts = [
             f"{program.source} looks like a zip archive, but {one}" for one in archive.problems
         ]
-        self._warn("archive", [Problem("archive", text) for text in texts], program)
+        problems = [Problem("archive", text) for text in texts]
+        named = _named_libcs(archive)
+        if named and not named & self._libcs:
+            problems.append(self._for_another_libc(program, named))
+        self._warn("archive", problems, program)
         tree = self._finder.builder.tree
         problem = interpreter_problem(program.path, archive.interpreter, tree)
         self._warn("interpreter", [problem] if problem else [], program)
+
+    def _for_another_libc(self, program: Program, named: set[str]) -> Problem:
+        text = f"{program.source}: the ELF files for x86-64 in it are for {_shown(named)}, but "
+        alone = "copy the archive with `autodep: false`"
+        if not self._libcs:
+            text += "the image has no program, and the sysroot no loader, that tells of its libc"
+            return Problem("archive", text, hint=f"install that libc in the sysroot, or {alone}")
+        text += f"the image's libc is {_shown(self._libcs)}"
+        return Problem("archive", text, hint=f"take one made for {_shown(self._libcs)}, or {alone}")
 
     def _warn(self, code: str, problems: Iterable[Problem], program: Program) -> None:
         self._finder.tell(code, problems, program, as_error=False)
