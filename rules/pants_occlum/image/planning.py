@@ -144,6 +144,7 @@ async def _plan(
         told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
         raise invalid_image(request.address, [*told, *unpinned])
     warnings = [*loaded.warnings, *(problem for report in reports for problem in report.warnings)]
+    warnings = [_with_pins(problem, known.sysroot) for problem in warnings]
     unowned = await partly_owned(
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )

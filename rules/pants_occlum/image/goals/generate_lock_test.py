@@ -20,7 +20,7 @@ def project(tmp_path: Path) -> LockProject:
 def lock(project: LockProject) -> dict[str, dict[str, object]]:
     """The lines of the lock file by path, the header left out."""
     lines = project.lock.read_text().splitlines()
-    assert lines[0] == '{"schema":1}'
+    assert lines[0] == '{"schema":2}'
     pins = [json.loads(line) for line in lines[1:]]
     assert [pin["path"] for pin in pins] == sorted(pin["path"] for pin in pins)
     return {pin.pop("path"): pin for pin in pins}
@@ -110,7 +110,7 @@ def test_sysroot_that_no_image_uses(project: LockProject, caplog: pytest.LogCapt
     project.write({"app/BUILD": f"{project.build}{unused}\n"})
     project.copy("files: []")
     assert project.run(GenerateLockfilesGoal, "--resolve=app:unused").exit_code == 0
-    assert (project.root / "unused.lock").read_text() == '{"schema":1}\n'
+    assert (project.root / "unused.lock").read_text() == '{"schema":2}\n'
     assert "no `occlum_image` has the sysroot app:unused" in caplog.text
 
 

@@ -1,7 +1,9 @@
 """The lock file of a sysroot: what plans saw there, pinned, one JSON object a line.
 
-The first line is the header, `{"schema":1}`; the others are canonical JSON (sorted keys, no
+The first line is the header, `{"schema":2}`; the others are canonical JSON (sorted keys, no
 blanks), sorted by path. sysroot/lock.schema.json is the JSON schema of such a line.
+
+Schema 1 has the same lines, but `elf` did not tell of archives.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from occlum_build.errors import OcclumError, Place
 from occlum_build.image.manifest import canonical_json
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READ_VERSIONS = (SCHEMA_VERSION, 1)
 _TYPES = (DIR, FIFO, FILE, OTHER, SYMLINK)
 _HEX = frozenset("0123456789abcdef")
 _PATH = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+")
@@ -27,10 +30,10 @@ class Pin(NamedTuple):
     """One entry of a sysroot, by its real path.
 
     type: a kind of occlum_build.sources.model. Of a file whose content counts: mode (permission
-    bits), size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf tells; a file without
-    these is only known to be there. Of a directory whose names count (`listing`): its mode;
-    the pins below it are all that it holds. target: that of a link. package, version: the owner by
-    the package manager's database, "" where there is none.
+    bits), size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf tells (None where
+    the lock file does not); a file without these is only known to be there. Of a directory whose
+    names count (`listing`): its mode; the pins below it are all that it holds. target: that of a
+    link. package, version: the owner by the package manager's database, "" where there is none.
     """
 
     path: str
@@ -38,7 +41,7 @@ class Pin(NamedTuple):
     mode: int = 0
     size: int = 0
     sha256: str = ""
-    elf: bool = False
+    elf: bool | None = False
     target: str = ""
     listing: bool = False
     package: str = ""
@@ -101,7 +104,7 @@ def read_lock(data: bytes, file: str) -> Lock:
     except UnicodeDecodeError as error:
         place = Place(file, data.count(b"\n", 0, error.start) + 1)
         raise _damaged(place, "the line is not UTF-8") from None
-    _check_header(lines[0], Place(file, 1))
+    schema = _schema(lines[0], Place(file, 1))
     if lines[-1]:
         raise _damaged(Place(file, len(lines)), "the last line is not complete")
     pins: dict[str, Pin] = {}
@@ -113,22 +116,27 @@ def read_lock(data: bytes, file: str) -> Lock:
             raise _damaged(Place(file, number), f"{pin.path} does not come after {last}")
         if pin.path != "/" and (parent not in pins or pins[parent].type != DIR):
             raise _damaged(Place(file, number), f"{parent}, where {pin.path} is, is not pinned")
+        if schema == 1 and pin.sha256 and not pin.elf:
+            pin = pin._replace(elf=None)
         pins[pin.path] = pin
         last = pin.path
     return Lock(pins)
 
 
-def _check_header(line: str, place: Place) -> None:
+def _schema(line: str, place: Place) -> int:
+    """The version that the header names. Raises OcclumError where that cannot be read."""
     header = _json(line, place)
-    if not isinstance(header, dict) or "schema" not in header:
+    if not isinstance(header, dict) or header.keys() != {"schema"}:
         raise _damaged(place, "this is no lock file of a sysroot")
-    if header != {"schema": SCHEMA_VERSION}:
-        raise OcclumError(
-            "sysroot-lock",
-            f"the lock file has schema {header['schema']!r}, not {SCHEMA_VERSION}",
-            place=place,
-            hint="generate it anew, or use the version of the backend that wrote it",
-        )
+    schema = header["schema"]
+    if type(schema) is int and schema in _READ_VERSIONS:
+        return schema
+    raise OcclumError(
+        "sysroot-lock",
+        f"the lock file has schema {schema!r}, not {' or '.join(map(str, _READ_VERSIONS))}",
+        place=place,
+        hint="generate it anew, or use the version of the backend that wrote it",
+    )
 
 
 def _json(line: str, place: Place) -> Any:
@@ -163,7 +171,7 @@ def _is_sound(pin: Pin) -> bool:
         and 0 <= pin.mode <= 0o7777
         and pin.size >= 0
         and (is_content if pin.type == FILE and pin.sha256 else not pin.sha256)
-        and pin.elf <= bool(pin.sha256)
+        and bool(pin.elf) <= bool(pin.sha256)
         and pin.listing <= (pin.type == DIR)
         and bool(pin.target) == (pin.type == SYMLINK)
     )

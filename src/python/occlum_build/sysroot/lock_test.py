@@ -19,7 +19,8 @@ PINS = [
     Pin("/etc/unread", FILE, package="netbase", version="6.4"),
     Pin("/etc-", FILE, 0o755, 12, SHA256, elf=True, package="libc6:amd64", version="2.36-9"),
 ]
-HEADER = '{"schema":1}\n'
+HEADER = '{"schema":2}\n'
+OLD_HEADER = '{"schema":1}\n'
 TEXT = (
     HEADER
     + '{"path":"/","type":"dir"}\n'
@@ -41,6 +42,15 @@ def lock() -> Lock:
 def test_text() -> None:
     assert write_lock(lock()).decode() == TEXT
     assert read_lock(TEXT.encode(), "host.lock") == lock()
+
+
+def test_schema_1_does_not_tell_of_archives() -> None:
+    old = read_lock(TEXT.replace(HEADER, OLD_HEADER).encode(), "host.lock")
+    assert old.pins == {**lock().pins, "/etc/grün": PINS[3]._replace(elf=None)}
+    assert old.names == lock().names
+    assert old.pins["/etc-"].stat().is_elf is True
+    assert old.pins["/etc/grün"].stat() == SourceStat(FILE, 0o4640, 0, sha256=SHA256)
+    assert old.pins["/etc/unread"].stat() == SourceStat(FILE)
 
 
 def test_lines_are_as_the_schema_says() -> None:
@@ -72,7 +82,10 @@ ROOT = '{"path":"/","type":"dir"}\n'
     [
         ("", "f:1", "the line is not JSON"),
         ("{}\n", "f:1", "this is no lock file of a sysroot"),
-        ('{"schema":2}\n', "f:1", "the lock file has schema 2, not 1"),
+        ('{"schema":3}\n', "f:1", "the lock file has schema 3, not 2 or 1"),
+        ('{"schema":true}\n', "f:1", "the lock file has schema True, not 2 or 1"),
+        ('{"schema":[1]}\n', "f:1", "the lock file has schema [1], not 2 or 1"),
+        ('{"more":0,"schema":1}\n', "f:1", "this is no lock file of a sysroot"),
         (HEADER + "<<<<<<< HEAD\n", "f:2", "the line is not JSON"),
         (HEADER + "[]\n", "f:2", "the line is not a JSON object"),
         (HEADER + ROOT + "\n", "f:3", "the line is not JSON"),
@@ -91,6 +104,7 @@ def test_bad_files(text: str, place: str, message: str) -> None:
     assert problem.hint
 
 
+@pytest.mark.parametrize("header", [HEADER, OLD_HEADER])
 @pytest.mark.parametrize(
     "line",
     [
@@ -123,7 +137,7 @@ def test_bad_files(text: str, place: str, message: str) -> None:
         "\udcff{}\n",
     ],
 )
-def test_bad_lines(line: str) -> None:
-    data = (HEADER + line).encode("utf-8", "surrogateescape")
+def test_bad_lines(line: str, header: str) -> None:
+    data = (header + line).encode("utf-8", "surrogateescape")
     with pytest.raises(OcclumError, match="f:2: the line is not"):
         read_lock(data, "f")
