@@ -288,8 +288,9 @@ def test_functions_that_are_no_rules() -> None:
     for func, message in cases:
         with pytest.raises(RuleTypeError, match=rf"polyfill_test\.py:\d+: {message}"):
             RuleByName(func)
+    decorator: Any = rule
     with pytest.raises(TypeError, match="unexpected keyword argument 'dessc'"):
-        rule(dessc="A slip.")(_helper)  # type: ignore[call-overload]
+        decorator(dessc="A slip.")(_helper)
 
 
 def test_error_in_a_rule_is_told_by_what_collects_it() -> None:
