@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,13 @@ pex_binary(name="unpacked", entry_point="main.py", layout="loose")
 occlum_files(name="loose", target="/opt", packages=[":unpacked"])
 occlum_image(name="loose_image", boms=[":loose"])
 """
+DOCUMENT = Path("docs/images.md")
+EXAMPLE = {
+    "main.py": "from example import helper\n\nprint(helper.TEXT)\n",
+    "helper.py": "TEXT = 'Started.'\n",
+    "app.conf": "text\n",
+    "bom.yaml": "targets: [{target: /, mkdirs: [root]}]\n",
+}
 JAR_BUILD = """\
 occlum_bom(name="bom", source="bom.yaml")
 occlum_image(name="image", boms=[":bom"])
@@ -118,6 +126,26 @@ def test_loose_layout_has_the_same_libraries(pants: PantsRunner) -> None:
     )
     assert "lib64/libdeep.so" in zipped
     assert zipped == loose
+
+
+def test_example_of_the_document_starts_from_the_image(pants: PantsRunner) -> None:
+    """The first block of docs/images.md, as it stands there."""
+    _, build, _ = re.split(r"^```(?:python)?\n", DOCUMENT.read_text(), maxsplit=2, flags=re.M)
+    for name, text in {**EXAMPLE, "BUILD": build}.items():
+        pants.write(f"testprojects/example/{name}", text)
+
+    pants.run("package", "testprojects/example:image").expect(0)
+
+    tree = built_image(pants, "testprojects/example:image").tree
+    assert (tree / "root").is_dir()
+    assert (tree / "opt/app/current/app.conf").read_text() == "text\n"
+    started = subprocess.run(
+        [sys.executable, tree / "opt/app/app_pex.pex"],
+        env={"PEX_ROOT": str(pants.top / "pex_root")},
+        capture_output=True,
+        text=True,
+    )
+    assert (started.returncode, started.stdout) == (0, "Started.\n"), started.stderr
 
 
 def test_archive_of_the_host_and_the_command_line(pants: PantsRunner) -> None:
