@@ -103,3 +103,16 @@ def test_link_in_dist_is_an_error_that_names_target_and_field(
     assert "The 'output_path' field in target app:it cannot be used: " in error
     assert f"{project.root}/dist/app/it: leads to {tmp_path}/outside/it, which is not" in error
     assert [path.name for path in (tmp_path / "outside").rglob("*")] == ["it", "image", "kept"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ['occlum_image(name="it", boms=[":b"])', 'rune_bundle(name="it", image=":i", args=["/x"])'],
+)
+def test_link_in_dist_is_told_before_anything_is_built(tmp_path: Path, target: str) -> None:
+    project = Project(tmp_path)
+    (project.root / "dist").mkdir()
+    (project.root / "dist/app").symlink_to(tmp_path)
+    broken = 'occlum_files(name="b", files=["/missing"])\nocclum_image(name="i", boms=[":b"])\n'
+    project.write({"app/BUILD": f"{broken}{target}\n"})
+    assert project.failure("app:it").startswith("The 'output_path' field in target app:it cannot")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pants.engine.target import (
-    COMMON_TARGET_FIELDS,
-    StringField,
-    StringSequenceField,
-    Target,
-)
+from pants.engine.target import COMMON_TARGET_FIELDS, StringField, StringSequenceField, Target
 from pants.util.strutil import help_text
 
 from pants_occlum.dist.output_path import DistPathField
@@ -97,10 +92,6 @@ class KeyProgramField(StringField):
     )
 
 
-class RootfsOutputPathField(DistPathField):
-    pass
-
-
 class OcclumRootfs(Target):
     alias = "occlum_rootfs"
     core_fields = (
@@ -114,7 +105,7 @@ class OcclumRootfs(Target):
         BootEnvField,
         KeyFileField,
         KeyProgramField,
-        RootfsOutputPathField,
+        DistPathField,
     )
     help = help_text(
         """

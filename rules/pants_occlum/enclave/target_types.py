@@ -238,10 +238,6 @@ class BuilderField(StringField):
     )
 
 
-class EnclaveOutputPathField(DistPathField):
-    pass
-
-
 class OcclumEnclave(Target):
     alias = "occlum_enclave"
     core_fields = (
@@ -262,7 +258,7 @@ class OcclumEnclave(Target):
         BuiltinConfigNewlineField,
         ExpectedMrenclaveField,
         BuilderField,
-        EnclaveOutputPathField,
+        DistPathField,
     )
     help = help_text(
         """

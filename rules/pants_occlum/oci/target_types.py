@@ -123,10 +123,6 @@ class ReadOnlyField(BoolField):
     help = "Mount the root file system read-only."
 
 
-class BundleOutputPathField(DistPathField):
-    pass
-
-
 class RuneBundle(Target):
     alias = "rune_bundle"
     core_fields = (
@@ -145,7 +141,7 @@ class RuneBundle(Target):
         ContainerAnnotationsField,
         HostnameField,
         ReadOnlyField,
-        BundleOutputPathField,
+        DistPathField,
     )
     help = help_text(
         """
@@ -243,10 +239,6 @@ class OciRepositoriesField(StringSequenceField):
     )
 
 
-class OciOutputPathField(DistPathField):
-    pass
-
-
 class OciImage(Target):
     alias = "oci_image"
     core_fields = (
@@ -265,7 +257,7 @@ class OciImage(Target):
         CompressionField,
         OciFormatsField,
         OciRepositoriesField,
-        OciOutputPathField,
+        DistPathField,
     )
     help = help_text(
         """

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.addresses import Address
-from pants.engine.fs import (
-    AddPrefix,
-    CreateDigest,
-    FileContent,
-    FileEntry,
-    MergeDigests,
-)
+from pants.engine.fs import AddPrefix, CreateDigest, FileContent, FileEntry, MergeDigests
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
@@ -40,6 +34,7 @@ from pants_occlum.compat.pants_rules import (
     get_digest_contents,
     merge_digests,
 )
+from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.enclave import target_types as fields
@@ -51,11 +46,7 @@ from pants_occlum.enclave.instance import (
     archive_instance,
     lay_out_instance,
 )
-from pants_occlum.enclave.nodes import (
-    EnclaveRequest,
-    MeasuredEnclave,
-    measured_enclave,
-)
+from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
 from pants_occlum.enclave.signing import SignRequest, sign_enclave
 from pants_occlum.problems import enclave_errors
@@ -77,7 +68,7 @@ class EnclaveFieldSet(PackageFieldSet):
     sign: fields.SignField
     expected_mrenclave: fields.ExpectedMrenclaveField
     builder: fields.BuilderField
-    output_path: fields.EnclaveOutputPathField
+    output_path: DistPathField
 
 
 @dataclass(frozen=True)

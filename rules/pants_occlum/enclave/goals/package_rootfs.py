@@ -14,9 +14,10 @@ from pants.engine.unions import UnionRule
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.compat.pants_rules import create_digest
+from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
-from pants_occlum.enclave.boot_types import RootfsImageField, RootfsOutputPathField
+from pants_occlum.enclave.boot_types import RootfsImageField
 from pants_occlum.enclave.rootfs import BootRootfsRequest, make_boot_rootfs
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -30,7 +31,7 @@ class RootfsFieldSet(PackageFieldSet):
     required_fields = (RootfsImageField,)
 
     image: RootfsImageField
-    output_path: RootfsOutputPathField
+    output_path: DistPathField
 
 
 # Not memoised, so that a layer that was deleted from dist comes back in the next run.

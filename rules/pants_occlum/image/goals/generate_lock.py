@@ -44,12 +44,7 @@ from pants_occlum.image.planning import LookedAtBy, look_for_pins
 from pants_occlum.project_paths import literal
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.pins import PackagesRequest, ask_packages
-from pants_occlum.sysroot.sysroots import (
-    Sysroot,
-    SysrootOf,
-    sysroot_of_target,
-    sysroot_target,
-)
+from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, sysroot_of_target, sysroot_target
 from pants_occlum.sysroot.target_types import SysrootLockfileField
 
 logger = logging.getLogger(__name__)

@@ -38,7 +38,10 @@ class ImageFieldSet(PackageFieldSet):
 
 @dataclass(frozen=True)
 class _WriteImage:
+    """`output` is where below dist."""
+
     field_set: ImageFieldSet
+    output: str
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,7 @@ class _WrittenImage:
 # Not memoised, so that a tree that was deleted from dist comes back in the next run.
 @_uncacheable_rule
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
-    field_set = request.field_set
-    output = field_set.output_path.in_dist(places)
+    field_set, output = request.field_set, request.output
     image = await make_image(ImageRequest(field_set.address))
     formats = field_set.formats.value or ()
     for problem in image.plan.warnings:
@@ -89,10 +91,13 @@ async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
 @_uncacheable_rule
-async def package_image(field_set: ImageFieldSet, run_id: RunId) -> BuiltPackage:
+async def package_image(
+    field_set: ImageFieldSet, places: DistPlaces, run_id: RunId
+) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
+    request = _WriteImage(field_set, field_set.output_path.in_dist(places))
     try:
-        return (await write_image(_WriteImage(field_set), **implicitly())).package
+        return (await write_image(request, **implicitly())).package
     except Exception as error:
         image = await make_image(ImageRequest(field_set.address))
         raise await explain_missing(error, image.plan, field_set.address) from None

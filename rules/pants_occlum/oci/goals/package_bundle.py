@@ -18,11 +18,12 @@ from occlum_build.sources.model import DIR
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.dist.digest import file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.image.planning import explain_missing, host_copies
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
-from pants_occlum.oci.target_types import BundleArgsField, BundleOutputPathField
+from pants_occlum.oci.target_types import BundleArgsField
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,15 @@ class BundleFieldSet(PackageFieldSet):
     required_fields = (BundleArgsField,)
 
     args: BundleArgsField
-    output_path: BundleOutputPathField
+    output_path: DistPathField
 
 
 @dataclass(frozen=True)
 class _WriteBundle:
+    """`output` is where below dist."""
+
     field_set: BundleFieldSet
+    output: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,7 @@ class _WrittenBundle:
 # Not memoised, so that a bundle that was deleted from dist comes back in the next run.
 @_uncacheable_rule
 async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
-    field_set = request.field_set
-    output = field_set.output_path.in_dist(places)
+    field_set, output = request.field_set, request.output
     bundle = await make_bundle(BundleRequest(field_set.address))
     for text in bundle.warnings:
         logger.warning("%s: %s", field_set.address, text)
@@ -67,10 +70,13 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
 @_uncacheable_rule
-async def package_bundle(field_set: BundleFieldSet, run_id: RunId) -> BuiltPackage:
+async def package_bundle(
+    field_set: BundleFieldSet, places: DistPlaces, run_id: RunId
+) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
+    request = _WriteBundle(field_set, field_set.output_path.in_dist(places))
     try:
-        return (await write_bundle(_WriteBundle(field_set), **implicitly())).package
+        return (await write_bundle(request, **implicitly())).package
     except Exception as error:
         bundle = await make_bundle(BundleRequest(field_set.address))
         raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None

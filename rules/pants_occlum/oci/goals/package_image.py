@@ -15,6 +15,7 @@ from pants.util.strutil import pluralize
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
+from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.oci.image import (
@@ -24,7 +25,7 @@ from pants_occlum.oci.image import (
     archive_layout,
     make_oci_layout,
 )
-from pants_occlum.oci.target_types import OciFormatsField, OciOutputPathField
+from pants_occlum.oci.target_types import OciFormatsField
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class OciFieldSet(PackageFieldSet):
     required_fields = (OciFormatsField,)
 
     formats: OciFormatsField
-    output_path: OciOutputPathField
+    output_path: DistPathField
 
 
 # Not memoised, so that a layout that was deleted from dist comes back in the next run.
