@@ -6,11 +6,7 @@ from collections.abc import Iterable
 from typing import Optional, Union
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.target import (
-    InvalidFieldException,
-    SpecialCasedDependencies,
-    Target,
-)
+from pants.engine.target import InvalidFieldException, SpecialCasedDependencies, Target
 
 from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import resolve_targets

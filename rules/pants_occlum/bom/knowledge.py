@@ -24,12 +24,7 @@ from pants_occlum.bom.project_sources import (
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
-from pants_occlum.sysroot.host import (
-    SysrootBlob,
-    SysrootRequest,
-    SysrootSnapshot,
-    look_at_sysroot,
-)
+from pants_occlum.sysroot.host import SysrootBlob, SysrootRequest, SysrootSnapshot, look_at_sysroot
 from pants_occlum.sysroot.pins import (
     HostContents,
     host_contents,

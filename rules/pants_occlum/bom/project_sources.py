@@ -6,10 +6,7 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.core.goals.package import (
-    EnvironmentAwarePackageRequest,
-    PackageFieldSet,
-)
+from pants.core.goals.package import EnvironmentAwarePackageRequest, PackageFieldSet
 from pants.core.util_rules.distdir import DistDir
 from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    Target,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Text

@@ -169,7 +169,12 @@ class MkdirsField(StringSequenceField):
 class AutodepField(BoolField):
     alias = "autodep"
     default = True
-    help = "Also copy the shared libraries that `files` and `packages` need, zip archives too."
+    help = help_text(
+        """
+        Also copy the shared libraries that `files` and `packages` need, and those that the ELF
+        files in zip archives among these need.
+        """
+    )
 
 
 class ExcludesField(StringSequenceField):

@@ -1,1 +1,1 @@
-"""The one place that knows of versions of Pants; the other rooms read as for the current one."""
+"""What differs between versions of Pants; the other rooms read as for the current one."""

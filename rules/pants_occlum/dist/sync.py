@@ -27,12 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, NamedTuple
 
-from pants.engine.fs import (
-    AddPrefix,
-    CreateDigest,
-    FileDigest,
-    FileEntry,
-)
+from pants.engine.fs import AddPrefix, CreateDigest, FileDigest, FileEntry
 from pants.engine.process import Process, ProcessCacheScope
 
 from occlum_build.errors import OcclumError

@@ -11,12 +11,7 @@ from pathlib import Path
 
 import pytest
 from pants.core.goals import package
-from pants.core.goals.package import (
-    BuiltPackage,
-    BuiltPackageArtifact,
-    Package,
-    PackageFieldSet,
-)
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, Package, PackageFieldSet
 from pants.engine.fs import CreateDigest, FileContent, PathGlobs
 from pants.engine.rules import QueryRule
 from pants.engine.target import COMMON_TARGET_FIELDS, MultipleSourcesField, Target

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 
 from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address
-from pants.engine.fs import (
-    CreateDigest,
-    FileEntry,
-)
+from pants.engine.fs import CreateDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    SourcesField,
-    Target,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, SourcesField, Target, WrappedTargetRequest
 
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
 from occlum_build.occlum.runtime_boot import BootSettings
@@ -48,12 +40,7 @@ from pants_occlum.enclave.steps import (
     seal_initfs,
 )
 from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest, find_toolchain
-from pants_occlum.image.nodes import (
-    Image,
-    ImageContentRequest,
-    image_content,
-    image_of,
-)
+from pants_occlum.image.nodes import Image, ImageContentRequest, image_content, image_of
 from pants_occlum.image.planning import explain_missing
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors

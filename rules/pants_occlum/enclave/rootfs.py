@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    Target,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
 from occlum_build.oci.rootfs import RootFs

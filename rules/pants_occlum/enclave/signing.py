@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pants.engine.addresses import Address
-from pants.engine.fs import (
-    CreateDigest,
-    FileContent,
-    FileDigest,
-    FileEntry,
-)
+from pants.engine.fs import CreateDigest, FileContent, FileDigest, FileEntry
 from pants.engine.rules import Rule
 
 from occlum_build.errors import OcclumError

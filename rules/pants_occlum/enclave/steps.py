@@ -36,12 +36,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
-from pants_occlum.image.nodes import (
-    ImageContentRequest,
-    ImageRequest,
-    image_content,
-    make_image,
-)
+from pants_occlum.image.nodes import ImageContentRequest, ImageRequest, image_content, make_image
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 

@@ -9,18 +9,9 @@ from dataclasses import dataclass, field
 from pants.core.target_types import FileSourceField
 from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.fs import (
-    CreateDigest,
-    Digest,
-    FileDigest,
-    FileEntry,
-)
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    SourcesField,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, SourcesField, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import OcclumError, Place, Report

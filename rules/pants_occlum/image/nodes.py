@@ -18,11 +18,7 @@ from pants.engine.fs import (
     SymlinkEntry,
 )
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    Target,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 

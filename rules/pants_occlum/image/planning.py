@@ -20,7 +20,7 @@ from occlum_build.image.plan import (
     complete_image,
     draft_image,
     missing_plugins,
-    only_elf,
+    only_elf_or_zip,
 )
 from occlum_build.process.complete import HostFile
 from occlum_build.sources.model import Sources
@@ -28,10 +28,7 @@ from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.bom.loading import LoadRequest, load
 from pants_occlum.bom.ownership import PartlyOwnedRequest, explain, partly_owned
-from pants_occlum.bom.project_sources import (
-    DeferredSourcesRequest,
-    defer_sources,
-)
+from pants_occlum.bom.project_sources import DeferredSourcesRequest, defer_sources
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.dist.sync import HostCopies
 from pants_occlum.problems import invalid_image
@@ -124,7 +121,7 @@ async def _plan(
     draft, drafting = await settle(
         known, of, lambda sources, report: draft_image(loaded.sets, options, sources, report)
     )
-    draft, _ = await settle(known, of, lambda sources, _: only_elf(draft, sources))
+    draft, _ = await settle(known, of, lambda sources, _: only_elf_or_zip(draft, sources))
     planned, closing = await settle(
         known, of, lambda sources, report: complete_image(draft, options, sources, report)
     )

@@ -21,12 +21,7 @@ from pants_occlum.compat.pants_rules import (
     execute_process_or_raise,
     merge_digests,
 )
-from pants_occlum.image.nodes import (
-    ImageContentRequest,
-    ImageRequest,
-    image_content,
-    make_image,
-)
+from pants_occlum.image.nodes import ImageContentRequest, ImageRequest, image_content, make_image
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 _ROOT, _ENTRIES, _OUTPUT = "root", "entries.json", "image.tar"

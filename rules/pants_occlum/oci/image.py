@@ -6,14 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.fs import (
-    AddPrefix,
-    CreateDigest,
-    Digest,
-    FileContent,
-    FileDigest,
-    MergeDigests,
-)
+from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, FileDigest, MergeDigests
 from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest

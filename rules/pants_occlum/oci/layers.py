@@ -16,10 +16,7 @@ from pants.engine.fs import (
     MergeDigests,
     PathGlobs,
 )
-from pants.engine.process import (
-    Process,
-    ProcessCacheScope,
-)
+from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
@@ -47,11 +44,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planning import check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
-from pants_occlum.sysroot.host import (
-    SYSROOT_CACHES,
-    SysrootBlob,
-    link_sysroot,
-)
+from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
 from pants_occlum.sysroot.pins import HostContents, host_contents
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"

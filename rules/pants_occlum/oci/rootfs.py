@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    Target,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.occlum.initfs import ENCRYPTED

@@ -34,7 +34,7 @@ class _Row(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     sha256: str
-    is_elf: bool
+    is_elf_or_zip: bool
 
 
 class HashMemo:
@@ -71,8 +71,8 @@ class HashMemo:
         read = _read_once(path) or _read_once(path)
         if read is None:
             raise OSError("was written to while it was read, twice")
-        found, digest, is_elf = read
-        row = _Row(*_identity(found), digest, is_elf)
+        found, digest, is_elf_or_zip = read
+        row = _Row(*_identity(found), digest, is_elf_or_zip)
         if started_ns - max(found.st_mtime_ns, found.st_ctime_ns) > SETTLED_NS:
             with self._lock:
                 self._rows[_key(path)] = row
@@ -125,7 +125,7 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int, int]:
 
 def _content(row: _Row, found: os.stat_result) -> SourceStat:
     mode = stat.S_IMODE(found.st_mode)
-    return SourceStat(FILE, mode, row.size, sha256=row.sha256, is_elf=row.is_elf)
+    return SourceStat(FILE, mode, row.size, sha256=row.sha256, is_elf_or_zip=row.is_elf_or_zip)
 
 
 def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
@@ -141,11 +141,11 @@ def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
         while chunk:
             digest.update(chunk)
             chunk = file.read(CHUNK_BYTES)
-        is_elf = head.startswith(MAGIC) or (may_hold_elf(head) and is_zip(file))
+        is_elf_or_zip = head.startswith(MAGIC) or (may_hold_elf(head) and is_zip(file))
         after = os.fstat(fd)
     if _identity(before) != _identity(after):
         return None
-    return after, digest.hexdigest(), is_elf
+    return after, digest.hexdigest(), is_elf_or_zip
 
 
 def _line(path: str, row: _Row | None) -> bytes:

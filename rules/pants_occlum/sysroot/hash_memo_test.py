@@ -103,6 +103,6 @@ def test_files_that_may_hold_elf_facts_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "tail").write_bytes(b"x" + zipped)
     memo = HashMemo(str(tmp_path / "memo"))
     names = ("app.jar", "app.pex", "lib.so", "script", "data", "tail")
-    found = {name: memo.read(bytes(tmp_path / name)).is_elf for name in names}
+    found = {name: memo.read(bytes(tmp_path / name)).is_elf_or_zip for name in names}
     assert [name for name in names if found[name]] == ["app.jar", "app.pex", "lib.so"]
     assert set(found.values()) == {True, False}

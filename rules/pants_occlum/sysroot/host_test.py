@@ -103,7 +103,7 @@ def test_one_look_serves_a_run(tmp_path: Path, root: Path) -> None:
     assert sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo) is first
     second = sysroot._look(request, sysroot.Run(scheduler, RunId(2)), memo)
     assert second.entries["/a"] == SourceStat(
-        FILE, 0o644, 5, sha256=hashlib.sha256(b"other").hexdigest(), is_elf=False
+        FILE, 0o644, 5, sha256=hashlib.sha256(b"other").hexdigest(), is_elf_or_zip=False
     )
 
 
@@ -141,7 +141,7 @@ def test_links_are_followed_inside_the_root(tmp_path: Path, root: Path) -> None:
     assert found["/lib/libz.so"] == found["/usr/lib/libz.so"]
     assert found["/usr/lib/libz.so"].kind == SYMLINK
     real = found["/usr/lib/libz.so.1"]
-    assert (real.kind, real.size, real.sha256, real.is_elf) == (FILE, 5, digest, True)
+    assert (real.kind, real.size, real.sha256, real.is_elf_or_zip) == (FILE, 5, digest, True)
     assert {path: found[path].kind for path in ("/", "/usr", "/usr/lib")} == {
         "/": DIR,
         "/usr": DIR,

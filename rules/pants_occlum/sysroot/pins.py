@@ -7,14 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pants.engine.fs import (
-    CreateDigest,
-    Digest,
-    FileDigest,
-    FileEntry,
-    MergeDigests,
-    PathGlobs,
-)
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, MergeDigests, PathGlobs
 from pants.engine.process import Process
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel

@@ -10,11 +10,7 @@ from dataclasses import dataclass
 from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    InvalidTargetException,
-    Target,
-    WrappedTargetRequest,
-)
+from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 from pants.util.docutil import bin_name
 
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule

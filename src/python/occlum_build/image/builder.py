@@ -138,7 +138,7 @@ class ImageBuilder:
             programs.pop(path, None)
         self._put(entry)
         # Where it is known, the many files that are no program are left out from the start.
-        if stat.kind == FILE and stat.is_elf is not False:
+        if stat.kind == FILE and stat.is_elf_or_zip is not False:
             programs[path] = Program(found.source, path, origin, required=False)
 
     def _copy_file(self, operation: CopyFile, programs: dict[str, Program]) -> None:

@@ -69,7 +69,7 @@ def plan_image(
     sets: Sequence[BomSet], options: PlanOptions, sources: Sources, report: Report
 ) -> ImagePlan:
     """Plan the union of the sets, later ones overriding earlier ones; the report has mistakes."""
-    draft = only_elf(draft_image(sets, options, sources, report), sources)
+    draft = only_elf_or_zip(draft_image(sets, options, sources, report), sources)
     plan = complete_image(draft, options, sources, report)
     report.warnings.extend(missing_plugins(plan, sources))
     return plan
@@ -92,10 +92,10 @@ def draft_image(
     return Draft(tree, tuple(copied))
 
 
-def only_elf(draft: Draft, sources: Sources) -> Draft:
+def only_elf_or_zip(draft: Draft, sources: Sources) -> Draft:
     """The draft with those programs only that are ELF files, look like one, or are archives."""
 
-    def is_elf(program: Program) -> bool:
+    def is_wanted(program: Program) -> bool:
         source = program.source
         if sources.facts(source) is not None or sources.malformed(source):
             return True
@@ -104,7 +104,7 @@ def only_elf(draft: Draft, sources: Sources) -> Draft:
     return Draft(
         draft.tree,
         tuple(
-            (config, tuple(tuple(filter(is_elf, programs)) for programs in boms))
+            (config, tuple(tuple(filter(is_wanted, programs)) for programs in boms))
             for config, boms in draft.programs
         ),
     )

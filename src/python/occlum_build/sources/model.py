@@ -25,9 +25,9 @@ class SourceStat(NamedTuple):
     """What lstat tells of one source; a tuple, because an image may have 50,000.
 
     mode is the permission bits (0 to 0o7777), size in bytes, target that of a symlink, verbatim.
-    Of a regular file whose content was read before, sha256 is its lower-case hex digest, and is_elf
-    tells whether it begins as an ELF file does, or is a zip archive, which may hold some; "" and
-    None where nobody looked.
+    Of a regular file whose content was read before, sha256 is its lower-case hex digest, and
+    is_elf_or_zip tells whether it begins as an ELF file does, or is a zip archive, which may hold
+    some; "" and None where nobody looked.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class SourceStat(NamedTuple):
     size: int = 0
     target: str = ""
     sha256: str = ""
-    is_elf: bool | None = None
+    is_elf_or_zip: bool | None = None
 
 
 class Sources(Protocol):

@@ -134,7 +134,12 @@ class RecordedSources:
 
     def _facts(self, path: str) -> Outcome:
         stat = self.lstat(path)
-        if stat is None or stat.kind != FILE or stat.size < MIN_ELF_BYTES or stat.is_elf is False:
+        if (
+            stat is None
+            or stat.kind != FILE
+            or stat.size < MIN_ELF_BYTES
+            or stat.is_elf_or_zip is False
+        ):
             return None
         sha256 = self._content(path)
         if not sha256:

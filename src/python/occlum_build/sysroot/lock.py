@@ -30,10 +30,11 @@ class Pin(NamedTuple):
     """One entry of a sysroot, by its real path.
 
     type: a kind of occlum_build.sources.model. Of a file whose content counts: mode (permission
-    bits), size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf tells (None where
-    the lock file does not); a file without these is only known to be there. Of a directory whose
-    names count (`listing`): its mode; the pins below it are all that it holds. target: that of a
-    link. package, version: the owner by the package manager's database, "" where there is none.
+    bits), size in bytes, sha256 in lower-case hex, and what SourceStat.is_elf_or_zip tells (None
+    where the lock file does not); a file without these is only known to be there. Of a directory
+    whose names count (`listing`): its mode; the pins below it are all that it holds. target: that
+    of a link. package, version: the owner by the package manager's database, "" where there is
+    none.
     """
 
     path: str
@@ -61,9 +62,9 @@ class Pin(NamedTuple):
 
     def stat(self) -> SourceStat:
         """What a planner is told of the entry."""
-        is_elf = self.elf if self.sha256 else None
+        is_elf_or_zip = self.elf if self.sha256 else None
         mode = 0o777 if self.type == SYMLINK else self.mode  # Linux knows no other
-        return SourceStat(self.type, mode, self.size, self.target, self.sha256, is_elf)
+        return SourceStat(self.type, mode, self.size, self.target, self.sha256, is_elf_or_zip)
 
 
 _OF_EACH_TYPE = Pin("", "")

@@ -48,7 +48,7 @@ def test_schema_1_does_not_tell_of_archives() -> None:
     old = read_lock(TEXT.replace(HEADER, OLD_HEADER).encode(), "host.lock")
     assert old.pins == {**lock().pins, "/etc/grün": PINS[3]._replace(elf=None)}
     assert old.names == lock().names
-    assert old.pins["/etc-"].stat().is_elf is True
+    assert old.pins["/etc-"].stat().is_elf_or_zip is True
     assert old.pins["/etc/grün"].stat() == SourceStat(FILE, 0o4640, 0, sha256=SHA256)
     assert old.pins["/etc/unread"].stat() == SourceStat(FILE)
 
@@ -67,8 +67,8 @@ def test_names_of_pinned_listings() -> None:
 
 def test_what_planners_are_told() -> None:
     pins = lock().pins
-    assert pins["/etc-"].stat() == SourceStat(FILE, 0o755, 12, sha256=SHA256, is_elf=True)
-    assert pins["/etc/grün"].stat().is_elf is False
+    assert pins["/etc-"].stat() == SourceStat(FILE, 0o755, 12, sha256=SHA256, is_elf_or_zip=True)
+    assert pins["/etc/grün"].stat().is_elf_or_zip is False
     assert pins["/etc/unread"].stat() == SourceStat(FILE)
     assert pins["/bin"].stat() == SourceStat(SYMLINK, 0o777, target="usr/bin")
 

@@ -65,7 +65,7 @@ def looked_at(stats: Mapping[str, SourceStat | None], asked: Asked) -> Looked:
 
 def _pin(path: str, stat: SourceStat, asked: Asked) -> Pin:
     if stat.kind == FILE and path in asked.contents and stat.sha256:
-        return Pin(path, FILE, stat.mode, stat.size, stat.sha256, bool(stat.is_elf))
+        return Pin(path, FILE, stat.mode, stat.size, stat.sha256, bool(stat.is_elf_or_zip))
     if stat.kind == DIR and path in asked.listed:
         return Pin(path, DIR, stat.mode, listing=True)
     return Pin(path, stat.kind, target=stat.target)

@@ -20,7 +20,7 @@ ONE, TWO = "1" * 64, "2" * 64
 
 
 def _file(sha256: str = ONE, mode: int = 0o644) -> SourceStat:
-    return SourceStat(FILE, mode, 100, sha256=sha256, is_elf=False)
+    return SourceStat(FILE, mode, 100, sha256=sha256, is_elf_or_zip=False)
 
 
 def _sources() -> RecordedSources:
