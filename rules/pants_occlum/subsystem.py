@@ -89,9 +89,13 @@ class OcclumSubsystem(Subsystem):
         help="What to do when two BOMs, or two lines of one, put different things at one path: "
         "warn, and let the later one win, or fail.",
     )
-    dlopen_warnings = BoolOption(
-        default=True,
-        help="Warn of plugins (NSS, gconv, Python, OpenSSL, JVM) plainly in use and absent.",
+    allow = StrListOption(
+        help=softwrap(
+            """
+            Codes of checks (docs/checks.md) whose findings are counted and not shown, of any
+            target; with a reason as `"code: reason"`. Targets have a field `allow` of their own.
+            """
+        ),
     )
     toolchain_root = StrOption(
         default="/opt/occlum",

@@ -20,7 +20,7 @@ from occlum_build.bom.excludes import Excluded, compile_excludes
 from occlum_build.bom.operations import CopyFile, Operations, has_wildcard
 from occlum_build.bom.walk import walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import WARNING, Problem, Report
 from occlum_build.sources.model import FILE, Sources
 from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
@@ -181,6 +181,7 @@ def _warning(copy: Copy, left_out: Sequence[str]) -> Problem:
         f"{copy.source or 'the project'} is copied without {shown}, as no dependency owns them",
         copy.place,
         "let a `files` target own them, or exclude them",
+        severity=WARNING,
     )
 
 

@@ -5,7 +5,7 @@ is not memoised and whose own request stays the same from run to run, for exampl
 
     @_uncacheable_rule
     async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> BuiltPackage:
-        image = await make_image(ImageRequest(field_set.address))   # memoised
+        image = await make_image(ImageRequest(field_set.address), **implicitly())   # memoised
         await sync_tree(places, "path/image", image.entries)
 
 Such a rule runs in each session, so that a tree that was deleted comes back. A sync that were a

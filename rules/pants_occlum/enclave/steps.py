@@ -130,7 +130,7 @@ class SealedImage:
 
 
 async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
-    image = await make_image(ImageRequest(request.image))
+    image = await make_image(ImageRequest(request.image), **implicitly())
     content = await image_content(ImageContentRequest(request.image, is_whole), **implicitly())
     tree, manifest = await concurrently(
         add_prefix(AddPrefix(content.digest, "tree")),

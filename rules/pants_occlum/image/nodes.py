@@ -22,6 +22,7 @@ from pants.engine.target import InvalidTargetException, Target, WrappedTargetReq
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
+from occlum_build.errors import ERROR
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
 from occlum_build.process.complete import TABLE, table_json
@@ -35,10 +36,13 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host, plan_image
 from pants_occlum.image.target_types import AllowMissingField
 from pants_occlum.one_address import OneAddressField, named_target
+from pants_occlum.problems import invalid_image
 from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
 from pants_occlum.sysroot.pins import host_contents
 
@@ -115,11 +119,16 @@ async def plan_request(target: Target) -> PlanRequest:
 
 
 @rule(desc="Make an image")
-async def make_image(request: ImageRequest) -> Image:
+async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     target = (
         await resolve_target(WrappedTargetRequest(request.address, "an image"), **implicitly())
     ).target
     plan = await plan_image(await plan_request(target), **implicitly())
+    findings = findings_of(target, plan.findings, occlum)
+    errors = [one for one in findings.problems if one.severity == ERROR]
+    if errors:
+        raise invalid_image(request.address, errors)
+    await tell(findings)
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
@@ -144,7 +153,7 @@ async def make_layer(request: LayerRequest) -> Layer:
 async def image_content(
     request: ImageContentRequest, places: DistPlaces, named_caches_dir: NamedCachesDirOption
 ) -> ImageContent:
-    image = await make_image(ImageRequest(request.address))
+    image = await make_image(ImageRequest(request.address), **implicitly())
     digests = image.plan.project
     of = str(image.address)
     host = () if request.is_whole or places.executes_remotely else image.plan.host_files()
@@ -174,7 +183,7 @@ async def image_of(target: Target, field_type: type[OneAddressField]) -> Image |
             f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
             f"but {image.address} is a `{image.alias}`."
         )
-    return await make_image(ImageRequest(image.address))
+    return await make_image(ImageRequest(image.address), **implicitly())
 
 
 def _layer_requests(image: Image, digests: Mapping[str, FileDigest]) -> list[LayerRequest]:

@@ -11,6 +11,8 @@ from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.operations import Operations, bom_operations
+from occlum_build.checks.image import check_image
+from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
@@ -19,7 +21,6 @@ from occlum_build.image.plan import (
     PlanOptions,
     complete_image,
     draft_image,
-    missing_plugins,
     only_elf_or_zip,
 )
 from occlum_build.process.complete import HostFile
@@ -59,6 +60,7 @@ class PlannedImage:
     """The entries by path, the SHA-256 of each file's source, and where contents come from.
 
     `project` are contents of the project, already stored; all others are still in the sysroot.
+    `findings` is what planning and the checks of the planned image have to tell.
     """
 
     sysroot: Sysroot
@@ -66,7 +68,7 @@ class PlannedImage:
     entries: tuple[Entry, ...]
     sha256: Mapping[str, str]
     project: Mapping[str, FileDigest]
-    warnings: tuple[Problem, ...]
+    findings: tuple[Problem, ...]
 
     def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
         """The contents that are in the sysroot, each with the last of the files that have it.
@@ -103,9 +105,7 @@ class LookedAtBy:
     plan: PlanRequest
 
 
-async def _plan(
-    request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem, *, with_plugins: bool
-) -> PlannedImage:
+async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem) -> PlannedImage:
     of = str(request.address)
     loaded = await load(LoadRequest(request.boms, known.sysroot, of))
     known.add_looked(loaded.stats, loaded.asked)
@@ -128,9 +128,9 @@ async def _plan(
     sha256, hashing = await settle(
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
-    plugins: list[Problem] = []
-    if with_plugins:
-        plugins, _ = await settle(known, of, lambda sources, _: missing_plugins(planned, sources))
+    found, _ = await settle(
+        known, of, lambda sources, _: check_image(Root(planned.entries, sources))
+    )
     reports = (drafting, closing, hashing)
     errors = [*loaded.errors, *(problem for report in reports for problem in report.errors)]
     errors += [
@@ -145,7 +145,7 @@ async def _plan(
     unowned = await partly_owned(
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )
-    return _result(planned.entries, sha256, known, [*warnings, *unowned.warnings, *plugins])
+    return _result(planned.entries, sha256, known, [*warnings, *unowned.warnings, *found])
 
 
 async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
@@ -177,7 +177,7 @@ async def plan_image(request: PlanRequest, occlum: OcclumSubsystem) -> PlannedIm
     check_lockable(sysroot, request.address, occlum)
     try:
         known = await knowledge_of(sysroot)
-        return await _plan(request, known, occlum, with_plugins=occlum.dlopen_warnings)
+        return await _plan(request, known, occlum)
     except OcclumError as error:
         raise invalid_image(request.address, error.problems) from None
 
@@ -187,7 +187,7 @@ async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     plan = request.plan
     sysroot = await find_sysroot(SysrootOf((plan.address, *plan.boms)), **implicitly())
     known = Knowledge(replace(sysroot, lock=LockMode.off))
-    await _plan(plan, known, occlum, with_plugins=True)
+    await _plan(plan, known, occlum)
     return looked_at(known.stats, known.asked)
 
 
@@ -239,14 +239,14 @@ def _result(
     entries: tuple[Entry, ...],
     sha256: Mapping[str, str],
     known: Knowledge,
-    warnings: Iterable[Problem],
+    findings: Iterable[Problem],
 ) -> PlannedImage:
     project: dict[str, FileDigest] = {}
     for entry in entries:
         if entry.kind == FILE and not entry.source.startswith("/"):
             content = sha256[entry.source]
             project[content] = known.digests[content]
-    return PlannedImage(known.sysroot, entries, sha256, project, tuple(dict.fromkeys(warnings)))
+    return PlannedImage(known.sysroot, entries, sha256, project, tuple(dict.fromkeys(findings)))
 
 
 def rules() -> Iterable[Rule]:

@@ -40,7 +40,7 @@ class ImageTar:
 
 
 async def _process(address: Address, *, is_whole: bool) -> Process:
-    image = await make_image(ImageRequest(address))
+    image = await make_image(ImageRequest(address), **implicitly())
     content = await image_content(ImageContentRequest(address, is_whole), **implicitly())
     entries = FileContent(_ENTRIES, entries_json(image.plan.entries))
     inputs = await concurrently(

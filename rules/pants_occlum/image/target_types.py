@@ -7,6 +7,7 @@ from pants.util.strutil import help_text, softwrap
 
 from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.findings import AllowField
 from pants_occlum.sysroot.target_types import SysrootField
 
 
@@ -47,6 +48,7 @@ class OcclumImage(Target):
         *COMMON_TARGET_FIELDS,
         ImageBomsField,
         AllowMissingField,
+        AllowField,
         SysrootField,
         FormatsField,
         ImageOutputPathField,

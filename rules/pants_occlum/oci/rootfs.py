@@ -114,7 +114,7 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
         raise InvalidTargetException(
             f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
         )
-    image = await make_image(ImageRequest(target.address))
+    image = await make_image(ImageRequest(target.address), **implicitly())
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
     groups = group_entries(image.plan.entries)
     return Rootfs(image.tree, groups, image.tree, labels, plan=image.plan)

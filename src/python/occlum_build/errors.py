@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
+from typing import Any
+
+# How grave a problem is. What is certain to fail is an error; a warning depends on what is run; a
+# note tells of something that is right as it is, but may be looked for.
+ERROR, WARNING, NOTE = "error", "warning", "note"
 
 
 @dataclass(frozen=True, order=True)
@@ -27,7 +32,8 @@ class Place:
 class Problem:
     """One thing that is wrong: a short stable code, the message, where, and what to do.
 
-    `missing` holds the source paths that were looked for in vain, if that is what is wrong.
+    `missing` holds the source paths that were looked for in vain, if that is what is wrong;
+    `severity` is ERROR, WARNING or NOTE.
     """
 
     code: str
@@ -35,10 +41,21 @@ class Problem:
     place: Place | None = None
     hint: str = ""
     missing: tuple[str, ...] = ()
+    severity: str = ERROR
 
     def __str__(self) -> str:
         text = f"{self.place}: {self.message}" if self.place else self.message
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict with every field."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Problem:
+        """The inverse of `to_json`."""
+        place = Place(**value["place"]) if value["place"] else None
+        return cls(**{**value, "place": place, "missing": tuple(value["missing"])})
 
 
 class OcclumError(Exception):
@@ -73,7 +90,10 @@ class OcclumError(Exception):
 
 @dataclass
 class Report:
-    """Collects the errors and warnings of a run, so that all are told and not only the first."""
+    """Collects the problems of a run, so that all are told and not only the first.
+
+    `warnings` holds warnings and notes.
+    """
 
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -89,7 +109,14 @@ class Report:
         self.errors.append(Problem(code, message, place, hint, missing))
 
     def warn(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
-        self.warnings.append(Problem(code, message, place, hint))
+        self.warnings.append(Problem(code, message, place, hint, severity=WARNING))
+
+    def note(self, code: str, message: str, place: Place | None = None, hint: str = "") -> None:
+        self.warnings.append(Problem(code, message, place, hint, severity=NOTE))
+
+    def add(self, problem: Problem) -> None:
+        """Take a problem as what its severity says."""
+        (self.errors if problem.severity == ERROR else self.warnings).append(problem)
 
     def __enter__(self) -> Report:
         """Within `with report:` an OcclumError ends the block and becomes part of the report."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from occlum_build.errors import OcclumError, Place, Problem, Report
+from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Place, Problem, Report
 
 
 def test_places_and_problems_as_text() -> None:
@@ -44,7 +46,7 @@ def test_report_collects() -> None:
     report.raise_errors()
     report.warn("w", "careful", Place("f", 1), "hint")
     report.error("e", "wrong", Place("f", 2), "hint", missing=("a",))
-    assert report.warnings == [Problem("w", "careful", Place("f", 1), "hint")]
+    assert report.warnings == [Problem("w", "careful", Place("f", 1), "hint", severity=WARNING)]
     assert report.errors == [Problem("e", "wrong", Place("f", 2), "hint", ("a",))]
     with pytest.raises(OcclumError, match="f:2: wrong"):
         report.raise_errors()
@@ -72,3 +74,18 @@ def test_report_at_a_place() -> None:
     assert report.errors[2].hint == "do it"
     with pytest.raises(KeyError), here:
         raise KeyError
+
+
+def test_a_problem_goes_where_its_severity_says() -> None:
+    report = Report()
+    report.note("n", "as it is meant")
+    for severity in (NOTE, WARNING, ERROR):
+        report.add(Problem("c", "text", severity=severity))
+    assert [one.severity for one in report.warnings] == [NOTE, NOTE, WARNING]
+    assert [one.severity for one in report.errors] == [ERROR]
+
+
+@pytest.mark.parametrize("place", [None, Place("f", 1, 2)])
+def test_problems_travel_as_json(place: Place | None) -> None:
+    problem = Problem("c", "text", place, "hint", ("a", "b"), NOTE)
+    assert Problem.from_json(json.loads(json.dumps(problem.to_json()))) == problem

@@ -15,6 +15,7 @@ from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
+from occlum_build.errors import Problem
 from occlum_build.occlum import configure
 from occlum_build.occlum.initfs import ENCRYPTED
 from occlum_build.occlum.measurement import (
@@ -117,7 +118,7 @@ async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
         ),
     )
     measured = record(inputs, signed.sigstruct, image_mac, initfs_mac)
-    warnings = [*json.loads(read["warnings"]), *map(str, security_warnings(measured))]
+    warnings = [*(str(Problem.from_json(one)) for one in json.loads(read["warnings"])), *map(str, security_warnings(measured))]
     if (
         signed.by_test_key
         and not measured["debuggable"]

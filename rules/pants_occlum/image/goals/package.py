@@ -53,10 +53,8 @@ class _WrittenImage:
 @_uncacheable_rule
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
     field_set, output = request.field_set, request.output
-    image = await make_image(ImageRequest(field_set.address))
+    image = await make_image(ImageRequest(field_set.address), **implicitly())
     formats = field_set.formats.value or ()
-    for problem in image.plan.warnings:
-        logger.warning("%s: %s", field_set.address, problem)
     digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
     digests, names = [await create_digest(CreateDigest([digest]))], [digest.path]
     if "tar" in formats:
@@ -99,7 +97,7 @@ async def package_image(
     try:
         return (await write_image(request, **implicitly())).package
     except Exception as error:
-        image = await make_image(ImageRequest(field_set.address))
+        image = await make_image(ImageRequest(field_set.address), **implicitly())
         raise await explain_missing(error, image.plan, field_set.address) from None
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.cli.instance import add_toolchain_option
-from occlum_build.cli.output import print_problem
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.cli.output import print_problem, print_problems
+from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.toolchain import OCCLUM_DIR, SGX_MODES, ToolchainDirectory
 
 _TEST_KEY = f"{OCCLUM_DIR}/etc/template/Enclave.pem"
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
         raise OcclumError("usage", f"--expected-mrenclave: {expected!r} is not 64 hex digits")
     if options.sign_tool:
         message = "--sign-tool is ignored: the enclave is signed without one"
-        print_problem("warning", Problem("usage", message))
+        print_problem(Problem("usage", message, severity=WARNING))
     request = BuildRequest(
         instance=Path.cwd(),
         toolchain=options.toolchain,
@@ -90,8 +90,7 @@ def run(options: argparse.Namespace) -> None:
         expected_mrenclave=expected,
     )
     built = build(request)
-    for warning in built.warnings:
-        print_problem("warning", warning)
+    print_problems(built.warnings)
     if built.measurement["mrsigner"] is None:
         print("unsigned: sign build/signing-data, then give --signature and --pubkey")
     print(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")

@@ -6,14 +6,18 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
-from occlum_build.cli.output import Progress, logs_operations, print_problem
+from occlum_build.checks.allowed import parse_allowed, without_allowed
+from occlum_build.checks.image import check_image
+from occlum_build.checks.root import Root, entries_below
+from occlum_build.cli.output import Progress, logs_operations, print_problems
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
-from occlum_build.errors import OcclumError, Problem, Report
+from occlum_build.errors import ERROR, OcclumError, Problem, Report
 from occlum_build.image.builder import keep_mode, normal_mode
 from occlum_build.image.entries import DIR, SYMLINK, Entry
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
@@ -66,6 +70,13 @@ def add_parser(verbs: Any) -> None:
         action="store_true",
         help="project files 0644 or 0755, as under Pants, instead of the modes they have",
     )
+    add(
+        "--allow",
+        metavar="CODE",
+        action="append",
+        default=[],
+        help="do not tell of what a check finds (docs/checks.md); can be given more than once",
+    )
     parser.set_defaults(func=run)
 
 
@@ -76,10 +87,12 @@ def run(options: argparse.Namespace) -> None:
     sources = OsSources(os.path.realpath(options.sysroot), image=root)
     with report:
         plan = _plan(options, sources, root, report)
+        others = [] if options.sync else others_in(root, plan)
         _check_image_dir(plan, options, root, sources, report)
+        _tell_of_others(others, report)
+        _check_image(plan, options, root, others, sources, report)
     on_this_machine = _OnThisMachine(os.getcwd(), root, os.path.abspath(options.file))
-    for problem in dict.fromkeys(report.warnings):
-        print_problem("warning", on_this_machine(problem))
+    print_problems(map(on_this_machine, report.warnings))
     if report.errors:
         raise OcclumError.of([on_this_machine(one) for one in dict.fromkeys(report.errors)])
     if options.why is not None:
@@ -107,6 +120,23 @@ def _plan(options: argparse.Namespace, sources: OsSources, root: str, report: Re
     mode = normal_mode if options.normalize_modes else keep_mode
     plan_options = PlanOptions(cpu_level=options.cpu_level, mode=mode, base=base)
     return plan_image([bom_set], plan_options, sources, report)
+
+
+def _check_image(
+    plan: ImagePlan,
+    options: argparse.Namespace,
+    root: str,
+    others: Sequence[str],
+    sources: OsSources,
+    report: Report,
+) -> None:
+    """Check what the image will be, and leave out of the report what is allowed."""
+    allowed = parse_allowed(options.allow)
+    before = entries_below(sources, root.lstrip("/"), others)
+    for problem in check_image(Root([*before, *plan.entries], sources)):
+        if problem.severity != ERROR or problem.code not in allowed:
+            report.add(problem)
+    report.warnings = without_allowed(report.warnings, allowed)
 
 
 def _load(options: argparse.Namespace, sources: OsSources, report: Report) -> tuple[Bom, ...]:
@@ -145,8 +175,10 @@ def _check_image_dir(
         inside = [path for path in used if f"{path}/".startswith(root.rstrip("/") + "/")]
         if inside:
             report.error("image", f"--sync would delete {inside[0]}, from which the image is made")
-    others = [] if options.sync or report.errors else others_in(root, plan)
-    if others:
+
+
+def _tell_of_others(others: Sequence[str], report: Report) -> None:
+    if others and not report.errors:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         report.warn(
             "image",

@@ -291,7 +291,8 @@ def test_operations_are_not_logged_below_info(
     monkeypatch.setenv("OCCLUM_LOG_LEVEL", level)
     assert ws.told() == ""
     (ws.path / "src/conf/l").symlink_to("/nonexistent")
-    assert ws.told().startswith("warning: ")
+    told = [] if level in ("off", "error") else ["warning"]
+    assert [line.split(":")[0] for line in ws.told().splitlines()] == told
 
 
 @pytest.mark.parametrize("level", ["info", "DEBUG", " trace "])

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from occlum_build.cli.output import print_problem
+from occlum_build.cli.output import print_problems
 from occlum_build.errors import OcclumError, Place
 from occlum_build.sgx.config import MAX_BYTES, generate, parse_json
 from occlum_build.sgx.config.output import write_all
@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     generated = generate(
         document, args.image_mac, args.initfs_mac, edmm=args.edmm, strict=args.strict
     )
-    for warning in generated.warnings:
-        print_problem("warning", warning)
+    print_problems(generated.warnings)
     write_all({xml: generated.enclave_xml, sys_json: generated.sys_json})
     return 0
 

@@ -64,14 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except OcclumError as error:
         for problem in error.problems:
-            print_problem("error", problem)
+            print_problem(problem)
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
     except BrokenPipeError:
         _flush_or_discard()
         return EXIT_FAILURE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print_problem("error", Problem("system", f"{where}{error.strerror or error}"))
+        print_problem(Problem("system", f"{where}{error.strerror or error}"))
         _flush_or_discard()
         return EXIT_FAILURE
     except KeyboardInterrupt:

@@ -4,27 +4,51 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 
-from occlum_build.errors import Problem
+from occlum_build.errors import ERROR, NOTE, WARNING, Problem
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
+_LEVEL_OF = {WARNING: "warn", NOTE: "info"}
 
 
-def print_problem(kind: str, problem: Problem) -> None:
-    """One error or warning; its place is shown relative to the working directory when below it."""
+def print_problem(problem: Problem) -> None:
+    """One problem, if OCCLUM_LOG_LEVEL asks for its kind; errors are always told.
+
+    Its place is shown relative to the working directory when below it.
+    """
+    if not _is_told(problem.severity):
+        return
     if problem.place:
         here = os.getcwd().rstrip("/") + "/"
         if problem.place.file.startswith(here):
             shown = problem.place.file[len(here) :]
             problem = replace(problem, place=replace(problem.place, file=shown))
-    print(f"{kind}: {problem}", file=sys.stderr)
+    print(f"{problem.severity}: {problem}", file=sys.stderr)
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """Each of them once."""
+    for problem in dict.fromkeys(problems):
+        print_problem(problem)
 
 
 def logs_operations() -> bool:
     """Does OCCLUM_LOG_LEVEL ask for one line per operation?"""
-    level = os.environ.get("OCCLUM_LOG_LEVEL", "error").strip().lower()
-    return level in _LOG_LEVELS and _LOG_LEVELS.index(level) >= _LOG_LEVELS.index("info")
+    return _log_level() >= _LOG_LEVELS.index("info")
+
+
+def _log_level() -> int:
+    """The place in _LOG_LEVELS of what OCCLUM_LOG_LEVEL says; -1 where it says none of them."""
+    level = os.environ.get("OCCLUM_LOG_LEVEL", "").strip().lower()
+    return _LOG_LEVELS.index(level) if level in _LOG_LEVELS else -1
+
+
+def _is_told(severity: str) -> bool:
+    """Without a level, everything is."""
+    level = _log_level()
+    return severity == ERROR or level < 0 or level >= _LOG_LEVELS.index(_LEVEL_OF[severity])
 
 
 class Progress:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from occlum_build.cli.output import Progress, logs_operations, print_problem
-from occlum_build.errors import Place, Problem
+from occlum_build.cli.output import Progress, logs_operations, print_problem, print_problems
+from occlum_build.errors import ERROR, NOTE, WARNING, Place, Problem
 
 
 def test_places_are_relative_to_the_working_directory(
@@ -15,8 +15,8 @@ def test_places_are_relative_to_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for file in (f"{tmp_path}/d/f", f"{tmp_path}x/f", "/f", "f"):
-        print_problem("warning", Problem("c", "text", Place(file, 1, 2), "hint"))
-    print_problem("error", Problem("c", "text"))
+        print_problem(Problem("c", "text", Place(file, 1, 2), "hint", severity=WARNING))
+    print_problem(Problem("c", "text"))
     assert capsys.readouterr().err.splitlines() == [
         "warning: d/f:1:2: text",
         "  hint: hint",
@@ -51,6 +51,26 @@ def test_log_level(monkeypatch: pytest.MonkeyPatch, level: str | None, due: bool
     else:
         monkeypatch.setenv("OCCLUM_LOG_LEVEL", level)
     assert logs_operations() is due
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("", "error warning note"),
+        ("nonsense", "error warning note"),
+        ("info", "error warning note"),
+        ("warn", "error warning"),
+        ("ERROR", "error"),
+        ("off", "error"),
+    ],
+)
+def test_the_log_level_says_what_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str, told: str
+) -> None:
+    monkeypatch.setenv("OCCLUM_LOG_LEVEL", level)
+    problems = [Problem("c", "text", severity=one) for one in (ERROR, WARNING, NOTE, NOTE)]
+    print_problems(problems)
+    assert capsys.readouterr().err.splitlines() == [f"{one}: text" for one in told.split()]
 
 
 class _Terminal(io.StringIO):

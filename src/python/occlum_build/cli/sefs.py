@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from occlum_build.cli.output import print_problem
+from occlum_build.cli.output import print_problems
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.hostio import printable
@@ -90,8 +90,7 @@ def _zip(args: argparse.Namespace) -> int:
         salt=None if manifest is None else manifest.digest,
         keys=RandomKeys() if args.random_keys else None,
     )
-    for warning in result.warnings:
-        print_problem("warning", warning)
+    print_problems(result.warnings)
     return 0
 
 

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from occlum_build.cli.output import print_problem
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.signing import DetachedSignature, KeyFile, Signer, SignerCommand
 
 DEFAULT_DATE = "19700101"
@@ -81,4 +81,5 @@ def warn_if_exposed(key: Path) -> None:
         return  # reading it tells why
     if mode & 0o077:
         message = f"{key} can be read by others (mode {mode & 0o777:o})"
-        print_problem("warning", Problem("sign-key", message, hint=f"chmod 600 {key}"))
+        hint = f"chmod 600 {key}"
+        print_problem(Problem("sign-key", message, hint=hint, severity=WARNING))

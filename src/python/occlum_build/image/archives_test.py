@@ -8,7 +8,7 @@ import pytest
 
 from occlum_build.elf.facts import Archive, ElfFacts, outcome_from_json, outcome_to_json
 from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
-from occlum_build.errors import Problem
+from occlum_build.errors import WARNING, Problem
 from occlum_build.image.plan import PlanOptions
 from occlum_build.image.testing import (
     SHARED_OBJECT,
@@ -217,6 +217,7 @@ def test_what_cannot_be_read_is_a_warning() -> None:
         "archive",
         "ws/a.zip looks like a zip archive, but it cannot be read: it is damaged",
         planned.entries["opt/a.zip"].origin.place,
+        severity=WARNING,
     )
 
 

@@ -12,7 +12,7 @@ from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.elf.placement import Placement, placements
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import ERROR, WARNING, Problem, Report
 from occlum_build.image.builder import ImageBuilder, Program
 from occlum_build.image.entries import FILE, Entry, Origin
 from occlum_build.sources.model import Sources
@@ -114,9 +114,9 @@ class LibraryFinder:
         self, code: str, problems: Iterable[Problem], program: Program, *, as_error: bool
     ) -> None:
         """Report problems under a code, at the place that copies the program."""
-        told = self.report.errors if as_error else self.report.warnings
-        for problem in problems:
-            told.append(Problem(code, problem.message, program.origin.place, problem.hint))
+        severity, place = ERROR if as_error else WARNING, program.origin.place
+        for one in problems:
+            self.report.add(Problem(code, one.message, place, one.hint, severity=severity))
 
     def place(self, placement: Placement, program: Program) -> None:
         """Plan a library where it belongs, unless that place is taken."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from occlum_build.bom.operations import CopyDir, Operations
-from occlum_build.errors import OcclumError, Place, Problem, Report
+from occlum_build.errors import ERROR, WARNING, OcclumError, Place, Problem, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.tree import ImageTree
 from occlum_build.sources.model import Sources
@@ -54,12 +54,12 @@ class Overrides:
         self.paths.setdefault(key, []).append("/" + after.path)
 
     def report(self, report: Report, *, as_errors: bool) -> None:
-        told = report.errors if as_errors else report.warnings
         for (before, after), paths in sorted(self.paths.items()):
             more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
             shown = ", ".join(paths[:_SHOWN_PATHS])
             message = f"overrides what {before} puts at {shown}{more}"
-            told.append(Problem("override", message, after))
+            severity = ERROR if as_errors else WARNING
+            report.add(Problem("override", message, after, severity=severity))
 
     def _same(self, before: Entry, after: Entry) -> bool:
         if before.kind != after.kind:

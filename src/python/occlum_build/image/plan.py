@@ -9,13 +9,12 @@ from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import bom_operations
 from occlum_build.elf.closure import Closure
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig
-from occlum_build.elf.plugins import ImageView, dlopen_warnings
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import Report
 from occlum_build.image.archives import add_archives, libcs_of
 from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import ImageBuilder, ModeRule, Program, keep_mode
 from occlum_build.image.conflicts import drop_overridden_dirs
-from occlum_build.image.entries import FILE, Entry
+from occlum_build.image.entries import Entry
 from occlum_build.image.tree import Base, EmptyBase, ImageTree
 from occlum_build.sources.model import Sources
 
@@ -70,9 +69,7 @@ def plan_image(
 ) -> ImagePlan:
     """Plan the union of the sets, later ones overriding earlier ones; the report has mistakes."""
     draft = only_elf_or_zip(draft_image(sets, options, sources, report), sources)
-    plan = complete_image(draft, options, sources, report)
-    report.warnings.extend(missing_plugins(plan, sources))
-    return plan
+    return complete_image(draft, options, sources, report)
 
 
 def draft_image(
@@ -152,9 +149,3 @@ def _warn_of_own_loader(
                 hint=f"install Occlum, which brings {CONFIG_PATH}, or give a loader config",
             )
             return
-
-
-def missing_plugins(plan: ImagePlan, sources: Sources) -> list[Problem]:
-    """Warnings of libraries that programs open at run time, plainly in use and absent."""
-    files = {"/" + entry.path: entry.source for entry in plan.entries if entry.kind == FILE}
-    return dlopen_warnings(ImageView(files, sources.facts, sources.read))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import Problem
+from occlum_build.errors import WARNING, Problem
 from occlum_build.occlum.runtime_boot import check_hostfs
 from occlum_build.occlum.toolchain import check_mode
 from occlum_build.process.step import run_step
@@ -102,6 +102,7 @@ _HYPER = Problem(
     "sgx-mode",
     "HYPER: the enclave is laid out without a marshal buffer and measured as for SGX hardware",
     hint="for HyperEnclave sign build/lib/libocclum-libos.so with its own sgx_sign_hyper",
+    severity=WARNING,
 )
 
 
@@ -112,7 +113,8 @@ def warn_of_ext2(config: Node, image_manifest: Mapping[str, Any]) -> tuple[Probl
     if "/sbin/mke2fs" in paths or all(mount.get("type") != "ext2" for mount in mounts):
         return ()
     message = "an ext2 file system is mounted, but the image has no /sbin/mke2fs to make it"
-    return (Problem("ext2", message, hint="name /usr/sbin/mke2fs in a BOM, target /sbin"),)
+    hint = "name /usr/sbin/mke2fs in a BOM, target /sbin"
+    return (Problem("ext2", message, hint=hint, severity=WARNING),)
 
 
 def config_keys(config: Node) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def _step(request_file: str, out: str) -> None:
     REQUEST: {"configs": files, the first whole (Occlum's default without any) and patches of it,
     "libos": file, "image_mac": file, "initfs_mac": file, "sgx_mode", "edmm", "date",
     "with_newline", "strict", "needs_hostfs": whether a mount must be a hostfs}. The others:
-    `Occlum.json` as merged, `config-keys.json`, and `warnings.json`, a list of texts.
+    `Occlum.json` as merged, `config-keys.json`, and `warnings.json`, a list of problems.
     """
     request = json.loads(Path(request_file).read_bytes())
     config = read_config([Path(path) for path in request["configs"]])
@@ -175,7 +177,7 @@ def _step(request_file: str, out: str) -> None:
     files = configured.files()
     files[OCCLUM_JSON] = _json(plain(config))
     files[CONFIG_KEYS] = _json(config_keys(config))
-    files[WARNINGS] = _json([str(warning) for warning in configured.warnings])
+    files[WARNINGS] = _json([warning.to_json() for warning in configured.warnings])
     folder = Path(out)
     folder.mkdir()
     for name, content in sorted(files.items()):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.configure import Settings, config_keys
 from occlum_build.occlum.initfs import IMAGE_KEY, INTEGRITY_ONLY
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
@@ -187,6 +187,7 @@ def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
                 "the image key is in initfs, which is not encrypted: whoever has the instance"
                 " can read the image",
                 hint="have the key sent to the enclave after attestation instead",
+                severity=WARNING,
             )
         )
     if measured["debuggable"]:
@@ -198,6 +199,7 @@ def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
                 "a release enclave is signed with Occlum's public test key: anybody can sign"
                 " another enclave with this MRSIGNER",
                 hint="openssl genrsa -3 -out key.pem 3072",
+                severity=WARNING,
             )
         )
     if inputs["image"]["type"] == INTEGRITY_ONLY:
@@ -208,6 +210,7 @@ def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
                 " tags are checksums under a fixed public key, no protection from a forger; what"
                 " protects it is that its MAC is part of MRENCLAVE",
                 hint="give an image key to encrypt it",
+                severity=WARNING,
             )
         )
     return found

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.sefs.fs_format import (
     MAX_SUBDIRECTORIES,
     PERMISSION_BITS,
@@ -95,7 +95,14 @@ def _list_directory(
             st_mode = item.stat(follow_symlinks=False).st_mode
             if stat.S_IFMT(st_mode) not in _TYPES:
                 message = "left out: neither a file nor a directory nor a symlink"
-                tree.warnings.append(Problem("sefs-special-file", message, place_of(item.path)))
+                tree.warnings.append(
+                    Problem(
+                        "sefs-special-file",
+                        message,
+                        place_of(item.path),
+                        severity=WARNING,
+                    )
+                )
                 continue
             _check_source_name(item)
             found.append(

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from occlum_build.checks.runtime import runtime_problems
+from occlum_build.checks.testing import root_of
 from occlum_build.elf.facts import ElfFacts
-from occlum_build.elf.plugins import ImageView, dlopen_warnings
 
 ELF = ElfFacts("ET_DYN", "EM_X86_64", 64)
 MODERN = ElfFacts("ET_DYN", "EM_X86_64", 64, version_defs=("GLIBC_2.2.5", "GLIBC_2.34"))
@@ -12,16 +13,10 @@ LIBC = "/opt/occlum/glibc/lib/libc.so.6"
 
 def _warnings(files: Mapping[str, ElfFacts | str]) -> list[str]:
     """The messages for an image of path -> facts of an ELF file, or the text of another file."""
-
-    def facts(source: str) -> ElfFacts | None:
-        found = files[source]
-        return found if isinstance(found, ElfFacts) else None
-
-    def read(source: str) -> bytes | None:
-        found = files[source]
-        return found.encode() if isinstance(found, str) else None
-
-    problems = dlopen_warnings(ImageView({path: path for path in files}, facts, read))
+    contents: dict[str, ElfFacts | bytes | str | None] = {
+        path: found.encode() if isinstance(found, str) else found for path, found in files.items()
+    }
+    problems = runtime_problems(root_of(contents))
     assert all(one.code == "dlopen" and one.hint for one in problems)
     return [one.message for one in problems]
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Callable
 
-from occlum_build.elf.facts import ElfFacts
-from occlum_build.errors import Problem
+from occlum_build.checks.root import Root
+from occlum_build.errors import WARNING, Problem
+from occlum_build.sources.model import FILE
 
 LIBC = "libc.so.6"
 NSS_BUILT_IN = ("files", "dns")  # since glibc 2.34
@@ -24,51 +22,22 @@ _PYTHON = re.compile(r"(?:lib)?python(3(?:\.\d+)?)(?:\.so[.\d]*)?")
 _ASSIGNMENT = re.compile(r"^\s*([\w.]+)\s*=\s*(.*?)\s*$")
 
 
-@dataclass(frozen=True)
-class ImageView:
-    """An image: image path -> source path of every file, and how to read the sources.
-
-    `facts` gives the ELF facts of a source and `read` the content of a small one, None if unknown.
-    """
-
-    files: Mapping[str, str]
-    facts: Callable[[str], ElfFacts | None]
-    read: Callable[[str], bytes | None]
-
-    def named(self, name: str) -> list[str]:
-        """The sorted image paths with a base name."""
-        return self._by_name.get(name, [])
-
-    @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        by_name: dict[str, list[str]] = {}
-        for path in sorted(self.files):
-            by_name.setdefault(posixpath.basename(path), []).append(path)
-        return by_name
-
-    def below(self, directory: str) -> list[str]:
-        """The sorted image paths of the files in and below a directory."""
-        prefix = directory.rstrip("/") + "/"
-        return sorted(path for path in self.files if path.startswith(prefix))
-
-    def lines(self, path: str) -> list[str]:
-        """The lines of a text file without comments."""
-        text = (self.read(self.files[path]) or b"").decode("utf-8", "replace")
-        return [line.partition("#")[0].strip() for line in text.splitlines()]
-
-
-def dlopen_warnings(image: ImageView) -> list[Problem]:
-    """What the image opens at run time and does not hold: problems of code "dlopen", in order."""
+def runtime_problems(image: Root) -> list[Problem]:
+    """What the image opens at run time and does not hold: warnings of code "dlopen", in order."""
     checks = (_nss, _gconv, _python, _openssl, _jvm)
-    return [Problem("dlopen", text, hint=hint) for check in checks for text, hint in check(image)]
+    return [
+        Problem("dlopen", text, hint=hint, severity=WARNING)
+        for check in checks
+        for text, hint in check(image)
+    ]
 
 
-def _nss(image: ImageView) -> Iterator[tuple[str, str]]:
+def _nss(image: Root) -> Iterator[tuple[str, str]]:
     """/etc/nsswitch.conf names a module of which glibc has no libnss_NAME.so.2."""
     libcs = image.named(LIBC)
-    if not libcs or "/etc/nsswitch.conf" not in image.files:
+    if not libcs or image.kind("/etc/nsswitch.conf") != FILE:
         return
-    facts = image.facts(image.files[libcs[0]])
+    facts = image.facts(libcs[0])
     modern = facts is not None and NSS_BUILT_IN_SINCE in facts.version_defs
     named: set[str] = set()
     for line in image.lines("/etc/nsswitch.conf"):
@@ -83,7 +52,7 @@ def _nss(image: ImageView) -> Iterator[tuple[str, str]]:
             )
 
 
-def _gconv(image: ImageView) -> Iterator[tuple[str, str]]:
+def _gconv(image: Root) -> Iterator[tuple[str, str]]:
     """A directory of character set converters has its index and none of its modules."""
     index = [*image.named("gconv-modules"), *image.named("gconv-modules.cache")]
     for directory in sorted({posixpath.dirname(path) for path in index}):
@@ -94,12 +63,12 @@ def _gconv(image: ImageView) -> Iterator[tuple[str, str]]:
             )
 
 
-def _python(image: ImageView) -> Iterator[tuple[str, str]]:
+def _python(image: Root) -> Iterator[tuple[str, str]]:
     """An interpreter or libpython of CPython without its standard library."""
     versions: dict[str, str] = {}
-    for path in sorted(image.files):
+    for path in image.files:
         match = _PYTHON.fullmatch(posixpath.basename(path))
-        if match and image.facts(image.files[path]) is not None:
+        if match and image.facts(path) is not None:
             versions.setdefault(match[1], path)
     for version, path in sorted(versions.items()):
         minor = re.escape(version) if "." in version else r"3\.\d+"
@@ -112,7 +81,7 @@ def _python(image: ImageView) -> Iterator[tuple[str, str]]:
             )
 
 
-def _openssl(image: ImageView) -> Iterator[tuple[str, str]]:
+def _openssl(image: Root) -> Iterator[tuple[str, str]]:
     """openssl.cnf activates a provider or loads an engine whose module is absent."""
     for path in image.named("openssl.cnf"):
         sections = _sections(image.lines(path))
@@ -154,11 +123,11 @@ def _sections(lines: list[str]) -> dict[str, dict[str, str]]:
     return sections
 
 
-def _has(image: ImageView, module: str) -> bool:
-    return module in image.files if module.startswith("/") else bool(image.named(module))
+def _has(image: Root, module: str) -> bool:
+    return image.kind(module) == FILE if module.startswith("/") else bool(image.named(module))
 
 
-def _jvm(image: ImageView) -> Iterator[tuple[str, str]]:
+def _jvm(image: Root) -> Iterator[tuple[str, str]]:
     """A Java virtual machine without its class library."""
     for path in image.named("libjvm.so"):
         home = path.rpartition("/lib/")[0]

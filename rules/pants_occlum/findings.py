@@ -1,0 +1,80 @@
+"""What checks find of a target is told once a run, in each run, whatever is made of the target."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.rules import Rule
+from pants.engine.target import InvalidFieldException, StringSequenceField, Target
+from pants.option.errors import OptionsError
+from pants.util.strutil import help_text
+
+from occlum_build.checks.allowed import parse_allowed, without_allowed
+from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Problem
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.subsystem import OcclumSubsystem
+
+logger = logging.getLogger(__name__)
+
+_LEVELS = {ERROR: logging.ERROR, WARNING: logging.WARNING, NOTE: logging.INFO}
+
+
+class AllowField(StringSequenceField):
+    alias = "allow"
+    help = help_text(
+        """
+        Codes of checks (docs/checks.md) whose findings you have looked at: they are counted and no
+        longer shown. With a reason, which is shown: `allow=["runtime-nss: nobody asks for users"]`.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Iterable[str] | None, address: Address
+    ) -> tuple[str, ...] | None:
+        value = super().compute_value(raw_value, address)
+        try:
+            parse_allowed(value or ())
+        except OcclumError as error:
+            raise InvalidFieldException(
+                f"The {cls.alias!r} field in target {address}: {error}"
+            ) from None
+        return value
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is to be told of a target."""
+
+    address: Address
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Told:
+    pass
+
+
+# Runs once in each session, also where all else comes from memory or a cache.
+@_uncacheable_rule
+async def tell(findings: Findings) -> Told:
+    for problem in findings.problems:
+        logger.log(_LEVELS[problem.severity], "%s: %s", findings.address, problem)
+    return Told()
+
+
+def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsystem) -> Findings:
+    """What is left of the problems of a target that neither it nor an option allows."""
+    try:
+        codes = parse_allowed(occlum.allow)
+    except OcclumError as error:
+        raise OptionsError(f"The option `allow` in [occlum]: {error}") from None
+    codes.update(parse_allowed(target[AllowField].value or ()))
+    return Findings(target.address, tuple(without_allowed(problems, codes)))
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

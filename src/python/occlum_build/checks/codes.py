@@ -1,0 +1,47 @@
+"""Every code of a warning or note, and of an error that a check finds, with what it means.
+
+docs/checks.md has the same list, with more words; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CODES: Mapping[str, str] = {
+    "archive": "a zip archive that cannot be read, or whose ELF files are for another libc",
+    "bundle": "settings of a bundle that do not work together",
+    "config-ignored": "a value of Occlum.json that counts for nothing",
+    "config-repeated-key": "a key of Occlum.json that is given more than once",
+    "config-unknown-key": "a key of Occlum.json that Occlum does not know",
+    "directory": "a fifo, socket or device, which an image cannot hold, or a link that dangles",
+    "dlopen": "files that a program opens at run time, plainly in use and absent",
+    "elf": "a file that looks like an ELF file but is none",
+    "ext2": "an ext2 file system is mounted, and the image has no program to make it",
+    "image": "the image's directory holds what the BOM does not name",
+    "image-key": "the image key is in the initfs, where everybody can read it",
+    "image-type": "a release enclave whose image can be read by everybody",
+    "interpreter": "a `#!` line whose interpreter the image lacks",
+    "libos-entry-point": "an entry point that the libOS cannot run",
+    "libos-env": "environment variables that the libOS cannot read",
+    "libos-mac": "a MAC that the libOS cannot read",
+    "libos-mount": "a mount that the libOS refuses",
+    "libos-size": "a size that the libOS cannot read",
+    "libos-type": "a value of another type than the libOS reads",
+    "libos-user-space": "no user space for a process",
+    "libraries": "a library that a program needs and its loader will not find",
+    "library-version": "a library without a symbol version that a program needs",
+    "loader": "programs that use another loader than Occlum's",
+    "oci": "settings of an OCI image that do not work together",
+    "override": "a line of a BOM that overrides what another one puts somewhere",
+    "sefs-special-file": "a fifo, socket or device, which a secure file system cannot hold",
+    "sgx-mode": "what a mode of the SGX SDK makes different",
+    "sign-feature": "a CPU feature that sgx_sign refuses",
+    "sign-id": "an id that sgx_sign refuses",
+    "sign-key": "a signing key that others have or can read",
+    "sign-page": "a size that sgx_sign refuses, as it is no multiple of a page",
+    "sign-size": "a size that sgx_sign refuses, as it is too large",
+    "sign-stack": "a stack that sgx_sign refuses, as it is too small",
+    "sign-threads": "a number of threads that sgx_sign refuses",
+    "unowned": "files of the project that a copy leaves out, as no target owns them",
+    "usage": "an option that counts for nothing",
+}

@@ -1,0 +1,19 @@
+"""The checks of an image, whatever is made of it: what fails at boot is told when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Callable
+
+from occlum_build.checks.root import Root
+from occlum_build.checks.runtime import runtime_problems
+from occlum_build.errors import Problem
+
+Check = Callable[[Root], Iterable[Problem]]
+
+CHECKS: tuple[Check, ...] = (runtime_problems,)
+
+
+def check_image(root: Root) -> list[Problem]:
+    """What is wrong with a root file system, in the order of the checks."""
+    return [problem for check in CHECKS for problem in check(root)]

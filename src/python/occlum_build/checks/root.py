@@ -1,0 +1,146 @@
+"""An image as what it will be at boot: a root file system of its own, without the host."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+from occlum_build.elf.facts import Archive, ElfFacts
+from occlum_build.errors import Place
+from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
+from occlum_build.sources.model import MAX_LINKS, Sources
+from occlum_build.sources.os import OsSources
+
+
+def entries_below(sources: Sources, base: str, paths: Iterable[str] = ("",)) -> Iterator[Entry]:
+    """What stands in a directory of the sources at relative paths, and all below these."""
+    pending = list(paths)
+    while pending:
+        path = pending.pop()
+        source = posixpath.join(base, path) if path else base
+        stat = sources.lstat(source)
+        if stat is None:
+            continue
+        if path:
+            origin = Origin(Place(source))
+            yield Entry(path, stat.kind, origin, stat.mode, source, stat.size, stat.target)
+        if stat.kind == DIR:
+            pending += [posixpath.join(path, name) for name in sources.names(source)]
+
+
+class Root:
+    """A root file system to look around in; every path is absolute and in it.
+
+    What stands there is an `Entry` of an image, whose `source` is read by `sources`. Like these, it
+    may be asked again when more is known (`sources.recorded`): nothing is kept that came of a
+    content.
+    """
+
+    def __init__(self, entries: Iterable[Entry], sources: Sources) -> None:
+        self.sources = sources
+        self._entries = {f"/{entry.path}": entry for entry in entries}
+        for path in list(self._entries):
+            parent = posixpath.dirname(path)
+            while parent not in self._entries:
+                self._entries[parent] = Entry(parent[1:], DIR, self._entries[path].origin)
+                parent = posixpath.dirname(parent)
+
+    @classmethod
+    def of_directory(cls, directory: str) -> Root:
+        """A directory of this machine that holds a root file system."""
+        sources = OsSources(directory)
+        return cls(entries_below(sources, "/"), sources)
+
+    @cached_property
+    def paths(self) -> Sequence[str]:
+        """The paths of everything, sorted."""
+        return sorted(self._entries)
+
+    @cached_property
+    def files(self) -> Sequence[str]:
+        """The paths of the regular files, sorted."""
+        return [path for path in self.paths if self._entries[path].kind == FILE]
+
+    def at(self, path: str) -> Entry | None:
+        """The entry at a path, no link followed."""
+        return self._entries.get(path)
+
+    def resolve(self, path: str) -> str | None:
+        """The path that one leads to, links followed as a chroot would; None where nothing is."""
+        here, links = "/", 0
+        pending = path.split("/")[::-1]
+        while pending:
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                here = posixpath.dirname(here)
+                continue
+            child = posixpath.join(here, part)
+            entry = self._entries.get(child)
+            if entry is None:
+                return None
+            if entry.kind == SYMLINK:
+                links += 1
+                if links > MAX_LINKS:
+                    return None
+                here = "/" if entry.target.startswith("/") else here
+                pending += entry.target.split("/")[::-1]
+            elif entry.kind != DIR and pending:
+                return None
+            else:
+                here = child
+        return here
+
+    def find(self, path: str) -> Entry | None:
+        """The entry that a path leads to, links followed; None where nothing is."""
+        real = self.resolve(path)
+        return self._entries.get(real) if real is not None else None
+
+    def kind(self, path: str) -> str:
+        """The kind of what a path leads to, links followed; "" where nothing is."""
+        if self.resolve(path) == "/":
+            return DIR
+        found = self.find(path)
+        return found.kind if found is not None else ""
+
+    def facts(self, path: str) -> ElfFacts | None:
+        """The ELF facts of the file that a path leads to; None where it leads to no ELF file."""
+        found = self._file(path)
+        return self.sources.facts(found.source) if found is not None else None
+
+    def archive(self, path: str) -> Archive | None:
+        """What the zip archive that a path leads to holds of ELF files; None for any other file."""
+        found = self._file(path)
+        return self.sources.archive(found.source) if found is not None else None
+
+    def read(self, path: str) -> bytes | None:
+        """The content of the small file that a path leads to; None where it cannot be known."""
+        found = self._file(path)
+        return self.sources.read(found.source) if found is not None else None
+
+    def lines(self, path: str) -> list[str]:
+        """The lines of a text file without comments (`#`) and blanks around them."""
+        text = (self.read(path) or b"").decode("utf-8", "replace")
+        return [line.partition("#")[0].strip() for line in text.splitlines()]
+
+    def named(self, name: str) -> Sequence[str]:
+        """The sorted paths of the regular files with a base name."""
+        return self._by_name.get(name, ())
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for path in self.files:
+            by_name.setdefault(posixpath.basename(path), []).append(path)
+        return by_name
+
+    def below(self, directory: str) -> list[str]:
+        """The sorted paths of the regular files in and below a directory."""
+        prefix = directory.rstrip("/") + "/"
+        return [path for path in self.files if path.startswith(prefix)]
+
+    def _file(self, path: str) -> Entry | None:
+        found = self.find(path)
+        return found if found is not None and found.kind == FILE else None
