@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidFieldException, StringSequenceField, Target
-from pants.option.errors import OptionsError
 from pants.util.strutil import help_text
 
 from occlum_build.checks.allowed import parse_allowed, without_allowed
 from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Problem
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.problems import InvalidOption
 from pants_occlum.subsystem import OcclumSubsystem
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsy
     try:
         codes = parse_allowed(occlum.allow)
     except OcclumError as error:
-        raise OptionsError(f"The option `allow` in [occlum]: {error}") from None
+        raise InvalidOption(f"The option `allow` in [occlum]: {error}") from None
     codes.update(parse_allowed(target[AllowField].value or ()))
     return Findings(target.address, tuple(without_allowed(problems, codes)))
 

@@ -15,6 +15,10 @@ class InvalidImage(Exception):
     """An image cannot be built as its BOMs say."""
 
 
+class InvalidOption(Exception):
+    """An option of this backend has a value that means nothing."""
+
+
 class InvalidEnclave(Exception):
     """An enclave cannot be built as its target says."""
 

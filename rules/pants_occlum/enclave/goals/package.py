@@ -118,7 +118,10 @@ async def record_measurement(request: MeasurementRequest) -> MeasurementRecord:
         ),
     )
     measured = record(inputs, signed.sigstruct, image_mac, initfs_mac)
-    warnings = [*(str(Problem.from_json(one)) for one in json.loads(read["warnings"])), *map(str, security_warnings(measured))]
+    warnings = [
+        *(str(Problem.from_json(one)) for one in json.loads(read["warnings"])),
+        *map(str, security_warnings(measured)),
+    ]
     if (
         signed.by_test_key
         and not measured["debuggable"]

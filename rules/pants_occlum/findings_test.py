@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pants.core.goals.package import Package
+
+from pants_occlum.testing import Project
+
+FILES = {
+    "app/bom.yaml": """
+        targets:
+          - target: /bin
+            copy:
+              - files: [../run.sh]
+              - files: [{name: ../other.sh, rename: run.sh}]
+        """,
+    "app/BUILD": """
+        occlum_bom(name="bom", source="bom.yaml")
+        occlum_image(name="image", boms=[":bom"])
+        occlum_image(name="allowed", boms=[":bom"], allow=["override: the other one is newer"])
+        oci_image(name="oci", image=":image", entry_point=["/bin/run.sh"])
+        rune_bundle(name="bundle", image=":image", args=["/bin/run.sh"])
+        files(name="files", sources=["*.sh"])
+        """,
+    "app/run.sh": "one\n",
+    "app/other.sh": "two\n",
+}
+MESSAGE = "app/bom.yaml:6:24: overrides what app/bom.yaml:5:17 puts at /bin/run.sh"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write(FILES)
+    for name in ("run.sh", "other.sh"):
+        (project.root / "app" / name).chmod(0o755)
+    return project
+
+
+def told(
+    project: Project, caplog: pytest.LogCaptureFixture, *targets: str, options: tuple[str, ...] = ()
+) -> list[str]:
+    """The records that tell of app/bom.yaml, `level: message`, of one run of `package`."""
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        assert project.run(Package, *targets, options=options).exit_code == 0
+    return [
+        f"{record.levelname}: {record.getMessage()}"
+        for record in caplog.records
+        if "override" in record.getMessage()
+    ]
+
+
+@pytest.mark.parametrize("target", ["app:image", "app:oci", "app:bundle"])
+def test_whatever_is_made_of_an_image_tells_in_each_run(
+    app: Project, caplog: pytest.LogCaptureFixture, target: str
+) -> None:
+    for _ in range(2):
+        assert told(app, caplog, target) == [f"WARN: app:image: {MESSAGE}"]
+
+
+def test_a_run_tells_once(app: Project, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(told(app, caplog, "app:image", "app:oci", "app:bundle")) == 1
+
+
+def test_what_a_target_allows_is_counted(app: Project, caplog: pytest.LogCaptureFixture) -> None:
+    assert told(app, caplog, "app:allowed") == [
+        "INFO: app:allowed: allowed and not shown: 1 of override (the other one is newer)"
+    ]
+
+
+def test_what_an_option_allows(app: Project, caplog: pytest.LogCaptureFixture) -> None:
+    options = ("--occlum-allow=override",)
+    assert told(app, caplog, "app:image", options=options) == [
+        "INFO: app:image: allowed and not shown: 1 of override"
+    ]
+
+
+def test_codes_that_are_none(app: Project) -> None:
+    build = FILES["app/BUILD"].replace("override: ", "overide: ")
+    app.write({"app/BUILD": build})
+    error = app.failure("app:allowed")
+    assert "The 'allow' field in target app:allowed: 'overide' is not the code" in error
+    assert "did you mean 'override'?" in error
+    app.write({"app/BUILD": FILES["app/BUILD"]})
+    error = app.failure("app:image", options=("--occlum-allow=x",))
+    assert "The option `allow` in [occlum]: 'x' is not the code of a check" in error
+    assert "docs/checks.md" in error
