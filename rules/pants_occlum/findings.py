@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidFieldException, StringSequenceField, Target
+from pants.option.global_options import GlobalOptions
 from pants.util.strutil import help_text
 
 from occlum_build.checks.allowed import parse_allowed, without_allowed
@@ -60,9 +61,12 @@ class Told:
 
 # Runs once in each session, also where all else comes from memory or a cache.
 @_uncacheable_rule
-async def tell(findings: Findings) -> Told:
+async def tell(findings: Findings, global_options: GlobalOptions) -> Told:
     for problem in findings.problems:
-        logger.log(_LEVELS[problem.severity], "%s: %s", findings.address, problem)
+        level = _LEVELS[problem.severity]
+        # pantsd itself logs at the level that it was started with, whatever a run asks for.
+        if level >= global_options.level.level:
+            logger.log(level, "%s: %s", findings.address, problem)
     return Told()
 
 

@@ -128,7 +128,7 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     errors = [one for one in findings.problems if one.severity == ERROR]
     if errors:
         raise invalid_image(request.address, errors)
-    await tell(findings)
+    await tell(findings, **implicitly())
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
