@@ -34,7 +34,7 @@ class FactsRequest:
 
 @dataclass(frozen=True)
 class KnownFacts:
-    """SHA-256 -> facts; None for what is neither an ELF file nor an archive."""
+    """SHA-256 -> facts; None for what is neither an ELF file, an archive nor a script."""
 
     by_sha256: Mapping[str, Outcome]
 

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from occlum_build.elf.facts import Archive, ElfFacts
+from occlum_build.elf.facts import Archive, ElfFacts, Script
 from occlum_build.errors import Place
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.sources.model import MAX_LINKS, Sources
@@ -114,6 +114,21 @@ class Root:
         """What the zip archive that a path leads to holds of ELF files; None for any other file."""
         found = self._file(path)
         return self.sources.archive(found.source) if found is not None else None
+
+    def malformed(self, path: str) -> str:
+        """What is wrong with the file that a path leads to, if it looks like ELF and is none."""
+        found = self._file(path)
+        return self.sources.malformed(found.source) if found is not None else ""
+
+    def script(self, path: str) -> Script | None:
+        """The `#!` line of the file that a path leads to, also of an archive; None for others."""
+        found = self._file(path)
+        if found is None:
+            return None
+        archive = self.sources.archive(found.source)
+        if archive is not None:
+            return Script(archive.interpreter) if archive.interpreter else None
+        return self.sources.script(found.source)
 
     def read(self, path: str) -> bytes | None:
         """The content of the small file that a path leads to; None where it cannot be known."""

@@ -14,13 +14,19 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from zipfile import ZipFile, ZipInfo
 
-from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome
+from occlum_build.elf.facts import (
+    SHEBANG_BYTES,
+    Archive,
+    ElfFacts,
+    Malformed,
+    Outcome,
+    script_of,
+)
 from occlum_build.elf.layout import MAGIC
 from occlum_build.elf.read import read_facts
 from occlum_build.elf.zip_reader import (
     LOCAL_MAGIC,
     MIN_BYTES,
-    SHEBANG,
     BadZip,
     is_zip,
     member_content,
@@ -33,13 +39,14 @@ MAX_MEMBERS = 400_000
 MAX_ELF_FILES = 10_000
 MAX_FILE_BYTES, MAX_BYTES = 2 << 30, 8 << 30  # of one unpacked file, and of all of an archive
 _IN_MEMORY_BYTES = 32 << 20
-_SHEBANG_BYTES = 256  # what the kernel reads of it
 _SHOWN_CHARACTERS = 200
 
 
 def read_outcome(stream: BinaryIO) -> Outcome:
-    """What a file (a seekable stream) tells of ELF files: itself, or those in it."""
-    return read_archive(stream) if is_zip(stream) else read_facts(stream)
+    """What a file (a seekable stream) tells: itself, the ELF files in it, or its `#!` line."""
+    if is_zip(stream):
+        return read_archive(stream)
+    return read_facts(stream) or script_of(_head(stream))
 
 
 def read_archive(stream: BinaryIO) -> Archive:
@@ -54,12 +61,13 @@ def read_archive(stream: BinaryIO) -> Archive:
 
 def _interpreter(stream: BinaryIO) -> str:
     """The `#!` line without these characters, "" where there is none."""
+    script = script_of(_head(stream))
+    return _shown(" ".join(script.line.split())) if script is not None else ""
+
+
+def _head(stream: BinaryIO) -> bytes:
     stream.seek(0)
-    first = stream.read(_SHEBANG_BYTES)
-    if not first.startswith(SHEBANG):
-        return ""
-    line = first[len(SHEBANG) :].partition(b"\n")[0].decode("utf-8", "backslashreplace")
-    return _shown(" ".join(line.split()))
+    return stream.read(SHEBANG_BYTES)
 
 
 def _shown(text: str) -> str:

@@ -16,7 +16,13 @@ import pytest
 
 from occlum_build.elf import archive, zip_reader
 from occlum_build.elf.archive import read_outcome
-from occlum_build.elf.facts import Archive, ElfFacts, outcome_from_json, outcome_to_json
+from occlum_build.elf.facts import (
+    Archive,
+    ElfFacts,
+    Script,
+    outcome_from_json,
+    outcome_to_json,
+)
 from occlum_build.elf.layout import MAGIC, layout_of
 
 LIBRARY = ElfFacts("ET_DYN", "EM_X86_64", 64)
@@ -79,8 +85,9 @@ def test_archive_behind_a_shebang() -> None:
 
 def test_what_is_no_archive() -> None:
     script = b"#!/bin/sh\n" + b"echo PK\n" * 20
-    for data in (script, b"PK", b"PKG-INFO" * 10, made({"a": b"x"})[4:], made({}), b""):
+    for data in (b"PK", b"PKG-INFO" * 10, made({"a": b"x"})[4:], made({}), b""):
         assert read_outcome(io.BytesIO(data)) is None
+    assert read_outcome(io.BytesIO(script)) == Script("/bin/sh")
     assert read_outcome(io.BytesIO(elf())) == LIBRARY
 
 
@@ -93,10 +100,24 @@ def test_a_large_file_is_only_looked_at_where_it_begins() -> None:
             self.bytes_read += len(data)
             return data
 
-    for head, most in ((b"x", 100), (b"#!/bin/sh\n", 70_000)):
+    for head, most, expected in ((b"x", 400, None), (b"#!/bin/sh\n", 70_000, Script("/bin/sh"))):
         stream = Counted(head + b"\n" * (4 << 20))
-        assert read_outcome(stream) is None
+        assert read_outcome(stream) == expected
         assert stream.bytes_read <= most
+
+
+def test_the_shebang_line_of_a_script() -> None:
+    for head, line, is_ended in (
+        (b"#!/bin/sh\necho\n", "/bin/sh", True),
+        (b"#! /usr/bin/env python3 -I \r\n", " /usr/bin/env python3 -I \r", True),
+        (b"#!/bin/sh", "/bin/sh", False),
+        (b"#!", "", False),
+        (b"#!/\xff\n", r"/\xff", True),
+        (b"#!" + b"x" * 300 + b"\n", "x" * 254, False),
+    ):
+        found = read_outcome(io.BytesIO(head))
+        assert found == Script(line, is_ended)
+        assert outcome_from_json(outcome_to_json(found)) == found
 
 
 def test_archives_in_archives() -> None:

@@ -115,17 +115,48 @@ class Archive:
         )
 
 
-# What is known of a file; None for one that has nothing to do with ELF.
-Outcome = Union[ElfFacts, Malformed, Archive, None]
+@dataclass(frozen=True)
+class Script:
+    """A text file that begins with `#!`.
+
+    `line` is what follows on the first line, verbatim (bytes that are no UTF-8 as `\\xff`), cut
+    where a kernel stops reading; `is_ended` tells whether its line end was seen.
+    """
+
+    line: str
+    is_ended: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict whose key `script` no other facts have."""
+        return {"script": self.line, "ended": self.is_ended}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Script:
+        """The inverse of `to_json`; KeyError where a field is missing."""
+        return cls(value["script"], value["ended"])
+
+
+# What is known of a file; None for one that is neither ELF file, archive nor script.
+Outcome = Union[ElfFacts, Malformed, Archive, Script, None]
+SHEBANG = b"#!"
+SHEBANG_BYTES = 256  # of a file, in which the kernel looks for a `#!` line
+
+
+def script_of(head: bytes) -> Script | None:
+    """What the first SHEBANG_BYTES of a file tell of its `#!` line; None where it has none."""
+    if not head.startswith(SHEBANG):
+        return None
+    line, end, _ = head[len(SHEBANG) : SHEBANG_BYTES].partition(b"\n")
+    return Script(line.decode("utf-8", "backslashreplace"), bool(end))
 
 
 def may_hold_elf(head: bytes) -> bool:
     """Whether a file with these first bytes may be an ELF file, or an archive with some in it."""
-    return head.startswith((b"\x7fELF", b"PK", b"#!"))
+    return head.startswith((b"\x7fELF", b"PK", SHEBANG))
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any] | None:
-    """An outcome as JSON: null, or an object that has `malformed`, `archive` or the facts."""
+    """An outcome as JSON: null, or an object with `malformed`, `archive`, `script` or the facts."""
     return None if outcome is None else outcome.to_json()
 
 
@@ -135,4 +166,6 @@ def outcome_from_json(value: Mapping[str, Any] | None) -> Outcome:
         return None
     if "malformed" in value:
         return Malformed(value["malformed"])
+    if "script" in value:
+        return Script.from_json(value)
     return Archive.from_json(value) if "archive" in value else ElfFacts.from_json(value)

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from occlum_build.elf.facts import Archive, ElfFacts, Malformed
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Script, script_of
 from occlum_build.elf.read import read_facts
 from occlum_build.sources.model import DIR, FILE, OTHER, SYMLINK, SourceStat
 
@@ -52,6 +52,9 @@ class HostView:
 
     def archive(self, path: str) -> Archive | None:
         return None
+
+    def script(self, path: str) -> Script | None:
+        return script_of(self.read(path) or b"")
 
     def _read_facts(self, path: str) -> ElfFacts | Malformed | None:
         if path not in self._facts:
@@ -99,6 +102,9 @@ class MemoryView:
 
     def archive(self, path: str) -> Archive | None:
         return None
+
+    def script(self, path: str) -> Script | None:
+        return script_of(self.read(path) or b"")
 
     def read(self, path: str) -> bytes | None:
         entry = self.entries[path]

@@ -15,10 +15,11 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+from occlum_build.elf.facts import SHEBANG
+
 MIN_BYTES = 64  # a smaller file holds no ELF file
 MAX_DIRECTORY_BYTES = 16 << 20
 LOCAL_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x05\x06"
-SHEBANG = b"#!"
 DAMAGED = "it is damaged"
 
 _END_BYTES = 22  # the end record, behind which a comment may stand

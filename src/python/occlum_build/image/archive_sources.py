@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 
-from occlum_build.elf.facts import Archive, ElfFacts
+from occlum_build.elf.facts import Archive, ElfFacts, Script
 from occlum_build.sources.model import DIR, FILE, Sources, SourceStat
 
 _DIR, _FILE = SourceStat(DIR, 0o755), SourceStat(FILE, 0o644)
@@ -59,6 +59,9 @@ class ArchiveSources:
 
     def archive(self, path: str) -> Archive | None:
         return self._sources.archive(path)
+
+    def script(self, path: str) -> Script | None:
+        return self._sources.script(path)
 
     def read(self, path: str) -> bytes | None:
         return self._sources.read(path)

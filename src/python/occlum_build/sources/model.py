@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from occlum_build.errors import OcclumError
 
 if TYPE_CHECKING:
-    from occlum_build.elf.facts import Archive, ElfFacts
+    from occlum_build.elf.facts import Archive, ElfFacts, Script
 
 FILE, DIR, SYMLINK, FIFO, OTHER = "file", "dir", "symlink", "fifo", "other"
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
@@ -64,6 +64,9 @@ class Sources(Protocol):
 
     def archive(self, path: str) -> Archive | None:
         """What a zip archive holds of ELF files; None for any other file."""
+
+    def script(self, path: str) -> Script | None:
+        """The `#!` line of a regular file that is no archive; None for any other file."""
 
     def read(self, path: str) -> bytes | None:
         """The content of a small regular file; None where it cannot be known."""

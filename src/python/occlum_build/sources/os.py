@@ -8,7 +8,7 @@ import os
 import stat as stat_module
 from collections.abc import Sequence
 
-from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, may_hold_elf
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
 from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
@@ -82,6 +82,10 @@ class OsSources:
     def archive(self, path: str) -> Archive | None:
         found = self._known_facts(path)
         return found if isinstance(found, Archive) else None
+
+    def script(self, path: str) -> Script | None:
+        found = self._known_facts(path)
+        return found if isinstance(found, Script) else None
 
     def _known_facts(self, path: str) -> Outcome:
         if path not in self._facts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script
 from occlum_build.errors import OcclumError
 from occlum_build.sources.model import FILE, SourceStat
 
@@ -132,14 +132,20 @@ class RecordedSources:
         found = self._facts(path)
         return found if isinstance(found, Archive) else None
 
+    def script(self, path: str) -> Script | None:
+        # Asked of few files, it needs no mark in their stats as ELF files have.
+        found = self._outcome(path)
+        return found if isinstance(found, Script) else None
+
     def _facts(self, path: str) -> Outcome:
         stat = self.lstat(path)
-        if (
-            stat is None
-            or stat.kind != FILE
-            or stat.size < MIN_ELF_BYTES
-            or stat.is_elf_or_zip is False
-        ):
+        if stat is None or stat.size < MIN_ELF_BYTES or stat.is_elf_or_zip is False:
+            return None
+        return self._outcome(path)
+
+    def _outcome(self, path: str) -> Outcome:
+        stat = self.lstat(path)
+        if stat is None or stat.kind != FILE:
             return None
         sha256 = self._content(path)
         if not sha256:
