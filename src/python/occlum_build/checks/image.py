@@ -7,11 +7,12 @@ from typing import Callable
 
 from occlum_build.checks.root import Root
 from occlum_build.checks.runtime import runtime_problems
+from occlum_build.checks.scripts import program_problems
 from occlum_build.errors import Problem
 
 Check = Callable[[Root], Iterable[Problem]]
 
-CHECKS: tuple[Check, ...] = (runtime_problems,)
+CHECKS: tuple[Check, ...] = (program_problems, runtime_problems)
 
 
 def check_image(root: Root) -> list[Problem]:

@@ -35,7 +35,7 @@ class Workspace:
         self.image = self.path / "image"
         self.bom = top / "bom.yaml"
         (self.path / "src/conf").mkdir(parents=True)
-        (self.path / "src/run").write_text("#!/bin/sh\n")
+        (self.path / "src/run").write_text("run\n")
         (self.path / "src/run").chmod(0o751)
         (self.path / "src/conf/a").write_text("a")
         (self.path / "src/conf/a").chmod(0o640)
@@ -94,7 +94,7 @@ DUE = {
     "app": "0755",
     "app/conf": "0750",
     "app/conf/a": "0640 a",
-    "app/run": "0751 #!/bin/sh\n",
+    "app/run": "0751 run\n",
     "app/start": "0777 -> run",
     "app/tmp": "0755",
 }

@@ -2,8 +2,8 @@
 
 The files are named by the sha256 of their content. The result is one canonical JSON object (UTF-8,
 sorted keys, no spaces): name -> facts, `{"malformed": reason}`, `{"archive": ...}` with the facts
-of the ELF files in a zip archive, `{"script": ...}` with a `#!` line, or null for any other file. It depends on the content of the
-files alone, so that it can be cached by it.
+of the ELF files in a zip archive, `{"script": ...}` with a `#!` line, or null for any other file.
+It depends on the content of the files alone, so that it can be cached by it.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class ImageBuilder:
         excluded = compile_excludes(operations.excludes)
         programs: dict[str, Program] = {}
         for copy_dir in operations.dirs:
-            here, origin = self.report.at(copy_dir.place), Origin(copy_dir.place)
+            here = self.report.at(copy_dir.place)
+            origin = Origin(copy_dir.place, in_tree=True)
             with here:
                 for matched in self._matched_dirs(copy_dir):
                     for entry in walk_copy(self.sources, matched, excluded, self.report):

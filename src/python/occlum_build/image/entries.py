@@ -16,11 +16,13 @@ class Origin:
     """Why an entry is in the image: the BOM item, and for a library the chain that needs it.
 
     The chain runs from the program to the library, source paths, and ends with the rule by which
-    it was found: `ws/app`, `/lib/libfoo.so.1`, `libfoo.so.1 found by RPATH of ws/app`.
+    it was found: `ws/app`, `/lib/libfoo.so.1`, `libfoo.so.1 found by RPATH of ws/app`. `in_tree`:
+    it came with a directory that was copied, and nobody named it by itself.
     """
 
     place: Place
     chain: tuple[str, ...] = ()
+    in_tree: bool = False
 
     def __str__(self) -> str:
         return f"{self.place} ({' -> '.join(self.chain)})" if self.chain else str(self.place)

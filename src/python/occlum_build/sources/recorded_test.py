@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from occlum_build.elf.facts import Malformed
+from occlum_build.elf.facts import Malformed, Script
 from occlum_build.errors import OcclumError
 from occlum_build.image.testing import SHARED_OBJECT
 from occlum_build.sources.model import DIR, FILE, SYMLINK, SourceStat, resolve
@@ -88,3 +88,15 @@ def test_what_cannot_be_read() -> None:
     for method in (sources.sha256, sources.names):
         with pytest.raises(OcclumError, match="/lib/secret cannot be read: Permission denied"):
             method("/lib/secret")
+
+
+def test_scripts_are_asked_for_whatever_their_stats_say() -> None:
+    sources = _sources()
+    assert sources.script("ws/f") is None
+    assert sources.script("ws") is None
+    assert sources.script("/gone") is None
+    assert sources.script("/lib/elf") is None
+    assert sources.unknown.facts == {TEXT: "ws/f"}
+    known = RecordedSources(sources.stats, {}, {TEXT: Script("/bin/sh")}, {})
+    assert known.script("ws/f") == known.script("ws/tiny") == Script("/bin/sh")
+    assert not known.unknown

@@ -1,0 +1,91 @@
+"""Programs of an image that nothing could start: one line for each reason, however many there are.
+
+Only files are looked at that are there to be run: those that a BOM names, and those in a directory
+of programs. A library's directory is full of scripts that nobody starts.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from occlum_build.checks.programs import CARRIAGE_RETURN, EXECUTE, Refusal, refusal, shown_line
+from occlum_build.checks.root import Root
+from occlum_build.elf.facts import Script
+from occlum_build.errors import NOTE, WARNING, Problem
+from occlum_build.image.entries import FILE, Entry
+from occlum_build.image.shebang import lacking_interpreter, lacking_program
+
+PROGRAM_DIRECTORIES = ("bin", "sbin")
+
+
+def program_problems(root: Root) -> Iterator[Problem]:
+    """Programs without an execute bit, and those whose interpreter the image lacks."""
+    scripts: dict[tuple[str, str], list[Entry]] = {}
+    others: dict[Refusal, list[Entry]] = {}
+    for path in root.files:
+        entry = root.at(path)
+        if entry is None or not _is_to_be_run(entry):
+            continue
+        if not entry.mode & EXECUTE:
+            if not entry.origin.in_tree and _is_program(root, path):
+                found = refusal(root, path, libos=False)
+                others.setdefault(found, []).append(entry) if found else None
+        elif root.facts(path) is not None:
+            found = refusal(root, path, libos=False)
+            if found is not None and found.code == "interpreter":
+                others.setdefault(found, []).append(entry)
+        elif (script := _script(root, path)) is not None:
+            lacking = lacking_program(script.line, lambda program: _can_run(root, program))
+            if script.line.endswith("\r"):
+                others.setdefault(CARRIAGE_RETURN, []).append(entry)
+            elif lacking:
+                scripts.setdefault((shown_line(script)[2:], lacking), []).append(entry)
+    for (line, lacking), entries in sorted(scripts.items()):
+        who = _who(entries, "starts", "start")
+        yield _told(lacking_interpreter(who, line, lacking, f"/{entries[0].path}"), entries)
+    for reason, entries in others.items():
+        yield _told(reason.problem(_who(entries, "", "each")), entries)
+
+
+def _is_to_be_run(entry: Entry) -> bool:
+    if entry.is_library or posixpath.basename(entry.path).partition(".so")[1]:
+        return False
+    return not entry.origin.in_tree or _is_in_program_directory(entry)
+
+
+def _is_in_program_directory(entry: Entry) -> bool:
+    return posixpath.basename(posixpath.dirname(entry.path)) in PROGRAM_DIRECTORIES
+
+
+def _is_program(root: Root, path: str) -> bool:
+    """Whether a file without an execute bit was meant to be run."""
+    entry = root.at(path)
+    if entry is None or not _is_in_program_directory(entry):
+        return False
+    facts = root.facts(path)
+    return bool(facts.interpreter) if facts is not None else root.script(path) is not None
+
+
+def _script(root: Root, path: str) -> Script | None:
+    """The `#!` line of a file that is no archive: those are looked at where they are planned."""
+    return None if root.archive(path) is not None else root.script(path)
+
+
+def _can_run(root: Root, path: str) -> bool:
+    found = root.find(path)
+    return found is not None and found.kind == FILE and bool(found.mode & EXECUTE)
+
+
+def _who(entries: list[Entry], one: str, many: str) -> str:
+    first = f"/{entries[0].path}"
+    if len(entries) == 1:
+        return f"{first} {one}".rstrip()
+    return f"{len(entries)} files, {first} among them, {many}"
+
+
+def _told(problem: Problem, entries: list[Entry]) -> Problem:
+    """A note where all of them came with a directory, of which a part may be what is wanted."""
+    severity = NOTE if all(entry.origin.in_tree for entry in entries) else WARNING
+    place = entries[0].origin.place
+    return Problem(problem.code, problem.message, place, problem.hint, severity=severity)
