@@ -59,7 +59,7 @@ def test_errors_name_the_patch() -> None:
     patch = parse_json(b'{"env": null,\n "mount": [\n  {"type": "unionfs"}]}', "app/patch.json")
     with pytest.raises(OcclumError) as caught:
         check(merge(default_config(), patch))
-    assert str(caught.value).splitlines() == [
+    assert [f"{one.place}: {one.message}" for one in caught.value.problems] == [
         "app/patch.json:1:1: $.env: the key is missing",
         "app/patch.json:3:3: $.mount[0].target: the key is missing",
     ]

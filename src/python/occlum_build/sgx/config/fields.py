@@ -6,15 +6,24 @@ rest is still checked; the findings know that it is not usable.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from occlum_build.errors import Place
+from occlum_build.sgx.config.default import default_config
 from occlum_build.sgx.config.findings import Findings, Path, shown
-from occlum_build.sgx.config.jsontext import Array, Node, Object, Scalar
+from occlum_build.sgx.config.jsontext import Array, Node, Object, Scalar, plain
 from occlum_build.sgx.config.sizes import parse_size, size_hint
 
 U32_MAX = 2**32 - 1
+# The version of Occlum whose first release wants a key; all other keys are as old as Occlum.json.
+_SINCE: Mapping[Path, str] = {
+    ("feature",): "0.30.1",
+    ("metadata", "enable_kss"): "0.26",
+    ("metadata", "ext_prod_id"): "0.26",
+    ("metadata", "family_id"): "0.26",
+}
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -24,6 +33,17 @@ def nearest(word: str, known: Sequence[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(sorted(known))}"
+
+
+def missing_key_hint(path: Path) -> str:
+    """What to write where a key is missing, as Occlum's default has it; "" where that has none."""
+    node: Node | None = default_config()
+    for step in path:
+        node = node.get(step) if isinstance(node, Object) and isinstance(step, str) else None
+    if node is None:
+        return ""
+    since = f"Occlum wants it since version {_SINCE[path]}; " if path in _SINCE else ""
+    return f"{since}the default is {json.dumps({path[-1]: plain(node)})[1:-1]}"
 
 
 def kind(node: Node) -> str:
@@ -71,7 +91,9 @@ class Fields:
         """A required member of any type."""
         found = self._node.get(name)
         if found is None:
-            self.findings.error("config-missing-key", self.at(name), "the key is missing")
+            where = self.at(name)
+            message = "the key is missing"
+            self.findings.error("config-missing-key", where, message, missing_key_hint(where))
         return found
 
     def has(self, name: str) -> bool:

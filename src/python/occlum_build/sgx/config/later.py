@@ -41,7 +41,7 @@ def warn_of_later(config: OcclumConfig, settings: EnclaveSettings, findings: Fin
             _raised(config.resource_limits, findings)
         else:
             _ignored(config.resource_limits, findings)
-    _process(config.process, findings)
+    _process(config, settings, findings)
     _entry_points(config.entry_points, findings)
     _env(config.env, findings)
 
@@ -107,9 +107,21 @@ def _ignored(limits: ResourceLimits, findings: Findings) -> None:
         findings.warn("config-ignored", limit_path("kernel_space_heap_max_size"), message, hint)
 
 
-def _process(process: ProcessDefaults, findings: Findings) -> None:
+def _process(config: OcclumConfig, settings: EnclaveSettings, findings: Findings) -> None:
     for name in ProcessDefaults.__dataclass_fields__:
-        warn_of_size(getattr(process, name), ("process", name), findings)
+        warn_of_size(getattr(config.process, name), ("process", name), findings)
+    heap, stack = config.process.default_heap_size, config.process.default_stack_size
+    sizes = [parse_size(text) or 0 for text in (heap, stack)]
+    space = settings.user_space.maximum
+    limits = (limit_path("user_space_size"), limit_path("user_space_max_size"), EDMM_PATH)
+    # The first process takes both, and room for its program, from the user space.
+    if sum(sizes) >= space > 0 and findings.usable(*limits):
+        message = (
+            f"{shown(heap)} and the default_stack_size, {shown(stack)}, leave no room in the user "
+            f"space, {space} bytes: no process can start"
+        )
+        hint = "make resource_limits.user_space_size larger, or these sizes smaller"
+        findings.warn("libos-user-space", ("process", "default_heap_size"), message, hint)
 
 
 def warn_of_size(text: str, path: Path, findings: Findings) -> None:
@@ -145,6 +157,10 @@ def _env(node: Node, findings: Findings) -> None:
             message = "unknown key: the libOS fails at boot"
             hint = nearest(key.name, _ENV_KEYS)
             findings.warn("libos-env", where, message, hint, place=key.place)
+    for name in _ENV_KEYS:
+        if node.get(name) is None:
+            message = "the key is missing: the libOS fails at boot"
+            findings.warn("libos-env", (*path, name), message, f'write "{name}": []')
 
 
 def _strings(node: Node, path: Path, findings: Findings) -> list[str]:

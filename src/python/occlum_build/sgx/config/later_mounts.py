@@ -10,6 +10,11 @@ from occlum_build.sgx.config.later import warn_of_size
 from occlum_build.sgx.config.model import Mount, MountOptions
 
 MOUNT_TYPES = ("devfs", "ext2", "hostfs", "procfs", "ramfs", "sefs", "unionfs")
+# Types that need a source, with the hint for one that has none.
+_WITH_SOURCE = {
+    "hostfs": "name a directory of the host, absolute or relative to the instance",
+    "sefs": 'name its directory on the host, relative to the instance, as in "./run/mount/data"',
+}
 _OWN_MOUNTS = {"/proc": "procfs", "/dev": "devfs"}
 _MAC = re.compile(r"\+?0*[0-9a-fA-F]{1,2}(?:-\+?0*[0-9a-fA-F]{1,2}){15}", re.ASCII)
 
@@ -51,8 +56,25 @@ def _mount(mount: Mount, path: Path, image: Path, findings: Findings) -> None:
             text = getattr(mount.options, name)
             if text is not None:
                 warn_of_size(text, (*options_path, name), findings)
+    if mount.type in _WITH_SOURCE and mount.source is None:
+        message = f"a {mount.type} without a source: the libOS fails at boot"
+        findings.warn("libos-mount", (*path, "source"), message, _WITH_SOURCE[mount.type])
+    if mount.type == "unionfs" and mount.target != "/":
+        _union(mount.options.layers or (), (*options_path, "layers"), findings)
     for index, layer in enumerate(mount.options.layers or ()):
         _mount(layer, (*options_path, "layers", index), image, findings)
+
+
+def _union(layers: tuple[Mount, ...], path: Path, findings: Findings) -> None:
+    """The two layers of a union that is not the root: what is there, and what takes the changes."""
+    types = [layer.type for layer in layers]
+    if types[:2] != ["sefs", "sefs"]:
+        found = ", ".join(map(shown, types)) or "none"
+        message = f"the layers of a unionfs must be two of type 'sefs', not {found}: "
+        findings.warn("libos-mount", path, message + "the libOS fails at boot")
+    elif len(types) > 2:
+        message = "only the first two layers count"
+        findings.warn("config-ignored", (*path, 2), message, "leave the others out")
 
 
 def _mac(options: MountOptions, path: Path, is_image: bool, findings: Findings) -> None:

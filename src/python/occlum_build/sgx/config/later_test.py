@@ -12,7 +12,8 @@ METADATA = '{"metadata": {\n '
 MOUNT = '{"mount": [\n '
 ROOT = (
     '{"type": "unionfs", "target": "/", "options": {"layers": ['
-    '{"type": "sefs", "target": "/", "options": {"MAC": ""}}, {"type": "sefs", "target": "/"}]}}'
+    '{"type": "sefs", "target": "/", "source": "image", "options": {"MAC": ""}}, '
+    '{"type": "sefs", "target": "/", "source": "changes"}]}}'
 )
 WITH_ROOT = f'{{"mount": [{ROOT},\n '
 
@@ -138,7 +139,8 @@ WARNINGS = [
     ),
     (
         WITH_ROOT
-        + '{"type": "sefs", "target": "/a", "options": {"MAC": "00-11", "temporary": true}}]}',
+        + '{"type": "sefs", "target": "/a", "options": {"MAC": "00-11", "temporary": true}, '
+        '"source": "s"}]}',
         False,
         "p:2:54: $.mount[1].options.MAC: '00-11' is not 16 bytes in hexadecimal: "
         "the libOS fails at boot\n"
@@ -147,7 +149,8 @@ WARNINGS = [
     ),
     (
         WITH_ROOT + '{"type": "unionfs", "target": "/a", "options": {"layers": [\n'
-        '{"type": "sefs", "target": "/", "options": {"cache_size": "1", "disk_size": "x"}}]}}]}',
+        '{"type": "sefs", "target": "/", "options": {"cache_size": "1", "disk_size": "x"}, '
+        '"source": "s"}, {"type": "sefs", "target": "/", "source": "t"}]}}]}',
         False,
         "p:3:59: $.mount[1].options.layers[0].options.cache_size: "
         "'1' is not a size: the libOS fails at boot\n"
@@ -156,14 +159,129 @@ WARNINGS = [
     ),
     (
         MOUNT + '{"type": "unionfs", "target": "/", "options": {"layers": [\n'
-        '{"type": "sefs", "target": "/", "options": {"MAC": "old"}}]}}]}',
+        '{"type": "sefs", "target": "/", "options": {"MAC": "old"}, "source": "s"}]}}]}',
         False,
         "p:2:59: $.mount[0].options.layers: "
         'no layer takes what is written: of type "sefs", with the target "/" and no MAC\n'
         "p:3:52: $.mount[0].options.layers[0].options.MAC: "
         "ignored: the MAC of the image replaces it",
     ),
+    *(
+        (
+            WITH_ROOT + f'{{"type": "{kind}", "target": "/a"}}]}}',
+            False,
+            f"p:2:2: $.mount[1].source: a {kind} without a source: the libOS fails at boot",
+        )
+        for kind in ("hostfs", "sefs")
+    ),
+    (
+        MOUNT + '{"type": "unionfs", "target": "/", "options": {"layers": [\n'
+        '{"type": "sefs", "target": "/", "options": {"MAC": ""}, "source": "s"},\n'
+        '{"type": "sefs", "target": "/"}]}}]}',
+        False,
+        "p:4:1: $.mount[0].options.layers[1].source: "
+        "a sefs without a source: the libOS fails at boot",
+    ),
+    *(
+        (
+            WITH_ROOT
+            + '{"type": "unionfs", "target": "/a", "options": {"layers": ['
+            + ", ".join(f'{{"type": "{t}", "target": "/", "source": "s"}}' for t in types)
+            + "]}}]}",
+            False,
+            f"p:2:60: $.mount[1].options.layers: the layers of a unionfs must be two of type "
+            f"'sefs', not {shown}: the libOS fails at boot",
+        )
+        for types, shown in (
+            ((), "none"),
+            (("sefs",), "'sefs'"),
+            (("hostfs", "sefs"), "'hostfs', 'sefs'"),
+            (("sefs", "ramfs"), "'sefs', 'ramfs'"),
+        )
+    ),
+    (
+        WITH_ROOT + '{"type": "unionfs", "target": "/a"}]}',
+        False,
+        "p:2:2: $.mount[1].options.layers: the layers of a unionfs must be two of type "
+        "'sefs', not none: the libOS fails at boot",
+    ),
+    (
+        WITH_ROOT
+        + '{"type": "unionfs", "target": "/a", "options": {"layers": [\n'
+        + ",\n".join(['{"type": "sefs", "target": "/", "source": "s"}'] * 3)
+        + "]}}]}",
+        False,
+        "p:5:1: $.mount[1].options.layers[2]: only the first two layers count",
+    ),
+    (
+        '{"env": {"default": null}}',
+        False,
+        "p:1:9: $.env.default: the key is missing: the libOS fails at boot",
+    ),
+    (
+        '{"env": {"untrusted": null, "default": null}}',
+        False,
+        "p:1:9: $.env.default: the key is missing: the libOS fails at boot\n"
+        "p:1:9: $.env.untrusted: the key is missing: the libOS fails at boot",
+    ),
+    *(
+        (
+            f'{{"process": {{"default_heap_size": "{heap}"}}, {limits}}}',
+            edmm,
+            f"p:1:35: $.process.default_heap_size: '{heap}' and the default_stack_size, '4MB', "
+            f"leave no room in the user space, {space} bytes: no process can start",
+        )
+        for heap, limits, edmm, space in (
+            ("65536MB", '"resource_limits": {"user_space_size": "4MB"}', False, 4 << 20),
+            ("296MB", '"entry_points": ["/bin"]', False, 300 << 20),
+            ("16380MB", '"entry_points": ["/bin"]', True, 16 << 30),
+        )
+    ),
 ]
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        '{"process": {"default_heap_size": "295MB"}}',
+        '{"process": {"default_mmap_size": "400MB"}}',  # it is not taken at boot
+        '{"process": {"default_heap_size": "1GB"}, '
+        '"resource_limits": {"user_space_max_size": "2GB"}}',
+        WITH_ROOT + '{"type": "ext2", "target": "/a", "options": {"disk_size": "5GB"}}]}',
+        WITH_ROOT + '{"type": "ramfs", "target": "/a"}]}',
+        '{"env": {"default": [], "untrusted": []}}',
+    ],
+)
+def test_what_does_not_fail_later(patch: str) -> None:
+    assert warnings(patch) == []
+
+
+@pytest.mark.parametrize(
+    ("patch", "hint"),
+    [
+        (
+            '{"feature": null}',
+            'Occlum wants it since version 0.30.1; the default is "feature": {"amx": 0, "pkru": 0, '
+            '"io_uring": 0, "enable_edmm": false, "enable_posix_shm": false}',
+        ),
+        ('{"env": null}', 'the default is "env": {"default": ["OCCLUM=yes"], '),
+        (
+            '{"metadata": {"enable_kss": null}}',
+            'Occlum wants it since version 0.26; the default is "enable_kss": false',
+        ),
+        (
+            '{"resource_limits": {"max_num_of_threads": null}}',
+            'the default is "max_num_of_threads": 32',
+        ),
+        ('{"mount": [{"type": "ramfs"}]}', ""),
+    ],
+)
+def test_a_missing_key_has_its_default_in_the_hint(patch: str, hint: str) -> None:
+    with pytest.raises(OcclumError) as error:
+        warnings(patch)
+    found = [one for one in error.value.problems if one.code == "config-missing-key"]
+    assert found[0].hint.startswith(hint)
+    assert bool(found[0].hint) == bool(hint)
 
 
 @pytest.mark.parametrize(("patch", "edmm", "expected"), WARNINGS)
@@ -178,7 +296,7 @@ def test_what_fails_later(patch: str, edmm: bool, expected: str) -> None:
 
 def test_a_mac_for_another_mount_is_fine() -> None:
     mac = "-".join(["+f", "0A", "000ff", *["1"] * 13])
-    mount = f'{{"type": "sefs", "target": "/a", "options": {{"MAC": "{mac}"}}}}]}}'
+    mount = f'{{"type": "sefs", "target": "/a", "source": "s", "options": {{"MAC": "{mac}"}}}}]}}'
     assert warnings(WITH_ROOT + mount) == []
 
 
