@@ -23,7 +23,7 @@ def entries_below(sources: Sources, base: str, paths: Iterable[str] = ("",)) -> 
         if stat is None:
             continue
         if path:
-            origin = Origin(Place(source))
+            origin = Origin(Place(source), in_tree=True)
             yield Entry(path, stat.kind, origin, stat.mode, source, stat.size, stat.target)
         if stat.kind == DIR:
             pending += [posixpath.join(path, name) for name in sources.names(source)]

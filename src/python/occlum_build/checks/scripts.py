@@ -25,7 +25,7 @@ def program_problems(root: Root) -> Iterator[Problem]:
     others: dict[Refusal, list[Entry]] = {}
     for path in root.files:
         entry = root.at(path)
-        if entry is None or not _is_to_be_run(entry):
+        if entry is None or not is_to_be_run(entry):
             continue
         if not entry.mode & EXECUTE:
             if not entry.origin.in_tree and _is_program(root, path):
@@ -48,7 +48,8 @@ def program_problems(root: Root) -> Iterator[Problem]:
         yield _told(reason.problem(_who(entries, "", "each")), entries)
 
 
-def _is_to_be_run(entry: Entry) -> bool:
+def is_to_be_run(entry: Entry) -> bool:
+    """Whether a file was named by a BOM, or lies in a directory of programs; no library."""
     if entry.is_library or posixpath.basename(entry.path).partition(".so")[1]:
         return False
     return not entry.origin.in_tree or _is_in_program_directory(entry)

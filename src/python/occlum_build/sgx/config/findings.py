@@ -54,7 +54,9 @@ class Findings:
         nothing more is said about it.
         """
         if self.usable(path):
-            self._report.error(code, f"{path_text(path)}: {message}", place or self._at(path), hint)
+            self._report.error(
+                code, f"{path_text(path)}: {message}", place or place_of(self._document, path), hint
+            )
         if spoils:
             self._bad.add(path)
 
@@ -63,7 +65,7 @@ class Findings:
     ) -> None:
         """Occlum's own tool takes this, but it is ignored or fails later."""
         if self.usable(path):
-            text, where = f"{path_text(path)}: {message}", place or self._at(path)
+            text, where = f"{path_text(path)}: {message}", place or place_of(self._document, path)
             if self._strict:
                 self._report.error(code, text, where, hint)
             else:
@@ -79,19 +81,20 @@ class Findings:
         self._report.raise_errors()
         return tuple(sorted(self._report.warnings, key=_order))
 
-    def _at(self, path: Path) -> Place:
-        """Where the value stands; for a missing one, the innermost container there is."""
-        node = self._document
-        for step in path:
-            child: Node | None = None
-            if isinstance(node, Object) and isinstance(step, str):
-                child = node.get(step)
-            elif isinstance(node, Array) and isinstance(step, int) and step < len(node.items):
-                child = node.items[step]
-            if child is None:
-                break
-            node = child
-        return node.place
+
+def place_of(document: Node, path: Path) -> Place:
+    """Where a value stands; for a missing one, the innermost container there is."""
+    node = document
+    for step in path:
+        child: Node | None = None
+        if isinstance(node, Object) and isinstance(step, str):
+            child = node.get(step)
+        elif isinstance(node, Array) and isinstance(step, int) and step < len(node.items):
+            child = node.items[step]
+        if child is None:
+            break
+        node = child
+    return node.place
 
 
 def _order(problem: Problem) -> tuple[Place, str]:

@@ -1,0 +1,170 @@
+"""What the libOS would refuse of an image with an Occlum.json: mounts, entry points, programs."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from occlum_build.checks.mounts import mount_problems
+from occlum_build.checks.programs import EXECUTE, Refusal, refusal
+from occlum_build.checks.root import Root
+from occlum_build.checks.scripts import is_to_be_run
+from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.interpreter import GLIBC_LOADER
+from occlum_build.errors import ERROR, WARNING, Place, Problem
+from occlum_build.image.entries import DIR, FILE
+from occlum_build.sgx.config.default import default_config
+from occlum_build.sgx.config.findings import path_text, place_of, shown
+from occlum_build.sgx.config.jsontext import Node, Object, plain
+from occlum_build.sgx.config.model import OcclumConfig
+
+OCCLUM_GLIBC = "/opt/occlum/glibc/lib"  # with a loader of Occlum's, libraries lie there
+MKE2FS = "/sbin/mke2fs"
+_CODE = "libos-entry-point"
+_NAMED = 5  # of the programs that are refused for one reason
+
+
+def check_enclave(
+    root: Root, document: Node, config: OcclumConfig, *, mounts_image: bool, strict: bool = False
+) -> list[Problem]:
+    """What is wrong with an image as the root file system of an enclave.
+
+    `document` is the Occlum.json, `config` what was read of it. `mounts_image`: the enclave's init
+    is Occlum's own, which mounts this image, so that what is certain to fail is an error. With
+    `strict` a warning that is about Occlum.json is an error too.
+    """
+    found = [*mount_problems(root, document, config.mount), *_entry_points(root, document, config)]
+    if strict:
+        found = [replace(one, severity=ERROR) for one in found]
+    found += [*_programs(root, config), *_ext2(root, config)]
+    if not mounts_image:
+        found = [replace(one, severity=WARNING) for one in found]
+    return found
+
+
+def entry_points_of(config: OcclumConfig) -> list[str]:
+    """The absolute ones; whatever else there is was told when the configuration was read."""
+    given = plain(config.entry_points)
+    texts = given if isinstance(given, list) else []
+    return [text for text in texts if isinstance(text, str) and text.startswith("/")]
+
+
+def start_problem(
+    root: Root, program: str, entry_points: Sequence[str], place: Place | None = None
+) -> Problem | None:
+    """Why the libOS would not run a program for the host: its path, entry points, what it is."""
+    parts = program.split("/")
+    if ".." in parts:
+        text = f"the program {program} has `..` in its path, which the libOS does not run"
+        return Problem(_CODE, text, place, "write the path that it leads to")
+    if not any(_is_below(program, entry) for entry in entry_points):
+        text = f"the program {program} is below no entry point: {', '.join(entry_points) or 'none'}"
+        return Problem(_CODE, text, place, "add its directory to `entry_points` of Occlum.json")
+    found = refusal(root, program, libos=True)
+    return found.problem(f"the program {program}", place) if found else None
+
+
+def _is_below(path: str, entry: str) -> bool:
+    """As the libOS compares them, by components, no link followed."""
+    wanted = _components(entry)
+    return _components(path)[: len(wanted)] == wanted
+
+
+def _components(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _entry_points(root: Root, document: Node, config: OcclumConfig) -> Iterator[Problem]:
+    """Entry points that lead to nothing, and files among them that the libOS does not start."""
+    given = entry_points_of(config)
+    targets = [mount.target for mount in config.mount if mount.target.rstrip("/")]
+    known = [one for one in given if not any(_is_below(one, target) for target in targets)]
+    absent = [one for one in known if not root.kind(one)]
+    place = place_of(document, ("entry_points",))
+    if absent:
+        names = ", ".join(map(shown, absent))
+        message = f"{path_text(('entry_points',))}: the image has no {names}"
+        hint = "name directories of programs, or programs, that the image has"
+        is_chosen = given != _default_entry_points()
+        is_certain = len(absent) == len(given)
+        message += ": nothing can be run" if is_certain else ""
+        severity = ERROR if is_certain and is_chosen else WARNING
+        yield Problem(_CODE, message, place, hint, severity=severity)
+    for index, path in enumerate(plain(config.entry_points) if known else ()):
+        if path in known and root.kind(path) == FILE and (why := refusal(root, path, libos=True)):
+            where = ("entry_points", index)
+            yield why.problem(f"{path_text(where)}: {shown(path)}", place_of(document, where))
+
+
+def _default_entry_points() -> list[str]:
+    default = default_config()
+    node = default.get("entry_points") if isinstance(default, Object) else None
+    return list(plain(node)) if node is not None else []
+
+
+def _programs(root: Root, config: OcclumConfig) -> Iterator[Problem]:
+    """The programs in the directories that are entry points: what of them the libOS refuses."""
+    refused: dict[str, list[tuple[str, Refusal]]] = {}
+    of_glibc: list[str] = []
+    for path in _candidates(root, entry_points_of(config)):
+        facts = root.facts(path)
+        if root.script(path) is None if facts is None else _is_library(facts):
+            continue
+        if facts is not None and facts.interpreter == GLIBC_LOADER:
+            of_glibc.append(path)
+        found = refusal(root, path, libos=True)
+        if found is not None:
+            refused.setdefault(found.hint, []).append((path, found))
+    for several in refused.values():
+        yield _refused(root, several)
+    if of_glibc and root.kind(OCCLUM_GLIBC) != DIR:
+        yield Problem(
+            "loader",
+            f"programs use the distribution's own loader, as {of_glibc[0]} does, and not that of "
+            "Occlum's glibc: such an image suits a chroot, not Occlum's libOS",
+            hint="copy them with Occlum's loader config, which comes with an installed Occlum",
+            severity=WARNING,
+        )
+
+
+def _is_library(facts: ElfFacts) -> bool:
+    """Whether nobody starts it: a shared object, not a static program, or what is not linked."""
+    if not facts.loadable:
+        return True
+    return facts.interpreter is None and bool(facts.soname or facts.needed)
+
+
+def _refused(root: Root, several: list[tuple[str, Refusal]]) -> Problem:
+    path, why = several[0]
+    entry = root.find(path)
+    place = entry.origin.place if entry is not None and entry.origin.place.line else None
+    problem = why.problem(path, place, WARNING)
+    others = [name for name, _ in several[1:]]
+    if not others:
+        return problem
+    names = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+    return replace(problem, message=f"{problem.message}; so do {len(others)} more: {names}")
+
+
+def _candidates(root: Root, entry_points: Sequence[str]) -> Iterator[str]:
+    """The files of the entry points that are there to be run."""
+    tops = {root.resolve(one) for one in entry_points if root.kind(one) == DIR}
+    for top in sorted(one for one in tops if one is not None):
+        for path in root.below(top):
+            entry = root.at(path)
+            if entry is None or not entry.mode & EXECUTE:
+                continue
+            if posixpath.dirname(path) == top or is_to_be_run(entry):
+                yield path
+
+
+def _ext2(root: Root, config: OcclumConfig) -> Iterator[Problem]:
+    """Occlum copies mke2fs of the machine that builds into an image that needs it; we do not."""
+    if all(mount.type != "ext2" for mount in config.mount):
+        return
+    found = refusal(root, MKE2FS, libos=True)
+    if found is not None:
+        message = f"an ext2 file system is mounted, and the program to make it, {MKE2FS}, "
+        hint = "name /usr/sbin/mke2fs in a BOM, target /sbin"
+        yield Problem("ext2", message + found.reason, hint=hint, severity=WARNING)
