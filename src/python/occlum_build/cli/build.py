@@ -11,9 +11,8 @@ from typing import Any
 from occlum_build.cli.instance import add_toolchain_option
 from occlum_build.cli.output import print_problem, print_problems
 from occlum_build.errors import WARNING, OcclumError, Problem
-from occlum_build.occlum.toolchain import OCCLUM_DIR, SGX_MODES, ToolchainDirectory
+from occlum_build.occlum.toolchain import SGX_MODES, TEST_KEY, ToolchainDirectory
 
-_TEST_KEY = f"{OCCLUM_DIR}/etc/template/Enclave.pem"
 _YES = ("Y", "YES", "Yes", "yes", "True", "true", "1")
 _MRENCLAVE = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -82,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
         instance=Path.cwd(),
         toolchain=options.toolchain,
         settings=settings,
-        signer=signer_of(options, ToolchainDirectory(options.toolchain).path(_TEST_KEY)),
+        signer=signer_of(options, ToolchainDirectory(options.toolchain).path(TEST_KEY)),
         image_key=options.image_key,
         buildin_image_key=options.buildin_image_key,
         insecure_key_file=options.insecure_key_file,

@@ -146,3 +146,19 @@ def test_exposed_sign_key_and_date_of_the_environment(
     assert main(["build", "--toolchain", toolchain, "--sign-key", str(key)]) == 0
     assert "can be read by others (mode 640)" in capsys.readouterr().err
     assert '"date": "19700102"' in (inst / "measurement.json").read_text()
+
+
+def test_what_the_libos_refuses_is_told_by_build_and_package(
+    inst: Path, toolchain: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inst / "image/dev").rmdir()
+    told = []
+    for verb in (["build", "--toolchain", toolchain], ["package", "--debug"]):
+        assert main(verb) == 0
+        told.append(capsys.readouterr().err)
+    assert told[0] == told[1]
+    assert told[0].startswith("warning: Occlum.json:")
+    assert "the image lacks directories for it: /dev (devfs)" in told[0]
+    (inst / "Occlum.json").write_text("{}")
+    assert main(["package", "--debug"]) == 0
+    assert capsys.readouterr().err == ""

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from occlum_build.cli.output import print_problems
 from occlum_build.errors import OcclumError
+from occlum_build.occlum.findings import package_findings
 from occlum_build.occlum.package import SUFFIX, check_packageable, package
 
 
@@ -33,5 +35,6 @@ def run(options: argparse.Namespace) -> None:
     if top in ("", ".", "..") or "/" in top:
         raise OcclumError("usage", f"{top!r} is no name of a directory")
     check_packageable(instance, debug=options.debug)
+    print_problems(package_findings(instance))
     package(instance, instance / f"{top}{SUFFIX}", top)
     print(f"{top}{SUFFIX} generated")

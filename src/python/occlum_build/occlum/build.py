@@ -16,7 +16,7 @@ from occlum_build.occlum.configure import Configured, configure
 from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs
 from occlum_build.occlum.prebuilt import copy_prebuilt
 from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, seal
-from occlum_build.occlum.signing import finish_signing, mrsigner
+from occlum_build.occlum.signing import finish_signing, mrsigner, public_test_mrsigner
 from occlum_build.occlum.stage import replace_directory, staged
 from occlum_build.sgx.files import read_file, replace_file
 from occlum_build.sgx.measurement import read_sigstruct
@@ -69,7 +69,7 @@ class _Build:
         if self._last is not None and self._is_up_to_date(self._last, inputs, signer_id):
             self._check_expected(self._last, inputs)
             self._reset_run()
-            return self._finished(self._last, unchanged=True)
+            return self._finished(self._last, inputs, unchanged=True)
         self._seal(inputs)
         configured = self._configure(inputs)
         signed = None
@@ -81,7 +81,7 @@ class _Build:
         self._check_expected(measured, inputs)
         self._assemble(inputs, configured, signed)
         self._install(measured, inputs, is_signed=signed is not None)
-        return self._finished(measured, unchanged=False)
+        return self._finished(measured, inputs, unchanged=False)
 
     def _part(self, name: str) -> Path:
         return self._stage / name
@@ -195,9 +195,13 @@ class _Build:
         layout.fresh_run_directory(fresh)
         replace_directory(fresh / "run", self._instance / "run", self._stage)
 
-    def _finished(self, measured: Mapping[str, Any], *, unchanged: bool) -> Built:
-        warnings = [*self._warnings, *measurement.security_warnings(measured)]
-        return Built(measured, unchanged, tuple(warnings))
+    def _finished(self, measured: Mapping[str, Any], inputs: Inputs, *, unchanged: bool) -> Built:
+        weak = measurement.security_warnings(
+            measured,
+            own_init=inputs.own_init,
+            test_mrsigner=public_test_mrsigner(self._request.toolchain),
+        )
+        return Built(measured, unchanged, tuple(dict.fromkeys([*self._warnings, *weak])))
 
 
 def _last_measurement(instance: Path) -> dict[str, Any] | None:

@@ -4,12 +4,14 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import build as build_module
 from occlum_build.occlum import instance, stage
@@ -270,14 +272,67 @@ def test_init_ra_conf_and_ext2(build_request: BuildRequest) -> None:
     changed(build_request, metadata__debuggable="false")
     document = json.loads((inst / "Occlum.json").read_text())
     options = {"disk_size": "5GB"}
-    document["mount"].append({"type": "ext2", "target": "/data", "options": options})
+    document["mount"].append({"type": "ext2", "target": "/ext2", "options": options})
     (inst / "Occlum.json").write_text(json.dumps(document))
     built = build(build_request)
     assert "/etc/init_ra_conf.json" in built.measurement["inputs"]["initfs"]
     codes = [warning.code for warning in built.warnings]
-    assert "ext2" in codes and "image-type" in codes and "sign-key" not in codes
-    (inst / "image/sbin/mke2fs").touch()
+    assert codes == ["ext2", "sign-key", "image-type"]
+    mke2fs = inst / "image/sbin/mke2fs"
+    mke2fs.touch(0o755)
+    (refused,) = (one for one in build(build_request).warnings if one.code == "ext2")
+    assert "is neither an ELF program nor a script" in refused.message
+    shutil.copy2("/bin/sh", mke2fs)
+    shutil.copy2(GLIBC_LOADER, inst / "image/lib64")
     assert "ext2" not in [warning.code for warning in build(build_request).warnings]
+
+
+def test_what_the_libos_refuses_is_told_each_time(build_request: BuildRequest) -> None:
+    image = build_request.instance / "image"
+    (image / "bin/hello").chmod(0o755)
+    shutil.rmtree(image / "proc")
+    for unchanged in (False, True):
+        built = build(build_request)
+        assert built.unchanged is unchanged
+        assert [one.code for one in built.warnings] == ["libos-mount", "interpreter"]
+        assert "lacks directories for it: /proc (procfs)" in built.warnings[0].message
+        assert "/bin/hello starts with `#!/bin/sh`, but /bin/sh" in built.warnings[1].message
+    strict = replace(build_request, settings=Settings(strict=True))
+    with pytest.raises(OcclumError, match="directories for it: /proc") as error:
+        build(strict)
+    assert [one.code for one in error.value.problems] == ["libos-mount"]
+
+
+def test_warnings_of_the_configuration_are_told_each_time(build_request: BuildRequest) -> None:
+    changed(build_request, process__default_heap_size='"300MB"')
+    for unchanged in (False, True):
+        built = build(build_request)
+        assert built.unchanged is unchanged
+        assert [one.code for one in built.warnings] == ["libos-user-space"]
+
+
+def test_an_entry_point_that_the_libos_refuses(build_request: BuildRequest) -> None:
+    path = build_request.instance / "Occlum.json"
+    document = json.loads(path.read_text())
+    document["entry_points"] = ["/bin/hello"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(OcclumError, match="'/bin/hello' has no execute bit") as error:
+        build(build_request)
+    assert str(error.value.problems[0].place).startswith(str(path))
+    # Another init may mount something else than the image.
+    (build_request.instance / "initfs/bin/init").write_bytes(b"another")
+    assert [one.code for one in build(build_request).warnings] == ["program"]
+
+
+def test_a_key_that_nobody_gets(build_request: BuildRequest, image_key: Path) -> None:
+    def codes(request: BuildRequest) -> list[str]:
+        return [one.code for one in build(request).warnings]
+
+    request = replace(build_request, image_key=image_key)
+    assert codes(request) == ["image-key-missing"]
+    assert codes(replace(request, buildin_image_key=True)) == ["image-key"]
+    (build_request.instance / "initfs/bin/init").write_bytes(b"another")
+    assert codes(request) == []
 
 
 def test_a_full_disk_is_an_error_with_a_place(

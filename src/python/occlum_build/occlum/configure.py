@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,17 +104,6 @@ _HYPER = Problem(
     hint="for HyperEnclave sign build/lib/libocclum-libos.so with its own sgx_sign_hyper",
     severity=WARNING,
 )
-
-
-def warn_of_ext2(config: Node, image_manifest: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """Occlum copies mke2fs of the machine that builds into an image that needs it; we do not."""
-    mounts = plain(config).get("mount") or []
-    paths = {entry["path"] for entry in image_manifest["entries"]}
-    if "/sbin/mke2fs" in paths or all(mount.get("type") != "ext2" for mount in mounts):
-        return ()
-    message = "an ext2 file system is mounted, but the image has no /sbin/mke2fs to make it"
-    hint = "name /usr/sbin/mke2fs in a BOM, target /sbin"
-    return (Problem("ext2", message, hint=hint, severity=WARNING),)
 
 
 def config_keys(config: Node) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import Problem
+from occlum_build.errors import Problem, Report
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
-from occlum_build.occlum.configure import Settings, read_config, warn_of_ext2
+from occlum_build.occlum.configure import Settings, read_config
+from occlum_build.occlum.findings import instance_findings, own_init
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY, build_initfs
 from occlum_build.occlum.measurement import ImageIdentity
 from occlum_build.occlum.prebuilt import read_prebuilt
@@ -17,7 +18,7 @@ from occlum_build.occlum.seal import digest_of, manifest_of_tree
 from occlum_build.occlum.signing import Signer
 from occlum_build.occlum.toolchain import BUILD, Toolchain, find
 from occlum_build.sefs.keys import UserKey, read_key_file
-from occlum_build.sgx.config import Node
+from occlum_build.sgx.config import Node, check
 from occlum_build.sgx.files import read_file
 
 _INIT_RA_CONF = "init_ra_conf.json"
@@ -40,7 +41,10 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class Inputs:
-    """`described` goes into measurement.json; `image_manifest` is None for a prebuilt image."""
+    """`described` goes into measurement.json; `image_manifest` is None for a prebuilt image.
+
+    `own_init`: the SHA-256 of the toolchain's init, "" where it has none.
+    """
 
     toolchain: Toolchain
     config: Node
@@ -48,6 +52,7 @@ class Inputs:
     image: ImageIdentity
     image_manifest: dict[str, Any] | None
     described: dict[str, Any]
+    own_init: str
     warnings: tuple[Problem, ...]
 
 
@@ -56,22 +61,28 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
     instance = request.instance
     toolchain = find(request.toolchain, request.settings.sgx_mode, [BUILD])
     config = read_config([instance / "Occlum.json"])
+    settings = request.settings
+    checked = check(config, edmm=settings.is_for_edmm, strict=settings.strict)
     key = None
     if request.image_key is not None:
         key = read_key_file(request.image_key, allow_insecure=request.insecure_key_file)
     manifest: dict[str, Any] | None = None
-    warnings: tuple[Problem, ...] = ()
+    report = Report(warnings=list(checked.warnings))
+    init = own_init(request.toolchain)
     if (instance / "image").is_dir():
         manifest = manifest_of_tree(instance / "image")
         image = _identity(manifest, key)
-        warnings = warn_of_ext2(config, manifest)
+        for problem in instance_findings(instance, config, checked, init, strict=settings.strict):
+            report.add(problem)
+        report.raise_errors()
     else:
         image = read_prebuilt(instance / "build/mount", key)
     _write_initfs(request, image.type, initfs)
     described = measurement.inputs_of_build(
         image, manifest_of_tree(initfs), config, toolchain, request.settings
     )
-    return Inputs(toolchain, config, key, image, manifest, described, warnings)
+    warnings = tuple(report.warnings)
+    return Inputs(toolchain, config, key, image, manifest, described, init, warnings)
 
 
 def _identity(manifest: dict[str, Any], key: UserKey | None) -> ImageIdentity:

@@ -12,7 +12,7 @@ from typing import Any
 
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.configure import Settings, config_keys
-from occlum_build.occlum.initfs import IMAGE_KEY, INTEGRITY_ONLY
+from occlum_build.occlum.initfs import ENCRYPTED, IMAGE_KEY, INTEGRITY_ONLY
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
 from occlum_build.occlum.toolchain import Toolchain
 from occlum_build.sgx.attributes import FLAG_DEBUG
@@ -177,8 +177,13 @@ def check_expected(
     raise OcclumError("mrenclave", message, hint=hint)
 
 
-def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
-    """What makes a build weaker than it may look."""
+def security_warnings(
+    measured: Mapping[str, Any], *, own_init: str = "", test_mrsigner: str = ""
+) -> list[Problem]:
+    """What makes a build weaker than it may look, and a key that nobody can get.
+
+    `own_init`: the SHA-256 of the toolchain's init; `test_mrsigner`: MRSIGNER of its test key.
+    """
     inputs, found = measured["inputs"], []
     if f"/{IMAGE_KEY}" in inputs["initfs"]:
         found.append(
@@ -190,18 +195,12 @@ def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
                 severity=WARNING,
             )
         )
+    elif own_init and inputs["image"]["type"] == ENCRYPTED and own_init == _init_of(inputs):
+        found.append(_KEY_OUT_OF_REACH)
     if measured["debuggable"]:
         return found
-    if measured["mrsigner"] == PUBLIC_TEST_MRSIGNER:
-        found.append(
-            Problem(
-                "sign-key",
-                "a release enclave is signed with Occlum's public test key: anybody can sign"
-                " another enclave with this MRSIGNER",
-                hint="openssl genrsa -3 -out key.pem 3072",
-                severity=WARNING,
-            )
-        )
+    if measured["mrsigner"] and measured["mrsigner"] in (PUBLIC_TEST_MRSIGNER, test_mrsigner):
+        found.append(_TEST_KEY)
     if inputs["image"]["type"] == INTEGRITY_ONLY:
         found.append(
             Problem(
@@ -214,6 +213,29 @@ def security_warnings(measured: Mapping[str, Any]) -> list[Problem]:
             )
         )
     return found
+
+
+def _init_of(inputs: Mapping[str, Any]) -> str:
+    """The hex SHA-256 of the initfs's init, "" where it has none."""
+    return str(inputs["initfs"].get("/bin/init", "")).rpartition(" ")[2]
+
+
+_KEY_OUT_OF_REACH = Problem(
+    "image-key-missing",
+    f"the image is encrypted, and /bin/init of the initfs is Occlum's own, which reads the key from"
+    f" /{IMAGE_KEY}: that is not there, so the enclave ends at boot",
+    hint="build the key in (--buildin-image-key, under Pants `buildin_image_key=True`), or give an"
+    " init of yours that gets the key after attestation",
+    severity=WARNING,
+)
+_TEST_KEY = Problem(
+    "sign-key",
+    "a release enclave is signed with the toolchain's test key, which everybody has: anybody can"
+    " sign another enclave with this MRSIGNER",
+    hint="make a key, `openssl genrsa -3 -out key.pem 3072`, and sign with it: --sign-key, under"
+    " Pants [occlum].sign_key_file or [occlum].signer",
+    severity=WARNING,
+)
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -87,3 +87,17 @@ def test_warnings() -> None:
     debug = record(debuggable=True, mrsigner=PUBLIC_TEST_MRSIGNER, image=open_image)
     assert codes(debug) == []
     assert codes(record(initfs={"/etc/image_key": "file 0600"})) == ["image-key"]
+
+
+def test_warnings_that_depend_on_the_toolchain() -> None:
+    def codes(measured: dict[str, Any]) -> list[str]:
+        found = measurement.security_warnings(measured, own_init="ab", test_mrsigner="77" * 32)
+        return [warning.code for warning in found]
+
+    assert codes(record(mrsigner="77" * 32)) == ["sign-key"]
+    assert codes(record(mrsigner=None)) == []
+    own = {"/bin/init": "file 0755 ab"}
+    assert codes(record(initfs=own)) == ["image-key-missing"]
+    assert codes(record(initfs={**own, "/etc/image_key": "file 0600"})) == ["image-key"]
+    assert codes(record(initfs=own, image={"type": "integrity-only"})) == ["image-type"]
+    assert codes(record(initfs={"/bin/init": "file 0755 cd"})) == []

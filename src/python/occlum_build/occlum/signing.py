@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 
+from occlum_build.errors import OcclumError
+from occlum_build.occlum.toolchain import TEST_KEY, ToolchainDirectory
 from occlum_build.sgx import keys
 from occlum_build.sgx.files import read_file
 from occlum_build.sgx.sign import Unsigned, finish
@@ -53,6 +55,14 @@ def mrsigner(signer: Signer) -> str:
     """MRSIGNER in hex of what this signer signs."""
     modulus = modulus_of_signer(signer).to_bytes(MODULUS_SIZE, "little")
     return hashlib.sha256(modulus).hexdigest()
+
+
+def public_test_mrsigner(toolchain: Path) -> str:
+    """MRSIGNER of the test key in a toolchain, "" where it has none that can be read."""
+    try:
+        return mrsigner(KeyFile(ToolchainDirectory(toolchain).path(TEST_KEY)))
+    except OcclumError:
+        return ""
 
 
 def finish_signing(enclave: bytes, unsigned: Unsigned, signer: Signer) -> bytes:

@@ -16,6 +16,8 @@ from occlum_build.errors import OcclumError, Place, Problem, Report
 
 SGX_MODES = ("HW", "SIM", "HYPER")
 OCCLUM_DIR = "opt/occlum"
+INIT = f"{OCCLUM_DIR}/build/bin/init"
+TEST_KEY = f"{OCCLUM_DIR}/etc/template/Enclave.pem"
 VERSION_HEADER = f"{OCCLUM_DIR}/include/occlum_version.h"
 SUPPORTED = re.compile(r"0\.31\.[0-9]+")
 
@@ -86,7 +88,7 @@ def required_files(
             ToolFile("occlum-run", (f"{OCCLUM_DIR}/build/bin/occlum-run",)),
         ],
         INITFS: [
-            ToolFile("init", (f"{OCCLUM_DIR}/build/bin/init",)),
+            ToolFile("init", (INIT,)),
             ToolFile(f"musl/{MUSL_LOADER}", (f"lib/{MUSL_LOADER}",)),
             *(ToolFile(f"musl/{name}", (f"{_MUSL_DIR}/{name}",)) for name in MUSL_NAMES),
         ],
@@ -101,7 +103,7 @@ def required_files(
                 for name in OS_NAMES
             ),
         ],
-        SIGN_KEY: [ToolFile("sign-key", (f"{OCCLUM_DIR}/etc/template/Enclave.pem",))],
+        SIGN_KEY: [ToolFile("sign-key", (TEST_KEY,))],
     }
     return tuple(file for group in groups for file in table[group])
 

@@ -1,0 +1,49 @@
+"""What is to be told of an instance whose image lies in `image/`: libOS and image together."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from occlum_build.checks.enclave import check_enclave
+from occlum_build.checks.root import Root
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.occlum.configure import read_config
+from occlum_build.occlum.measurement import from_bytes, security_warnings
+from occlum_build.occlum.toolchain import INIT, ToolchainDirectory
+from occlum_build.sgx.config import CheckedConfig, Node, check
+from occlum_build.sgx.files import read_file
+
+_INIT = "initfs/bin/init"
+
+
+def own_init(toolchain: Path) -> str:
+    """The hex SHA-256 of Occlum's init in a toolchain, "" where it has none."""
+    path = ToolchainDirectory(toolchain).path(INIT)
+    return hashlib.sha256(read_file(path)).hexdigest() if path.is_file() else ""
+
+
+def instance_findings(
+    instance: Path, document: Node, checked: CheckedConfig, init: str, *, strict: bool = False
+) -> list[Problem]:
+    """What the libOS would refuse of the instance's image; `init`: as `own_init` tells it."""
+    path = instance / _INIT
+    has_own = path.is_file() and hashlib.sha256(read_file(path)).hexdigest() == init
+    root = Root.of_directory(str(instance / "image"))
+    return check_enclave(root, document, checked.config, mounts_image=has_own, strict=strict)
+
+
+def package_findings(instance: Path) -> list[Problem]:
+    """What was told when the instance was built, once more; warnings, as it has been built."""
+    record = instance / "measurement.json"
+    measured = from_bytes(read_file(record)) if record.is_file() else None
+    found = security_warnings(measured) if measured is not None else []
+    if not (instance / "image").is_dir():
+        return found
+    edmm = measured is not None and measured["inputs"].get("settings", {}).get("edmm") is True
+    try:
+        document = read_config([instance / "Occlum.json"])
+        checked = check(document, edmm=edmm)
+        return [*checked.warnings, *instance_findings(instance, document, checked, ""), *found]
+    except OcclumError:  # changed since: it is not what was built
+        return found
