@@ -9,6 +9,7 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
 from pants_occlum.enclave import (
+    checked,
     instance,
     keys,
     nodes,
@@ -29,6 +30,7 @@ def target_types() -> list[type[Target]]:
 
 def rules() -> Iterable[Rule | UnionRule]:
     modules = (
+        checked,
         instance,
         keys,
         nodes,

@@ -68,6 +68,13 @@ async def booted_image(enclave: Target) -> Image | None:
     return await image_of(rootfs, fields.RootfsImageField) if rootfs is not None else None
 
 
+async def booted_entry_points(enclave: Target) -> tuple[str, ...]:
+    """What a boot puts in place of the entry points that an enclave was built with, if it does."""
+    rootfs = await named_target(enclave, EnclaveBootField)
+    settings = boot_settings(rootfs, str(enclave.address)) if rootfs is not None else None
+    return (settings.entry_point,) if settings is not None and settings.entry_point else ()
+
+
 @rule(desc="Make a root file system for a runtime boot")
 async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
     wrapped = await resolve_target(

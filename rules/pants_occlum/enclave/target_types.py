@@ -19,6 +19,7 @@ from pants.engine.target import (
 from pants.util.strutil import help_text
 
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.findings import AllowField
 from pants_occlum.one_address import OneAddressField
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
@@ -258,6 +259,7 @@ class OcclumEnclave(Target):
         BuiltinConfigNewlineField,
         ExpectedMrenclaveField,
         BuilderField,
+        AllowField,
         DistPathField,
     )
     help = help_text(

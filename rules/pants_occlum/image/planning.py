@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Callable, TypeVar
 
 from pants.engine.addresses import Address
 from pants.engine.fs import FileDigest
@@ -13,6 +14,7 @@ from pants.util.logging import LogLevel
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root
+from occlum_build.elf.facts import Outcome
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
@@ -24,7 +26,7 @@ from occlum_build.image.plan import (
     only_elf_or_zip,
 )
 from occlum_build.process.complete import HostFile
-from occlum_build.sources.model import Sources
+from occlum_build.sources.model import Sources, SourceStat
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.bom.loading import LoadRequest, load
@@ -45,6 +47,8 @@ from pants_occlum.sysroot.pins import (
 )
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, check_lockable, find_sysroot
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class PlanRequest:
@@ -60,7 +64,8 @@ class PlannedImage:
     """The entries by path, the SHA-256 of each file's source, and where contents come from.
 
     `project` are contents of the project, already stored; all others are still in the sysroot.
-    `findings` is what planning and the checks of the planned image have to tell.
+    `findings` is what planning and the checks of the planned image have to tell. `stats` by source
+    path and `facts` by SHA-256 are what is known of the files besides.
     """
 
     sysroot: Sysroot
@@ -69,6 +74,8 @@ class PlannedImage:
     sha256: Mapping[str, str]
     project: Mapping[str, FileDigest]
     findings: tuple[Problem, ...]
+    stats: Mapping[str, SourceStat] = field(compare=False, repr=False)
+    facts: Mapping[str, Outcome] = field(compare=False, repr=False)
 
     def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
         """The contents that are in the sysroot, each with the last of the files that have it.
@@ -242,11 +249,30 @@ def _result(
     findings: Iterable[Problem],
 ) -> PlannedImage:
     project: dict[str, FileDigest] = {}
+    stats: dict[str, SourceStat] = {}
     for entry in entries:
-        if entry.kind == FILE and not entry.source.startswith("/"):
-            content = sha256[entry.source]
+        if entry.kind != FILE:
+            continue
+        content, stat = sha256[entry.source], known.stats[entry.source]
+        if not entry.source.startswith("/"):
             project[content] = known.digests[content]
-    return PlannedImage(known.sysroot, entries, sha256, project, tuple(dict.fromkeys(findings)))
+        if stat is not None:
+            stats[entry.source] = stat
+    facts = {one: known.facts[one] for one in sha256.values() if one in known.facts}
+    told = tuple(dict.fromkeys(findings))
+    return PlannedImage(known.sysroot, entries, sha256, project, told, stats, facts)
+
+
+async def look_into(plan: PlannedImage, of: str, look: Callable[[Root], T]) -> T:
+    """What a check finds in a planned image; it is run again for what it asked and nobody knew."""
+    known = Knowledge(
+        plan.sysroot,
+        stats=dict(plan.stats),
+        facts=dict(plan.facts),
+        digests=dict(plan.project),
+    )
+    found, _ = await settle(known, of, lambda sources, _: look(Root(plan.entries, sources)))
+    return found
 
 
 def rules() -> Iterable[Rule]:

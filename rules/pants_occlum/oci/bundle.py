@@ -9,6 +9,7 @@ from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 
+from occlum_build.checks.root import Root
 from occlum_build.errors import Report
 from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import Container, config_json
@@ -17,9 +18,12 @@ from occlum_build.oci.settings import VARIABLES
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.findings import findings_of, tell
+from pants_occlum.image.planning import look_into
 from pants_occlum.oci import target_types as fields
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
+from pants_occlum.subsystem import OcclumSubsystem
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,10 @@ class Bundle:
     args: tuple[str, ...]
     env: tuple[str, ...]
     cwd: str
-    warnings: tuple[str, ...]
 
 
 @rule(desc="Make a bundle")
-async def make_bundle(request: BundleRequest) -> Bundle:
+async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle:
     target = (
         await resolve_target(WrappedTargetRequest(request.address, "a bundle"), **implicitly())
     ).target
@@ -51,25 +54,30 @@ async def make_bundle(request: BundleRequest) -> Bundle:
     content = await content_of(target, fields.BundleEnclaveField, fields.BundleImageField)
     rootfs = await lay_out_rootfs(RootfsRequest(content.address))
     spec = _spec(target, rootfs)
-    # Only Occlum's programs are looked up in an image: what others load is theirs to say.
-    programs = root_fs(rootfs.programs) if spec.runtime in ("occlum", "runc") else None
-    report = Report()
-    with container_errors(target.address):
+
+    def check(programs: Root) -> tuple[Container, Report]:
+        report = Report()
         container = container_of(
             spec,
             root_fs(rootfs.tree),
             report,
-            programs=programs,
+            # Only Occlum's programs are looked up in an image: what others load is theirs to say.
+            programs=programs if spec.runtime in ("occlum", "runc") else None,
+            entry_points=rootfs.entry_points if rootfs.is_enclave else ("/",),
             is_release=rootfs.is_release,
         )
+        return container, report
+
+    with container_errors(target.address):
+        container, report = await look_into(rootfs.programs, str(target.address), check)
         report.raise_errors()
+    await tell(findings_of(target, report.warnings, occlum))
     return Bundle(
         rootfs,
         config_json(container),
         container.args,
         _image_env(container),
         container.cwd,
-        tuple(map(str, report.warnings)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, FileDigest, MergeDigests
@@ -11,7 +11,10 @@ from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
-from occlum_build.errors import Report
+from occlum_build.checks.enclave import start_problem
+from occlum_build.checks.programs import program_problem
+from occlum_build.checks.root import Root
+from occlum_build.errors import WARNING, Problem, Report
 from occlum_build.oci.layer import GZIP, entries_json
 from occlum_build.oci.layout import (
     ImageSettings,
@@ -22,7 +25,7 @@ from occlum_build.oci.layout import (
 )
 from occlum_build.oci.runtimes import RUNE_DIRECTORY
 from occlum_build.oci.settings import read_settings
-from occlum_build.sources.model import DIR, FILE
+from occlum_build.sources.model import DIR
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
@@ -33,13 +36,15 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
-from pants_occlum.image.planning import explain_missing
+from pants_occlum.findings import findings_of, tell
+from pants_occlum.image.planning import explain_missing, look_into
 from pants_occlum.oci import target_types as fields
-from pants_occlum.oci.bundle import Bundle, BundleRequest, make_bundle, root_fs
+from pants_occlum.oci.bundle import Bundle, BundleRequest, make_bundle
 from pants_occlum.oci.layers import LayersRequest, make_layers
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.subsystem import OcclumSubsystem
 
 _LAYOUT, _ENTRIES, ARCHIVE = "layout", "entries.json", "image.oci.tar"
 
@@ -57,7 +62,6 @@ class OciLayout:
     tree: tuple[TreeEntry, ...]
     layer_count: int
     is_shared: bool
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class OciArchive:
 
 
 @rule(desc="Make an OCI image")
-async def make_oci_layout(request: OciRequest) -> OciLayout:
+async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLayout:
     wrapped = await resolve_target(
         WrappedTargetRequest(request.address, "an OCI image"), **implicitly()
     )
@@ -85,16 +89,21 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
     )
     bundle = None
     if target[fields.OciBundleField].value:
-        bundle = await make_bundle(BundleRequest(content.address))
+        bundle = await make_bundle(BundleRequest(content.address), **implicitly())
     rootfs = bundle.rootfs if bundle else await lay_out_rootfs(RootfsRequest(content.address))
     settings = _settings(target, rootfs, bundle)
     compression = target[fields.CompressionField].value or GZIP
     report = Report()
     with container_errors(target.address):
-        _check(settings, rootfs, report)
+        check_image(settings, report)
+        read_settings({}, settings.env, report)
         _check_labels(target, rootfs, report)
+        if not bundle or settings.entry_point != bundle.args:
+            for problem in await _program_problems(target, settings, rootfs):
+                report.add(problem)
         check_compression(compression, report)
         report.raise_errors()
+    await tell(findings_of(target, report.warnings, occlum))
     max_layers = target[fields.MaxLayersField].value or 1
     try:
         blobs = await make_layers(
@@ -106,14 +115,7 @@ async def make_oci_layout(request: OciRequest) -> OciLayout:
     files = await store_files(layout.files)
     for layer, file in zip(blobs.layers, blobs.files):
         files[blob_path(layer.info.digest)] = file
-    warnings = [*(bundle.warnings if bundle else ()), *map(str, report.warnings)]
-    return OciLayout(
-        layout.digest,
-        tuple(_tree(files)),
-        len(blobs.layers),
-        rootfs.is_shared,
-        tuple(warnings),
-    )
+    return OciLayout(layout.digest, tuple(_tree(files)), len(blobs.layers), rootfs.is_shared)
 
 
 @rule(desc="Archive an OCI image")
@@ -161,12 +163,22 @@ def _settings(target: Target, rootfs: Rootfs, bundle: Bundle | None) -> ImageSet
     )
 
 
-def _check(settings: ImageSettings, rootfs: Rootfs, report: Report) -> None:
-    check_image(settings, report)
-    read_settings({}, settings.env, report)
+async def _program_problems(
+    target: Target, settings: ImageSettings, rootfs: Rootfs
+) -> list[Problem]:
+    """Why the entry point cannot be started; a volume may bring what an image lacks."""
     program = next(iter(settings.entry_point), "")
-    if program.startswith("/") and root_fs(rootfs.programs).kind(program) != FILE:
-        report.warn("oci", f"there is no program {program} in the image")
+    if not program.startswith("/"):
+        return []
+
+    def look(root: Root) -> Problem | None:
+        if rootfs.is_enclave:
+            return start_problem(root, program, rootfs.entry_points)
+        found = program_problem(root, program, libos=False)
+        return replace(found, severity=WARNING) if found and not root.kind(program) else found
+
+    problem = await look_into(rootfs.programs, str(target.address), look)
+    return [problem] if problem is not None else []
 
 
 def _check_labels(target: Target, rootfs: Rootfs, report: Report) -> None:

@@ -20,9 +20,10 @@ from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
+from pants_occlum.enclave.checked import CheckedEnclaveRequest, check_enclave_of
 from pants_occlum.enclave.instance import Instance, InstanceRequest, lay_out_instance
 from pants_occlum.enclave.nodes import EnclaveRequest, measured_enclave
-from pants_occlum.enclave.rootfs import booted_image
+from pants_occlum.enclave.rootfs import booted_entry_points, booted_image
 from pants_occlum.enclave.signing import SignRequest, sign_enclave
 from pants_occlum.enclave.target_types import (
     EnclaveImageField,
@@ -48,15 +49,17 @@ class RootfsRequest:
 class Rootfs:
     """A root file system, its groups for layers, and what is known of what is in it.
 
-    `programs` is where a program is looked up; `is_shared` False keeps layers out of shared caches.
+    `programs` is the image where a program is looked up, `entry_points` are those of an enclave;
+    `is_shared` False keeps layers out of shared caches.
     `plan` is that of an image whose files are taken as they are, the host's from the host; `packed`
     has the files of an enclave's secure file system.
     """
 
     tree: tuple[TreeEntry, ...]
     groups: tuple[Group, ...]
-    programs: tuple[TreeEntry, ...]
+    programs: PlannedImage = field(hash=False)
     labels: FrozenDict[str, str]
+    entry_points: tuple[str, ...] = ()
     is_shared: bool = True
     is_enclave: bool = False
     is_release: bool = False
@@ -78,6 +81,7 @@ async def _of_enclave(target: Target) -> Rootfs:
     sign = target[SignField].value
     sgx_mode = target[SgxModeField].value or "HW"
     enclave = await measured_enclave(EnclaveRequest(target.address))
+    checked = await check_enclave_of(CheckedEnclaveRequest(target.address), **implicitly())
     signed = await sign_enclave(SignRequest(target.address, sign), **implicitly())
     instance = await lay_out_instance(InstanceRequest(target.address, sgx_mode, sign))
     mrenclave = signed.sigstruct.mrenclave.hex()
@@ -93,8 +97,9 @@ async def _of_enclave(target: Target) -> Rootfs:
     return Rootfs(
         tree=tree,
         groups=group_instance(((entry.path, entry.size) for entry in tree), INSTANCE_PATH),
-        programs=(booted or enclave.root).tree,
+        programs=(booted or enclave.root).plan,
         labels=FrozenDict(labels),
+        entry_points=await booted_entry_points(target) or checked.entry_points,
         is_shared=enclave.image_type != ENCRYPTED,
         is_enclave=True,
         is_release=bool(signed.sigstruct.flags_mask & FLAG_DEBUG),
@@ -117,7 +122,7 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
     image = await make_image(ImageRequest(target.address), **implicitly())
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
     groups = group_entries(image.plan.entries)
-    return Rootfs(image.tree, groups, image.tree, labels, plan=image.plan)
+    return Rootfs(image.tree, groups, image.plan, labels, plan=image.plan)
 
 
 def _enclave_tree(instance: Instance) -> list[TreeEntry]:

@@ -19,6 +19,7 @@ from occlum_build.oci.layer import GZIP, MEDIA_TYPES
 from occlum_build.oci.runtimes import RUNTIMES
 from occlum_build.oci.settings import LOG_LEVELS, RA_TYPES
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.findings import AllowField
 from pants_occlum.one_address import OneAddressField
 
 
@@ -141,6 +142,7 @@ class RuneBundle(Target):
         ContainerAnnotationsField,
         HostnameField,
         ReadOnlyField,
+        AllowField,
         DistPathField,
     )
     help = help_text(
@@ -257,6 +259,7 @@ class OciImage(Target):
         CompressionField,
         OciFormatsField,
         OciRepositoriesField,
+        AllowField,
         DistPathField,
     )
     help = help_text(

@@ -56,9 +56,7 @@ class _WrittenBundle:
 @_uncacheable_rule
 async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
     field_set, output = request.field_set, request.output
-    bundle = await make_bundle(BundleRequest(field_set.address))
-    for text in bundle.warnings:
-        logger.warning("%s: %s", field_set.address, text)
+    bundle = await make_bundle(BundleRequest(field_set.address), **implicitly())
     files = await store_files({CONFIG: bundle.config})
     tree = [file_of(CONFIG, 0o644, files[CONFIG]), *_below_rootfs(bundle.rootfs.tree)]
     plan = bundle.rootfs.plan
@@ -78,7 +76,7 @@ async def package_bundle(
     try:
         return (await write_bundle(request, **implicitly())).package
     except Exception as error:
-        bundle = await make_bundle(BundleRequest(field_set.address))
+        bundle = await make_bundle(BundleRequest(field_set.address), **implicitly())
         raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
 
 

@@ -13,7 +13,7 @@ from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
 
-from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
@@ -46,10 +46,8 @@ class OciFieldSet(PackageFieldSet):
 async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
     output = field_set.output_path.in_dist(places)
-    layout = await make_oci_layout(OciRequest(field_set.address))
+    layout = await make_oci_layout(OciRequest(field_set.address), **implicitly())
     formats = field_set.formats.value or ()
-    for text in layout.warnings:
-        logger.warning("%s: %s", field_set.address, text)
     name = FileContent(DIGEST, f"{layout.name}\n".encode())
     digests, names = [await create_digest(CreateDigest([name]))], [DIGEST]
     if "archive" in formats:

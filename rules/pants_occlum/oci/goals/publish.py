@@ -75,7 +75,7 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
     )
     with container_errors(address, "published"):
         skopeo = await _find_skopeo(env)
-    layout = await make_oci_layout(OciRequest(address))
+    layout = await make_oci_layout(OciRequest(address), **implicitly())
     digest = await create_digest(CreateDigest(digest_entries(layout.tree)))
     inputs = await add_prefix(AddPrefix(digest, _LAYOUT))
     return PublishProcesses(

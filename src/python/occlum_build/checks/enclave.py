@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from occlum_build.checks.mounts import mount_problems
-from occlum_build.checks.programs import EXECUTE, Refusal, refusal
+from occlum_build.checks.programs import EXECUTE, Refusal, program_problem, refusal
 from occlum_build.checks.root import Root
 from occlum_build.checks.scripts import is_to_be_run
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER
-from occlum_build.errors import ERROR, WARNING, Place, Problem
+from occlum_build.errors import ERROR, WARNING, Problem
 from occlum_build.image.entries import DIR, FILE
 from occlum_build.sgx.config.default import default_config
 from occlum_build.sgx.config.findings import path_text, place_of, shown
@@ -50,19 +50,16 @@ def entry_points_of(config: OcclumConfig) -> list[str]:
     return [text for text in texts if isinstance(text, str) and text.startswith("/")]
 
 
-def start_problem(
-    root: Root, program: str, entry_points: Sequence[str], place: Place | None = None
-) -> Problem | None:
+def start_problem(root: Root, program: str, entry_points: Sequence[str]) -> Problem | None:
     """Why the libOS would not run a program for the host: its path, entry points, what it is."""
     parts = program.split("/")
     if ".." in parts:
         text = f"the program {program} has `..` in its path, which the libOS does not run"
-        return Problem(_CODE, text, place, "write the path that it leads to")
+        return Problem(_CODE, text, hint="write the path that it leads to")
     if not any(_is_below(program, entry) for entry in entry_points):
         text = f"the program {program} is below no entry point: {', '.join(entry_points) or 'none'}"
-        return Problem(_CODE, text, place, "add its directory to `entry_points` of Occlum.json")
-    found = refusal(root, program, libos=True)
-    return found.problem(f"the program {program}", place) if found else None
+        return Problem(_CODE, text, hint="add its directory to `entry_points` of Occlum.json")
+    return program_problem(root, program, libos=True)
 
 
 def _is_below(path: str, entry: str) -> bool:

@@ -179,7 +179,7 @@ def test_ext2_needs_a_program_that_makes_it() -> None:
         ("/bin/app", ""),
         ("/bin//./app", ""),
         ("/bin/static", "the program /bin/static is not position-independent (ET_EXEC)"),
-        ("/bin/gone", "the program /bin/gone is not in the image"),
+        ("/bin/gone", "there is no program /bin/gone in the image"),
         ("/usr/app", "the program /usr/app is below no entry point: /bin, /opt/x"),
         ("/binary/app", "the program /binary/app is below no entry point: /bin, /opt/x"),
         ("/opt/x", ""),

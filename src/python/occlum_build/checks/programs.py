@@ -48,6 +48,17 @@ def refusal(root: Root, path: str, *, libos: bool) -> Refusal | None:
     return _of_file(root, path) or _of_content(root, path, libos=libos, scripts_left=_MAX_SCRIPTS)
 
 
+def program_problem(root: Root, program: str, *, libos: bool) -> Problem | None:
+    """Why a program that a container or enclave is to start cannot be started."""
+    found = refusal(root, program, libos=libos)
+    if found is None:
+        return None
+    if not root.kind(program):
+        text = f"there is no program {program} in the image"
+        return Problem("program", text, hint=found.hint)
+    return found.problem(f"the program {program}")
+
+
 def _of_file(root: Root, path: str) -> Refusal | None:
     found = root.find(path)
     if root.kind(path) == DIR:

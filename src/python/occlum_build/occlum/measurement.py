@@ -195,7 +195,7 @@ def security_warnings(
                 severity=WARNING,
             )
         )
-    elif own_init and inputs["image"]["type"] == ENCRYPTED and own_init == _init_of(inputs):
+    elif inputs["image"]["type"] == ENCRYPTED and has_own_init(inputs, own_init):
         found.append(_KEY_OUT_OF_REACH)
     if measured["debuggable"]:
         return found
@@ -215,9 +215,10 @@ def security_warnings(
     return found
 
 
-def _init_of(inputs: Mapping[str, Any]) -> str:
-    """The hex SHA-256 of the initfs's init, "" where it has none."""
-    return str(inputs["initfs"].get("/bin/init", "")).rpartition(" ")[2]
+def has_own_init(inputs: Mapping[str, Any], own_init: str) -> bool:
+    """Whether the initfs has Occlum's own init, which has this SHA-256; "" is none."""
+    init = str(inputs["initfs"].get("/bin/init", "")).rpartition(" ")[2]
+    return bool(own_init) and init == own_init
 
 
 _KEY_OUT_OF_REACH = Problem(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from occlum_build.checks.enclave import start_problem
+from occlum_build.checks.programs import program_problem
+from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError, Report
 from occlum_build.occlum.instance import SIGNED_LIBOS
 from occlum_build.oci.config import Container
@@ -59,14 +62,15 @@ def container_of(
     rootfs: RootFs,
     report: Report,
     *,
-    programs: RootFs | None = None,
+    programs: Root | None = None,
+    entry_points: Sequence[str] = (),
     is_release: bool = False,
 ) -> Container:
     """The container, checked against the root file system; problems have the code `bundle`.
 
     `programs` is where the program is looked up: the image inside of the enclave. Without one it is
-    not looked up. `is_release` tells that the enclave is not debuggable. Raises OcclumError `usage`
-    for a runtime that is not in RUNTIMES.
+    not looked up. `entry_points`: those of the enclave. `is_release` tells that the enclave is not
+    debuggable. Raises OcclumError `usage` for a runtime that is not in RUNTIMES.
     """
     runtime = RUNTIMES.get(spec.runtime)
     if runtime is None:
@@ -91,7 +95,7 @@ def container_of(
             hint=f"add {_RELEASE} to `env`",
         )
     _check_directory(cwd, runtime, settings, rootfs, report)
-    _check_program(spec.args, runtime, programs, report)
+    _check_program(spec.args, runtime, programs, entry_points, report)
     variables = tuple(VARIABLES.values())
     env = tuple(item for item in spec.env if item.split("=", 1)[0] not in variables)
     effective = _effective_annotations(annotations, settings)
@@ -178,13 +182,25 @@ def _check_instance(cwd: str, settings: Settings, rootfs: RootFs, report: Report
 
 
 def _check_program(
-    args: tuple[str, ...], runtime: Runtime, programs: RootFs | None, report: Report
+    args: tuple[str, ...],
+    runtime: Runtime,
+    programs: Root | None,
+    entry_points: Sequence[str],
+    report: Report,
 ) -> None:
     if not args or not args[0]:
         report.error(_CODE, "there is no program to run", hint="name it with `args`")
         return
     program = args[0]
-    if runtime.name == "occlum" and not program.startswith("/"):
-        report.error(_CODE, f"the program {program} must be an absolute path inside the enclave")
-    elif programs is not None and program.startswith("/") and programs.kind(program) != FILE:
-        report.error(_CODE, f"there is no program {program} in the image")
+    if not program.startswith("/"):
+        if runtime.name == "occlum":
+            message = f"the program {program} must be an absolute path inside the enclave"
+            report.error(_CODE, message)
+        return
+    found = None
+    if programs is not None and runtime.name == "occlum":
+        found = start_problem(programs, program, entry_points)
+    elif programs is not None:
+        found = program_problem(programs, program, libos=False)
+    if found is not None:
+        report.add(found)

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from occlum_build.checks.testing import root_of
+from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import OcclumError, Report
+from occlum_build.image.testing import library, program
 from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import Container
 from occlum_build.oci.rootfs import INSTANCE_PATH, RootFs
@@ -14,13 +18,27 @@ from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 SIGNED = f"{INSTANCE_PATH}/build/lib/libocclum-libos.signed.so"
 OCCLUM = RootFs([(SIGNED, FILE, ""), ("app", DIR, ""), ("var/run", SYMLINK, "../run")])
-PROGRAMS = RootFs([("bin/app", FILE, ""), ("bin/link", SYMLINK, "/bin/app"), ("etc", DIR, "")])
+PROGRAMS = root_of(
+    {
+        GLIBC_LOADER: library(),
+        "/bin/app": program(),
+        "/bin/link": "-> /bin/app",
+        "/bin/static": ElfFacts("ET_EXEC", "EM_X86_64", 64),
+        "/bin/script": b"#!/bin/app -x\n",
+        "/bin/data": b"data",
+        "/usr/app": program(),
+        "/etc": None,
+    },
+    {"/bin/script": 0o755},
+)
+ENTRY_POINTS = ("/bin", "/etc")
 SPEC = BundleSpec("occlum", ("/bin/app",))
 
 
 def _check(spec: BundleSpec, rootfs: RootFs = OCCLUM) -> tuple[Container, Report]:
     report = Report()
-    return container_of(spec, rootfs, report, programs=PROGRAMS), report
+    container = container_of(spec, rootfs, report, programs=PROGRAMS, entry_points=ENTRY_POINTS)
+    return container, report
 
 
 def _container(spec: BundleSpec, rootfs: RootFs = OCCLUM) -> Container:
@@ -108,7 +126,11 @@ def test_nitro() -> None:
         ({"args": ()}, "there is no program to run"),
         ({"args": ("app",)}, "must be an absolute path inside the enclave"),
         ({"args": ("/bin/other",)}, "there is no program /bin/other in the image"),
-        ({"args": ("/etc",)}, "there is no program /etc in the image"),
+        ({"args": ("/etc",)}, "the program /etc is a directory"),
+        ({"args": ("/bin/data",)}, "the program /bin/data has no execute bit"),
+        ({"args": ("/bin/static",)}, "the program /bin/static is not position-independent"),
+        ({"args": ("/bin/script",)}, "the program /bin/script starts with `#!/bin/app -x`: the"),
+        ({"args": ("/usr/app",)}, "the program /usr/app is below no entry point: /bin, /etc"),
         ({"env": ("A",)}, "the variable 'A' must be written as NAME=value"),
         ({"env": ("A=1", "A=2")}, "the variable A is set twice"),
         ({"env": ("ENCLAVE_TYPE=Jailhouse",)}, "sets ENCLAVE_TYPE to 'Jailhouse'"),
@@ -122,6 +144,22 @@ def test_refused(changed: dict[str, Any], message: str) -> None:
     assert any(message in problem.message for problem in report.errors), report.errors
 
 
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("/bin/static", ""),
+        ("/bin/script", ""),
+        ("/usr/app", ""),
+        ("app", ""),
+        ("/bin/other", "there is no program /bin/other in the image"),
+        ("/bin/data", "the program /bin/data has no execute bit"),
+    ],
+)
+def test_the_program_of_a_plain_container(program: str, message: str) -> None:
+    _, report = _check(BundleSpec("runc", (program,)))
+    assert [one.message.startswith(message) for one in report.errors] == [True] * bool(message)
+
+
 def test_a_log_level_that_occlum_may_not_know() -> None:
     _, report = _check(replace(SPEC, log_level="warning"))
     assert [problem.message for problem in report.warnings] == [
@@ -132,7 +170,10 @@ def test_a_log_level_that_occlum_may_not_know() -> None:
 @pytest.mark.parametrize("env", [(), ("OCCLUM_RELEASE_ENCLAVE=1",)])
 def test_a_release_enclave(env: tuple[str, ...]) -> None:
     report = Report()
-    container_of(replace(SPEC, env=env), OCCLUM, report, programs=PROGRAMS, is_release=True)
+    spec = replace(SPEC, env=env)
+    container_of(
+        spec, OCCLUM, report, programs=PROGRAMS, entry_points=ENTRY_POINTS, is_release=True
+    )
     assert bool(report.warnings) == (not env)
 
 
