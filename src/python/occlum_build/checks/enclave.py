@@ -141,7 +141,7 @@ def _refused(root: Root, several: list[tuple[str, Refusal]]) -> Problem:
     if not others:
         return problem
     names = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
-    return replace(problem, message=f"{problem.message}; so do {len(others)} more: {names}")
+    return replace(problem, message=f"{problem.message}; likewise {len(others)} more: {names}")
 
 
 def _candidates(root: Root, entry_points: Sequence[str]) -> Iterator[str]:

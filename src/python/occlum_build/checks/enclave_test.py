@@ -152,7 +152,7 @@ def test_programs_that_are_refused_are_told_once_for_each_reason() -> None:
     assert [(one.severity, one.code) for one in problems] == [(WARNING, "libos-program")] * 2
     assert problems[0].message == (
         "/bin/a is not position-independent (ET_EXEC), and the libOS starts only what is; "
-        "so do 1 more: /bin/b"
+        "likewise 1 more: /bin/b"
     )
     assert problems[1].message.startswith("/bin/c starts with `#!/bin/app -x`: the libOS takes all")
 

@@ -80,9 +80,11 @@ def _of_content(root: Root, path: str, *, libos: bool, scripts_left: int) -> Ref
         return _of_elf(root, facts) or (_of_elf_in_libos(path, facts) if libos else None)
     script = root.script(path)
     if script is not None:
-        return _of_script(root, script, scripts_left) or (
-            _of_script_in_libos(root, script) if libos else None
-        )
+        by_libos = _of_script_in_libos(root, script) if libos else None
+        # An argument is refused whether or not its interpreter is there.
+        if by_libos is not None and script.line.split()[1:]:
+            return by_libos
+        return _of_script(root, script, scripts_left) or by_libos
     malformed = root.malformed(path)
     if malformed:
         return Refusal("program", f"looks like an ELF file but is none: {malformed}", "")

@@ -105,6 +105,16 @@ BY_LIBOS = {
     "/app/long": "and the libOS wants a line end in the first 127 bytes",
     "/app/pex": "starts with `#!/usr/bin/env python3`: the libOS takes all of it for a path",
 }
+
+
+def test_an_argument_is_what_is_told_of_the_libos() -> None:
+    root = root_of({"/app/run": b"#!/usr/bin/env python3\n"}, {"/app/run": 0o755})
+    found = refusal(root, "/app/run", libos=True)
+    assert found is not None and found.code == "libos-program"
+    found = refusal(root, "/app/run", libos=False)
+    assert found is not None and found.code == "interpreter"
+
+
 STARTED = ("/bin/bash", "/bin/sh", "/bin/relative", "/app/good", "/app/blank", "/app/there")
 
 
