@@ -116,6 +116,38 @@ def test_configuration(pants: PantsRunner) -> None:
     assert (enclave.measurement["isv_prod_id"], enclave.measurement["isv_svn"]) == (3, 7)
 
 
+def test_one_file_for_machines_with_edmm_and_without(pants: PantsRunner) -> None:
+    limits = {
+        **{"user_space_size": "1MB", "user_space_max_size": "600MB"},
+        **{"kernel_space_heap_size": "4MB", "kernel_space_heap_max_size": "40MB"},
+        **{"kernel_space_stack_size": "1MB", "init_num_of_threads": 2, "max_num_of_threads": 64},
+    }
+    both = {"resource_limits": limits}
+    without = small_enclave(pants, "without_edmm", config=both)
+    with_edmm = small_enclave(pants, "with_edmm", config=both, edmm=True)
+
+    for _ in range(2):  # also from the cache
+        result = package(pants, without, with_edmm)
+        assert "[WARN]" not in result.stderr
+        assert f"[INFO] {without}: " in result.stderr
+        assert "init_num_of_threads: counts with EDMM only" in result.stderr
+        assert f"[INFO] {with_edmm}: " in result.stderr
+        assert "629145600 bytes count without EDMM only" in result.stderr
+
+
+def test_what_is_ignored_in_a_configuration_can_be_a_warning(pants: PantsRunner) -> None:
+    config = {"metadata": {"note": "ours"}}
+    lenient = small_enclave(pants, "lenient", config=config, strict=False)
+    plain = _plain(pants)
+
+    result = package(pants, lenient, plain)
+
+    assert f"[WARN] {lenient}: " in result.stderr
+    assert "$.metadata.note: unknown key: it is ignored" in result.stderr
+    strict = small_enclave(pants, "lenient", config=config)
+    assert "$.metadata.note: unknown key" in pants.run("package", strict).expect(1).stderr
+
+
 def test_initfs_and_init(pants: PantsRunner) -> None:
     init = pants.write("enclaves/init/my_init", "my own init\n")
     init.chmod(0o755)

@@ -177,6 +177,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
             edmm=target[fields.EdmmField].value,
             date=target[fields.SigningDateField].value or "",
             with_newline=target[fields.BuiltinConfigNewlineField].value,
+            strict=target[fields.StrictField].value,
             needs_hostfs=boot is not None and bool(boot.hostfs_source),
             of=str(target.address),
         )

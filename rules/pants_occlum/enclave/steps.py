@@ -214,7 +214,7 @@ async def seal_initfs(request: InitfsRequest) -> Parts:
 class ConfigureRequest:
     """Configuration and measurement: Occlum.json and its patch, the libOS, both MACs.
 
-    `needs_hostfs`: a mount must be a hostfs.
+    `strict`: warnings of the configuration are errors. `needs_hostfs`: a mount must be a hostfs.
     """
 
     configs: tuple[FileEntry, ...]
@@ -226,6 +226,7 @@ class ConfigureRequest:
     edmm: bool
     date: str
     with_newline: bool
+    strict: bool
     needs_hostfs: bool
     of: str = field(compare=False)
 
@@ -251,7 +252,7 @@ async def configure_enclave(request: ConfigureRequest) -> Parts:
         "edmm": request.edmm,
         "date": request.date,
         "with_newline": request.with_newline,
-        "strict": True,
+        "strict": request.strict,
         "needs_hostfs": request.needs_hostfs,
     }
     asked_path = f"{_STEP}/{_REQUEST}"

@@ -157,6 +157,17 @@ class EdmmField(BoolField):
     help = "Lay the enclave out for a platform with EDMM (dynamic enclave memory, SGX2)."
 
 
+class StrictField(BoolField):
+    alias = "strict"
+    default = True
+    help = help_text(
+        """
+        Fail on what Occlum's own tools take in an Occlum.json though a later stage refuses or
+        ignores it (docs/occlum-json.md). With False that is a warning.
+        """
+    )
+
+
 class EncryptField(BoolField):
     alias = "encrypt"
     default = False
@@ -252,6 +263,7 @@ class OcclumEnclave(Target):
         EnclaveBootField,
         SgxModeField,
         EdmmField,
+        StrictField,
         EncryptField,
         BuildinImageKeyField,
         SignField,

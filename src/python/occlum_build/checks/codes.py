@@ -10,6 +10,7 @@ from collections.abc import Mapping
 CODES: Mapping[str, str] = {
     "archive": "a zip archive that cannot be read, or whose ELF files are for another libc",
     "bundle": "settings of a bundle that do not work together",
+    "config-edmm": "a size of Occlum.json that counts on machines with EDMM, or without it, only",
     "config-ignored": "a value of Occlum.json that counts for nothing",
     "config-repeated-key": "a key of Occlum.json that is given more than once",
     "config-unknown-key": "a key of Occlum.json that Occlum does not know",

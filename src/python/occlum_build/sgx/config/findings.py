@@ -30,7 +30,7 @@ def path_text(path: Path) -> str:
 
 
 class Findings:
-    """Collects all problems of one document. With `strict` a warning is an error."""
+    """Collects all problems of one document. With `strict` a warning is an error, a note is not."""
 
     def __init__(self, document: Node, *, strict: bool = False) -> None:
         self._document = document
@@ -70,6 +70,11 @@ class Findings:
                 self._report.error(code, text, where, hint)
             else:
                 self._report.warn(code, text, where, hint)
+
+    def note(self, code: str, path: Path, message: str, hint: str = "") -> None:
+        """The value is right as it is, and has less of an effect than it may seem."""
+        if self.usable(path):
+            self._report.note(code, f"{path_text(path)}: {message}", self._at(path), hint)
 
     def usable(self, *paths: Path) -> bool:
         """Whether no error has spoilt these values or what they are in."""

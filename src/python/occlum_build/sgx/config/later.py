@@ -1,4 +1,4 @@
-"""What gen-conf takes, but the signing tool or the libOS refuses or ignores: warnings.
+"""What gen-conf takes, but the signing tool or the libOS refuses or ignores: warnings, and notes.
 
 sgx_sign's limits on Enclave.xml, and what the libOS wants of the system config at boot
 (docs/occlum-json.md, "What later stages require"). For mounts see later_mounts.
@@ -87,24 +87,31 @@ def _signed_sizes(limits: ResourceLimits, settings: EnclaveSettings, findings: F
 
 
 def _raised(limits: ResourceLimits, findings: Findings) -> None:
+    """Maxima below EDMM's own: what one file for machines with and without EDMM has."""
     for name, size, minimum in (
         ("kernel_space_heap_max_size", limits.kernel_space_heap_max_size, EDMM_MIN_MAX_HEAP),
         ("user_space_max_size", limits.user_space_max_size, EDMM_MIN_MAX_USER_SPACE),
     ):
         if size is not None and size < minimum:
-            message = f"{size} bytes count for nothing: with EDMM it is at least {minimum}"
-            findings.warn("config-ignored", limit_path(name), message)
+            message = f"{size} bytes count without EDMM only: with EDMM it is at least {minimum}"
+            findings.note("config-edmm", limit_path(name), message)
 
 
 def _ignored(limits: ResourceLimits, findings: Findings) -> None:
+    """Initial sizes, for which EDMM is needed; one of the heap above its maximum is a mistake."""
     if limits.init_num_of_threads is not None:
-        message = "ignored without EDMM: the enclave starts with max_num_of_threads"
-        findings.warn("config-ignored", limit_path("init_num_of_threads"), message)
+        message = "counts with EDMM only: without it all of max_num_of_threads are there at once"
+        findings.note("config-edmm", limit_path("init_num_of_threads"), message)
     init, maximum = limits.kernel_space_heap_size, limits.kernel_space_heap_max_size
-    if maximum is not None and maximum != init and findings.usable(limit_path(_HEAP)):
-        message = f"without EDMM the heap has its maximum at once; {_HEAP}, {init}, is ignored"
+    if maximum is None or maximum == init or not findings.usable(limit_path(_HEAP)):
+        return
+    path = limit_path("kernel_space_heap_max_size")
+    message = f"without EDMM the heap has its maximum at once; {_HEAP}, {init}, "
+    if init < maximum:
+        findings.note("config-edmm", path, f"{message}counts with EDMM only")
+    else:
         hint = "give both the same size, or no maximum"
-        findings.warn("config-ignored", limit_path("kernel_space_heap_max_size"), message, hint)
+        findings.warn("config-ignored", path, f"{message}is ignored, though it is larger", hint)
 
 
 def _process(config: OcclumConfig, settings: EnclaveSettings, findings: Findings) -> None:

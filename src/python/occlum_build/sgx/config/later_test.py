@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from occlum_build.errors import OcclumError
+from occlum_build.errors import NOTE, OcclumError
 from occlum_build.sgx.config import check, default_config, merge, parse_json
 
 LIMITS = '{"resource_limits": {\n '
@@ -54,12 +54,6 @@ WARNINGS = [
         "the enclave would have no thread; sgx_sign wants at least 1",
     ),
     (
-        LIMITS + '"init_num_of_threads": 4}}',
-        False,
-        "p:2:25: $.resource_limits.init_num_of_threads: "
-        "ignored without EDMM: the enclave starts with max_num_of_threads",
-    ),
-    (
         LIMITS + '"kernel_space_stack_size": "4097B"}}',
         False,
         "p:2:29: $.resource_limits.kernel_space_stack_size: "
@@ -79,17 +73,11 @@ WARNINGS = [
         "p:2:21: $.resource_limits.user_space_size: without user space no process can run",
     ),
     (
-        LIMITS + '"user_space_max_size": "1GB"}}',
-        True,
-        "p:2:25: $.resource_limits.user_space_max_size: "
-        "1073741824 bytes count for nothing: with EDMM it is at least 17179869184",
-    ),
-    (
-        LIMITS + '"kernel_space_heap_max_size": "64MB"}}',
+        LIMITS + '"kernel_space_heap_max_size": "16MB"}}',
         False,
         "p:2:32: $.resource_limits.kernel_space_heap_max_size: "
         "without EDMM the heap has its maximum at once; kernel_space_heap_size, 33554432, "
-        "is ignored",
+        "is ignored, though it is larger",
     ),
     (
         '{"process": {"default_heap_size": "banana"}}',
@@ -292,6 +280,49 @@ def test_what_fails_later(patch: str, edmm: bool, expected: str) -> None:
         check(document, edmm=edmm, strict=True)
     told = [f"{problem.place}: {problem.message}" for problem in caught.value.problems]
     assert told == expected.splitlines()
+
+
+# The way to write one file for machines with EDMM and without, as Occlum documents it.
+FOR_BOTH = (
+    LIMITS + '"user_space_size": "1MB", "user_space_max_size": "600MB",\n'
+    '"kernel_space_heap_size": "4MB", "kernel_space_heap_max_size": "40MB",\n'
+    '"kernel_space_stack_size": "1MB", "init_num_of_threads": 2, "max_num_of_threads": 64}}'
+)
+NOTES = [
+    (
+        FOR_BOTH,
+        False,
+        "p:3:64: $.resource_limits.kernel_space_heap_max_size: without EDMM the heap has its "
+        "maximum at once; kernel_space_heap_size, 4194304, counts with EDMM only\n"
+        "p:4:58: $.resource_limits.init_num_of_threads: counts with EDMM only: without it all of "
+        "max_num_of_threads are there at once",
+    ),
+    (
+        FOR_BOTH,
+        True,
+        "p:2:51: $.resource_limits.user_space_max_size: "
+        "629145600 bytes count without EDMM only: with EDMM it is at least 17179869184\n"
+        "p:3:64: $.resource_limits.kernel_space_heap_max_size: "
+        "41943040 bytes count without EDMM only: with EDMM it is at least 1073741824",
+    ),
+    (
+        LIMITS + '"init_num_of_threads": 4}}',
+        False,
+        "p:2:25: $.resource_limits.init_num_of_threads: counts with EDMM only: without it all of "
+        "max_num_of_threads are there at once",
+    ),
+]
+
+
+@pytest.mark.parametrize(("patch", "edmm", "expected"), NOTES)
+@pytest.mark.parametrize("strict", [False, True])
+def test_one_file_for_machines_with_edmm_and_without_is_right(
+    patch: str, edmm: bool, expected: str, strict: bool
+) -> None:
+    document = merge(default_config(), parse_json(patch.encode(), "p"))
+    found = check(document, edmm=edmm, strict=strict).warnings
+    assert [f"{one.place}: {one.message}" for one in found] == expected.splitlines()
+    assert {(one.code, one.severity) for one in found} == {("config-edmm", NOTE)}
 
 
 def test_a_mac_for_another_mount_is_fine() -> None:
