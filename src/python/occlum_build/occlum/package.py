@@ -29,6 +29,8 @@ from occlum_build.sgx.files import read_file
 from occlum_build.sgx.measurement import read_sigstruct
 
 SUFFIX = ".tar.gz"
+# What `tar -z` has: level 9 takes twice the time for a hundredth of the size.
+_GZIP_LEVEL = 6
 _SIGNED = f"build/{SIGNED_LIBOS}"
 _MEMBERS = (
     ".__occlum_status",
@@ -112,7 +114,7 @@ def _below(instance: Path, member: str) -> Iterator[str]:
 
 def _write(stream: BinaryIO, instance: Path, paths: list[str], top: str) -> None:
     with ExitStack() as stack:
-        packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=stream, mtime=0))
+        packed = stack.enter_context(gzip.GzipFile("", "wb", _GZIP_LEVEL, stream, mtime=0))
         archive = stack.enter_context(
             tarfile.TarFile(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT)
         )

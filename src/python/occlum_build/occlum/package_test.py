@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import tarfile
 from dataclasses import replace
@@ -52,6 +53,19 @@ def test_members_are_those_of_occlum(build_request: BuildRequest, tmp_path: Path
     ]
     assert all((m.mtime, m.uid, m.gid, m.uname, m.gname) == (0, 0, 0, "", "") for m in found)
     assert {member.mode for member in found} == {0o644, 0o755, 0o777}
+
+
+def test_compressed_as_tar_does(build_request: BuildRequest, tmp_path: Path) -> None:
+    (build_request.instance / "image/bin/text").write_text(
+        "".join(f"{number * number}\n" for number in range(20_000))
+    )
+    build(build_request)
+    out = tmp_path / "out.tar.gz"
+    package(build_request.instance, out, "top")
+    archive = gzip.decompress(out.read_bytes())
+    sizes = {level: len(gzip.compress(archive, level)) for level in (1, 6, 9)}
+    assert sizes[9] < sizes[6] < sizes[1]
+    assert abs(out.stat().st_size - sizes[6]) < 16
 
 
 def test_the_same_bytes_again(build_request: BuildRequest, tmp_path: Path) -> None:
