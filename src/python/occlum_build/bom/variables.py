@@ -36,8 +36,17 @@ def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
             "bom-invalid",
             f"variable {name!r} is not defined in {text.value!r}",
             text.place,
-            f"define it, or give a default: ${{{name}:-value}}",
+            _hint(match, name),
         )
         return UNDEFINED
 
     return _REFERENCE.sub(replace, text.value) if "$" in text.value else text.value
+
+
+def _hint(match: re.Match[str], name: str) -> str:
+    """What to do about an undefined variable; in the middle of a word it may be none at all."""
+    define = f"define it, or give a default: ${{{name}:-value}}"
+    before = match.string[match.start() - 1 : match.start()]
+    if match.group("bare") and (before.isalnum() or name.isdigit()):
+        return f"if the dollar sign is part of the name, write `$${name}`; if not, {define}"
+    return f"{define}; a dollar sign itself is written `$$`"

@@ -54,6 +54,23 @@ def test_undefined_variables_are_all_told() -> None:
     assert "${NOPE:-value}" in report.errors[1].hint
 
 
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("Main$Inner.class", "write `$$Inner`"),
+        ("Main$1.class", "write `$$1`"),
+        ("out/$1", "write `$$1`"),
+        ("$RECYCLE.BIN", "a dollar sign itself is written `$$`"),
+    ],
+)
+def test_dollar_sign_that_belongs_to_the_name(text: str, due: str) -> None:
+    report = Report()
+    _expand(text, report)
+    (error,) = report.errors
+    assert due in error.hint and "or give a default: ${" in error.hint
+    assert _expand(text.replace("$", "$$"), Report()) == text
+
+
 def test_value_that_is_not_utf8() -> None:
     report = Report()
     expand(Text("$X", PLACE), {"X": os.fsdecode(b"\xff")}, report)
