@@ -120,7 +120,6 @@ def _inputs(
             target[fields.SgxModeField].value or "HW",
             edmm=target[fields.EdmmField].value,
             with_newline=target[fields.BuiltinConfigNewlineField].value,
-            strict=True,
         ),
     )
 

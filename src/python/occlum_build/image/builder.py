@@ -11,8 +11,8 @@ from occlum_build.bom.names import is_utf8, printable
 from occlum_build.bom.operations import CopyDir, CopyFile, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
-from occlum_build.errors import OcclumError, Report
-from occlum_build.image.conflicts import Overrides, check_kind
+from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.image.conflicts import Overrides, check_kind, may_merge
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.tree import ImageTree
 from occlum_build.sources.model import Sources, SourceStat, hint_for_missing, resolve
@@ -54,6 +54,7 @@ class ImageBuilder:
         self.mode = mode
         self.report = report
         self.overrides = Overrides(sources)
+        self.dir_copies: set[Place] = set()
 
     def apply(self, operations: Operations) -> list[Program]:
         """Carry out one BOM; the copied files that may be programs, in their order."""
@@ -68,6 +69,7 @@ class ImageBuilder:
         for copy_dir in operations.dirs:
             here = self.report.at(copy_dir.place)
             origin = Origin(copy_dir.place, in_tree=True)
+            self.dir_copies.add(copy_dir.place)
             with here:
                 for matched in self._matched_dirs(copy_dir):
                     for entry in walk_copy(self.sources, matched, excluded, self.report):
@@ -129,9 +131,16 @@ class ImageBuilder:
             path = tree.locate(f"{directory}/{found.path}" if directory else found.path)
         mode = self.mode(found.source, stat)
         entry = Entry(path, stat.kind, origin, mode, found.source, stat.size, stat.target)
-        check_kind(tree, entry)
         before = tree.entries.get(path)
-        if before is not None:
+        if before is not None and (before.kind == DIR) != (stat.kind == DIR):
+            # Two directories of a system that are merged: of one name, a file here, a link there.
+            if before.origin.place not in self.dir_copies or not may_merge(tree, entry):
+                check_kind(tree, entry, found.path)
+            self.overrides.note_merge(before, entry, found.path)
+            programs.pop(path, None)
+        elif before is None:
+            check_kind(tree, entry)
+        else:
             if stat.kind == DIR:
                 entry = before._replace(mode=mode, source=found.source)
             else:

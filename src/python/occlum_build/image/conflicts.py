@@ -16,11 +16,11 @@ _NAMES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
 _SHOWN_PATHS = 3
 
 
-def check_kind(tree: ImageTree, entry: Entry) -> None:
+def check_kind(tree: ImageTree, entry: Entry, path: str = "") -> None:
     """Refuse a directory where something else stands, and anything else where a directory stands.
 
-    Raises OcclumError with code `directory`, `file` or `link`. A link and a file may replace one
-    another, as an included BOM may override so.
+    `path` is that of a copied entry in its copy. Raises OcclumError with code `directory`, `file`
+    or `link`. A link and a file may replace one another, as an included BOM may override so.
     """
     kind = tree.kind(entry.path)
     if not kind or (kind == DIR) == (entry.kind == DIR):
@@ -28,16 +28,33 @@ def check_kind(tree: ImageTree, entry: Entry) -> None:
     code = "link" if SYMLINK in (kind, entry.kind) else _CODES[entry.kind]
     before = tree.entries.get(entry.path)
     where = f"at {before.origin}" if before else "there before"
+    hint = "empty the image's directory first"
+    if before is not None:
+        hint = "give one of them another path"
+        if (entry if entry.kind == DIR else before).source:
+            pattern = f"/{path}/" if path else f"{posixpath.basename(entry.path)}/"
+            hint += f', or leave the copied directory out: `excludes: ["{pattern}"]`'
     raise OcclumError(
         code,
         f"the {_NAMES[entry.kind]} /{entry.path} cannot take the place of the "
         f"{_NAMES.get(kind, kind)} {where}",
         place=entry.origin.place,
-        hint="give one of them another path" if before else "empty the image's directory first",
+        hint=hint,
     )
 
 
 _CODES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
+
+
+def may_merge(tree: ImageTree, entry: Entry) -> bool:
+    """May an entry of one copied directory take the place of another kind of another one's?
+
+    As with rsync a directory may, and what is none may where the directory is empty.
+    """
+    if entry.kind == DIR:
+        return True
+    below = f"{entry.path}/"
+    return not any(path.startswith(below) for path in tree.entries)
 
 
 class Overrides:
@@ -46,12 +63,18 @@ class Overrides:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.paths: dict[tuple[Place, Place], list[str]] = {}
+        self.merged: dict[tuple[Place, Place], list[tuple[Entry, Entry, str]]] = {}
 
     def note(self, before: Entry | None, after: Entry) -> None:
         if before is None or self._same(before, after):
             return
         key = (before.origin.place, after.origin.place)
         self.paths.setdefault(key, []).append("/" + after.path)
+
+    def note_merge(self, before: Entry, after: Entry, path: str) -> None:
+        """Two copied directories have something of another kind at one path; `path` in the copy."""
+        key = (before.origin.place, after.origin.place)
+        self.merged.setdefault(key, []).append((before, after, path))
 
     def report(self, report: Report, *, as_errors: bool) -> None:
         for (before, after), paths in sorted(self.paths.items()):
@@ -60,6 +83,10 @@ class Overrides:
             message = f"overrides what {before} puts at {shown}{more}"
             severity = ERROR if as_errors else WARNING
             report.add(Problem("override", message, after, severity=severity))
+        for (_, place), found in sorted(self.merged.items(), key=lambda item: item[0]):
+            message, hint = _merge_text(found)
+            severity = ERROR if as_errors else WARNING
+            report.add(Problem("override", message, place, hint, severity=severity))
 
     def _same(self, before: Entry, after: Entry) -> bool:
         if before.kind != after.kind:
@@ -71,6 +98,17 @@ class Overrides:
         return before.size == after.size and (
             self.sources.sha256(before.source) == self.sources.sha256(after.source)
         )
+
+
+def _merge_text(found: Sequence[tuple[Entry, Entry, str]]) -> tuple[str, str]:
+    """The message and the hint for merges of the same two lines."""
+    before, after, path = found[0]
+    more = f", and so do {len(found) - 1} more entries" if len(found) > 1 else ""
+    message = (
+        f"the {_NAMES[after.kind]} /{after.path} takes the place of the {_NAMES[before.kind]} "
+        f"that {before.origin.place} copies{more}"
+    )
+    return message, f'as with copy_bom; `excludes: ["/{path}/"]` leaves the directory out'
 
 
 def drop_overridden_dirs(boms: Sequence[Operations], report: Report) -> list[Operations]:

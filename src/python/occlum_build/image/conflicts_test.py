@@ -47,6 +47,28 @@ def test_kind_of_what_was_there_before() -> None:
     assert "empty the image" in caught.value.problems[0].hint
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "due"),
+    [
+        (Entry("p/a", DIR, FIRST), Entry("p/a", FILE, SECOND), "give one of them another path"),
+        (
+            Entry("p/a", DIR, FIRST, source="s"),
+            Entry("p/a", FILE, SECOND),
+            'give one of them another path, or leave the copied directory out: `excludes: ["a/"]`',
+        ),
+    ],
+)
+def test_a_copied_directory_can_be_left_out(before: Entry, after: Entry, due: str) -> None:
+    tree = ImageTree(OldImage({}))
+    tree.put(before)
+    with pytest.raises(OcclumError) as caught:
+        check_kind(tree, after)
+    assert caught.value.problems[0].hint == due
+    with pytest.raises(OcclumError) as caught:
+        check_kind(tree, after, "x/a")
+    assert caught.value.problems[0].hint == due.replace('"a/"', '"/x/a/"')
+
+
 def _file(path: str, source: str, origin: Origin, size: int = 1) -> Entry:
     return Entry(path, FILE, origin, source=source, size=size)
 

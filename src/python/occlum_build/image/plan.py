@@ -49,11 +49,13 @@ class ImagePlan:
     """The entries of the image by path, parents first, and the closures of its programs.
 
     `placed` tells the entry's path for each image path of the closures, "/lib64/x" -> "lib/x".
+    `followed` has the links that the image held before and that paths of the BOM led through.
     """
 
     entries: tuple[Entry, ...]
     closures: tuple[Closure, ...] = ()
     placed: Mapping[str, str] = field(default_factory=dict)
+    followed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def complete_image(
         entries,
         tuple(closure for finder in finders for closure in finder.closures),
         {path: real for finder in finders for path, real in finder.placed.items()},
+        frozenset(tree.followed),
     )
 
 

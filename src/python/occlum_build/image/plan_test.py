@@ -252,11 +252,23 @@ def test_file_cannot_take_the_place_of_a_directory() -> None:
 
 
 def test_directory_cannot_take_the_place_of_a_file() -> None:
-    bom = _targets("copy: [{dirs: [x/]}]", "copy: [{dirs: [y/]}]")
-    planned = _conflict(bom, x__a=b"", y__a__b=b"")
+    bom = "includes: [inc.yaml]\n" + _copy("files: [a]")
+    included = _copy("dirs: [y/]")
+    planned = plan_bom(bom, {"ws/a": b"", "ws/y/a/b": b"", "inc.yaml": included.encode()})
     assert planned.exit_code == 252
-    assert planned.errors[0].place == _at(bom, 3, "y/")
-    assert str(_at(bom, 2, "x/")) in planned.errors[0].message
+    assert planned.errors[0].place == replace(_at(included, 2, "y/"), file="inc.yaml")
+    assert str(_at(bom, 2, "a]")) in planned.errors[0].message
+
+
+def test_directories_that_are_merged_are_told_when_conflicts_are_errors() -> None:
+    bom = _targets("copy: [{dirs: [x/]}]", "copy: [{dirs: [y/]}]")
+    files = {"ws/x/a": b"", "ws/y/a/b": b""}
+    planned = plan_bom(bom, files)
+    assert planned.exit_code == 0 and planned.sources == {"a/b": "ws/y/a/b"}
+    assert planned.warning().place == _at(bom, 3, "y/")
+    assert str(_at(bom, 2, "x/")) in planned.warning().message
+    refused = plan_bom(bom, files, options=PlanOptions(conflicts_are_errors=True))
+    assert refused.errors[0].place == _at(bom, 3, "y/")
 
 
 def test_file_in_a_file() -> None:

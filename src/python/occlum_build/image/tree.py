@@ -36,12 +36,15 @@ class ImageTree:
     def __init__(self, base: Base) -> None:
         self.base = base
         self.entries: dict[str, Entry] = {}
+        # The links from before that paths of the plan led through.
+        self.followed: set[str] = set()
         self._directories: dict[str, str] = {"": ""}  # path -> real path of an existing directory
 
     def copy(self) -> ImageTree:
         """A tree that can be changed without changing this one."""
         copied = ImageTree(self.base)
         copied.entries.update(self.entries)
+        copied.followed.update(self.followed)
         return copied
 
     def lstat(self, path: str) -> SourceStat | None:
@@ -60,7 +63,8 @@ class ImageTree:
         return stat.kind if stat is not None else ""
 
     def put(self, entry: Entry) -> None:
-        if entry.kind == SYMLINK or self.kind(entry.path) == SYMLINK:
+        before = self.kind(entry.path)
+        if SYMLINK in (entry.kind, before) or (before == DIR and entry.kind != DIR):
             self._directories = {"": ""}
         self.entries[entry.path] = entry
 
@@ -95,6 +99,8 @@ class ImageTree:
             child = posixpath.join(here, part)
             stat = self.lstat(child)
             if stat is not None and stat.kind == SYMLINK and (pending or follow_last):
+                if child not in self.entries:
+                    self.followed.add(child)
                 links += 1
                 if links > MAX_LINKS:
                     raise OcclumError("link", f"the links of /{path} form a loop", place=place)

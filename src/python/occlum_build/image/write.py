@@ -231,9 +231,9 @@ def _same_bytes(first: int, second: int) -> bool:
 def others_in(root: str, plan: ImagePlan) -> list[str]:
     """The in-image paths in the directory `root` that the plan does not name, topmost and sorted.
 
-    The directories above a planned entry count as named.
+    The directories above a planned entry count as named, and the links that the BOM led through.
     """
-    named = {entry.path for entry in plan.entries}
+    named = {*(entry.path for entry in plan.entries), *plan.followed}
     for path in list(named):
         while path:
             path = posixpath.dirname(path)
