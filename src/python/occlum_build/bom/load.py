@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
@@ -14,7 +15,10 @@ from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.sources.model import Sources, join, regular_file
 
-BASE_BOM = "/opt/occlum/etc/template/base.yaml"
+TEMPLATES = "/opt/occlum/etc/template"
+BASE_BOM = f"{TEMPLATES}/base.yaml"
+# The BOMs that Occlum brings.
+_TEMPLATE = re.compile(r"base\.yaml|java-[0-9]+-(openjdk(-amd64)?|alibaba-dragonwell)\.yaml")
 
 # The bytes of a BOM by its source path; None where there is no such regular file.
 Reader = Callable[[str], Optional[bytes]]
@@ -108,7 +112,7 @@ class _Loader:
             "bom-missing",
             f"include {value!r} was not found",
             name.place,
-            f"searched: {folders}",
+            f"searched: {folders}{_template_hint(value, tried)}",
             tuple(tried),
         )
         return None
@@ -162,6 +166,15 @@ class _Loader:
                     following[include.path] = None
             level = list(following)
         return list(order)
+
+
+def _template_hint(name: str, tried: Sequence[str]) -> str:
+    """What to add to the hint where a BOM of Occlum's is included and not found."""
+    if not _TEMPLATE.fullmatch(posixpath.basename(name)):
+        return ""
+    if f"{TEMPLATES}/{name}" in tried:
+        return "; Occlum brings it, which is not installed here"
+    return f"; it is one of Occlum's: add --include-dir {TEMPLATES} (under Pants `include_dirs`)"
 
 
 def include_candidates(bom: str, include: str, include_dirs: Sequence[str]) -> list[str]:

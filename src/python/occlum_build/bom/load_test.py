@@ -115,6 +115,19 @@ def test_missing_include_lists_the_searched_folders() -> None:
     assert problem.hint == "searched: d, i, /j"
 
 
+@pytest.mark.parametrize("name", ["base.yaml", "java-11-openjdk-amd64.yaml"])
+def test_missing_template_of_occlum_has_the_option_that_finds_it(name: str) -> None:
+    _, report = _load({"d/top.yaml": name}, top="d/top.yaml")
+    (problem,) = report.errors
+    assert "searched: d; it is one of Occlum's: add --include-dir /opt/occlum/etc/template" in (
+        problem.hint
+    )
+    _, report = _load(
+        {"d/top.yaml": name}, top="d/top.yaml", include_dirs=("/opt/occlum/etc/template",)
+    )
+    assert "which is not installed here" in report.errors[0].hint
+
+
 @pytest.mark.parametrize(
     ("boms", "cycle", "file"),
     [

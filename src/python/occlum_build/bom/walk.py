@@ -53,7 +53,7 @@ def walk_copy(
         name = posixpath.basename(operation.source)
         yield from walker.tree(iter([(name, real, stat, (real,))]))
     elif stat.kind != DIR:
-        walker.fail(f"{operation.source} is not a directory", "leave the trailing slash out")
+        walker.fail(f"{operation.source} is not a directory", "a file goes under `files`")
     else:
         yield WalkEntry("", real, stat)
         yield from walker.tree(walker.children("", real, (real,)))

@@ -8,10 +8,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from occlum_build.cli.instance import add_toolchain_option
+from occlum_build.cli.instance import add_toolchain_option, naming_toolchain_option
 from occlum_build.cli.output import print_problem, print_problems
 from occlum_build.errors import WARNING, OcclumError, Problem
-from occlum_build.occlum.toolchain import SGX_MODES, TEST_KEY, ToolchainDirectory
+from occlum_build.occlum.toolchain import (
+    BUILD,
+    SGX_MODES,
+    SIGN_KEY,
+    TEST_KEY,
+    ToolchainDirectory,
+    find,
+)
 
 _YES = ("Y", "YES", "Yes", "yes", "True", "true", "1")
 _MRENCLAVE = re.compile(r"[0-9a-fA-F]{64}")
@@ -63,6 +70,7 @@ def run(options: argparse.Namespace) -> None:
     from occlum_build.occlum.build import build
     from occlum_build.occlum.configure import Settings
     from occlum_build.occlum.inputs import BuildRequest
+    from occlum_build.occlum.signing import KeyFile
 
     settings = Settings(
         sgx_mode=options.sgx_mode or os.environ.get("SGX_MODE") or "HW",
@@ -77,18 +85,23 @@ def run(options: argparse.Namespace) -> None:
     if options.sign_tool:
         message = "--sign-tool is ignored: the enclave is signed without one"
         print_problem(Problem("usage", message, severity=WARNING))
+    default_key = ToolchainDirectory(options.toolchain).path(TEST_KEY)
+    signer = signer_of(options, default_key)
     request = BuildRequest(
         instance=Path.cwd(),
         toolchain=options.toolchain,
         settings=settings,
-        signer=signer_of(options, ToolchainDirectory(options.toolchain).path(TEST_KEY)),
+        signer=signer,
         image_key=options.image_key,
         buildin_image_key=options.buildin_image_key,
         insecure_key_file=options.insecure_key_file,
         force=options.force,
         expected_mrenclave=expected,
     )
-    built = build(request)
+    with naming_toolchain_option():
+        if signer == KeyFile(default_key) and not default_key.is_file():
+            find(options.toolchain, settings.sgx_mode, [BUILD, SIGN_KEY])
+        built = build(request)
     print_problems(built.warnings)
     if built.measurement["mrsigner"] is None:
         print("unsigned: sign build/signing-data, then give --signature and --pubkey")

@@ -27,21 +27,27 @@ from occlum_build.sources.model import SourceStat, join, regular_file
 from occlum_build.sources.os import OsSources, lstat
 
 EPILOG = """\
-exit codes: 0 done; 2 usage; 255 a BOM, an included BOM or a file to hash is missing; 254 file;
-253 BOM invalid; 252 directory; 251 link; 249 hash; 248 libraries; 1 anything else.
+exit codes: 0 done; {usage} usage; 255 a BOM, an included BOM or a file to hash is missing;
+254 file; 253 BOM invalid; 252 directory; 251 link; 249 hash; 248 libraries; 1 anything else.
 OCCLUM_LOG_LEVEL=info prints one line per operation."""
 
 
 def add_parser(verbs: Any) -> None:
+    """Add the verb."""
     parser = verbs.add_parser(
         "copy-bom",
         help="copy what a BOM names, with its libraries, into an image directory",
         description="Copy the files of a BOM, and the shared libraries that they need, into an "
         "image directory. A drop-in for Occlum's copy_bom that runs no program of the host.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(usage=2),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of Occlum's copy_bom, and our own."""
     add = parser.add_argument
     add("-f", "--file", required=True, metavar="BOM", help="the top BOM")
     add("--root", required=True, metavar="DIR", help="the image's directory; made when missing")
@@ -180,10 +186,10 @@ def _check_image_dir(
 def _tell_of_others(others: Sequence[str], report: Report) -> None:
     if others and not report.errors:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        report.warn(
+        report.note(
             "image",
             f"the image holds /{others[0]}{more}, which the BOM does not name",
-            hint="--sync deletes what the BOM does not name",
+            hint="keep it where another BOM or `new` put it there; --sync deletes all of it",
         )
 
 

@@ -235,9 +235,9 @@ def test_image_that_is_not_empty_is_told(ws: Workspace) -> None:
     ws.image.mkdir()
     (ws.image / "x").write_text("")
     (ws.image / "y").write_text("")
-    warning = ws.told()
-    assert "the image holds /x and 1 more, which the BOM does not name" in warning
-    assert "--sync" in warning
+    note = ws.told()
+    assert note.startswith("note: the image holds /x and 1 more, which the BOM does not name\n")
+    assert "keep it where another BOM or `new` put it there; --sync deletes all of it" in note
     assert ws.image_tree() == {**DUE, "x": "0644 ", "y": "0644 "}
 
 
@@ -566,6 +566,18 @@ def test_directory_in_place_of_a_named_file(ws: Workspace) -> None:
         "copy:", "createlinks: [{src: x, linkname: perl}], copy:"
     )
     assert ws.run(bom=linked)[0] == 251
+
+
+def test_whole_from_that_is_a_file(ws: Workspace) -> None:
+    code, _, err = ws.run(bom=_copy("from: src/run"))
+    assert code == 252
+    assert "src/run is not a directory\n  hint: a file goes under `files`" in err
+
+
+def test_unknown_key_at_the_top(ws: Workspace) -> None:
+    code, _, err = ws.run(bom="version: 1\n" + BOM)
+    assert code == 253
+    assert "1:1: unknown key 'version' in a BOM\n  hint: known keys: " in err
 
 
 def test_target_that_is_a_link_of_the_image(ws: Workspace) -> None:

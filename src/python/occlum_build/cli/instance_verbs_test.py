@@ -121,6 +121,13 @@ def test_image_key(
     text = key.read_text()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600 and len(text) == 48
     assert main(["gen-image-key", str(key)]) == 1 and key.read_text() == text
+    assert "exists already" in capsys.readouterr().err
+    assert main(["gen-image-key", "--force", str(tmp_path / "other")]) == 0
+    other = (tmp_path / "other").read_text()
+    (tmp_path / "other").chmod(0o644)
+    assert main(["gen-image-key", "-f", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "other").read_text() != other and len(other) == 48
+    assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o600
     build = ["build", "--toolchain", toolchain, "--image-key", str(key)]
     assert main([*build, "--buildin-image-key", "--sign-tool", "sgx_sign"]) == 0
     captured = capsys.readouterr()
@@ -162,3 +169,43 @@ def test_what_the_libos_refuses_is_told_by_build_and_package(
     (inst / "Occlum.json").write_text("{}")
     assert main(["package", "--debug"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_no_toolchain_and_no_build(
+    inst: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lacks the toolchain says how to name it, and what lacks a build to build."""
+    for arguments in (["build"], ["new", "other"], ["build", "--sign-key", KEY]):
+        assert main([*arguments, "--toolchain", str(tmp_path / "none")]) == 1
+        told = capsys.readouterr().err
+        assert f"the toolchain has no version header: {tmp_path}/none/" in told
+        assert "; --toolchain or OCCLUM_TOOLCHAIN says where it is" in told
+    assert main(["print", "mrenclave"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: there is no signed enclave build/lib/libocclum-libos.signed.so")
+    assert "run `occlum-build build` first" in told
+
+
+def test_toolchain_of_the_environment(
+    toolchain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OCCLUM_TOOLCHAIN", str(tmp_path / "none"))
+    assert main(["new", "inst"]) == 1
+    assert main(["new", "inst", "--toolchain", toolchain]) == 0
+    monkeypatch.setenv("OCCLUM_TOOLCHAIN", toolchain)
+    monkeypatch.chdir("inst")
+    assert main(["build"]) == 0
+
+
+def test_configuration_of_another_occlum(
+    inst: Path, toolchain: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inst / "Occlum.yaml").write_text("resource_limits: {}\n")
+    assert main(["build", "--toolchain", toolchain]) == 0
+    assert "warning: Occlum.yaml: Occlum.yaml is not read" in capsys.readouterr().err
+    (inst / "Occlum.json").unlink()
+    assert main(["build", "--toolchain", toolchain]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: Occlum.yaml: the configuration of Occlum 0.31 is Occlum.json")
+    assert "`occlum-build new` makes a default one" in told

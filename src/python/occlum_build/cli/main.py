@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from occlum_build.cli.output import print_problem
 from occlum_build.errors import OcclumError, Problem
+from occlum_build.version import VERSION
 
 # verb -> its module; a run imports only the one that it needs
 VERBS = {
@@ -30,6 +31,7 @@ VERBS = {
     "gendata": "sign",
     "catsig": "sign",
     "print": "print_measurement",
+    "occlum": "occlum_command",
     "sigstruct-view": "sigstruct_view",
 }
 
@@ -52,12 +54,21 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    gc.set_threshold(GC_THRESHOLD)
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["occlum"]:
+        from occlum_build.cli import occlum_command
+
+        return occlum_command.main(arguments[1:])
+    return run(_parser(arguments), arguments)
+
+
+def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    """Call the `func` of the parsed arguments; tells errors, and returns the exit code."""
+    gc.set_threshold(GC_THRESHOLD)
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by the caller
             setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), "utf-8"))
-    options = _parser(arguments).parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         _check_locale()
         options.func(options)
@@ -102,6 +113,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         prog="occlum-build",
         description="Build Occlum enclave images without an Occlum toolchain.",
     )
+    parser.add_argument("--version", action="version", version=f"occlum-build {VERSION}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     wanted = arguments[0] if arguments else ""
     for name in [VERBS[wanted]] if wanted in VERBS else dict.fromkeys(VERBS.values()):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from occlum_build.cli import copy_bom, main
 from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.version import VERSION
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int:
@@ -72,6 +74,24 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
         main.main(arguments)
     assert caught.value.code == 2
     assert "usage: occlum-build" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"occlum-build {VERSION}\n"
+
+
+def test_only_commands_know_the_version() -> None:
+    """What runs as a process has its sources in its key, which a version must not change."""
+    library = Path(main.__file__).parents[1]
+    knowing = [
+        path.relative_to(library).parts[0]
+        for path in library.rglob("*.py")
+        if "occlum_build.version" in path.read_text() or "import version" in path.read_text()
+    ]
+    assert set(knowing) == {"cli"}
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:

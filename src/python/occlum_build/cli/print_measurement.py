@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from occlum_build.errors import OcclumError
 from occlum_build.sgx.files import read_file
 
 _DEFAULT = Path("build/lib/libocclum-libos.signed.so")
@@ -29,5 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Print 64 hexadecimal digits."""
     from occlum_build.sgx.measurement import Measurement, read_sigstruct
 
+    if arguments.file == _DEFAULT and not _DEFAULT.exists():
+        hint = "run `occlum-build build` first, in the directory of the instance, or name a file"
+        raise OcclumError("instance", f"there is no signed enclave {_DEFAULT}", hint=hint)
     measurement = Measurement.of(read_sigstruct(read_file(arguments.file)))
     print((measurement.mrenclave if arguments.what == "mrenclave" else measurement.mrsigner).hex())

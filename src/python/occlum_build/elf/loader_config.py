@@ -53,11 +53,14 @@ class LoaderConfig:
 def parse_loader_config(text: str, file: str) -> LoaderConfig:
     """Parse the file's text: a line has a loader and a list of directories, parted by `:`.
 
-    Any white space parts the two, empty lines are skipped. Raises OcclumError "bom-invalid" with
-    the file and line of the first line that has other columns or a path that is not absolute.
+    Any white space parts the two; further columns are ignored, as by copy_bom. Empty lines and
+    those that start with `#` are skipped. Raises OcclumError "bom-invalid" with the file and line
+    of the first line that has one column or a path that is not absolute.
     """
-    lines = enumerate(text.splitlines(), start=1)
-    return LoaderConfig(tuple(_parse_line(one, Place(file, n)) for n, one in lines if one.strip()))
+    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    return LoaderConfig(
+        tuple(_parse_line(one, Place(file, n)) for n, one in lines if one and one[0] != "#")
+    )
 
 
 def default_config(exists: Callable[[str], bool]) -> LoaderConfig:
@@ -68,10 +71,10 @@ def default_config(exists: Callable[[str], bool]) -> LoaderConfig:
 
 def _parse_line(line: str, place: Place) -> LoaderEntry:
     columns = line.split()
-    if len(columns) != 2:
+    if len(columns) < 2:
         raise OcclumError(
             "bom-invalid",
-            f"a line of the loader config has 2 columns, not {len(columns)}",
+            "a line of the loader config has 2 columns, not 1",
             place=place,
             hint="write: LOADER_PATH LIBRARY_DIR:LIBRARY_DIR...",
         )

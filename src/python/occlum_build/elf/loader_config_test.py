@@ -19,7 +19,12 @@ def test_any_white_space_parts_and_paths_are_normalised() -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["/opt/ld.so", "/opt/ld.so /a /b", "ld.so /a", "/ld.so a:/b"])
+def test_comments_and_further_columns_are_passed_over() -> None:
+    text = "# LOADER DIRS\n  #x\n#\n/ld.so /a third # fourth\n"
+    assert parse_loader_config(text, "f").entries == (LoaderEntry("/ld.so", ("/a",)),)
+
+
+@pytest.mark.parametrize("line", ["/opt/ld.so", "ld.so /a", "/ld.so a:/b"])
 def test_a_malformed_line_is_named(line: str) -> None:
     with pytest.raises(OcclumError) as caught:
         parse_loader_config(f"/ld.so /a\n{line}\n", "loader.config")

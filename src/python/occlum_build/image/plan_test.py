@@ -256,8 +256,8 @@ def test_directory_cannot_take_the_place_of_a_file() -> None:
     included = _copy("dirs: [y/]")
     planned = plan_bom(bom, {"ws/a": b"", "ws/y/a/b": b"", "inc.yaml": included.encode()})
     assert planned.exit_code == 252
-    assert planned.errors[0].place == replace(_at(included, 2, "y/"), file="inc.yaml")
-    assert str(_at(bom, 2, "a]")) in planned.errors[0].message
+    assert planned.errors[0].place == _at(included, 2, "y/", "inc.yaml")
+    assert str(_at(bom, 3, "a]")) in planned.errors[0].message
 
 
 def test_directories_that_are_merged_are_told_when_conflicts_are_errors() -> None:

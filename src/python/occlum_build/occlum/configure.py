@@ -106,6 +106,14 @@ _HYPER = Problem(
 )
 
 
+def mounts_ext2(config: Node) -> bool:
+    """Is an ext2 file system mounted? As Occlum looks: top-level mounts, of any configuration."""
+    document = plain(config)
+    mounts = document.get("mount") if isinstance(document, dict) else None
+    found = mounts if isinstance(mounts, list) else []
+    return any(isinstance(mount, dict) and mount.get("type") == "ext2" for mount in found)
+
+
 def config_keys(config: Node) -> dict[str, Any]:
     """The configuration flat: JSON path (`$.mount[0].type`) -> value of each leaf."""
     found: dict[str, Any] = {}

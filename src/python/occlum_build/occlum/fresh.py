@@ -12,6 +12,7 @@ from pathlib import Path
 from occlum_build.errors import OcclumError, Place
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum.entries import TreeEntry
+from occlum_build.occlum.init_ra import attesting_initfs
 from occlum_build.occlum.initfs import HOSTS, default_initfs, musl_libraries
 from occlum_build.occlum.instance import INITIALIZED, STATUS
 from occlum_build.occlum.toolchain import (
@@ -33,20 +34,28 @@ _IMAGE_DIRECTORIES = (
 )
 
 
-def plan_fresh(toolchain_root: Path, localtime: Path | None = None) -> tuple[TreeEntry, ...]:
+def plan_fresh(
+    toolchain_root: Path, localtime: Path | None = None, init_ra: str = ""
+) -> tuple[TreeEntry, ...]:
     """All entries of a fresh instance. With Occlum's glibc the image gets that as well as musl.
 
-    `localtime`: a time zone file for image and initfs; without it their time is UTC.
+    `localtime`: a time zone file for image and initfs; without it their time is UTC. `init_ra`: the
+    attestation client of the initfs, "grpc_ratls" or "aecs", "" for none.
     """
     has_glibc = ToolchainDirectory(toolchain_root).path(GLIBC_DIR).is_dir()
     groups = [INITFS, TEMPLATE, *([GLIBC] if has_glibc else [])]
     toolchain = find(toolchain_root, "HW", groups)
     config = replace(tree.copy_of("Occlum.json", toolchain.files["template"]), mode=0o644)
+    glibc = _glibc(toolchain, localtime) if has_glibc else ()
+    if init_ra:
+        initfs, conf = attesting_initfs(init_ra, toolchain, toolchain_root, glibc, localtime)
+    else:
+        initfs, conf = default_initfs(toolchain, localtime), ()
     return tree.merged(
         _below("image", _image(toolchain, localtime)),
-        _below("image", _glibc(toolchain, localtime) if has_glibc else ()),
-        _below("initfs", default_initfs(toolchain, localtime)),
-        [config, tree.file_of(STATUS, f"{INITIALIZED}\n".encode())],
+        _below("image", glibc),
+        _below("initfs", initfs),
+        [config, tree.file_of(STATUS, f"{INITIALIZED}\n".encode()), *conf],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import WARNING, OcclumError, Place, Problem, Report
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Settings, read_config
@@ -22,6 +22,7 @@ from occlum_build.sgx.config import Node, check
 from occlum_build.sgx.files import read_file
 
 _INIT_RA_CONF = "init_ra_conf.json"
+_OCCLUM_YAML = "Occlum.yaml"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
     """Read and hash everything; the initfs of the build is written to `initfs`."""
     instance = request.instance
     toolchain = find(request.toolchain, request.settings.sgx_mode, [BUILD])
+    told = check_config_file(instance)
     config = read_config([instance / "Occlum.json"])
     settings = request.settings
     checked = check(config, edmm=settings.is_for_edmm, strict=settings.strict)
@@ -67,7 +69,7 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
     if request.image_key is not None:
         key = read_key_file(request.image_key, allow_insecure=request.insecure_key_file)
     manifest: dict[str, Any] | None = None
-    report = Report(warnings=list(checked.warnings))
+    report = Report(warnings=[*told, *checked.warnings])
     init = own_init(request.toolchain)
     if (instance / "image").is_dir():
         manifest = manifest_of_tree(instance / "image")
@@ -83,6 +85,25 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
     )
     warnings = tuple(report.warnings)
     return Inputs(toolchain, config, key, image, manifest, described, init, warnings)
+
+
+def check_config_file(instance: Path) -> tuple[Problem, ...]:
+    """A warning where an Occlum.yaml stands beside the Occlum.json, an error where it is alone.
+
+    It is what the next generation of Occlum reads, whose keys are others.
+    """
+    if not (instance / _OCCLUM_YAML).exists():
+        return ()
+    if (instance / "Occlum.json").exists():
+        message = f"{_OCCLUM_YAML} is not read: the configuration of Occlum 0.31 is Occlum.json"
+        place = Place(str(instance / _OCCLUM_YAML))
+        return (Problem("config-yaml", message, place, severity=WARNING),)
+    raise OcclumError(
+        "config-yaml",
+        "the configuration of Occlum 0.31 is Occlum.json; this file is read by another Occlum",
+        place=Place(str(instance / _OCCLUM_YAML)),
+        hint="write an Occlum.json (docs/occlum-json.md); `occlum-build new` makes a default one",
+    )
 
 
 def _identity(manifest: dict[str, Any], key: UserKey | None) -> ImageIdentity:

@@ -32,7 +32,7 @@ GLIBC_DIR = f"{OCCLUM_DIR}/glibc/lib"
 GLIBC_LOADER = "ld-linux-x86-64.so.2"
 GLIBC_NAMES = ("libc.so.6", "libpthread.so.0", "libm.so.6")
 OS_NAMES = ("libstdc++.so.6", "libgcc_s.so.1")
-_OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
+OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
 _VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]+)")
 
 
@@ -99,7 +99,7 @@ def required_files(
                 for name in (GLIBC_LOADER, *GLIBC_NAMES)
             ),
             *(
-                ToolFile(glibc + name, tuple(f"{folder}/{name}" for folder in _OS_LIB_DIRS))
+                ToolFile(glibc + name, tuple(f"{folder}/{name}" for folder in OS_LIB_DIRS))
                 for name in OS_NAMES
             ),
         ],

@@ -1,0 +1,72 @@
+"""An image whose configuration mounts ext2 needs mke2fs, which Occlum copies from the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.occlum import entries as tree
+from occlum_build.occlum.configure import mounts_ext2, read_config
+from occlum_build.occlum.toolchain import (
+    GLIBC_DIR,
+    GLIBC_LOADER,
+    GLIBC_NAMES,
+    OS_LIB_DIRS,
+    ToolchainDirectory,
+)
+from occlum_build.sources.model import DIR
+
+_MKE2FS = "usr/sbin/mke2fs"
+_IN_IMAGE = "sbin/mke2fs"
+_LIBRARIES = (
+    *("libext2fs.so.2", "libcom_err.so.2", "libblkid.so.1", "libuuid.so.1", "libe2p.so.2"),
+)
+
+
+def add_mke2fs(instance: Path, toolchain: Path) -> None:
+    """Put mke2fs and its libraries into `image/`, as `occlum build` does where ext2 is mounted.
+
+    One that is there stays. Raises OcclumError `ext2` for what neither the toolchain's system nor
+    this machine has.
+    """
+    image = instance / "image"
+    config = instance / "Occlum.json"
+    if not image.is_dir() or (image / _IN_IMAGE).exists() or not config.is_file():
+        return
+    if not mounts_ext2(read_config([config])):
+        return
+    layout = ToolchainDirectory(toolchain)
+    roots = tuple(dict.fromkeys((layout.system, Path("/"))))
+    wanted = {
+        _IN_IMAGE: [root / _MKE2FS for root in roots],
+        f"lib64/{GLIBC_LOADER}": [layout.path(f"{GLIBC_DIR}/{GLIBC_LOADER}")],
+        **{f"{GLIBC_DIR}/{name}": [layout.path(f"{GLIBC_DIR}/{name}")] for name in GLIBC_NAMES},
+        **{
+            f"{GLIBC_DIR}/{name}": [
+                root / folder / name for root in roots for folder in OS_LIB_DIRS
+            ]
+            for name in _LIBRARIES
+        },
+    }
+    found = {
+        path: next((place for place in places if place.is_file()), None)
+        for path, places in wanted.items()
+    }
+    missing = [_problem(path, wanted[path]) for path, source in found.items() if source is None]
+    if missing:
+        raise OcclumError.of(missing)
+    entries = [tree.copy_of(path, source) for path, source in found.items() if source]
+    loader = tree.link(f"{GLIBC_DIR}/{GLIBC_LOADER}", f"/lib64/{GLIBC_LOADER}")
+    for entry in tree.merged(entries, [loader]):
+        if entry.kind != DIR or not (image / entry.path).is_dir():
+            tree.write([entry], image)
+
+
+def _problem(path: str, places: list[Path]) -> Problem:
+    searched = " nor ".join(map(str, places))
+    return Problem(
+        "ext2",
+        f"an ext2 file system is mounted, for which the image needs /{path}; "
+        f"{searched} does not exist",
+        hint="install e2fsprogs, or name mke2fs in a BOM, target /sbin",
+    )
