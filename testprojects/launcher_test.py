@@ -22,6 +22,11 @@ OUTER_VENV = Path(os.environ["OCCLUM_VENV"])
 PYTHON39 = OUTER_VENV / "bin/python"
 LAUNCHER_LOCK = "3rdparty/python/launcher.txt"
 PEX_LOCK = "3rdparty/python/pex.txt"
+COMMANDS = {
+    "occlum-build": "main",
+    "copy_bom": "copy_bom_command",
+    "occlum": "occlum_command",
+}
 TOOLS = ["cat", "chmod", "dirname", "ls", "mkdir", "mv", "rm", "sed", "sh", "sha256sum", "tr"]
 
 
@@ -140,12 +145,29 @@ def test_first_run_then_silence(checkout: Checkout) -> None:
     first = checkout.run("list", "a b", PANTS_PYTHON=str(PYTHON39)).expect(0)
     assert first.stdout == "pants 1 list a b\n"
     assert "pants: first run" in first.stderr
-    assert (checkout.venv / "bin/occlum-build").is_file()
+    for command, module in COMMANDS.items():
+        script = checkout.venv / "bin" / command
+        assert os.access(script, os.X_OK)
+        assert f"from occlum_build.cli.{module} import main\n" in script.read_text()
     pex = hashlib.sha256((checkout.venv / "pex.pex").read_bytes()).hexdigest()
     assert f"|linux_x86_64|{pex}|" in Path("pants.toml").read_text()
 
     second = checkout.run("list").expect(0)
     assert (second.stdout, second.stderr) == ("pants 1 list\n", "")
+
+
+def test_commands_come_into_an_older_environment(checkout: Checkout) -> None:
+    checkout.run(PANTS_PYTHON=str(PYTHON39)).expect(0)
+    made = {name: (checkout.venv / "bin" / name).read_text() for name in COMMANDS}
+    before = {path.name for path in (checkout.venv / "bin").iterdir()}
+    (checkout.venv / "bin/occlum").unlink()
+    (checkout.venv / "bin/copy_bom").unlink()
+
+    second = checkout.run("list").expect(0)
+
+    assert (second.stdout, second.stderr) == ("pants 1 list\n", "")
+    assert {name: (checkout.venv / "bin" / name).read_text() for name in COMMANDS} == made
+    assert {path.name for path in (checkout.venv / "bin").iterdir()} == before
 
 
 def test_changed_lock_file_makes_the_environment_anew(checkout: Checkout) -> None:
