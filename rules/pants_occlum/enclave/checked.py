@@ -97,7 +97,7 @@ async def check_enclave_of(
     if errors:
         with enclave_errors(request.address):
             raise OcclumError.of(errors)
-    await tell(findings)
+    await tell(findings, **implicitly())
     return CheckedEnclave(to_bytes(measured), tuple(entry_points_of(config)))
 
 

@@ -71,7 +71,7 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
     with container_errors(target.address):
         container, report = await look_into(rootfs.programs, str(target.address), check)
         report.raise_errors()
-    await tell(findings_of(target, report.warnings, occlum))
+    await tell(findings_of(target, report.warnings, occlum), **implicitly())
     return Bundle(
         rootfs,
         config_json(container),

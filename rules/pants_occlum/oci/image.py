@@ -103,7 +103,7 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
                 report.add(problem)
         check_compression(compression, report)
         report.raise_errors()
-    await tell(findings_of(target, report.warnings, occlum))
+    await tell(findings_of(target, report.warnings, occlum), **implicitly())
     max_layers = target[fields.MaxLayersField].value or 1
     try:
         blobs = await make_layers(

@@ -74,7 +74,10 @@ class Findings:
     def note(self, code: str, path: Path, message: str, hint: str = "") -> None:
         """The value is right as it is, and has less of an effect than it may seem."""
         if self.usable(path):
-            self._report.note(code, f"{path_text(path)}: {message}", self._at(path), hint)
+            where = place_of(self._document, path)
+            self._report.note(code, f"{path_text(path)}: {message}", where, hint)
+                code, f"{path_text(path)}: {message}", place_of(self._document, path), hint
+            )
 
     def usable(self, *paths: Path) -> bool:
         """Whether no error has spoilt these values or what they are in."""
