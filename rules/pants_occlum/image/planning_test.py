@@ -66,8 +66,8 @@ def test_links_are_seen_inside_the_sysroot(
     assert (artefacts / "image/absolute").read_bytes() == b"x"
     assert os.readlink(artefacts / "image/inside") == "own"
     assert os.readlink(artefacts / "image/dangling") == "/nowhere"
-    (warning,) = [message for message in caplog.messages if "dangles" in message]
-    assert warning.startswith("app:image: app/bom.yaml:1:38: the link /t/dangling -> /nowhere")
+    (warning,) = [message for message in caplog.messages if "nowhere" in message]
+    assert warning.startswith("app:image: app/bom.yaml:1:38: the link /dangling -> /nowhere leads")
 
 
 def test_fifo_is_left_out_with_a_warning(

@@ -37,9 +37,18 @@ class WalkEntry(NamedTuple):
 
 
 def walk_copy(
-    sources: Sources, operation: CopyDir, excluded: Excluded, report: Report
+    sources: Sources,
+    operation: CopyDir,
+    excluded: Excluded,
+    report: Report,
+    *,
+    keep_link: bool = False,
 ) -> Iterator[WalkEntry]:
-    """The entries of a directory copy, parents before children, sorted in each directory."""
+    """The entries of a directory copy, parents before children, sorted in each directory.
+
+    Where the source is a link, what it leads to is copied under its name, or with `keep_link` the
+    link itself.
+    """
     walker = _Walker(sources, operation, excluded, report)
     sources.expect(operation.source, tree=True)
     contents_only = operation.contents_only
@@ -51,17 +60,28 @@ def walk_copy(
         report.error("directory", message, operation.place, hint, missing=(operation.source,))
     elif not contents_only:
         name = posixpath.basename(operation.source)
-        yield from walker.tree(iter([(name, real, stat, (real,))]))
+        is_followed = stat.kind == SYMLINK and not keep_link
+        yield from walker.tree(iter([(name, real, stat, _Way((real,)))]), is_followed=is_followed)
     elif stat.kind != DIR:
         walker.fail(f"{operation.source} is not a directory", "a file goes under `files`")
     else:
         yield WalkEntry("", real, stat)
-        yield from walker.tree(walker.children("", real, (real,)))
+        yield from walker.tree(walker.children("", real, _Way((real,))))
 
 
-# One entry still to be looked at: its path, real source path and stat, and the real directories
-# that the walk came through to it.
-_Found = tuple[str, str, SourceStat, tuple[str, ...]]
+class _Way(NamedTuple):
+    """How the walk came to where it is.
+
+    `followed` are the real directories and links that it came through, `top` the path of the last
+    directory that a link led to: links in it may point to what is below, and to nothing else.
+    """
+
+    followed: tuple[str, ...]
+    top: str = ""
+
+
+# One entry still to be looked at: its path, real source path and stat, and the way to it.
+_Found = tuple[str, str, SourceStat, _Way]
 
 
 @dataclass(frozen=True)
@@ -71,23 +91,27 @@ class _Walker:
     excluded: Excluded
     report: Report
 
-    def tree(self, found: Iterator[_Found]) -> Iterator[WalkEntry]:
-        """What was found and all that is below it; of any depth."""
+    def tree(self, found: Iterator[_Found], *, is_followed: bool = False) -> Iterator[WalkEntry]:
+        """What was found and all that is below it; of any depth.
+
+        The first entry may be a link that is to be followed wherever it leads.
+        """
         pending = [found]
         while pending:
             following = next(pending[-1], None)
             if following is None:
                 pending.pop()
                 continue
-            taken = self.take(*following)
+            taken = self.take(*following, is_followed=is_followed)
+            is_followed = False
             if taken is None:
                 continue
-            entry, followed = taken
+            entry, way = taken
             yield entry
             if entry.stat.kind == DIR:
-                pending.append(self.children(entry.path, entry.source, followed))
+                pending.append(self.children(entry.path, entry.source, way))
 
-    def children(self, path: str, real: str, followed: tuple[str, ...]) -> Iterator[_Found]:
+    def children(self, path: str, real: str, way: _Way) -> Iterator[_Found]:
         above, real_above = path and f"{path}/", real and f"{real.rstrip('/')}/"
         lstat = self.sources.lstat
         try:
@@ -97,34 +121,41 @@ class _Walker:
                 if stat is None:
                     self.fail(f"{printable(source)} has gone, or its path is too long")
                 else:
-                    yield above + name, source, stat, followed
+                    yield above + name, source, stat, way
         except OcclumError as error:
             self.fail(error.problems[0].message)
 
     def take(
-        self, path: str, source: str, stat: SourceStat, followed: tuple[str, ...]
-    ) -> tuple[WalkEntry, tuple[str, ...]] | None:
+        self, path: str, source: str, stat: SourceStat, way: _Way, *, is_followed: bool
+    ) -> tuple[WalkEntry, _Way] | None:
         """The entry as it is copied, or None when it is left out."""
-        if stat.kind == SYMLINK and is_unsafe_link(path, stat.target):
+        if stat.kind == SYMLINK and (is_followed or _leaves(path, stat.target, way)):
             real = resolve(self.sources, source)
             referent = self.sources.lstat(real) if real is not None else None
+            must_follow = is_followed or is_unsafe_link(path, stat.target)
             if real is None or referent is None:
-                if not self.excluded(path, False):
-                    shown = printable(f"{source} -> {stat.target}")
-                    self.warn(f"the link {shown} dangles; it is kept as it is")
-            elif referent.kind == DIR and any(
-                _is_below(seen, real) for seen in (*followed, source)
+                if is_followed and not self.operation.wildcard:
+                    self.fail_at_link(path, source, stat, "leads to nothing", "correct it")
+                    return None
+            elif referent.kind != DIR or not any(
+                _is_below(seen, real) for seen in (*way.followed, source)
             ):
-                if not self.excluded(path, True):
-                    shown = printable(f"{source} -> {stat.target}")
-                    self.fail(f"the link {shown} leads back to a directory above it", "exclude it")
-                return None
-            else:
-                source, stat, followed = real, referent, (*followed, source)
+                way = _Way((*way.followed, source), path)
+                source, stat = real, referent
                 self.sources.expect(source, tree=stat.kind == DIR)
+            elif must_follow:
+                problem = "leads back to a directory above it"
+                self.fail_at_link(path, source, stat, problem, "exclude it")
+                return None
         if self.excluded(path, stat.kind == DIR) or not self.can_be_held(path, source, stat):
             return None
-        return WalkEntry(path, source, stat), followed
+        return WalkEntry(path, source, stat), way
+
+    def fail_at_link(
+        self, path: str, source: str, stat: SourceStat, problem: str, hint: str
+    ) -> None:
+        if not self.excluded(path, True):
+            self.fail(f"the link {printable(f'{source} -> {stat.target}')} {problem}", hint)
 
     def can_be_held(self, path: str, source: str, stat: SourceStat) -> bool:
         """Can the secure file system hold the entry? Tells why not."""
@@ -159,6 +190,11 @@ def is_unsafe_link(path: str, target: str) -> bool:
     while climbs < len(parts) and parts[climbs] == "..":
         climbs += 1
     return ".." in parts[climbs:] or climbs > path.count("/")
+
+
+def _leaves(path: str, target: str, way: _Way) -> bool:
+    """Does the link at `path` lead out of what is copied with it, so that it cannot stay a link?"""
+    return is_unsafe_link(path[len(way.top) :].lstrip("/"), target)
 
 
 def _is_below(path: str, directory: str) -> bool:

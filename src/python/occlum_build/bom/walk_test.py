@@ -30,12 +30,15 @@ def _walk(
     *,
     contents: bool = False,
     excludes: Sequence[str] = (),
+    wildcard: bool = False,
+    keep_link: bool = False,
 ) -> tuple[dict[str, str], Report]:
     """Path -> source, or "-> TARGET" of a link; directories end with a slash."""
     report = Report()
-    operation = CopyDir(source, "", contents, PLACE)
+    operation = CopyDir(source, "", contents, PLACE, wildcard)
     found = {}
-    for entry in walk_copy(View({**entries}), operation, compile_excludes(excludes), report):
+    excluded = compile_excludes(excludes)
+    for entry in walk_copy(View({**entries}), operation, excluded, report, keep_link=keep_link):
         path = f"{entry.path}/" if entry.stat.kind == DIR else entry.path
         found[path] = f"-> {entry.stat.target}" if entry.stat.kind == SYMLINK else entry.source
         assert entry.stat.kind in (DIR, FILE, SYMLINK)
@@ -128,20 +131,79 @@ def test_links_in_the_tree_stay_and_others_are_followed() -> None:
     assert found["sibling"] == "ws/e"
 
 
-def test_entry_that_is_a_link() -> None:
-    links: dict[str, bytes | str] = {"ws/l": "-> d", "ws/m": "-> /abs", "/abs/f": b""}
-    assert _walk({**TREE, **links}, "ws/l")[0] == {"l": "-> d"}
-    assert list(_walk({**TREE, **links}, "ws/l", contents=True)[0])[:2] == ["/", "a"]
-    assert _walk({**TREE, **links}, "ws/m")[0] == {"m/": "/abs", "m/f": "/abs/f"}
+def test_what_a_named_link_leads_to_is_copied_under_its_name() -> None:
+    links: dict[str, bytes | str] = {
+        "ws/l": "-> d",
+        "ws/m": "-> /abs",
+        "ws/n": "-> l",
+        "ws/o": "-> e",
+        "/abs/f": b"",
+        "/abs/g": "-> f",
+    }
+    tree = {**TREE, **links}
+    copied = {"l/": "ws/d", "l/a": "ws/d/a", "l/b/": "ws/d/b"}
+    found = _walk(tree, "ws/l")[0]
+    assert {path: found[path] for path in copied} == copied
+    assert _walk(tree, "ws/l", keep_link=True)[0] == {"l": "-> d"}
+    assert list(_walk(tree, "ws/l", contents=True)[0])[:2] == ["/", "a"]
+    assert _walk(tree, "ws/m")[0] == {"m/": "/abs", "m/f": "/abs/f", "m/g": "-> f"}
+    assert _walk(tree, "ws/m", keep_link=True)[0] == _walk(tree, "ws/m")[0]
+    assert _walk(tree, "ws/n")[0]["n/b/x"] == "ws/d/b/x"
+    assert _walk(tree, "ws/o")[0] == {"o": "ws/e"}
+    assert _walk(tree, "ws/l", excludes=["/l/b"])[0] == {"l/": "ws/d", "l/a": "ws/d/a"}
+
+
+@pytest.mark.parametrize("target", ["gone", "/gone", "l", "../../gone"])
+def test_a_named_link_that_leads_to_nothing(target: str) -> None:
+    tree = {**TREE, "ws/l": f"-> {target}"}
+    found, report = _walk(tree, "ws/l")
+    assert found == {}
+    (error,) = report.errors
+    assert error.message == f"the link ws/l -> {target} leads to nothing"
+    found, report = _walk(tree, "ws/l", wildcard=True)
+    assert (found, report.errors) == ({"l": f"-> {target}"}, [])
+
+
+def test_a_named_link_to_a_directory_above_it() -> None:
+    (error,) = _walk({**TREE, "ws/d/l": "-> ."}, "ws/d/l")[1].errors
+    assert error.message == "the link ws/d/l -> . leads back to a directory above it"
+
+
+def test_links_in_a_directory_that_a_link_led_to() -> None:
+    links: dict[str, bytes | str] = {
+        "/etc/java/conf": b"",
+        "/etc/java/same": "-> conf",
+        "/etc/java/sub/up": "-> ../conf",
+        "/etc/java/out": "-> ../hosts",
+        "/etc/java/tree": "-> ../tree",
+        "/etc/java/back": "-> ../../usr/jvm",
+        "/etc/java/gone": "-> ../gone",
+        "/etc/hosts": b"",
+        "/etc/tree/f": b"",
+        "/usr/jvm/a/b/c/conf": "-> /etc/java",
+    }
+    found, report = _walk(links, "/usr/jvm")
+    assert report.errors == []
+    conf = "jvm/a/b/c/conf"
+    assert {path: source for path, source in found.items() if path.startswith(conf)} == {
+        f"{conf}/": "/etc/java",
+        f"{conf}/back": "-> ../../usr/jvm",
+        f"{conf}/conf": "/etc/java/conf",
+        f"{conf}/gone": "-> ../gone",
+        f"{conf}/out": "/etc/hosts",
+        f"{conf}/same": "-> conf",
+        f"{conf}/sub/": "/etc/java/sub",
+        f"{conf}/sub/up": "-> ../conf",
+        f"{conf}/tree/": "/etc/tree",
+        f"{conf}/tree/f": "/etc/tree/f",
+    }
 
 
 def test_dangling_links_are_kept() -> None:
     links: dict[str, bytes | str] = {"ws/d/l": "-> /gone", "ws/d/m": "-> gone"}
     found, report = _walk({**TREE, **links})
     assert (found["d/l"], found["d/m"]) == ("-> /gone", "-> gone")
-    (warning,) = report.warnings
-    assert warning.message == "the link ws/d/l -> /gone dangles; it is kept as it is"
-    assert _walk({**TREE, **links}, excludes=["l"])[1].warnings == []
+    assert report.warnings == report.errors == []
 
 
 def test_link_back_to_a_directory_above() -> None:

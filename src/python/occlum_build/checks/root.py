@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from occlum_build.elf.facts import Archive, ElfFacts, Script
 from occlum_build.errors import Place
@@ -27,6 +28,14 @@ def entries_below(sources: Sources, base: str, paths: Iterable[str] = ("",)) -> 
             yield Entry(path, stat.kind, origin, stat.mode, source, stat.size, stat.target)
         if stat.kind == DIR:
             pending += [posixpath.join(path, name) for name in sources.names(source)]
+
+
+class Followed(NamedTuple):
+    """Where a path leads: `path` is there, or it is where following the path came to nothing."""
+
+    path: str
+    is_there: bool
+    is_loop: bool = False
 
 
 class Root:
@@ -66,8 +75,8 @@ class Root:
         """The entry at a path, no link followed."""
         return self._entries.get(path)
 
-    def resolve(self, path: str) -> str | None:
-        """The path that one leads to, links followed as a chroot would; None where nothing is."""
+    def follow(self, path: str) -> Followed:
+        """Follow a path and its links as a chroot would."""
         here, links = "/", 0
         pending = path.split("/")[::-1]
         while pending:
@@ -80,18 +89,23 @@ class Root:
             child = posixpath.join(here, part)
             entry = self._entries.get(child)
             if entry is None:
-                return None
+                return Followed(posixpath.join(child, *pending[::-1]), False)
             if entry.kind == SYMLINK:
                 links += 1
                 if links > MAX_LINKS:
-                    return None
+                    return Followed(child, False, is_loop=True)
                 here = "/" if entry.target.startswith("/") else here
                 pending += entry.target.split("/")[::-1]
             elif entry.kind != DIR and pending:
-                return None
+                return Followed(child, False)
             else:
                 here = child
-        return here
+        return Followed(here, True)
+
+    def resolve(self, path: str) -> str | None:
+        """The path that one leads to, links followed as a chroot would; None where nothing is."""
+        found = self.follow(path)
+        return found.path if found.is_there else None
 
     def find(self, path: str) -> Entry | None:
         """The entry that a path leads to, links followed; None where nothing is."""

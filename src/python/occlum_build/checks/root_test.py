@@ -64,3 +64,11 @@ def test_a_directory_of_this_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["/none", "none", "/etc/conf/x"])
 def test_links_that_lead_nowhere(target: str) -> None:
     assert root_of({"/etc/conf": b"", "/link": f"-> {target}"}).find("/link") is None
+
+
+def test_where_following_a_path_ends() -> None:
+    root = root_of({"/a": "-> b/../c/d", "/b": None, "/etc/conf": b"", "/loop": "-> loop"})
+    assert root.follow("/etc") == ("/etc", True, False)
+    assert root.follow("/a") == ("/c/d", False, False)
+    assert root.follow("/etc/conf/x") == ("/etc/conf", False, False)
+    assert root.follow("/loop") == ("/loop", False, True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Callable, NamedTuple
 
 from occlum_build.bom.excludes import compile_excludes
+from occlum_build.bom.named_links import is_named_link, keeps_link
 from occlum_build.bom.names import is_utf8, printable
 from occlum_build.bom.operations import CopyDir, CopyFile, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
@@ -56,8 +58,12 @@ class ImageBuilder:
         self.overrides = Overrides(sources)
         self.dir_copies: set[Place] = set()
 
-    def apply(self, operations: Operations) -> list[Program]:
-        """Carry out one BOM; the copied files that may be programs, in their order."""
+    def apply(self, operations: Operations, of_all: Sequence[CopyDir] = ()) -> list[Program]:
+        """Carry out one BOM; the copied files that may be programs, in their order.
+
+        `of_all` are the directory copies of all BOMs.
+        """
+        copies = of_all or operations.dirs
         for mkdir in operations.mkdirs:
             with self.report.at(mkdir.place):
                 self.make_dirs(mkdir.path, Origin(mkdir.place))
@@ -72,7 +78,10 @@ class ImageBuilder:
             self.dir_copies.add(copy_dir.place)
             with here:
                 for matched in self._matched_dirs(copy_dir):
-                    for entry in walk_copy(self.sources, matched, excluded, self.report):
+                    keep = self._keeps_link(matched, copies)
+                    for entry in walk_copy(
+                        self.sources, matched, excluded, self.report, keep_link=keep
+                    ):
                         with here:
                             self._copy_entry(entry, matched.path, origin, programs)
         for copy_file in operations.files:
@@ -227,6 +236,17 @@ class ImageBuilder:
             return [operation]
         found = expand_wildcard(self.sources, operation.source, operation.base)
         return [replace(operation, source=source) for source in found] or [operation]
+
+    def _keeps_link(self, copy: CopyDir, copies: Sequence[CopyDir]) -> bool:
+        if not is_named_link(self.sources, copy):
+            return False
+        path = self.tree.locate(posixpath.join(copy.path, posixpath.basename(copy.source)))
+        planned = self.tree.entries.get(path)
+        if planned is not None and planned.kind == SYMLINK:
+            return True
+        return keeps_link(
+            self.sources, copy, (one for other in copies for one in self._matched_dirs(other))
+        )
 
     def _matched_files(self, operation: CopyFile) -> list[CopyFile]:
         if not operation.wildcard:

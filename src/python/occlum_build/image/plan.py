@@ -80,15 +80,17 @@ def draft_image(
     """Carry out the BOMs: everything but the libraries."""
     tree = ImageTree(options.base)
     builder = ImageBuilder(sources, tree, options.mode, report)
-    copied: list[tuple[LoaderConfig | None, tuple[tuple[Program, ...], ...]]] = []
+    expanded = []
     for bom_set in sets:
-        expanded = [
-            bom_operations(bom, bom_set.workspace, bom_set.env, report) for bom in bom_set.boms
-        ]
-        kept = drop_overridden_dirs(expanded, report)
-        copied.append((bom_set.loader_config, tuple(tuple(builder.apply(one)) for one in kept)))
+        boms = [bom_operations(bom, bom_set.workspace, bom_set.env, report) for bom in bom_set.boms]
+        expanded.append((bom_set.loader_config, drop_overridden_dirs(boms, report)))
+    dirs = [copy for _, boms in expanded for one in boms for copy in one.dirs]
+    copied = tuple(
+        (config, tuple(tuple(builder.apply(one, dirs)) for one in boms))
+        for config, boms in expanded
+    )
     builder.overrides.report(report, as_errors=options.conflicts_are_errors)
-    return Draft(tree, tuple(copied))
+    return Draft(tree, copied)
 
 
 def only_elf_or_zip(draft: Draft, sources: Sources) -> Draft:
