@@ -12,7 +12,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Text
+from occlum_build.bom.model import Bom, CopyItem, DirItem, FileItem, LinkItem, Text
 from occlum_build.bom.model import Target as BomTarget
 from occlum_build.errors import Place
 from pants_occlum.bom.project_sources import ProjectSources, ProjectSourcesRequest, project_sources
@@ -31,6 +31,7 @@ from pants_occlum.bom.target_types import (
     PackagesField,
     SymlinksField,
     WorkspaceField,
+    split_mode,
 )
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import environment_vars_subset, resolve_target, resolve_targets
@@ -153,6 +154,7 @@ def root_in_build_file(
         files = texts([one.path for one in artefacts if not one.is_directory])
         items = (FileItem(text, autodep=autodep) for text in files)
         copies.append(CopyItem(place, Text(up, place), dirs, tuple(items)))
+    mkdirs = [split_mode(value) for value in target[MkdirsField].value or ()]
     links = [
         LinkItem(src, name)
         for name, src in zip(
@@ -166,7 +168,7 @@ def root_in_build_file(
         targets=(
             BomTarget(
                 texts([target[FilesTargetField].value or "/"])[0],
-                texts(target[MkdirsField].value),
+                tuple(DirItem(texts([path])[0], mode) for path, mode in mkdirs),
                 tuple(links),
                 tuple(copies),
             ),

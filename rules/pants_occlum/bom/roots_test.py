@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tarfile
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_files_dirs_links_and_directories(project: Project) -> None:
         files=["*.sh", "/etc/hosts"],
         dirs=["c", "/usr/share/x/"],
         symlinks={"run": "one.sh", "sub/cost": "$two.sh"},
-        mkdirs=["tmp"],
+        mkdirs=["tmp:1777", "a:b", "e"],
         excludes=["*.bak"],
         """,
         "files(name='files', sources=['*.sh', 'c/*'])",
@@ -49,8 +50,10 @@ def test_files_dirs_links_and_directories(project: Project) -> None:
     assert image_of(project) == {
         "/opt/app": "dir",
         "/opt/app/$two.sh": "file",
+        "/opt/app/a:b": "dir",
         "/opt/app/c": "dir",
         "/opt/app/c/d": "file",
+        "/opt/app/e": "dir",
         "/opt/app/hosts": "file",
         "/opt/app/one.sh": "file",
         "/opt/app/run": "symlink",
@@ -59,7 +62,15 @@ def test_files_dirs_links_and_directories(project: Project) -> None:
         "/opt/app/tmp": "dir",
         "/opt/app/y": "file",
     }
-    assert os.readlink(project.root / "dist/a.b/image/image/opt/app/sub/cost") == "$two.sh"
+    image = project.root / "dist/a.b/image/image"
+    assert os.readlink(image / "opt/app/sub/cost") == "$two.sh"
+    assert stat.S_IMODE((image / "opt/app/tmp").stat().st_mode) == 0o1777
+
+
+def test_what_is_no_mode_of_a_directory(project: Project) -> None:
+    write(project, 'mkdirs=["tmp:1888"]')
+    error = project.failure("a/b:image")
+    assert "has 'tmp:1888', but 1888 is no mode: write three or four octal digits" in error
 
 
 ARCHIVE = """

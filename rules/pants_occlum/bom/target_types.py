@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
+from pants.engine.addresses import Address
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     BoolField,
     Dependencies,
     DictStringToStringField,
+    InvalidFieldException,
     SingleSourceField,
     SpecialCasedDependencies,
     StringField,
@@ -17,6 +20,7 @@ from pants.engine.target import (
 )
 from pants.util.strutil import help_text
 
+from occlum_build.bom.modes import MODE_HINT, parse_mode
 from pants_occlum.sysroot.target_types import SysrootField
 
 DEFAULT_WORKSPACE = "occlum_instance"
@@ -156,14 +160,40 @@ class SymlinksField(DictStringToStringField):
     help = help_text(
         """
         Links to make below the target directory: `{name: what it points to}`, as
-        `{"bin/python": "python3.11"}`. What they point to need not exist.
+        `{"bin/python": "python3.11"}`. A link that leads to nothing in the image is a warning.
         """
     )
 
 
 class MkdirsField(StringSequenceField):
     alias = "mkdirs"
-    help = "Empty directories to make below the target directory."
+    help = help_text(
+        """
+        Directories to make below the target directory, with permission bits where they are not to
+        be 0755: `["var/lib", "tmp:1777"]`.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Iterable[str] | None, address: Address
+    ) -> tuple[str, ...] | None:
+        value = super().compute_value(raw_value, address)
+        for item in value or ():
+            name, _, digits = item.rpartition(":")
+            if name and digits.isdigit() and parse_mode(digits) is None:
+                raise InvalidFieldException(
+                    f"The {cls.alias!r} field in target {address} has {item!r}, but {digits} is no "
+                    f"mode: {MODE_HINT}."
+                )
+        return value
+
+
+def split_mode(value: str) -> tuple[str, int | None]:
+    """The name and the permission bits that an item of `mkdirs` says, None where it says none."""
+    name, _, digits = value.rpartition(":")
+    mode = parse_mode(digits) if name else None
+    return (value, None) if mode is None else (name, mode)
 
 
 class AutodepField(BoolField):

@@ -14,6 +14,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class DirItem:
+    """A directory to make; `mode` is its permission bits (0 to 0o7777), None where none is said."""
+
+    path: Text
+    mode: int | None = None
+
+
+@dataclass(frozen=True)
 class LinkItem:
     src: Text
     linkname: Text
@@ -40,7 +48,7 @@ class CopyItem:
 @dataclass(frozen=True)
 class Target:
     target: Text
-    mkdirs: tuple[Text, ...] = ()
+    mkdirs: tuple[DirItem, ...] = ()
     createlinks: tuple[LinkItem, ...] = ()
     copy: tuple[CopyItem, ...] = ()
 

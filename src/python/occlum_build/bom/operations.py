@@ -19,6 +19,7 @@ from occlum_build.sources.model import join
 class MakeDir:
     path: str
     place: Place
+    mode: int | None = None  # permission bits, None where none are said
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,12 @@ class _Expander:
             return
         self.mkdirs.append(MakeDir(path, target.target.place))
         for mkdir in target.mkdirs:
-            made = self.image_path(path, self.expand(mkdir), mkdir.place)
-            if made is not None:
-                self.mkdirs.append(MakeDir(made, mkdir.place))
+            place = mkdir.path.place
+            made = self.image_path(path, self.expand(mkdir.path), place)
+            if made == "" and mkdir.mode is not None:
+                self.fail("the image's root is 0755, always", place, "leave `mode` out")
+            elif made is not None:
+                self.mkdirs.append(MakeDir(made, place, mkdir.mode))
         for link in target.createlinks:
             name = self.image_path(path, self.expand(link.linkname), link.linkname.place)
             src = self.expand(link.src)

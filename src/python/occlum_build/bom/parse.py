@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Callable, TypeVar
 
-from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Target, Text
+from occlum_build.bom.model import Bom, CopyItem, DirItem, FileItem, LinkItem, Target, Text
+from occlum_build.bom.modes import MODE_HINT, parse_mode
 from occlum_build.bom.names import is_utf8
 from occlum_build.bom.yaml_nodes import Mapping, Node, Scalar, Sequence, parse_yaml
 from occlum_build.errors import Place, Report
@@ -14,6 +15,7 @@ T = TypeVar("T")
 
 BOM_KEYS = ("includes", "excludes", "targets")
 TARGET_KEYS = ("target", "mkdirs", "createlinks", "copy")
+MKDIR_KEYS = ("path", "mode")
 LINK_KEYS = ("src", "linkname")
 COPY_KEYS = ("from", "dirs", "files")
 FILE_KEYS = ("name", "hash", "autodep", "rename")
@@ -48,10 +50,28 @@ class _Reader:
     def target(self, node: Node, _what: str) -> Target | None:
         keys = self.mapping(node, "an item of `targets`", TARGET_KEYS, required=("target",))
         target = self.optional_text(keys.get("target"), "target")
-        mkdirs = self.list_of(keys.get("mkdirs"), "mkdirs", self.text)
+        mkdirs = self.list_of(keys.get("mkdirs"), "mkdirs", self.mkdir)
         links = self.list_of(keys.get("createlinks"), "createlinks", self.link)
         copies = self.list_of(keys.get("copy"), "copy", self.copy)
         return Target(target, mkdirs, links, copies) if target else None
+
+    def mkdir(self, node: Node, what: str) -> DirItem | None:
+        if not isinstance(node, Mapping):
+            path = self.text(node, what)
+            return DirItem(path) if path else None
+        keys = self.mapping(node, "an item of `mkdirs`", MKDIR_KEYS, required=("path",))
+        path = self.optional_text(keys.get("path"), "path")
+        return DirItem(path, self.mode(keys.get("mode"))) if path else None
+
+    def mode(self, node: Node | None) -> int | None:
+        """Permission bits, with or without quotes: the digits count as they were written."""
+        if node is None:
+            return None
+        mode = parse_mode(node.value) if isinstance(node, Scalar) else None
+        if mode is None:
+            shown = f", not {node.value!r}" if isinstance(node, Scalar) else ""
+            self.fail(f"`mode` must be permission bits{shown}", node.place, MODE_HINT)
+        return mode
 
     def link(self, node: Node, _what: str) -> LinkItem | None:
         keys = self.mapping(node, "an item of `createlinks`", LINK_KEYS, required=LINK_KEYS)

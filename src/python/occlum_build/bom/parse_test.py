@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from occlum_build.bom.model import Bom, CopyItem, FileItem, LinkItem, Target, Text
+from occlum_build.bom.model import Bom, CopyItem, DirItem, FileItem, LinkItem, Target, Text
 from occlum_build.bom.parse import parse_bom
 from occlum_build.errors import OcclumError, Place, Problem
 
@@ -56,7 +56,7 @@ def test_every_key() -> None:
     copy = CopyItem(Place("f", 10, 9), _text("src", 10, 15), (_text("d/", 11, 16),), files)
     target = Target(
         _text("/", 5, 13),
-        (_text("tmp", 6, 14),),
+        (DirItem(_text("tmp", 6, 14)),),
         (LinkItem(_text("a", 8, 15), _text("b", 8, 28)),),
         (copy,),
     )
@@ -113,7 +113,15 @@ def test_unknown_key(text: str, key: str, hint: str) -> None:
         ("targets: [{}]", "an item of `targets` lacks the key 'target'"),
         ("targets: [{target: }]", "`target` has no value"),
         ("targets: [{target: [/]}]", "`target` must be text"),
-        ("targets: [{target: /, mkdirs: [{a: b}]}]", "an item of `mkdirs` must be text"),
+        ("targets: [{target: /, mkdirs: [[a]]}]", "an item of `mkdirs` must be text"),
+        (
+            "targets: [{target: /, mkdirs: [{mode: '0755'}]}]",
+            "an item of `mkdirs` lacks the key 'path'",
+        ),
+        (
+            "targets: [{target: /, mkdirs: [{path: a, mode: 1888}]}]",
+            "`mode` must be permission bits, not '1888'",
+        ),
         (
             "targets: [{target: /, createlinks: [{src: a}]}]",
             "an item of `createlinks` lacks the key 'linkname'",
@@ -165,3 +173,30 @@ def test_lone_surrogate_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     problem = _problem('includes: ["\\uD800"]')
     assert "no path can have" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ('"1777"', 0o1777),
+        ("1777", 0o1777),
+        ("0644", 0o644),
+        ("'700'", 0o700),
+        ("01777", 0o1777),
+        ('"0000"', 0),
+        ("7777", 0o7777),
+        ("", None),
+    ],
+)
+def test_mode_of_a_directory_is_the_digits_that_are_written(text: str, mode: int | None) -> None:
+    bom = parse_bom(f"targets: [{{target: /, mkdirs: [{{path: a, mode: {text}}}]}}]".encode(), "f")
+    assert [(one.path.value, one.mode) for one in bom.targets[0].mkdirs] == [("a", mode)]
+
+
+@pytest.mark.parametrize("text", ["0o777", "u=rwx", "17777", "77", '"0x1"', "true", "-755", "[]"])
+def test_what_is_no_mode(text: str) -> None:
+    with pytest.raises(OcclumError) as error:
+        parse_bom(f"targets: [{{target: /, mkdirs: [{{path: a, mode: {text}}}]}}]".encode(), "f")
+    (problem,) = error.value.problems
+    assert problem.place == Place("f", 1, 48)
+    assert problem.hint == 'write three or four octal digits, as "1777" or "0755"'

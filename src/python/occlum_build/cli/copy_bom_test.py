@@ -609,3 +609,17 @@ def test_links_to_nothing_are_told_once_a_line(ws: Workspace) -> None:
     assert "the link /app/start -> app/run leads to nothing in the image" in told
     assert told.count("warning: ") == 2
     assert "/app/run leads" not in ws.told("--allow", "link-dangling", bom=bom)
+
+
+def test_modes_of_directories(ws: Workspace) -> None:
+    bom = BOM.replace(
+        "mkdirs: [tmp]", 'mkdirs: [{path: tmp, mode: "1777"}, {path: ro, mode: 0555}]'
+    )
+    bom += "- {target: /app/ro, copy: [{from: src, files: [run]}]}\n"
+    for _ in range(2):
+        ws.told(bom=bom)
+        modes = [stat.S_IMODE((ws.image / "app" / name).stat().st_mode) for name in ("tmp", "ro")]
+        assert modes == [0o1777, 0o555]
+    _, out, _ = ws.run("--json", "--dry-run", bom=bom)
+    manifest = {one["path"]: one["mode"] for one in json.loads(out)["entries"]}
+    assert (manifest["/app/tmp"], manifest["/app/ro"]) == ("1777", "0555")

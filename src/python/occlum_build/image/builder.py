@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 from occlum_build.bom.excludes import compile_excludes
 from occlum_build.bom.named_links import is_named_link, keeps_link
 from occlum_build.bom.names import is_utf8, printable
-from occlum_build.bom.operations import CopyDir, CopyFile, MakeLink, Operations
+from occlum_build.bom.operations import CopyDir, CopyFile, MakeDir, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
 from occlum_build.errors import OcclumError, Place, Report
@@ -57,6 +57,7 @@ class ImageBuilder:
         self.report = report
         self.overrides = Overrides(sources)
         self.dir_copies: set[Place] = set()
+        self._said: dict[str, MakeDir] = {}  # directories whose mode a BOM says
 
     def apply(self, operations: Operations, of_all: Sequence[CopyDir] = ()) -> list[Program]:
         """Carry out one BOM; the copied files that may be programs, in their order.
@@ -66,7 +67,7 @@ class ImageBuilder:
         copies = of_all or operations.dirs
         for mkdir in operations.mkdirs:
             with self.report.at(mkdir.place):
-                self.make_dirs(mkdir.path, Origin(mkdir.place))
+                self._make_dir(mkdir)
         for link in operations.links:
             with self.report.at(link.place):
                 self._make_link(link)
@@ -91,6 +92,15 @@ class ImageBuilder:
                     with here:
                         self._copy_file(file, programs)
         return list(programs.values())
+
+    def _make_dir(self, operation: MakeDir) -> None:
+        origin = Origin(operation.place)
+        real = self.make_dirs(operation.path, origin)
+        if operation.mode is None:
+            return
+        self.overrides.note_mode(self._said.get(real), operation, real)
+        self._said[real] = operation
+        self.tree.put(self.tree.entries[real]._replace(mode=operation.mode))
 
     def make_dirs(self, path: str, origin: Origin) -> str:
         """Make a directory and its parents, through links; returns its real path."""
@@ -138,7 +148,10 @@ class ImageBuilder:
             path = tree.locate(directory, follow_last=True)
         else:
             path = tree.locate(f"{directory}/{found.path}" if directory else found.path)
-        mode = self.mode(found.source, stat)
+        said = self._said.get(path)
+        mode = said.mode if said is not None else None
+        if mode is None or stat.kind != DIR:
+            mode = self.mode(found.source, stat)
         entry = Entry(path, stat.kind, origin, mode, found.source, stat.size, stat.target)
         before = tree.entries.get(path)
         if before is not None and (before.kind == DIR) != (stat.kind == DIR):

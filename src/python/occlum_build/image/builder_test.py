@@ -7,7 +7,7 @@ from occlum_build.bom.parse import parse_bom
 from occlum_build.errors import OcclumError, Report
 from occlum_build.image.builder import ImageBuilder, Program, keep_mode, normal_mode
 from occlum_build.image.entries import DIR, FILE
-from occlum_build.image.testing import Files, TreeView, program
+from occlum_build.image.testing import Files, TreeView, plan_bom, program
 from occlum_build.image.tree import EmptyBase, ImageTree
 from occlum_build.sources.model import SourceStat
 
@@ -90,3 +90,49 @@ def test_file_onto_a_link_to_a_directory_goes_into_it() -> None:
     builder, _ = _apply(bom, {"ws/a": b""})
     kinds = {path: entry.kind for path, entry in builder.tree.entries.items() if entry.kind == FILE}
     assert kinds == {"d/a": FILE, "g": FILE}
+
+
+def test_a_mode_that_is_said_counts() -> None:
+    bom = """
+      includes: [other.yaml]
+      targets:
+        - target: /
+          mkdirs: [tmp, {path: tmp/x, mode: "0700"}, {path: new/dir, mode: "0555"}, {path: plain}]
+          copy: [{dirs: [../tmp]}]
+        - {target: /opt}
+    """
+    other = b"targets: [{target: /tmp, mkdirs: [{path: ., mode: 1777}], copy: [{from: ../more}]}]"
+    files = {"tmp/x/f": b"", "more/g": b"", "other.yaml": other}
+    planned = plan_bom(bom, files)
+    assert planned.errors == ()
+    modes = {path: entry.mode for path, entry in planned.entries.items() if entry.kind == DIR}
+    assert modes == {
+        "new": 0o755,
+        "new/dir": 0o555,
+        "opt": 0o755,
+        "plain": 0o755,
+        "tmp": 0o1777,
+        "tmp/x": 0o700,
+    }
+    assert [one for one in planned.warnings if one.code == "override"] == []
+
+
+def test_two_modes_of_one_directory() -> None:
+    bom = """\
+targets:
+- target: /
+  mkdirs:
+  - {path: tmp, mode: "1777"}
+  - {path: tmp, mode: "1777"}
+  - {path: ./tmp, mode: "0700"}
+  - tmp
+"""
+    planned = plan_bom(bom, {})
+    assert planned.entries["tmp"].mode == 0o700
+    warning = planned.warning()
+    assert str(warning) == "bom.yaml:6:12: overrides what bom.yaml:5:12 puts at /tmp"
+
+
+def test_the_root_has_one_mode() -> None:
+    error = plan_bom('targets: [{target: /, mkdirs: [{path: ., mode: "0700"}]}]', {}).error()
+    assert error.message == "the image's root is 0755, always"

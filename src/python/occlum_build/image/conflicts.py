@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
-from occlum_build.bom.operations import CopyDir, Operations
+from occlum_build.bom.operations import CopyDir, MakeDir, Operations
 from occlum_build.errors import ERROR, WARNING, OcclumError, Place, Problem, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.tree import ImageTree
@@ -75,6 +75,11 @@ class Overrides:
         """Two copied directories have something of another kind at one path; `path` in the copy."""
         key = (before.origin.place, after.origin.place)
         self.merged.setdefault(key, []).append((before, after, path))
+
+    def note_mode(self, before: MakeDir | None, after: MakeDir, path: str) -> None:
+        """Note that a line says another mode for a directory than an earlier one."""
+        if before is not None and before.mode != after.mode:
+            self.paths.setdefault((before.place, after.place), []).append("/" + path)
 
     def report(self, report: Report, *, as_errors: bool) -> None:
         for (before, after), paths in sorted(self.paths.items()):
