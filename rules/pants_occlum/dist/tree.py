@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
+from occlum_build.sources.extras import write_or_skip
 from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
@@ -96,7 +97,7 @@ class TreeWriter:
         try:
             with open(source, "rb") as original, self._new_file(entry) as stream:
                 for chunk in _chunks(original, entry.size, offset):
-                    stream.write(chunk)
+                    write_or_skip(stream, chunk)
                     hasher.update(chunk)
                 if hasher.hexdigest() != entry.sha256:
                     raise _OtherContentError
@@ -160,7 +161,7 @@ class TreeWriter:
             try:
                 with open(os.open(self._temporary, CREATE, 0o600, dir_fd=fd), "wb") as stream:
                     yield stream
-                    stream.flush()
+                    stream.truncate()  # where a hole is at its end
                     os.fchmod(stream.fileno(), entry.mode)  # last: a write drops the setuid bit
                 written = self._move_into_place(fd, name.encode("utf-8"))
             except BaseException:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
+from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
 from pants_occlum.sysroot.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.sysroot.listing import Listing, host_path, list_directory
@@ -106,7 +107,7 @@ class SysrootWalk:
             if known is None:
                 unread.append(path)
             else:
-                self.entries[path] = known
+                self.entries[path] = self._with_extras(path, known)
         size = sum(self._files[path].st_size for path in unread)
         if size > MUCH_BYTES:
             logger.info(f"Hash {len(unread):,} new files below {self.root}, {size >> 20:,} MB")
@@ -139,10 +140,17 @@ class SysrootWalk:
 
     def _read(self, path: str, memo: HashMemo) -> SourceStat | None:
         try:
-            return memo.read(self._host_path(path))
+            return self._with_extras(path, memo.read(self._host_path(path)))
         except OSError as error:
             self.errors[path] = _reason(error)
             return self.entries[path]
+
+    def _with_extras(self, path: str, content: SourceStat) -> SourceStat:
+        """What the memo knows of a file, with what it does not."""
+        looked = self.entries[path]
+        if looked is None:
+            return content
+        return content._replace(xattrs=looked.xattrs, holes=looked.holes)
 
     def _recorded(self, path: str) -> SourceStat | None:
         if path not in self.entries:
@@ -162,7 +170,9 @@ class SysrootWalk:
         mode = stat.S_IMODE(found.st_mode)
         if stat.S_ISREG(found.st_mode):
             self._files[path] = found
-            return SourceStat(FILE, mode, found.st_size)
+            host_path = self._host_path(path)
+            xattrs, holes = xattrs_of(host_path), holes_of(host_path, found)
+            return SourceStat(FILE, mode, found.st_size, xattrs=xattrs, holes=holes)
         if stat.S_ISDIR(found.st_mode):
             return SourceStat(DIR, mode)
         if stat.S_ISLNK(found.st_mode):

@@ -40,6 +40,7 @@ CODES: Mapping[str, str] = {
     "oci": "settings of an OCI image that do not work together",
     "override": "a line of a BOM that overrides what another one puts somewhere",
     "program": "a program that nothing can start: absent, not executable, for another machine",
+    "sefs-mode": "mode bits beyond 0777, which a secure file system does not keep",
     "sefs-special-file": "a fifo, socket or device, which a secure file system cannot hold",
     "sgx-mode": "what a mode of the SGX SDK makes different",
     "sign-feature": "a CPU feature that sgx_sign refuses",
@@ -49,6 +50,8 @@ CODES: Mapping[str, str] = {
     "sign-size": "a size that sgx_sign refuses, as it is too large",
     "sign-stack": "a stack that sgx_sign refuses, as it is too small",
     "sign-threads": "a number of threads that sgx_sign refuses",
+    "sparse": "a large sparse file, of which an image holds every byte",
     "unowned": "files of the project that a copy leaves out, as no target owns them",
     "usage": "an option that counts for nothing",
+    "xattr": "capabilities and other extended attributes of a file, which no image keeps",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable
 
+from occlum_build.checks.carried import carried_problems
 from occlum_build.checks.links import link_problems
 from occlum_build.checks.root import Root
 from occlum_build.checks.runtime import runtime_problems
@@ -13,7 +14,12 @@ from occlum_build.errors import Problem
 
 Check = Callable[[Root], Iterable[Problem]]
 
-CHECKS: tuple[Check, ...] = (link_problems, program_problems, runtime_problems)
+CHECKS: tuple[Check, ...] = (
+    link_problems,
+    carried_problems,
+    program_problems,
+    runtime_problems,
+)
 
 
 def check_image(root: Root) -> list[Problem]:

@@ -17,6 +17,7 @@ from typing import Callable
 from occlum_build.errors import OcclumError
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
+from occlum_build.sources.extras import copy_ranges
 
 _CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".occlum-build-"
@@ -110,7 +111,7 @@ class ImageWriter:
             self.result.written += 1
         except FileExistsError:
             found = stat.S_IMODE(os.lstat(path).st_mode)
-            if entry.source and found & 0o700 != 0o700:
+            if found & 0o700 != 0o700:
                 os.chmod(path, found | 0o700)  # until _finish_dir
 
     def _finish_dir(self, entry: Entry) -> None:
@@ -143,7 +144,10 @@ class ImageWriter:
                 self._fix_metadata(path, entry.mode, wanted)
                 return
             with self._replacing(path) as temporary, open(temporary, "xb", buffering=0) as out:
-                _copy(file.fileno(), out.fileno(), wanted.st_size)
+                if wanted.st_blocks * 512 < wanted.st_size:
+                    copy_ranges(file.fileno(), out.fileno(), wanted.st_size)
+                else:
+                    _copy(file.fileno(), out.fileno(), wanted.st_size)
                 os.fchmod(out.fileno(), entry.mode)
                 os.utime(out.fileno(), ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
         self.result.bytes += wanted.st_size

@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from occlum_build.errors import OcclumError
 from occlum_build.process.packs import PACKS
+from occlum_build.sources.extras import write_or_skip
 
 SYSROOTS = ".sysroots"
 TABLE = "table.json"
@@ -125,7 +126,8 @@ def _has_copied(source: str, path: str, sha256: str) -> bool:
         with open(path, "xb") as copy:
             while chunk := _read(original):
                 hasher.update(chunk)
-                copy.write(chunk)
+                write_or_skip(copy, chunk)
+            copy.truncate()
     finally:
         os.close(original)
     if hasher.hexdigest() == sha256:

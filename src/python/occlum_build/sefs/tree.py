@@ -20,6 +20,7 @@ from occlum_build.sefs.fs_format import (
     inode_numbers,
 )
 from occlum_build.sefs.hostio import os_errors, place_of, printable
+from occlum_build.sefs.modes import lost_modes
 
 _TYPES = {
     stat.S_IFREG: FileType.FILE,
@@ -60,7 +61,8 @@ def scan_tree(root: Path, modes: Mapping[str, int] | None = None) -> Tree:
     """All entries below `root`, depth first, siblings in the order of the bytes of their names.
 
     `modes` gives the mode of each file and directory by its path ("a/b") instead of lstat. Fifos,
-    sockets and devices are left out and named in `warnings`. Raises OcclumError: `sefs-name` (not
+    sockets and devices, which are left out, and mode bits that are lost are named in `warnings`.
+    Raises OcclumError: `sefs-name` (not
     UTF-8), `sefs-subdirectories` (more than 65533 in one directory), `sefs-manifest` (a path
     without a mode, or a mode without its path), `sefs-io`.
     """
@@ -68,6 +70,7 @@ def scan_tree(root: Path, modes: Mapping[str, int] | None = None) -> Tree:
     numbers = inode_numbers()
     tree.entries.append(TreeEntry(next(numbers), ROOT_INODE, b"", FileType.DIR, ROOT_MODE))
     tree.children[ROOT_INODE] = []
+    modes_there: list[tuple[str, str, int]] = []
     pending = _list_directory(tree, tree.root, b"", ROOT_INODE)
     while pending:
         parent, name, path, st_mode = pending.pop()
@@ -76,12 +79,15 @@ def scan_tree(root: Path, modes: Mapping[str, int] | None = None) -> Tree:
         mode = _mode(path, file_type, st_mode, modes)
         entry = TreeEntry(number, parent, path, file_type, mode)
         tree.entries.append(entry)
+        text = path.decode("utf-8")
+        modes_there.append((text, file_type.name.lower(), st_mode | (modes or {}).get(text, 0)))
         tree.children[parent].append(Dirent(number, name, file_type))
         if file_type is FileType.DIR:
             tree.children[number] = []
             pending += _list_directory(tree, tree.host_path(entry), path, number)
     if modes is not None:
         _check_all_used(tree, modes)
+    tree.warnings += lost_modes(modes_there)
     return tree
 
 

@@ -27,7 +27,8 @@ class SourceStat(NamedTuple):
     mode is the permission bits (0 to 0o7777), size in bytes, target that of a symlink, verbatim.
     Of a regular file whose content was read before, sha256 is its lower-case hex digest, and
     is_elf_or_zip tells whether it begins as an ELF file does, or is a zip archive, which may hold
-    some; "" and None where nobody looked.
+    some; "" and None where nobody looked. xattrs are the names of extended attributes that count,
+    holes the bytes of a large sparse file that take no space: what no image holds (sources.extras).
     """
 
     kind: str
@@ -36,6 +37,8 @@ class SourceStat(NamedTuple):
     target: str = ""
     sha256: str = ""
     is_elf_or_zip: bool | None = None
+    xattrs: tuple[str, ...] = ()
+    holes: int = 0
 
 
 class Sources(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
 from occlum_build.errors import OcclumError
+from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
 _CHUNK_BYTES = 1 << 20
@@ -114,7 +115,11 @@ def lstat(os_path: str) -> SourceStat | None:
         if error.errno in _NOT_THERE:
             return None
         raise _unreadable(os_path, error) from None
-    return SourceStat(kind, stat_module.S_IMODE(found.st_mode), found.st_size, target)
+    mode = stat_module.S_IMODE(found.st_mode)
+    if kind != FILE:
+        return SourceStat(kind, mode, found.st_size, target)
+    xattrs, holes = xattrs_of(os_path), holes_of(os_path, found)
+    return SourceStat(kind, mode, found.st_size, xattrs=xattrs, holes=holes)
 
 
 def _unreadable(path: str, error: OSError) -> OcclumError:
