@@ -76,7 +76,7 @@ def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsy
         codes = parse_allowed(occlum.allow)
     except OcclumError as error:
         raise InvalidOption(f"The option `allow` in [occlum]: {error}") from None
-    codes.update(parse_allowed(target[AllowField].value or ()))
+    codes.update(parse_allowed(target.get(AllowField).value or ()))
     return Findings(target.address, tuple(without_allowed(problems, codes)))
 
 

@@ -252,3 +252,16 @@ def test_interrupted_sync_is_completed(disk: Disk) -> None:
 def test_entries_that_make_no_tree(disk: Disk, entries: list[TreeEntry]) -> None:
     with pytest.raises(ValueError):
         TreeWriter(str(disk.root), entries, dist_index.DistIndex())
+
+
+def test_holes_stay_holes(disk: Disk, tmp_path: Path) -> None:
+    content = bytes(3 << 20) + b"data" + bytes(2 << 20)
+    source = tmp_path / "source"
+    source.write_bytes(content)
+    wanted = file("a", content)
+    writer = TreeWriter(str(disk.root), [wanted], disk.index)
+    (differing,) = writer.compare()
+    assert writer.copy(differing, bytes(source))
+    writer.finish()
+    assert (disk.root / "a").read_bytes() == content
+    assert (disk.root / "a").stat().st_blocks * 512 < 2 << 20

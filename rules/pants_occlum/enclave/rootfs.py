@@ -17,6 +17,7 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave import boot_types as fields
 from pants_occlum.enclave.keys import ImageKeyRequest, image_key
+from pants_occlum.enclave.lost_modes import lost_modes_of, tell_lost_modes
 from pants_occlum.enclave.steps import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.image.nodes import Image, image_of
@@ -85,6 +86,7 @@ async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
     image = await image_of(target, fields.RootfsImageField)
     if image is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
+    await tell_lost_modes(lost_modes_of(target.address, image), **implicitly())
     with enclave_errors(target.address):
         entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
         check_rootfs(settings, entries.kind)

@@ -225,3 +225,39 @@ def test_mistake_in_an_included_bom(project: Project) -> None:
     )
     (problem,) = problems(project)
     assert problem.startswith("app/two.yaml:1:10: `targets` must be a list")
+
+
+def test_what_files_of_the_host_lose_is_told(
+    project: Project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.host("bin/ping", b"#!/bin/sh\n")
+    disk = project.host("data/disk")
+    os.truncate(disk, 100 << 20)
+
+    def listed(path: bytes, follow_symlinks: bool) -> list[str]:
+        return ["security.capability"] if path.endswith(b"/ping") else []
+
+    monkeypatch.setattr(os, "listxattr", listed)
+    copy(project, "files: [/bin/ping, /data/disk]")
+    for _ in range(2):
+        caplog.clear()
+        image = project.package("app:image") / "image"
+        told = "\n".join(caplog.messages)
+        assert "/ping has Linux capabilities (security.capability), which no image keeps" in told
+        assert "/disk is sparse, 0 of 100 MiB on disk" in told
+    assert (image / "disk").stat().st_size == 100 << 20
+    assert (image / "disk").stat().st_blocks * 512 < 1 << 20
+
+
+def test_a_link_under_dirs_brings_what_it_leads_to(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.host("usr/lib/jvm/java-17/bin/java", b"x")
+    (project.sysroot / "usr/lib/jvm/alias").symlink_to("java-17")
+    copy(project, "dirs: [/usr/lib/jvm/alias]")
+    image = project.package("app:image") / "image"
+    assert not (image / "alias").is_symlink()
+    assert (image / "alias/bin/java").read_bytes() == b"x"
+    copy(project, "dirs: [/usr/lib/jvm/*]")
+    image = project.package("app:image") / "image"
+    assert os.readlink(image / "alias") == "java-17"

@@ -25,6 +25,7 @@ from occlum_build.oci.layout import (
 )
 from occlum_build.oci.runtimes import RUNE_DIRECTORY
 from occlum_build.oci.settings import read_settings
+from occlum_build.oci.whiteouts import check_whiteouts
 from occlum_build.sources.model import DIR
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
@@ -101,6 +102,8 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
         if not bundle or settings.entry_point != bundle.args:
             for problem in await _program_problems(target, settings, rootfs):
                 report.add(problem)
+        if rootfs.plan is not None:
+            check_whiteouts(rootfs.plan.entries, report)
         check_compression(compression, report)
         report.raise_errors()
     await tell(findings_of(target, report.warnings, occlum), **implicitly())

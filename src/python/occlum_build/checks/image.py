@@ -7,6 +7,7 @@ from typing import Callable
 
 from occlum_build.checks.carried import carried_problems
 from occlum_build.checks.links import link_problems
+from occlum_build.checks.names import name_problems
 from occlum_build.checks.root import Root
 from occlum_build.checks.runtime import runtime_problems
 from occlum_build.checks.scripts import program_problems
@@ -15,6 +16,7 @@ from occlum_build.errors import Problem
 Check = Callable[[Root], Iterable[Problem]]
 
 CHECKS: tuple[Check, ...] = (
+    name_problems,
     link_problems,
     carried_problems,
     program_problems,
