@@ -17,7 +17,7 @@ from typing import Callable
 from occlum_build.errors import OcclumError
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
-from occlum_build.sources.extras import copy_ranges
+from occlum_build.sources.extras import copy_ranges, data_ranges
 
 _CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".occlum-build-"
@@ -178,7 +178,7 @@ class ImageWriter:
                 return False
             if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
                 return False  # a hard link to the source would change with it
-            same = _same_bytes(fd, source)
+            same = _same_bytes(fd, source, wanted.st_size)
         finally:
             os.close(fd)
         os.lseek(source, 0, os.SEEK_SET)
@@ -223,13 +223,16 @@ def _copy(source: int, target: int, size: int) -> None:
             return
 
 
-def _same_bytes(first: int, second: int) -> bool:
-    while True:
-        chunk = os.read(first, _CHUNK_BYTES)
-        if chunk != os.read(second, _CHUNK_BYTES):
-            return False
-        if not chunk:
-            return True
+def _same_bytes(first: int, second: int, size: int) -> bool:
+    """Compare two open files of one size; holes that both have are not read."""
+    ranges = data_ranges(second, size)
+    for start, end in ranges if ranges == data_ranges(first, size) else [(0, size)]:
+        while start < end:
+            chunk = os.pread(first, min(end - start, _CHUNK_BYTES), start)
+            if not chunk or chunk != os.pread(second, len(chunk), start):
+                return False
+            start += len(chunk)
+    return True
 
 
 def others_in(root: str, plan: ImagePlan) -> list[str]:

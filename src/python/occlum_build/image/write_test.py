@@ -318,3 +318,24 @@ def test_root_that_is_a_link(source: Path, image: Path, tmp_path: Path) -> None:
 
 def test_planned_bytes() -> None:
     assert planned_bytes([_dir("d"), _file("a", "a", size=3), _file("b", "b", size=4)]) == 7
+
+
+def test_a_sparse_file_stays_sparse_and_is_compared_by_what_it_holds(tmp_path: Path) -> None:
+    source = tmp_path / "disk"
+    with open(source, "wb") as file:
+        file.seek(5 << 20)
+        file.write(b"data")
+        file.truncate(1 << 30)
+    plan = ImagePlan((Entry("disk", FILE, Origin(Place("b")), 0o644, str(source), 1 << 30),))
+    image = tmp_path / "image/disk"
+    for text, outcome in ((b"data", (1, 0)), (b"data", (0, 1)), (b"more", (1, 0))):
+        with open(source, "r+b") as file:
+            file.seek(5 << 20)
+            file.write(text)
+        written = ImageWriter(str(tmp_path / "image"), lambda path: path).write(plan)
+        assert (written.written, written.unchanged) == outcome
+        with open(image, "rb") as file:
+            file.seek(5 << 20)
+            assert file.read(5) == text + b"\0"
+        assert image.stat().st_size == 1 << 30
+        assert image.stat().st_blocks * 512 < 1 << 20
