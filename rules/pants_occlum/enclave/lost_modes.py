@@ -36,7 +36,7 @@ async def tell_lost_modes(lost: LostModes, occlum: OcclumSubsystem) -> Told:
     wrapped = await resolve_target(
         WrappedTargetRequest(lost.address, "a secure file system"), **implicitly()
     )
-    return await tell(findings_of(wrapped.target, lost.problems, occlum))
+    return await tell(findings_of(wrapped.target, lost.problems, occlum), **implicitly())
 
 
 def rules() -> Iterable[Rule]:

@@ -76,8 +76,6 @@ class Findings:
         if self.usable(path):
             where = place_of(self._document, path)
             self._report.note(code, f"{path_text(path)}: {message}", where, hint)
-                code, f"{path_text(path)}: {message}", place_of(self._document, path), hint
-            )
 
     def usable(self, *paths: Path) -> bool:
         """Whether no error has spoilt these values or what they are in."""
