@@ -519,6 +519,11 @@ def test_directory_in_place_of_a_file_of_another_copied_one(ws: Workspace, perl:
     assert f"the directory /perl takes the place of the {perl} that " in told
     assert 'hint: as with copy_bom; `excludes: ["/perl/"]` leaves the directory out' in told
     assert ws.image_tree() == {"perl": "0755", "perl/x": "0644 module"}
+    assert ws.told(bom=SYSTEM) == told  # and once more, into the image that is there
+    assert ws.image_tree() == {"perl": "0755", "perl/x": "0644 module"}
+    code, _, err = ws.run(bom=_copy("from: .., dirs: [ubin/]"))
+    assert code in (251, 254) and "cannot take the place of the directory there before" in err
+    assert "hint: empty the image's directory first" in err
 
 
 def test_directory_of_a_merge_that_is_left_out(ws: Workspace) -> None:

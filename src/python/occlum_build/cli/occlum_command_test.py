@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -161,13 +160,9 @@ def test_wrong_usage_ends_with_1(
 def test_version_and_the_verb_of_our_own_command(
     occlum: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls: list[Callable[[list[str]], int]] = [
-        main,
-        lambda arguments: main_module.main(["occlum", *arguments]),
-    ]
-    for call in calls:
+    for call, arguments in ((main, ["--version"]), (main_module.main, ["occlum", "--version"])):
         with pytest.raises(SystemExit) as caught:
-            call(["--version"])
+            call(arguments)
         assert caught.value.code == 0
         assert capsys.readouterr().out == f"occlum 0.31 (occlum-build {VERSION})\n"
     assert main_module.main(["occlum", "new", "inst"]) == 0

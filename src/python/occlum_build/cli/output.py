@@ -22,7 +22,7 @@ def print_problem(problem: Problem) -> None:
         return
     if problem.place:
         here = os.getcwd().rstrip("/") + "/"
-        if problem.place.file.startswith(here):
+        if problem.place.file.startswith(here) and problem.place.file != here:
             shown = problem.place.file[len(here) :]
             problem = replace(problem, place=replace(problem.place, file=shown))
     print(f"{problem.severity}: {problem}", file=sys.stderr)

@@ -30,6 +30,15 @@ def test_places_are_relative_to_the_working_directory(
     ]
 
 
+def test_the_root_has_a_name_where_it_is_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir("/")
+    for file in ("/", "/f"):
+        print_problem(Problem("c", "text", Place(file)))
+    assert capsys.readouterr().err == "error: /: text\nerror: f: text\n"
+
+
 @pytest.mark.parametrize(
     ("level", "due"),
     [

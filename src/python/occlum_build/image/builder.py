@@ -58,6 +58,8 @@ class ImageBuilder:
         self.overrides = Overrides(sources)
         self.dir_copies: set[Place] = set()
         self._said: dict[str, MakeDir] = {}  # directories whose mode a BOM says
+        # What cannot take the place of a directory from before, if none comes there again.
+        self.blocked: dict[str, OcclumError] = {}
 
     def apply(self, operations: Operations, of_all: Sequence[CopyDir] = ()) -> list[Program]:
         """Carry out one BOM; the copied files that may be programs, in their order.
@@ -101,6 +103,12 @@ class ImageBuilder:
         self.overrides.note_mode(self._said.get(real), operation, real)
         self._said[real] = operation
         self.tree.put(self.tree.entries[real]._replace(mode=operation.mode))
+
+    def report_blocked(self) -> None:
+        """Tell of copied entries that stand where the image has a directory from before."""
+        for path, error in self.blocked.items():
+            if not self.tree.is_dir(path):
+                self.report.errors.extend(error.problems)
 
     def make_dirs(self, path: str, origin: Origin) -> str:
         """Make a directory and its parents, through links; returns its real path."""
@@ -161,7 +169,7 @@ class ImageBuilder:
             self.overrides.note_merge(before, entry, found.path)
             programs.pop(path, None)
         elif before is None:
-            check_kind(tree, entry)
+            self._check_before(entry, found.path)
         else:
             if stat.kind == DIR:
                 entry = before._replace(mode=mode, source=found.source)
@@ -172,6 +180,19 @@ class ImageBuilder:
         # Where it is known, the many files that are no program are left out from the start.
         if stat.kind == FILE and stat.is_elf_or_zip is not False:
             programs[path] = Program(found.source, path, origin, required=False)
+
+    def _check_before(self, entry: Entry, path: str) -> None:
+        """Check a copied entry against the image from before.
+
+        What stands in the way of a file may be of the last run, in which a directory of another
+        copied one took the place of this file.
+        """
+        try:
+            check_kind(self.tree, entry, path)
+        except OcclumError as error:
+            if entry.kind == DIR:
+                raise
+            self.blocked[entry.path] = error
 
     def _copy_file(self, operation: CopyFile, programs: dict[str, Program]) -> None:
         place, shown = operation.place, operation.source
