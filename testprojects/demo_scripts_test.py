@@ -62,6 +62,10 @@ def _program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def _compile(source: Path, out: Path, *options: str) -> None:
+    subprocess.run(["gcc", *options, "-o", out, source], check=True)
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A machine with the commands in `bin`, the toolchain in `system`, and a user's `project`."""
@@ -69,8 +73,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("gcc") is None or shutil.which("bash") is None:
         pytest.skip("gcc or bash is not installed")
     make_toolchain(top / "system")
-    for path, text in ATTESTATION.items():
-        _program(top / "system" / path, text)
+    for name, text in ATTESTATION.items():
+        _program(top / "system" / name, text)
     _program(top / "system/opt/occlum/build/bin/occlum", RUNTIME)
     for command, module in COMMANDS.items():
         call = f'exec "{sys.executable}" -m occlum_build.cli.{module} "$@"'
@@ -85,10 +89,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prefix = project / "prefix"
     for folder in ("bin", "lib", "share"):
         (prefix / folder).mkdir(parents=True)
-    compiler = ["gcc", "-o"]
-    subprocess.run([*compiler, project / "hello", project / "hello.c"], check=True)
-    library = [prefix / "lib/libgreet.so.1", "-shared", "-fPIC", project / "greet.c"]
-    subprocess.run([*compiler, *library], check=True)
+    _compile(project / "hello.c", project / "hello")
+    _compile(project / "greet.c", prefix / "lib/libgreet.so.1", "-shared", "-fPIC")
     _program(prefix / "bin/run.sh", "#!/bin/sh\nulimit -S -s 8192\nexec true\n")
     (prefix / "share/text").write_text("text\n")
     (prefix / "share/text.orig").write_text("old text\n")

@@ -44,9 +44,12 @@ def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
 
 
 def _hint(match: re.Match[str], name: str) -> str:
-    """What to do about an undefined variable; in the middle of a word it may be none at all."""
+    """What to do about an undefined variable, which in the middle of a name may be none at all."""
     define = f"define it, or give a default: ${{{name}:-value}}"
     before = match.string[match.start() - 1 : match.start()]
-    if match.group("bare") and (before.isalnum() or name.isdigit()):
+    after = match.string[match.end() : match.end() + 1]
+    if match.group("bare") is None or not (before + after).strip("/") and not name.isdigit():
+        return define
+    if before.isalnum() or name.isdigit():
         return f"if the dollar sign is part of the name, write `$${name}`; if not, {define}"
     return f"{define}; a dollar sign itself is written `$$`"

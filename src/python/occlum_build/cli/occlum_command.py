@@ -45,10 +45,8 @@ def _hand_on(arguments: Sequence[str]) -> int:
     """Become the installed Occlum's `occlum`, with the same arguments and environment."""
     places = _places()
     for place in places:
-        if os.access(place, os.X_OK) and not _is_ours(place):
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.execv(place, [str(place), *arguments])
+        if place.is_file() and not _is_ours(place):
+            return _become(place, arguments)
     verb = arguments[0]
     if verb in _RUNTIME:
         message = f"`occlum {verb}` needs Occlum's runtime, and none is installed: there is no "
@@ -58,6 +56,19 @@ def _hand_on(arguments: Sequence[str]) -> int:
         message = f"Occlum has no sub-command {verb!r} that is known here, and there is no "
         hint = f"known are {', '.join((*_OURS, *_RUNTIME))}"
     print_problem(Problem("occlum", message + " nor ".join(map(str, places)), hint=hint))
+    return EXIT_FAILURE
+
+
+def _become(program: Path, arguments: Sequence[str]) -> int:
+    """Give our process to the program; returns only where it cannot be run."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by the caller
+            stream.flush()
+    try:
+        os.execv(program, [str(program), *arguments])
+    except OSError as error:
+        message = f"{program} cannot be run: {error.strerror}"
+        print_problem(Problem("occlum", message, hint="install Occlum there anew"))
     return EXIT_FAILURE
 
 

@@ -137,6 +137,23 @@ def test_without_a_runtime_one_sentence(occlum: Path) -> None:
     assert "no sub-command 'buidl'" in unknown.stderr and "known are new, init" in unknown.stderr
 
 
+@pytest.mark.parametrize("text", [SHOW, "no program\n"])
+def test_a_runtime_that_cannot_be_run(occlum: Path, text: str) -> None:
+    script = _program(occlum / "build/bin/occlum", text)
+    if text == SHOW:
+        script.chmod(0o644)
+    done = _run("run")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"error: {script} cannot be run: ")
+
+
+def test_handed_on_with_closed_output(occlum: Path) -> None:
+    _program(occlum / "build/bin/occlum", "#!/bin/sh\nexit 5\n")
+    command = f'exec "{sys.executable}" -m occlum_build.cli.occlum_command run >&- 2>&-'
+    done = subprocess.run(["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(SOURCES)})
+    assert done.returncode == 5
+
+
 def test_it_never_hands_on_to_itself(occlum: Path) -> None:
     text = f"#!{sys.executable}\nfrom occlum_build.cli.occlum_command import main\nmain()\n"
     _program(occlum / "build/bin/occlum", text)
