@@ -48,8 +48,8 @@ def _hint(match: re.Match[str], name: str) -> str:
     define = f"define it, or give a default: ${{{name}:-value}}"
     before = match.string[match.start() - 1 : match.start()]
     after = match.string[match.end() : match.end() + 1]
-    if match.group("bare") is None or not (before + after).strip("/") and not name.isdigit():
-        return define
-    if before.isalnum() or name.isdigit():
+    if match.group("bare") and (before.isalnum() or name.isdigit()):
         return f"if the dollar sign is part of the name, write `$${name}`; if not, {define}"
-    return f"{define}; a dollar sign itself is written `$$`"
+    if match.group("bare") and (before + after).strip("/"):
+        return f"{define}; a dollar sign itself is written `$$`"
+    return define
