@@ -9,8 +9,12 @@ from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 
+from occlum_build.checks.programs import program_problem
+from occlum_build.checks.root import Root
+from occlum_build.errors import OcclumError, Problem
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
 from occlum_build.oci.rootfs import RootFs
+from occlum_build.sources.model import FILE
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
@@ -21,7 +25,7 @@ from pants_occlum.enclave.lost_modes import lost_modes_of, tell_lost_modes
 from pants_occlum.enclave.steps import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.image.nodes import Image, image_of
-from pants_occlum.image.planning import explain_missing
+from pants_occlum.image.planning import explain_missing, look_into
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
 
@@ -76,6 +80,13 @@ async def booted_entry_points(enclave: Target) -> tuple[str, ...]:
     return (settings.entry_point,) if settings is not None and settings.entry_point else ()
 
 
+def entry_point_problem(root: Root, settings: BootSettings) -> Problem | None:
+    """Why the libOS would not start the program that is the entry point of a boot, if it is one."""
+    program = settings.entry_point
+    is_program = program and root.kind(program) == FILE
+    return program_problem(root, program, libos=True) if is_program else None
+
+
 @rule(desc="Make a root file system for a runtime boot")
 async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
     wrapped = await resolve_target(
@@ -90,6 +101,11 @@ async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
     with enclave_errors(target.address):
         entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
         check_rootfs(settings, entries.kind)
+        refused = await look_into(
+            image.plan, str(target.address), lambda root: entry_point_problem(root, settings)
+        )
+        if refused is not None:
+            raise OcclumError.of([refused])
         key = await image_key(ImageKeyRequest(target.address), **implicitly())
     seal = SealRequest(image.address, key, str(target.address))
     try:
