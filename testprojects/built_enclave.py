@@ -23,7 +23,8 @@ KEY_TEXT = "c0-ff-ee-00-11-22-33-44-55-66-77-88-99-aa-bb-cd"
 # The image of small enclaves: one script.
 _APP = """\
 occlum_files(name="files", target="/bin", files=["app.sh"])
-occlum_image(name="image", boms=[":files"])
+occlum_files(name="mount_points", target="/", mkdirs=["dev", "etc", "host", "proc"])
+occlum_image(name="image", boms=[":files", ":mount_points"])
 files(name="sources", sources=["app.sh"])
 """
 

@@ -93,6 +93,34 @@ def test_mistake_in_the_configuration(
     assert all(text in error for text in expected)
 
 
+def test_what_the_libos_refuses(pants: PantsRunner, tmp_path: Path) -> None:
+    nowhere = small_enclave(pants, "nowhere_to_enter", config={"entry_points": ["/nowhere"]})
+    assert "$.entry_points: the image has no '/nowhere': nothing can be run" in _error(
+        pants, nowhere
+    )
+    key = f"--occlum-image-key-file={image_key_file(tmp_path / 'key')}"
+    address = small_enclave(pants, "warned", encrypt=True)
+    pants.write(
+        "bare/BUILD",
+        f"""\
+occlum_files(name="files", target="/bin", mkdirs=["x"])
+occlum_image(name="image", boms=[":files"])
+occlum_enclave(name="enclave", image=":image", toolchain="//{TOOLCHAIN}")
+rune_bundle(name="bundle", enclave=":enclave", args=["/bin/x"])
+rune_bundle(name="elsewhere", enclave=":enclave", args=["/usr/bin/x"])
+""",
+    )
+    for _ in range(2):  # also from memory
+        told = pants.run(key, "package", address, "bare:enclave").expect(0).stderr
+        assert told.count(f"[WARN] {address}: the image is encrypted, and /bin/init") == 1
+        assert told.count("[WARN] bare:enclave: the libOS fails at boot, as the image lacks") == 1
+        assert "/proc (procfs), /dev (devfs), /host (hostfs of $.mount[1]), /etc (hosts" in told
+    error = _error(pants, "bare:bundle")
+    assert "the program /bin/x is a directory" in error
+    assert "/usr/bin/x is below no entry point: /bin" in _error(pants, "bare:elsewhere")
+    assert "[WARN] bare:enclave: the libOS" in pants.run("package", "bare:bundle").stderr
+
+
 def test_broken_config_file(pants: PantsRunner) -> None:
     address = small_enclave(pants, "broken", config_file="Occlum.json")
     pants.write("enclaves/broken/Occlum.json", '{\n "metadata": }\n')

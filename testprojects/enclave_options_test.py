@@ -104,7 +104,7 @@ def test_configuration(pants: PantsRunner) -> None:
     template = json.loads((built_enclave(pants, plain).instance / "Occlum.json").read_text())
     template["metadata"]["product_id"] = 3
     pants.write("enclaves/patched/Occlum.json", json.dumps(template))
-    config = {"metadata": {"version_number": 7}, "env": {"untrusted": None}}
+    config = {"metadata": {"version_number": 7}, "feature": {"io_uring": None}}
     patched = small_enclave(pants, "patched", config_file="Occlum.json", config=config)
 
     package(pants, patched)
@@ -112,7 +112,7 @@ def test_configuration(pants: PantsRunner) -> None:
     enclave = built_enclave(pants, patched)
     written = json.loads((enclave.instance / "Occlum.json").read_text())
     assert written["metadata"] == {**template["metadata"], "version_number": 7}
-    assert "untrusted" not in written["env"]
+    assert "io_uring" not in written["feature"]
     assert (enclave.measurement["isv_prod_id"], enclave.measurement["isv_svn"]) == (3, 7)
 
 
@@ -241,7 +241,9 @@ def test_weak_release_is_warned_about(
 ) -> None:
     test_key, integrity = "signed with the toolchain's test key", "an integrity-only image"
     weak = small_enclave(pants, "weak", config=RELEASE)
-    strong = small_enclave(pants, "strong", config=RELEASE, encrypt=True)
+    # Occlum's own init would find no key.
+    strong = small_enclave(pants, "strong", config=RELEASE, encrypt=True, init="init")
+    pants.write("enclaves/strong/init", "gets the key by attestation")
 
     result = package(pants, weak, _plain(pants))
     assert [line for line in result.stderr.splitlines() if test_key in line or integrity in line]
@@ -251,7 +253,7 @@ def test_weak_release_is_warned_about(
 
     key = image_key_file(tmp_path / "key")
     options = (f"--occlum-image-key-file={key}", f"--occlum-sign-key-file={keys[0]}")
-    assert "[WARN]" not in package(pants, *options, strong).stderr
+    assert f"[WARN] {strong}" not in package(pants, *options, strong).stderr
     assert built_enclave(pants, strong).measurement["debuggable"] is False
 
 

@@ -27,6 +27,7 @@ ALWAYS = {
     "image.goals.package.package_image",
     "image.goals.package.write_image",
     "enclave.goals.package.package_enclave",
+    "findings.tell",
 }
 # Reading BOMs for what they depend on, and for what they say, and the files of the project.
 PARSING = {

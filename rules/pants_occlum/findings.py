@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
+from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidFieldException, StringSequenceField, Target
 from pants.option.global_options import GlobalOptions
@@ -59,9 +60,29 @@ class Told:
     pass
 
 
+class _ToldInRun:
+    """What the run at hand has told."""
+
+    def __init__(self) -> None:
+        self._run_id: RunId | None = None
+        self._findings: set[Findings] = set()
+
+    def is_first(self, run_id: RunId, findings: Findings) -> bool:
+        if run_id != self._run_id:
+            self._run_id, self._findings = run_id, set()
+        is_first = findings not in self._findings
+        self._findings.add(findings)
+        return is_first
+
+
+_told = _ToldInRun()
+
+
 # Runs once in each session, also where all else comes from memory or a cache.
 @_uncacheable_rule
-async def tell(findings: Findings, global_options: GlobalOptions) -> Told:
+async def tell(findings: Findings, run_id: RunId, global_options: GlobalOptions) -> Told:
+    if not _told.is_first(run_id, findings):  # it runs again where files change meanwhile
+        return Told()
     for problem in findings.problems:
         level = _LEVELS[problem.severity]
         # pantsd itself logs at the level that it was started with, whatever a run asks for.

@@ -12,7 +12,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.enclave import check_enclave, entry_points_of
-from occlum_build.errors import ERROR, WARNING, OcclumError, Problem
+from occlum_build.errors import ERROR, OcclumError, Problem
 from occlum_build.occlum import configure
 from occlum_build.occlum.measurement import (
     ImageIdentity,
@@ -129,7 +129,7 @@ def _test_mrsigner(signed: SignedEnclave) -> str:
 
 
 def _is_told(problem: Problem) -> bool:
-    return problem.severity == WARNING and problem.code in _TOLD_OF_IMAGE
+    return problem.severity != ERROR and problem.code in _TOLD_OF_IMAGE
 
 
 def _without_place(problem: Problem) -> Problem:

@@ -12,7 +12,7 @@ from occlum_build.checks.root import Root
 from occlum_build.checks.scripts import is_to_be_run
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER
-from occlum_build.errors import ERROR, WARNING, Problem
+from occlum_build.errors import ERROR, NOTE, WARNING, Problem
 from occlum_build.image.entries import DIR, FILE
 from occlum_build.sgx.config.default import default_config
 from occlum_build.sgx.config.findings import path_text, place_of, shown
@@ -39,7 +39,7 @@ def check_enclave(
         found = [replace(one, severity=ERROR) for one in found]
     found += [*_programs(root, config), *_ext2(root, config)]
     if not mounts_image:
-        found = [replace(one, severity=WARNING) for one in found]
+        found = [replace(one, severity=WARNING) if one.severity == ERROR else one for one in found]
     return found
 
 
@@ -136,7 +136,9 @@ def _refused(root: Root, several: list[tuple[str, Refusal]]) -> Problem:
     path, why = several[0]
     entry = root.find(path)
     place = entry.origin.place if entry is not None and entry.origin.place.line else None
-    problem = why.problem(path, place, WARNING)
+    # Scripts of another place come with many a directory, and are not why it was copied.
+    is_usual = all(one.code == "interpreter" and not root.facts(name) for name, one in several)
+    problem = why.problem(path, place, NOTE if is_usual else WARNING)
     others = [name for name, _ in several[1:]]
     if not others:
         return problem

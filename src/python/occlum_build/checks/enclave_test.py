@@ -14,7 +14,7 @@ from occlum_build.checks.root import Root
 from occlum_build.checks.testing import root_of
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
-from occlum_build.errors import ERROR, WARNING, Problem
+from occlum_build.errors import ERROR, NOTE, WARNING, Problem
 from occlum_build.image.testing import Files, library, program
 from occlum_build.sgx.config import check, default_config, merge, parse_json
 
@@ -155,6 +155,18 @@ def test_programs_that_are_refused_are_told_once_for_each_reason() -> None:
         "likewise 1 more: /bin/b"
     )
     assert problems[1].message.startswith("/bin/c starts with `#!/bin/app -x`: the libOS takes all")
+
+
+def test_scripts_of_another_place_are_a_note() -> None:
+    files: Files = {f"/bin/{name}": b"#!/build/bin/python\n" for name in ("pip", "wheel")}
+    (problem,) = found(image(files))
+    assert (problem.severity, problem.code) == (NOTE, "interpreter")
+    assert problem.message == (
+        "/bin/pip starts with `#!/build/bin/python`, but /build/bin/python is not in the image; "
+        "likewise 1 more: /bin/wheel"
+    )
+    (problem,) = found(image({"/bin/x": program(interpreter="/lib/ld.so")}))
+    assert (problem.severity, problem.code) == (WARNING, "interpreter")
 
 
 def test_programs_of_another_glibc() -> None:
