@@ -173,8 +173,7 @@ def test_umoci_unpacks_what_the_bundle_has(
     unpack(layout, "redis", tmp_path / "out")
     rootfs = pants.dist / REDIS / "bundle/bundle/rootfs"
     made = listing(rootfs)
-    for mount_point in ("dev", "proc", "sys"):
-        assert made.pop(mount_point) == (0o40755, "")
+    assert made.pop("sys") == (0o40755, "")  # the other mount points are in the image too
     assert listing(tmp_path / "out/rootfs") == made
 
 
