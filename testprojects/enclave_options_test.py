@@ -161,7 +161,7 @@ def test_initfs_and_init(pants: PantsRunner) -> None:
     assert changed.pop("bin/init") == ("-rwxr-xr-x", b"my own init\n")
     assert changed == {path: plain[path] for path in changed}
     own = built_enclave(pants, with_initfs)
-    files = ["bin", "bin/app.sh", "etc", "etc/image_config.json"]
+    files = ["bin", "bin/app.sh", "dev", "etc", "etc/image_config.json", "host", "proc"]
     assert sorted(listing_of(own.instance / "initfs")) == files
     occlum_build(pants, "sefs", "unzip", own.instance / "build/initfs/__ROOT", pants.top / "out")
     assert sorted(listing_of(pants.top / "out")) == files
