@@ -136,7 +136,9 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
     found, _ = await settle(
-        known, of, lambda sources, _: check_image(Root(planned.entries, sources))
+        known,
+        of,
+        lambda sources, _: check_image(Root(planned.entries, sources, planned.searched)),
     )
     reports = (drafting, closing, hashing)
     errors = [*loaded.errors, *(problem for report in reports for problem in report.errors)]

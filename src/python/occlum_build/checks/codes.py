@@ -34,6 +34,8 @@ CODES: Mapping[str, str] = {
     "libos-type": "a value of another type than the libOS reads",
     "libos-user-space": "no user space for a process, or too little",
     "libraries": "a library that a program needs and its loader will not find",
+    "library-elsewhere": "a library that the image has where its loader does not look",
+    "library-unreachable": "a library that the system's loader finds, and the image's does not",
     "library-version": "a library without a symbol version that a program needs",
     "link-dangling": "links that lead to nothing in the image, or in a loop",
     "loader": "programs that use another loader than Occlum's",

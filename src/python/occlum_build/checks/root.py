@@ -10,6 +10,7 @@ from typing import NamedTuple
 from occlum_build.elf.facts import Archive, ElfFacts, Script
 from occlum_build.errors import Place
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
+from occlum_build.image.missing import Searched
 from occlum_build.sources.model import MAX_LINKS, Sources
 from occlum_build.sources.os import OsSources
 
@@ -43,11 +44,15 @@ class Root:
 
     What stands there is an `Entry` of an image, whose `source` is read by `sources`. Like these, it
     may be asked again when more is known (`sources.recorded`): nothing is kept that came of a
-    content.
+    content. `searched` is what planning tells of the image's libraries, None of a root file system
+    that was not planned.
     """
 
-    def __init__(self, entries: Iterable[Entry], sources: Sources) -> None:
+    def __init__(
+        self, entries: Iterable[Entry], sources: Sources, searched: Searched | None = None
+    ) -> None:
         self.sources = sources
+        self.is_planned, self.searched = searched is not None, searched or Searched()
         self._entries = {f"/{entry.path}": entry for entry in entries}
         for path in list(self._entries):
             parent = posixpath.dirname(path)

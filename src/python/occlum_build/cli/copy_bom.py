@@ -6,8 +6,9 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from occlum_build.bom.load import load_boms, reader_of
@@ -96,6 +97,7 @@ def run(options: argparse.Namespace) -> None:
         others = [] if options.sync else others_in(root, plan)
         _check_image_dir(plan, options, root, sources, report)
         _tell_of_others(others, report)
+        _tell_of_library_path(plan, report)
         _check_image(plan, options, root, others, sources, report)
     on_this_machine = _OnThisMachine(os.getcwd(), root, os.path.abspath(options.file))
     print_problems(map(on_this_machine, report.warnings))
@@ -139,10 +141,27 @@ def _check_image(
     """Check what the image will be, and leave out of the report what is allowed."""
     allowed = parse_allowed(options.allow)
     before = entries_below(sources, root.lstrip("/"), others)
-    for problem in check_image(Root([*before, *plan.entries], sources)):
+    for problem in check_image(Root([*before, *plan.entries], sources, plan.searched)):
         if problem.severity != ERROR or problem.code not in allowed:
             report.add(problem)
     report.warnings = without_allowed(report.warnings, allowed)
+
+
+def _tell_of_library_path(plan: ImagePlan, report: Report) -> None:
+    """Tell where LD_LIBRARY_PATH, which plays no part, leads to a library that is missing."""
+    dirs = [one for one in os.environ.get("LD_LIBRARY_PATH", "").split(":") if one]
+    missing = sorted(plan.searched.told - {one.name for one in plan.searched.elsewhere})
+    paths = (os.path.join(directory, name) for name in missing for directory in dirs)
+    found = [path for path in paths if os.path.exists(path)]
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        report.note(
+            "libraries",
+            f"LD_LIBRARY_PATH leads to {found[0]}{more}, but plays no part: the image's programs "
+            "run in another environment",
+            hint="copy what is needed by `files`, to a directory of the image that LD_LIBRARY_PATH "
+            "names there (`env.default` of Occlum.json)",
+        )
 
 
 def _load(options: argparse.Namespace, sources: OsSources, report: Report) -> tuple[Bom, ...]:
@@ -220,6 +239,19 @@ class _ExistingImage:
 
     def source(self, path: str) -> str:
         return os.path.join(self.root, path).lstrip("/")
+
+    def named(self, name: str) -> Collection[str]:
+        return self._by_name.get(name, ())
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """The paths of all files and links, by base name; only asked for what is missing."""
+        by_name: dict[str, list[str]] = {}
+        for directory, _, names in os.walk(self.root):
+            for name in names:
+                path = os.path.relpath(os.path.join(directory, name), self.root)
+                by_name.setdefault(name, []).append(path)
+        return by_name
 
 
 def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> None:

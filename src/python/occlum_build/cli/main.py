@@ -45,6 +45,8 @@ EXIT_CODES = {
     "link": 251,
     "hash": 249,
     "libraries": 248,
+    "library-unreachable": 248,
+    "library-version": 248,
 }
 EXIT_FAILURE = 1
 # A plan has many objects that all stay: to look through them again and again is a tenth of a run.

@@ -3,8 +3,9 @@
 A case is a folder of build.sh and case.json: `rule`, `program` (source path), `image_path`,
 `config` (text of the loader config), `cpu_level`, `image` (what the image holds: path -> source),
 and what is due: `closure` (name -> path), `reused` names, `missing` (name -> chain), `placements`
-(image path -> source, or null for none), parts of `problems`, `warnings` and `hint`. `ld_so` false:
-the real loader is not asked; `musl`, `debian`: only where the machine has it.
+(image path -> source, or null for none), `lacking` versions (library, versions, needer), parts of
+`problems` and `hint`. `ld_so` false: the real loader is not asked; `musl`, `debian`: only where the
+machine has it.
 """
 
 from __future__ import annotations
@@ -97,10 +98,11 @@ def test_closure_is_as_written(built: Case) -> None:
     assert reused == data.get("reused", reused if data.get("debian") else [])
     assert {one.name: list(one.chain) for one in closure.missing} == data.get("missing", {})
     assert data.get("hint", "") in "".join(problem.hint for problem in closure.errors())
-    for problems, key in ((closure.problems, "problems"), (closure.warnings, "warnings")):
-        texts = data.get(key, [])
-        assert len(problems) == len(texts)
-        assert all(text in one.message for text, one in zip(texts, problems))
+    texts = data.get("problems", [])
+    assert len(closure.problems) == len(texts)
+    assert all(text in one.message for text, one in zip(texts, closure.problems))
+    lacking = [[one.library, *one.versions, one.needer] for one in closure.lacking]
+    assert lacking == data.get("lacking", [])
 
 
 def test_libraries_are_placed_as_written(built: Case) -> None:

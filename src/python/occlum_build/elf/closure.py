@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter
@@ -32,7 +34,8 @@ class Edge:
     """`needer` (a Node.path) needs a library by a name; it was found by the rule at `path`.
 
     Two edges to one library (Node.real) may have different paths, when links give it two names.
-    `rule` is ALREADY_LOADED where the loader did not search again.
+    `rule` is ALREADY_LOADED where the loader did not search again; `moved` where the image's loader
+    will not know the rule, so that `image_path` is in a directory that it searches by itself.
     """
 
     needer: str
@@ -41,6 +44,7 @@ class Edge:
     real: str
     image_path: str
     rule: str
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,35 @@ class Missing:
         return Problem("libraries", "\n".join(lines), hint=self.hint)
 
 
+@dataclass(frozen=True, order=True)
+class Lacking:
+    """Symbol versions that `needer` needs of a library (Node.path) which does not define them.
+
+    `is_fatal`: the loader gives up. Without versions of its own a library is loaded all the same.
+    """
+
+    library: str
+    versions: tuple[str, ...]
+    needer: str
+    is_fatal: bool
+
+
+_P = TypeVar("_P")
+
+
+def group_lacking(found: Iterable[tuple[_P, Lacking]]) -> list[tuple[_P, list[Lacking]]]:
+    """What one library lacks together, each with the first of its places."""
+    grouped: dict[tuple[str, bool], tuple[_P, list[Lacking]]] = {}
+    for place, lack in found:
+        grouped.setdefault((lack.library, lack.is_fatal), (place, []))[1].append(lack)
+    return list(grouped.values())
+
+
 @dataclass(frozen=True)
 class Closure:
     """All that one program needs, in the order in which its loader loads it.
 
-    `libraries` does not hold the program and the interpreter. `problems` are errors and `warnings`
-    are not, whatever the severity that the caller gives a program.
+    `libraries` does not hold the program and the interpreter.
     """
 
     program: Node
@@ -76,7 +103,7 @@ class Closure:
     edges: tuple[Edge, ...] = ()
     missing: tuple[Missing, ...] = ()
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    lacking: tuple[Lacking, ...] = ()
 
     def errors(self) -> tuple[Problem, ...]:
         """Every error of the program: of its interpreter, its libraries and their places."""

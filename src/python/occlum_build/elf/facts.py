@@ -14,8 +14,10 @@ class ElfFacts:
     `type` and `machine` are the names of the ELF specification (ET_DYN, EM_X86_64), or the number
     where elf/layout.py has none; `elf_class` is 32 or 64. `rpath` and `runpath` hold the raw
     entries, None where the file has no such tag: an empty DT_RUNPATH still switches DT_RPATH off.
-    `version_needs` are (file, versions) pairs without the weak ones, `version_defs` the versions
-    that a library defines without its base version (System V gABI and the LSB's symbol versions).
+    `filters` and `auxiliaries` are the libraries of DT_FILTER, which must be there, and of
+    DT_AUXILIARY, which may be. `version_needs` are (file, versions) pairs without the weak ones,
+    `version_defs` the versions that a library defines without its base version (System V gABI and
+    the LSB's symbol versions).
     """
 
     type: str
@@ -25,6 +27,8 @@ class ElfFacts:
     is_dynamic: bool = False
     soname: str | None = None
     needed: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    auxiliaries: tuple[str, ...] = ()
     rpath: tuple[str, ...] | None = None
     runpath: tuple[str, ...] | None = None
     nodeflib: bool = False  # DF_1_NODEFLIB
@@ -46,6 +50,8 @@ class ElfFacts:
             "dynamic": self.is_dynamic,
             "soname": self.soname,
             "needed": list(self.needed),
+            "filters": list(self.filters),
+            "auxiliaries": list(self.auxiliaries),
             "rpath": None if self.rpath is None else list(self.rpath),
             "runpath": None if self.runpath is None else list(self.runpath),
             "nodeflib": self.nodeflib,
@@ -65,6 +71,8 @@ class ElfFacts:
             is_dynamic=value["dynamic"],
             soname=value["soname"],
             needed=tuple(value["needed"]),
+            filters=tuple(value["filters"]),
+            auxiliaries=tuple(value["auxiliaries"]),
             rpath=None if rpath is None else tuple(rpath),
             runpath=None if runpath is None else tuple(runpath),
             nodeflib=value["nodeflib"],

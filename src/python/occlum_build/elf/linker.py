@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Callable, Optional
 
-from occlum_build.elf.closure import ALREADY_LOADED, Closure, Edge, Missing, Node
+from occlum_build.elf.closure import ALREADY_LOADED, Closure, Edge, Lacking, Missing, Node
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter, choose_interpreter
 from occlum_build.elf.loader_config import LoaderConfig, default_config
@@ -24,12 +25,13 @@ from occlum_build.elf.search import (
     musl_dirs,
     needed_path,
 )
-from occlum_build.elf.system_dirs import system_dirs
+from occlum_build.elf.system_dirs import other_dirs, system_dirs
 from occlum_build.errors import Problem
 from occlum_build.sources.model import Sources, regular_file, resolve
 
 # Tells which source file lies at an absolute path of the image, None for no file.
 ImageLookup = Callable[[str], Optional[str]]
+DirsOf = Callable[[Interpreter], SystemDirs]
 
 
 class Linker:
@@ -37,7 +39,8 @@ class Linker:
 
     `config` None stands for an absent file: Occlum's default lines whose loaders exist.
     `cpu_level` is a key of CPU_LEVELS. `image_lookup` is asked for a library that the sources do
-    not have.
+    not have. `dirs_of` tells what a loader searches for every program, where that is not what a
+    system is configured to.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Linker:
         *,
         cpu_level: str = "baseline",
         image_lookup: ImageLookup | None = None,
+        dirs_of: DirsOf | None = None,
     ) -> None:
         self._sources = sources
+        self._dirs_of = dirs_of or self._configured_dirs
         if config is None:
             config = default_config(lambda path: regular_file(sources, path) is not None)
         self._config = config
@@ -84,8 +89,22 @@ class Linker:
     def _dirs(self, loader: Interpreter) -> SystemDirs:
         key = replace(loader, image_path="")
         if key not in self._system:
-            self._system[key] = system_dirs(self._sources, loader)
+            self._system[key] = self._dirs_of(loader)
         return self._system[key]
+
+    def _configured_dirs(self, loader: Interpreter) -> SystemDirs:
+        lookup = self._image_lookup
+        return system_dirs(
+            self._sources, loader, lambda path: bool(lookup and lookup(path) is not None)
+        )
+
+    def elsewhere(self, name: str, closure: Closure) -> str:
+        """The path of a library of the sources, where the loader of a closure does not look."""
+        if closure.interpreter is None or closure.program.facts is None or "/" in name:
+            return ""
+        dirs = other_dirs(self._sources, closure.interpreter)
+        found, _ = self._lookup.find(name, dirs, closure.program.facts, hwcaps=False)
+        return found.path if found is not None else ""
 
 
 class _Walk:
@@ -121,6 +140,10 @@ class _Walk:
             needer = self._queue.popleft()
             for name in needer.facts.needed:
                 self._need(needer, name)
+            for name in () if loader.is_musl else needer.facts.filters:
+                self._need(needer, name)
+            for name in () if loader.is_musl else needer.facts.auxiliaries:
+                self._need(needer, name, optional=True)
         libraries = tuple(self._by_real.values())[1:]
         return Closure(
             program=self._program,
@@ -129,7 +152,7 @@ class _Walk:
             edges=tuple(self._edges),
             missing=tuple(self._missing),
             problems=tuple(self.problems),
-            warnings=tuple(self._version_warnings(libraries)),
+            lacking=tuple(self._lacking(libraries)),
         )
 
     def _name(self, node: Node, name: str) -> None:
@@ -145,7 +168,7 @@ class _Walk:
         if loaded is not None:
             self._queue.append(loaded)
 
-    def _need(self, needer: Loaded, name: str) -> None:
+    def _need(self, needer: Loaded, name: str, *, optional: bool = False) -> None:
         node = self._by_name.get(name)
         if node is None and self._loader.is_musl and is_musl_reserved(name):
             node = self._interpreter
@@ -156,13 +179,13 @@ class _Walk:
             return  # told once, as the loader stops at the first
         direct = needed_path(name, needer, self._dirs)
         rules = musl_dirs if self._loader.is_musl else glibc_dirs
-        dirs = (direct,) if direct else rules(needer, self._dirs)
+        dirs = (direct,) if direct else rules(name, needer, self._dirs)
         base = posixpath.basename(name)
         hwcaps = direct is None and not self._loader.is_musl
         found, tried = self._lookup.find(base, dirs, self._facts, hwcaps=hwcaps)
         if found is not None:
             self._load(needer, name, found)
-        elif not self._take_from_image(needer, name, dirs):
+        elif not self._take_from_image(needer, name, dirs) and not optional:
             self._missing_names.add(name)
             self._missing.append(_missing(needer, name, direct, tried))
 
@@ -176,7 +199,9 @@ class _Walk:
             loaded = Loaded(found.path, posixpath.dirname(found.path), found.facts, needer)
             self._add(node, loaded)
         self._name(node, name)
-        self._edge(needer, name, found.path, node, image_path or "", found.directory.rule)
+        directory = found.directory
+        moved = bool(directory.image)
+        self._edge(needer, name, found.path, node, image_path or "", directory.rule, moved=moved)
 
     def _leaves(self, needer: Loaded, name: str, found: Found) -> None:
         self.problems.append(
@@ -216,23 +241,29 @@ class _Walk:
         self._edge(needer, name, source, node, image_path, f"in the image at {image_path}")
 
     def _edge(
-        self, needer: Loaded, name: str, path: str, node: Node, image_path: str, rule: str
+        self,
+        needer: Loaded,
+        name: str,
+        path: str,
+        node: Node,
+        image_path: str,
+        rule: str,
+        *,
+        moved: bool = False,
     ) -> None:
-        self._edges.append(Edge(needer.path, name, path, node.real, image_path, rule))
+        self._edges.append(Edge(needer.path, name, path, node.real, image_path, rule, moved))
 
-    def _version_warnings(self, libraries: tuple[Node, ...]) -> list[Problem]:
+    def _lacking(self, libraries: tuple[Node, ...]) -> Iterator[Lacking]:
         """Versions that an object needs of a library which does not define them (glibc only)."""
-        warnings = []
         for node in () if self._loader.is_musl else (self._program, *libraries):
             for file, versions in node.facts.version_needs if node.facts else ():
                 library = self._by_name.get(file)
                 if library is None or library.facts is None:
                     continue
-                lacking = [one for one in versions if one not in library.facts.version_defs]
+                defined = library.facts.version_defs
+                lacking = tuple(one for one in versions if one not in defined)
                 if lacking:
-                    text = f"{library.path} lacks {', '.join(lacking)}, needed by {node.path}"
-                    warnings.append(Problem("library-version", text))
-        return warnings
+                    yield Lacking(library.path, lacking, node.path, is_fatal=bool(defined))
 
 
 def _missing(

@@ -38,7 +38,8 @@ def placements(closure: Closure) -> tuple[Placement, ...]:
         chain = (*chains.get(edge.needer, (program,)), edge.path)
         chains.setdefault(edge.path, chain)
         if edge.rule != ALREADY_LOADED and edge.real not in provided and edge.image_path:
-            why = (*chain, f"{edge.name} found by {edge.rule}")
+            moved = "; placed where the image's loader looks" if edge.moved else ""
+            why = (*chain, f"{edge.name} found by {edge.rule}{moved}")
             placed.setdefault(edge.image_path, Placement(edge.image_path, edge.real, why))
     return tuple(sorted(placed.values()))
 
@@ -50,11 +51,12 @@ def library_path(
 
     A directory of the loader config maps to the loader's own directory. A library found by $ORIGIN
     keeps its place relative to the object whose $ORIGIN it is, looked up in `image_paths` (by the
-    path it was found by). All else keeps the path that it has in the sysroot.
+    path it was found by). One from a directory that the image's loader will not know goes to
+    another one (SearchDir.image). All else keeps the path that it has in the sysroot.
     """
     if entry is not None and "/" not in name and found.base in entry.dirs:
         return posixpath.join(entry.image_dir, name)
-    if found.directory.owner is None:
+    if found.directory.owner is None and not found.directory.image:
         return found.path
     within = image_directory(found.directory, image_paths)
     if within is None:
@@ -65,7 +67,7 @@ def library_path(
 def image_directory(directory: SearchDir, image_paths: dict[str, str]) -> str | None:
     """The directory of the image that a search directory stands for; None when it leaves it."""
     if directory.owner is None:
-        return posixpath.normpath(directory.path)
+        return posixpath.normpath(directory.image or directory.path)
     origin = posixpath.dirname(image_paths[directory.owner])
     return _below(origin + directory.below)
 

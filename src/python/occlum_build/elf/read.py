@@ -98,6 +98,8 @@ class _Reader:
             is_dynamic=True,
             soname=next(iter(strings(layout.DT_SONAME)), None),
             needed=strings(layout.DT_NEEDED),
+            filters=strings(layout.DT_FILTER),
+            auxiliaries=strings(layout.DT_AUXILIARY),
             rpath=paths(layout.DT_RPATH),
             runpath=paths(layout.DT_RUNPATH),
             nodeflib=bool(tags.get(layout.DT_FLAGS_1, [0])[0] & layout.DF_1_NODEFLIB),

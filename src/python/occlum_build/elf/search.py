@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from occlum_build.elf.facts import ElfFacts
@@ -42,7 +42,9 @@ class SearchDir(NamedTuple):
     """A directory to look in: its source path (maybe with `..`), and the rule that names it.
 
     `owner` is the source path of the object whose $ORIGIN it starts from ("" where it does not),
-    `below` the rest after $ORIGIN. One with a `refusal` is told of, but not looked in.
+    `below` the rest after $ORIGIN. One with a `refusal` is told of, but not looked in. `image` is
+    the directory of the image that takes its libraries, where the image's loader will not look in
+    the directory itself.
     """
 
     path: str
@@ -50,6 +52,7 @@ class SearchDir(NamedTuple):
     owner: str | None = None
     below: str = ""
     refusal: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +76,25 @@ class Loaded:
 class SystemDirs:
     """What does not depend on the object: the loader config's, configured and default directories.
 
-    `lib` is what $LIB stands for.
+    `cached` are directories by the name of the library for which a cache names them, and `lib` is
+    what $LIB stands for.
     """
 
     config: tuple[SearchDir, ...] = ()
     configured: tuple[SearchDir, ...] = ()
     default: tuple[SearchDir, ...] = ()
     lib: str = "lib/x86_64-linux-gnu"
+    cached: Mapping[str, tuple[SearchDir, ...]] = field(default_factory=dict)
 
 
-def glibc_dirs(needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:
+def glibc_dirs(name: str, needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:
     """Where glibc looks for a library (a name without a slash) that `needer` needs."""
+    configured = (*system.cached.get(name, ()), *system.configured)
     if not needer.facts.nodeflib:
-        built_in = (*system.configured, *system.default)
-    else:
-        built_in = tuple(one for one in system.configured if not _is_default(one, system))
+        built_in = (*configured, *system.default)
+    else:  # it would not look in a default directory that takes the library's place
+        others = (one for one in configured if not _is_default(one, system))
+        built_in = tuple(one._replace(image="") for one in others)
     inherited = (
         [one for loaded in needer.chain() for one in _glibc_entries(loaded, "RPATH", system.lib)]
         if needer.facts.runpath is None
@@ -97,7 +104,7 @@ def glibc_dirs(needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:
     return _unique((*inherited, *system.config, *own, *built_in))
 
 
-def musl_dirs(needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:
+def musl_dirs(_name: str, needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:
     """Where musl looks: it inherits RUNPATH as well as RPATH, and the config comes first."""
     inherited = [one for loaded in needer.chain() for one in _musl_entries(loaded)]
     return _unique((*system.config, *inherited, *system.configured, *system.default))

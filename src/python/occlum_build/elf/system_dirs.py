@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Callable
 
 from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.search import (
@@ -17,33 +18,97 @@ from occlum_build.elf.search import (
 from occlum_build.sources.model import DIR, Sources, regular_file, resolve
 
 LD_SO_CONF = "/etc/ld.so.conf"
+LD_SO_CACHE = "/etc/ld.so.cache"
+LIBC = "libc.so.6"
+DEFAULT_RULE = "default directory"
 MULTIARCH = "x86_64-linux-gnu"
+_DEBIAN_DIRS = GLIBC_SYSTEM_DIRS[:4]
+_OTHERS = (*GLIBC_SYSTEM_DIRS, "/usr/local/lib", f"/usr/local/lib/{MULTIARCH}")
+_MUSL_OTHERS = (*MUSL_SYSTEM_DIRS, "/usr/lib/x86_64-linux-musl", "/lib/x86_64-linux-musl")
+
+# Tells whether the image will have a file at a path.
+ImageHas = Callable[[str], bool]
 
 
-def system_dirs(sources: Sources, interpreter: Interpreter) -> SystemDirs:
+def system_dirs(
+    sources: Sources, interpreter: Interpreter, image_has: ImageHas = lambda _: False
+) -> SystemDirs:
     """All that does not depend on the object that needs a library.
 
     Where an entry of the loader config applies, its directories count and the sysroot's own
-    configuration does not: the image has none.
+    configuration does not. Where none does, that is read, but the image's loader will not know it
+    unless the image has glibc's cache or musl's path file: what is found so goes to a directory
+    that the loader searches by itself.
     """
     entry = interpreter.entry
     config = _dirs(entry.dirs if entry else (), "loader config")
     if interpreter.is_musl:
-        listed = None if entry else _musl_path(sources, interpreter.path)
-        default = _dirs(MUSL_SYSTEM_DIRS, "default directory") if listed is None else ()
+        path = musl_path_file(interpreter.path)
+        listed = None if entry else read_musl_path(sources, path)
+        default = _dirs(MUSL_SYSTEM_DIRS, DEFAULT_RULE) if listed is None else ()
+        if listed and not image_has(path):
+            listed = _moved(listed, MUSL_SYSTEM_DIRS, MUSL_SYSTEM_DIRS[0])
         return SystemDirs(config=config, configured=listed or (), default=default)
     own = posixpath.dirname(interpreter.source)
-    known = own in GLIBC_SYSTEM_DIRS or not own.startswith("/")
+    searched = glibc_default_dirs(own)
+    configured = () if entry else tuple(_ld_so_conf(sources, LD_SO_CONF, []))
+    if configured and not image_has(LD_SO_CACHE):
+        configured = _moved(configured, searched, _home(sources, own, searched))
     return SystemDirs(
         config=config,
-        configured=() if entry else tuple(_ld_so_conf(sources, LD_SO_CONF, [])),
-        default=_dirs(
-            GLIBC_SYSTEM_DIRS if known else (own, *GLIBC_SYSTEM_DIRS), "default directory"
-        ),
-        # Debian's loader, and no other, expands $LIB to two components.
-        lib=f"lib/{MULTIARCH}"
-        if own.endswith(f"/{MULTIARCH}")
-        else posixpath.basename(own) or "lib",
+        configured=configured,
+        default=_dirs(searched, DEFAULT_RULE),
+        lib=lib_token(own),
+    )
+
+
+def other_dirs(sources: Sources, interpreter: Interpreter) -> tuple[SearchDir, ...]:
+    """Where a system may well have a library that its programs find, but an image's do not."""
+    if interpreter.is_musl:
+        listed = read_musl_path(sources, musl_path_file(interpreter.path)) or ()
+        return (*listed, *_dirs(_MUSL_OTHERS, DEFAULT_RULE))
+    return (*_ld_so_conf(sources, LD_SO_CONF, []), *_dirs(_OTHERS, DEFAULT_RULE))
+
+
+def glibc_default_dirs(own: str) -> Sequence[str]:
+    """What a glibc loader searches last, by the directory that it is installed in."""
+    if own in GLIBC_SYSTEM_DIRS or not own.startswith("/"):
+        return _DEBIAN_DIRS if own.endswith(f"/{MULTIARCH}") else GLIBC_SYSTEM_DIRS
+    return (own, *GLIBC_SYSTEM_DIRS)
+
+
+def lib_token(own: str) -> str:
+    """What $LIB stands for: Debian's loader, and no other, expands it to two components."""
+    return f"lib/{MULTIARCH}" if own.endswith(f"/{MULTIARCH}") else posixpath.basename(own) or "lib"
+
+
+def musl_path_file(interpreter: str) -> str:
+    """/etc/ld-musl-ARCH.path, which stands two levels above the loader."""
+    arch = posixpath.basename(interpreter).split(".")[0]  # ld-musl-x86_64
+    prefix = posixpath.dirname(posixpath.dirname(interpreter)).rstrip("/")
+    return f"{prefix}/etc/{arch}.path"
+
+
+def read_musl_path(sources: Sources, path: str) -> tuple[SearchDir, ...] | None:
+    """The directories that a path file of musl names; None where it is absent."""
+    text = _text(sources, path)
+    if text is None:
+        return None
+    return _dirs([one for one in text.replace("\n", ":").split(":") if one], path)
+
+
+def _home(sources: Sources, own: str, searched: Sequence[str]) -> str:
+    """Which of a loader's default directories takes what another one would find: that of libc."""
+    for directory in searched:
+        if regular_file(sources, posixpath.join(directory, LIBC)) is not None:
+            return directory
+    return own if own in searched else searched[0]
+
+
+def _moved(dirs: Iterable[SearchDir], searched: Sequence[str], home: str) -> tuple[SearchDir, ...]:
+    """What is in none of the directories that are searched goes to one of them, `home`."""
+    return tuple(
+        one if one.path in searched or one.refusal else one._replace(image=home) for one in dirs
     )
 
 
@@ -58,17 +123,6 @@ def _text(sources: Sources, path: str) -> str | None:
     real = regular_file(sources, path)
     content = sources.read(real) if real else None
     return None if content is None else content.decode("utf-8", "replace")
-
-
-def _musl_path(sources: Sources, interpreter: str) -> tuple[SearchDir, ...] | None:
-    """The directories of /etc/ld-musl-ARCH.path, which stands two levels above the loader."""
-    arch = posixpath.basename(interpreter).split(".")[0]  # ld-musl-x86_64
-    prefix = posixpath.dirname(posixpath.dirname(interpreter)).rstrip("/")
-    path = f"{prefix}/etc/{arch}.path"
-    text = _text(sources, path)
-    if text is None:
-        return None
-    return _dirs([one for one in text.replace("\n", ":").split(":") if one], path)
 
 
 def _ld_so_conf(sources: Sources, path: str, parents: Sequence[str]) -> Iterator[SearchDir]:

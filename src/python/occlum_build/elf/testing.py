@@ -7,6 +7,7 @@ import stat
 from collections.abc import Sequence
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Script, script_of
+from occlum_build.elf.ld_so_cache import ENTRY, HEADER, MAGIC
 from occlum_build.elf.read import read_facts
 from occlum_build.sources.model import DIR, FILE, OTHER, SYMLINK, SourceStat
 
@@ -109,3 +110,16 @@ class MemoryView:
     def read(self, path: str) -> bytes | None:
         entry = self.entries[path]
         return entry if isinstance(entry, bytes) else None
+
+
+def ld_so_cache(*entries: tuple[int, int, str, str], before: bytes = b"") -> bytes:
+    """glibc's cache of (flags, hwcap, name, path)."""
+    table, strings = b"", b""
+    start = HEADER.size + len(entries) * ENTRY.size
+    for flags, hwcap, name, path in entries:
+        key = start + len(strings)
+        strings += f"{name}\0{path}\0".encode()
+        value = key + len(name) + 1
+        table += ENTRY.pack(flags=flags, hwcap=hwcap, key=key, value=value)
+    header = MAGIC + HEADER.pack(nlibs=len(entries))[len(MAGIC) :]
+    return before + header + table + strings

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
-from occlum_build.elf.closure import Closure, Missing
+from occlum_build.elf.closure import Closure, Missing, group_lacking
 from occlum_build.elf.facts import Archive, ElfFacts
 from occlum_build.elf.interpreter import (
     GLIBC_LOADER,
@@ -20,10 +19,16 @@ from occlum_build.elf.interpreter import (
 )
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.placement import placements
-from occlum_build.errors import Problem
+from occlum_build.errors import WARNING, Problem
 from occlum_build.image.archive_sources import ArchiveSources
 from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import Program
+from occlum_build.image.missing import (
+    Elsewhere,
+    ImageLibraries,
+    hint_for_absent,
+    version_problem,
+)
 from occlum_build.image.shebang import interpreter_problem
 from occlum_build.sources.model import Sources
 
@@ -98,6 +103,7 @@ class _Archives:
             finder.builder.sources, {program.source: archive for program, archive in archives}
         )
         self._linker = finder.linker_over(self._view)
+        self._image = ImageLibraries(finder.builder.tree, finder.builder.sources)
 
     def add(self) -> None:
         provided = self._provided()
@@ -171,30 +177,44 @@ class _Archives:
         self._finder.tell(code, problems, program, as_error=False)
 
     def _check(self, program: Program, closures: list[Closure], provided: set[str]) -> None:
-        by_name: dict[str, list[Missing]] = {}
+        by_name: dict[str, list[tuple[Missing, Closure]]] = {}
         for closure in closures:
             for missing in closure.missing:
                 if not {missing.name, posixpath.basename(missing.name)} & provided:
-                    by_name.setdefault(missing.name, []).append(missing)
+                    by_name.setdefault(missing.name, []).append((missing, closure))
         absent = [
             self._missing(program, found)
             for name, found in sorted(by_name.items())
             if name not in self._allow_missing
         ]
         wrong = dict.fromkeys(problem for closure in closures for problem in closure.problems)
-        self._warn("libraries", [*wrong, *absent], program)
-        warnings = dict.fromkeys(problem for closure in closures for problem in closure.warnings)
-        self._warn("library-version", warnings, program)
+        self._warn("libraries", wrong, program)
+        for problem in absent:
+            self._finder.report.add(problem)
+        place = program.origin.place
+        for _, lacks in group_lacking((place, one) for made in closures for one in made.lacking):
+            self._finder.report.add(version_problem(place, lacks, is_required=False))
 
-    def _missing(self, program: Program, found: list[Missing]) -> Problem:
-        """One warning of a library, however many files of the archive need it."""
-        problem = self._finder.with_hint(found[0], "archive")
+    def _missing(self, program: Program, found: list[tuple[Missing, Closure]]) -> Problem:
+        """One warning of a library, however many files of the archive need it.
+
+        A note where the image has the library, as who unpacks the archive may have it loaded.
+        """
+        missing, closure = found[0]
+        needers = {next(filter(self._view.is_within, reversed(one.chain))) for one, _ in found}
+        paths = self._image.paths(missing.name, closure.program.facts)
+        if paths:
+            place, sure = program.origin.place, False
+            return Elsewhere(missing.name, tuple(sorted(needers)), paths, place, sure).problem()
+        problem = missing.problem()
+        hint = problem.hint or hint_for_absent(
+            missing, closure, self._linker, self._image, "archive"
+        )
         _, _, rest = problem.message.partition("\n")
-        needers = {next(filter(self._view.is_within, reversed(one.chain))) for one in found}
         who = (
             "an ELF file in it needs"
             if len(needers) == 1
             else f"{len(needers)} ELF files in it need"
         )
-        text = f"{program.source}: library {found[0].name} is missing, which {who}"
-        return replace(problem, message=f"{text}\n{rest}")
+        text = f"{program.source}: library {missing.name} is missing, which {who}\n{rest}"
+        return Problem("libraries", text, program.origin.place, hint, severity=WARNING)

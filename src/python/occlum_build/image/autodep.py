@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 
-from occlum_build.elf.closure import Closure, Missing
+from occlum_build.elf.closure import Closure
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
@@ -15,6 +13,7 @@ from occlum_build.elf.placement import Placement, placements
 from occlum_build.errors import ERROR, WARNING, Problem, Report
 from occlum_build.image.builder import ImageBuilder, Program
 from occlum_build.image.entries import FILE, Entry, Origin
+from occlum_build.image.missing import MissingLibraries
 from occlum_build.sources.model import Sources
 
 
@@ -22,14 +21,21 @@ class LibraryFinder:
     """Adds the closure of each program to the image; what a user named is never replaced."""
 
     def __init__(
-        self, builder: ImageBuilder, config: LoaderConfig | None, cpu_level: str, report: Report
+        self,
+        builder: ImageBuilder,
+        config: LoaderConfig | None,
+        cpu_level: str,
+        missing: MissingLibraries,
+        report: Report,
     ) -> None:
         self.builder = builder
+        self.missing = missing
         self.report = report
         self._config, self._cpu_level = config, cpu_level
         self.linker = self.linker_over(builder.sources)
         self.closures: list[Closure] = []
         self.placed: dict[str, str] = {}  # image path by closure -> path of the entry
+        self.left_alone: set[str] = set()  # image paths
 
     def linker_over(self, sources: Sources) -> Linker:
         """A linker that searches a view of the sources, and the image."""
@@ -40,15 +46,15 @@ class LibraryFinder:
             image_lookup=lambda path: self.builder.tree.file_source(path.lstrip("/")),
         )
 
-    def add(
-        self, programs: Sequence[Program], companion: str, allow_missing: Collection[str]
-    ) -> None:
-        """Place the libraries of one BOM's programs; what is missing goes into the report."""
+    def add(self, programs: Sequence[Program], companion: str) -> None:
+        """Place the libraries of one BOM's programs; what is missing is collected."""
         left_alone = self.programs_are_left_alone(programs)
         for program in programs:
             facts = self.builder.sources.facts(program.source)
             if not program.autodep or (left_alone and facts and _has_no_loader(facts)):
+                self.left_alone.add("/" + program.path)
                 continue
+            self.left_alone.discard("/" + program.path)
             malformed = self.builder.sources.malformed(program.source)
             if malformed:
                 text = f"{program.source} looks like an ELF file but is none: {malformed}"
@@ -58,7 +64,7 @@ class LibraryFinder:
             if closure.interpreter is None:
                 continue
             self.closures.append(closure)
-            self._check(closure, program, allow_missing)
+            self._check(closure, program)
             for placement in placements(closure):
                 with self.report:
                     self.place(placement, program)
@@ -86,29 +92,9 @@ class LibraryFinder:
         }
         return autodep == {False}
 
-    def _check(self, closure: Closure, program: Program, allow_missing: Collection[str]) -> None:
-        missing = [self.with_hint(one) for one in closure.missing if one.name not in allow_missing]
-        errors = [*closure.problems, *missing]
-        self.tell("libraries", errors, program, as_error=program.required)
-        self.tell("library-version", closure.warnings, program, as_error=False)
-
-    def with_hint(self, missing: Missing, needer: str = "program") -> Problem:
-        """The problem of a missing library, with where the image has a file of its name."""
-        problem = missing.problem()
-        elsewhere = self._files_by_name.get(posixpath.basename(missing.name))
-        if problem.hint:
-            return problem
-        if elsewhere is not None:
-            hint = f"the image has /{elsewhere}, where the loader does not look for it"
-        else:
-            hint = f"install it, name it under `files`, or copy the {needer} with `autodep: false`"
-        return replace(problem, hint=hint)
-
-    @cached_property
-    def _files_by_name(self) -> dict[str, str]:
-        """The first path of each file name in the image, without the libraries found here."""
-        entries = sorted(self.builder.tree.entries.items(), reverse=True)
-        return {posixpath.basename(path): path for path, entry in entries if entry.kind == FILE}
+    def _check(self, closure: Closure, program: Program) -> None:
+        self.tell("libraries", closure.problems, program, as_error=program.required)
+        self.missing.add(closure, program, self.linker)
 
     def tell(
         self, code: str, problems: Iterable[Problem], program: Program, *, as_error: bool
@@ -146,7 +132,8 @@ class LibraryFinder:
             f"two different libraries claim /{path}:\n"
             f"  {' -> '.join(first.chain)}\n  {' -> '.join(second.chain)}",
             second.place,
-            "copy one of the programs with `autodep: false`, or make both use one library",
+            "copy one of the programs with `autodep: false`, give one a RUNPATH of its own, or "
+            "make both use one library",
         )
 
 

@@ -15,6 +15,7 @@ from occlum_build.image.autodep import LibraryFinder
 from occlum_build.image.builder import ImageBuilder, ModeRule, Program, keep_mode
 from occlum_build.image.conflicts import drop_overridden_dirs
 from occlum_build.image.entries import Entry
+from occlum_build.image.missing import ImageLibraries, MissingLibraries, Searched
 from occlum_build.image.tree import Base, EmptyBase, ImageTree
 from occlum_build.sources.model import Sources
 
@@ -56,6 +57,7 @@ class ImagePlan:
     closures: tuple[Closure, ...] = ()
     placed: Mapping[str, str] = field(default_factory=dict)
     followed: frozenset[str] = frozenset()
+    searched: Searched = field(default_factory=Searched)
 
 
 @dataclass(frozen=True)
@@ -118,24 +120,32 @@ def complete_image(
     """Add the libraries that the programs of a draft need; the draft itself is not changed."""
     tree = draft.tree.copy()
     builder = ImageBuilder(sources, tree, options.mode, report)
-    finders = []
+    missing, finders = MissingLibraries(options.allow_missing), []
     copied = [program for _, boms in draft.programs for programs in boms for program in programs]
     libcs = libcs_of(copied, sources)
     for config, boms in draft.programs:
-        finder = LibraryFinder(builder, config, options.cpu_level, report)
+        finder = LibraryFinder(builder, config, options.cpu_level, missing, report)
         companion = finder.companion(program for programs in boms for program in programs)
         for programs in boms:
-            finder.add(programs, companion, options.allow_missing)
+            finder.add(programs, companion)
         for programs in boms:
             add_archives(finder, programs, libcs, companion, options.allow_missing)
         _warn_of_own_loader(config, finder.closures, report)
         finders.append(finder)
+    for problem in missing.problems(ImageLibraries(tree, sources)):
+        report.add(problem)
     entries = tuple(tree.entries[path] for path in sorted(tree.entries))
     return ImagePlan(
         entries,
         tuple(closure for finder in finders for closure in finder.closures),
         {path: real for finder in finders for path, real in finder.placed.items()},
         frozenset(tree.followed),
+        Searched(
+            required=frozenset(f"/{one.path}" for one in copied if one.required and one.autodep),
+            left_alone=frozenset(path for finder in finders for path in finder.left_alone),
+            told=missing.names,
+            elsewhere=tuple(missing.elsewhere),
+        ),
     )
 
 

@@ -97,6 +97,9 @@ class OldImage:
     def source(self, path: str) -> str:
         return f"old/{path}"
 
+    def named(self, name: str) -> list[str]:
+        return [path for path in self.entries if f"/{path}".endswith(f"/{name}")]
+
 
 @dataclass(frozen=True)
 class Planned:

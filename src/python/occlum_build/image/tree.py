@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection
 from typing import Protocol
 
 from occlum_build.errors import OcclumError, Place
@@ -19,6 +20,9 @@ class Base(Protocol):
     def source(self, path: str) -> str:
         """The source path of a file there."""
 
+    def named(self, name: str) -> Collection[str]:
+        """The paths of the files, and of links, that have a base name."""
+
 
 class EmptyBase:
     """The image is made from nothing."""
@@ -28,6 +32,9 @@ class EmptyBase:
 
     def source(self, path: str) -> str:
         raise KeyError(path)
+
+    def named(self, name: str) -> Collection[str]:
+        return ()
 
 
 class ImageTree:
