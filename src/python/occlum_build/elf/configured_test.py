@@ -184,3 +184,22 @@ def test_where_the_system_has_what_the_loader_of_a_config_does_not_find(
     assert [one.name for one in closure.missing] == ["libx.so"]
     assert linker.elsewhere("libx.so", closure) == path
     assert linker.elsewhere("libgone.so", closure) == ""
+
+
+def test_a_machine_that_has_musl_too_is_one_of_glibc() -> None:
+    """Where no loader config says that the image's loader is musl's."""
+    entries: Entries = {**glibc_system(), MUSL: ELF, "m": replace(ELF, needed=("libx.so",))}
+    closure = Linker(MemoryView({**entries, "/lib64/libx.so": ELF}), None).close("m", "/lib/m")
+    assert closure.interpreter is not None
+    assert closure.interpreter.path == GLIBC
+    del entries[GLIBC]
+    closure = Linker(MemoryView(entries), None).close("m", "/lib/m")
+    assert closure.interpreter is not None
+    assert closure.interpreter.path == MUSL
+
+
+@pytest.mark.parametrize("what", [b"INPUT(x)", replace(ELF, elf_class=32)])
+def test_what_the_loader_passes_over_in_the_image_is_missing(what: bytes | ElfFacts) -> None:
+    entries: Entries = {**glibc_system("libx.so"), "mine/libx.so": what}
+    image = {f"{MULTIARCH}/libx.so": "mine/libx.so"}
+    assert [one.name for one in close(entries, image).missing] == ["libx.so"]

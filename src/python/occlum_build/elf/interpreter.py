@@ -97,7 +97,9 @@ def _of_libc(sources: Sources, facts: ElfFacts, config: LoaderConfig, companion:
             return GLIBC_LOADER
     if companion:
         return companion
-    for entry in config.entries:
+    for entry in () if config.is_default else config.entries:
         if regular_file(sources, entry.loader):
             return entry.loader
+    if config.for_interpreter(GLIBC_LOADER):
+        return GLIBC_LOADER
     return GLIBC_LOADER if regular_file(sources, GLIBC_LOADER) else MUSL_LOADER

@@ -12,7 +12,7 @@ from occlum_build.elf.closure import ALREADY_LOADED, Closure, Edge, Lacking, Mis
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter, choose_interpreter
 from occlum_build.elf.loader_config import LoaderConfig, default_config
-from occlum_build.elf.lookup import Found, Lookup, Tried
+from occlum_build.elf.lookup import Found, Lookup, Tried, mismatch
 from occlum_build.elf.placement import image_directory, library_path
 from occlum_build.elf.search import (
     DEPENDS_ON_CWD,
@@ -27,7 +27,7 @@ from occlum_build.elf.search import (
 )
 from occlum_build.elf.system_dirs import other_dirs, system_dirs
 from occlum_build.errors import Problem
-from occlum_build.sources.model import Sources, regular_file, resolve
+from occlum_build.sources.model import Sources, regular_file
 
 # Tells which source file lies at an absolute path of the image, None for no file.
 ImageLookup = Callable[[str], Optional[str]]
@@ -224,19 +224,19 @@ class _Walk:
         for directory in filter(None, within):
             path = posixpath.join(directory, posixpath.basename(name))
             source = self._image_lookup(path)
-            if source is not None:
-                self._provide(needer, name, source, path)
+            real = regular_file(self._sources, source) if source is not None else None
+            facts = self._sources.facts(real) if real is not None else None
+            if source and real and facts and not mismatch(facts, self._facts):
+                self._provide(needer, name, Node(source, real, path, facts, provided=True), facts)
                 return True
         return False
 
-    def _provide(self, needer: Loaded, name: str, source: str, image_path: str) -> None:
-        real = resolve(self._sources, source) or source
-        node = self._by_real.get(real)
+    def _provide(self, needer: Loaded, name: str, found: Node, facts: ElfFacts) -> None:
+        source, image_path = found.path, found.image_path
+        node = self._by_real.get(found.real)
         if node is None:
-            facts = self._sources.facts(real)
-            node = Node(source, real, image_path, facts, provided=True)
-            origin = posixpath.dirname(source)
-            self._add(node, Loaded(source, origin, facts, needer) if facts else None)
+            node = found
+            self._add(node, Loaded(source, posixpath.dirname(source), facts, needer))
         self._name(node, name)
         self._edge(needer, name, source, node, image_path, f"in the image at {image_path}")
 

@@ -37,9 +37,13 @@ class LoaderEntry:
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """The lines of the file, in their order; without any, every program brings its own loader."""
+    """The lines of the file, in their order; without any, every program brings its own loader.
+
+    `is_default` where there is no file, and the entries are Occlum's own whose loaders exist.
+    """
 
     entries: tuple[LoaderEntry, ...] = ()
+    is_default: bool = False
 
     def for_interpreter(self, interpreter: str) -> LoaderEntry | None:
         """The first loader of the same base name: that of the config wins over the program's."""
@@ -66,7 +70,8 @@ def parse_loader_config(text: str, file: str) -> LoaderConfig:
 def default_config(exists: Callable[[str], bool]) -> LoaderConfig:
     """Occlum's own lines, for when there is no file: those whose loader exists in the sysroot."""
     parsed = parse_loader_config("\n".join(DEFAULT_LINES), CONFIG_PATH)
-    return LoaderConfig(tuple(entry for entry in parsed.entries if exists(entry.loader)))
+    entries = tuple(entry for entry in parsed.entries if exists(entry.loader))
+    return LoaderConfig(entries, is_default=True)
 
 
 def _parse_line(line: str, place: Place) -> LoaderEntry:

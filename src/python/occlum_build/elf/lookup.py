@@ -76,7 +76,7 @@ class Lookup:
             for subdir in subdirs:
                 within = posixpath.join(directory.path, subdir) if subdir else directory.path
                 path, probe = self._probe(within, name)
-                reason = probe.reason or _mismatch(probe.facts, like)
+                reason = probe.reason or mismatch(probe.facts, like)
                 if not reason and probe.facts is not None:
                     return Found(path, probe.real, probe.facts, directory, base or "", subdir), ()
                 if not subdir or reason != "does not exist":
@@ -121,7 +121,10 @@ class Lookup:
         return _Probe(real, facts)
 
 
-def _mismatch(facts: ElfFacts | None, like: ElfFacts) -> str:
-    if facts is None or facts.elf_class != like.elf_class:
-        return f"wrong class ({facts.elf_class if facts else '?'} bit)"
+def mismatch(facts: ElfFacts | None, like: ElfFacts) -> str:
+    """Why a loader that has loaded `like` passes over a library, "" where it does not."""
+    if facts is None or not facts.loadable:
+        return "is no ELF shared object"
+    if facts.elf_class != like.elf_class:
+        return f"wrong class ({facts.elf_class} bit)"
     return "" if facts.machine == like.machine else f"wrong machine ({facts.machine})"

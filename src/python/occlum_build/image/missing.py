@@ -10,6 +10,7 @@ from functools import cached_property
 from occlum_build.elf.closure import Closure, Lacking, Missing, group_lacking
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.linker import Linker
+from occlum_build.elf.lookup import mismatch
 from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Place, Problem
 from occlum_build.image.builder import Program
 from occlum_build.image.entries import FILE, SYMLINK
@@ -94,9 +95,7 @@ class ImageLibraries:
         except OcclumError:  # a loop of links
             return False
         facts = self._sources.facts(source) if source is not None else None
-        if facts is None or not facts.loadable or like is None:
-            return False
-        return (facts.machine, facts.elf_class) == (like.machine, like.elf_class)
+        return like is not None and not mismatch(facts, like)
 
 
 @dataclass(frozen=True)
