@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import (
@@ -22,9 +22,10 @@ from pants.engine.target import InvalidTargetException, Target, WrappedTargetReq
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.errors import ERROR
+from occlum_build.errors import ERROR, NOTE, Problem
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
+from occlum_build.image.missing import ELSEWHERE
 from occlum_build.process.complete import TABLE, table_json
 from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
@@ -118,13 +119,20 @@ async def plan_request(target: Target) -> PlanRequest:
     return PlanRequest(target.address, tuple(boms), tuple(target[AllowMissingField].value or ()))
 
 
+def _as_part(problem: Problem) -> Problem:
+    """A finding of an image, whatever is made of it: who sets LD_LIBRARY_PATH warns of it."""
+    return replace(problem, severity=NOTE) if problem.code == ELSEWHERE else problem
+
+
 @rule(desc="Make an image")
 async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     target = (
         await resolve_target(WrappedTargetRequest(request.address, "an image"), **implicitly())
     ).target
     plan = await plan_image(await plan_request(target), **implicitly())
-    findings = findings_of(target, plan.findings, occlum)
+    findings = findings_of(target, map(_as_part, plan.findings), occlum)
+    if not any(one.code == ELSEWHERE for one in findings.problems):  # or it is allowed
+        plan = replace(plan, searched=replace(plan.searched, elsewhere=()))
     errors = [one for one in findings.problems if one.severity == ERROR]
     if errors:
         raise invalid_image(request.address, errors)

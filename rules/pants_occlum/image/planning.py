@@ -13,13 +13,16 @@ from pants.util.logging import LogLevel
 
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.checks.image import check_image
+from occlum_build.checks.libraries import library_path_of, unreachable
 from occlum_build.checks.root import Root
 from occlum_build.elf.facts import Outcome
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
+from occlum_build.image.missing import Searched
 from occlum_build.image.plan import (
     BomSet,
+    ImagePlan,
     PlanOptions,
     complete_image,
     draft_image,
@@ -27,6 +30,7 @@ from occlum_build.image.plan import (
 )
 from occlum_build.process.complete import HostFile
 from occlum_build.sources.model import Sources, SourceStat
+from occlum_build.sources.recorded import RecordedSources
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.bom.loading import LoadRequest, load
@@ -65,7 +69,8 @@ class PlannedImage:
 
     `project` are contents of the project, already stored; all others are still in the sysroot.
     `findings` is what planning and the checks of the planned image have to tell. `stats` by source
-    path and `facts` by SHA-256 are what is known of the files besides.
+    path and `facts` by SHA-256 are what is known of the files besides, `searched` what the search
+    for libraries leaves to know.
     """
 
     sysroot: Sysroot
@@ -76,6 +81,15 @@ class PlannedImage:
     findings: tuple[Problem, ...]
     stats: Mapping[str, SourceStat] = field(compare=False, repr=False)
     facts: Mapping[str, Outcome] = field(compare=False, repr=False)
+    searched: Searched
+
+    def needs_library_path(self, env: Iterable[str]) -> list[Problem]:
+        """Warnings of the libraries that LD_LIBRARY_PATH would have to lead to, and does not.
+
+        `env` has NAME=VALUE of the environment that the programs get.
+        """
+        sources = RecordedSources({}, {}, {}, {})  # of contents nothing is asked
+        return unreachable(Root(self.entries, sources, self.searched), library_path_of(env))
 
     def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
         """The contents that are in the sysroot, each with the last of the files that have it.
@@ -154,7 +168,8 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     unowned = await partly_owned(
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )
-    return _result(planned.entries, sha256, known, [*warnings, *unowned.warnings, *found])
+    findings = [*warnings, *unowned.warnings, *found]
+    return _result(planned, sha256, known, findings)
 
 
 async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
@@ -245,14 +260,14 @@ def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[st
 
 
 def _result(
-    entries: tuple[Entry, ...],
+    planned: ImagePlan,
     sha256: Mapping[str, str],
     known: Knowledge,
     findings: Iterable[Problem],
 ) -> PlannedImage:
     project: dict[str, FileDigest] = {}
     stats: dict[str, SourceStat] = {}
-    for entry in entries:
+    for entry in planned.entries:
         if entry.kind != FILE:
             continue
         content, stat = sha256[entry.source], known.stats[entry.source]
@@ -262,7 +277,9 @@ def _result(
             stats[entry.source] = stat
     facts = {one: known.facts[one] for one in sha256.values() if one in known.facts}
     told = tuple(dict.fromkeys(findings))
-    return PlannedImage(known.sysroot, entries, sha256, project, told, stats, facts)
+    return PlannedImage(
+        known.sysroot, planned.entries, sha256, project, told, stats, facts, planned.searched
+    )
 
 
 async def look_into(plan: PlannedImage, of: str, look: Callable[[Root], T]) -> T:
@@ -273,7 +290,9 @@ async def look_into(plan: PlannedImage, of: str, look: Callable[[Root], T]) -> T
         facts=dict(plan.facts),
         digests=dict(plan.project),
     )
-    found, _ = await settle(known, of, lambda sources, _: look(Root(plan.entries, sources)))
+    found, _ = await settle(
+        known, of, lambda sources, _: look(Root(plan.entries, sources, plan.searched))
+    )
     return found
 
 

@@ -71,12 +71,15 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
     with container_errors(target.address):
         container, report = await look_into(rootfs.programs, str(target.address), check)
         report.raise_errors()
+    env = _image_env(container)
+    if rootfs.plan is not None:
+        report.warnings += rootfs.plan.needs_library_path(env)
     await tell(findings_of(target, report.warnings, occlum), **implicitly())
     return Bundle(
         rootfs,
         config_json(container),
         container.args,
-        _image_env(container),
+        env,
         container.cwd,
     )
 

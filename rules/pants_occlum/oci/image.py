@@ -98,6 +98,8 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
     with container_errors(target.address):
         check_image(settings, report)
         read_settings({}, settings.env, report)
+        if bundle is None and rootfs.plan is not None:
+            report.warnings += rootfs.plan.needs_library_path(settings.env)
         _check_labels(target, rootfs, report)
         if not bundle or settings.entry_point != bundle.args:
             for problem in await _program_problems(target, settings, rootfs):

@@ -18,6 +18,7 @@ from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implic
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
+from pants_occlum.findings import Findings, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planning import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image
@@ -54,6 +55,7 @@ class _WrittenImage:
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
     field_set, output = request.field_set, request.output
     image = await make_image(ImageRequest(field_set.address), **implicitly())
+    await tell(Findings(field_set.address, tuple(image.plan.needs_library_path(()))))
     formats = field_set.formats.value or ()
     digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
     digests, names = [await create_digest(CreateDigest([digest]))], [digest.path]

@@ -7,7 +7,7 @@ over the image alone, where no cache and no configuration of the system is left.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from occlum_build.checks.root import Root
 from occlum_build.elf.closure import Closure, Missing, group_lacking
@@ -30,7 +30,7 @@ from occlum_build.errors import ERROR, WARNING, Place, Problem
 from occlum_build.image.missing import ALONE, Elsewhere, version_problem, who
 from occlum_build.sources.model import DIR, FILE, SourceStat
 
-CODE = "library-unreachable"
+CODE, VARIABLE = "library-unreachable", "LD_LIBRARY_PATH"
 
 
 def library_problems(root: Root) -> Iterator[Problem]:
@@ -71,6 +71,12 @@ def unreachable(root: Root, library_path: Sequence[str] = ()) -> list[Problem]:
         for one in found
         if one.is_sure and not _is_covered(root, one.name, library_path)
     ]
+
+
+def library_path_of(env: Iterable[str]) -> tuple[str, ...]:
+    """The directories of LD_LIBRARY_PATH in a list of NAME=VALUE, of which the last one counts."""
+    values = [value for name, _, value in (one.partition("=") for one in env) if name == VARIABLE]
+    return tuple(one for one in values[-1].replace(";", ":").split(":") if one) if values else ()
 
 
 def _is_covered(root: Root, name: str, library_path: Sequence[str]) -> bool:
@@ -133,7 +139,7 @@ def _unreachable(root: Root, found: Sequence[Missing]) -> Problem:
 def _linker(root: Root, library_path: Sequence[str]) -> Linker:
     """A linker that searches the image as its loaders will, with LD_LIBRARY_PATH set."""
     sources = _RootSources(root)
-    config = tuple(SearchDir(one, "LD_LIBRARY_PATH") for one in library_path if one[:1] == "/")
+    config = tuple(SearchDir(one, VARIABLE) for one in library_path if one[:1] == "/")
     beside_libc = tuple(posixpath.dirname(path) for path in root.paths if path.endswith(f"/{LIBC}"))
 
     def dirs_of(loader: Interpreter) -> SystemDirs:
