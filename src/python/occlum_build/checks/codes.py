@@ -25,6 +25,7 @@ CODES: Mapping[str, str] = {
     "image-type": "a release enclave whose image can be read by everybody",
     "interpreter": "a program or script whose loader or interpreter the image lacks",
     "key-file": "a file with an image key that others can read or change",
+    "libgcc": "programs whose threads may end in a way for which glibc opens libgcc_s.so.1",
     "libos-entry-point": "an entry point that leads to nothing, or a program below none of them",
     "libos-env": "environment variables that the libOS cannot read",
     "libos-mac": "a MAC that the libOS cannot read",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Callable
 
 from occlum_build.checks.carried import carried_problems
+from occlum_build.checks.libgcc import libgcc_problems
 from occlum_build.checks.libraries import library_problems
 from occlum_build.checks.links import link_problems
 from occlum_build.checks.names import name_problems
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     carried_problems,
     program_problems,
     library_problems,
+    libgcc_problems,
     runtime_problems,
 )
 

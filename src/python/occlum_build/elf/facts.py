@@ -32,6 +32,7 @@ class ElfFacts:
     rpath: tuple[str, ...] | None = None
     runpath: tuple[str, ...] | None = None
     nodeflib: bool = False  # DF_1_NODEFLIB
+    unwinds: bool = False  # it names functions of glibc for which that opens libgcc_s.so.1
     version_needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     version_defs: tuple[str, ...] = ()
 
@@ -55,6 +56,7 @@ class ElfFacts:
             "rpath": None if self.rpath is None else list(self.rpath),
             "runpath": None if self.runpath is None else list(self.runpath),
             "nodeflib": self.nodeflib,
+            "unwinds": self.unwinds,
             "version_needs": [[file, list(versions)] for file, versions in self.version_needs],
             "version_defs": list(self.version_defs),
         }
@@ -76,6 +78,7 @@ class ElfFacts:
             rpath=None if rpath is None else tuple(rpath),
             runpath=None if runpath is None else tuple(runpath),
             nodeflib=value["nodeflib"],
+            unwinds=value["unwinds"],
             version_needs=tuple((file, tuple(names)) for file, names in value["version_needs"]),
             version_defs=tuple(value["version_defs"]),
         )

@@ -17,6 +17,10 @@ from occlum_build.table import Record
 MAX_STRING = 1 << 16  # bytes; a longer name is junk
 USUAL_STRING = 1 << 8
 MAX_ENTRIES = 1 << 16  # of a table without a length of its own
+MAX_NAMES = 1 << 22  # bytes of a string table that is looked through
+LIBC = "libc.so.6"
+# Functions of glibc for which it opens libgcc_s.so.1, and aborts or fails without it.
+UNWINDING = (b"\0pthread_cancel\0", b"\0pthread_exit\0", b"\0backtrace\0")
 
 
 def read_facts(data: bytes | BinaryIO) -> ElfFacts | Malformed | None:
@@ -90,6 +94,7 @@ class _Reader:
         def paths(tag: int) -> tuple[str, ...] | None:
             return tuple(strings(tag)[-1].split(":")) if tag in tags else None
 
+        needed = strings(layout.DT_NEEDED)
         return ElfFacts(
             type=base.type,
             machine=base.machine,
@@ -97,7 +102,8 @@ class _Reader:
             interpreter=base.interpreter,
             is_dynamic=True,
             soname=next(iter(strings(layout.DT_SONAME)), None),
-            needed=strings(layout.DT_NEEDED),
+            needed=needed,
+            unwinds=LIBC in needed and self._names_unwinding(tags, _known(table)),
             filters=strings(layout.DT_FILTER),
             auxiliaries=strings(layout.DT_AUXILIARY),
             rpath=paths(layout.DT_RPATH),
@@ -106,6 +112,13 @@ class _Reader:
             version_needs=tuple(self._version_needs(tags, table)),
             version_defs=tuple(self._version_defs(tags, table)),
         )
+
+    def _names_unwinding(self, tags: dict[int, list[int]], table: int) -> bool:
+        """Whether one of UNWINDING is among the names of its symbols, called or not."""
+        size = min(tags.get(layout.DT_STRSZ, [0])[0], MAX_NAMES, max(self._size - table, 0))
+        self._stream.seek(table)
+        names = self._stream.read(size)
+        return any(name in names for name in UNWINDING)
 
     def _tags(self, segment: dict[str, Any]) -> dict[int, list[int]]:
         record, offset = self._layout.dyn, segment["p_offset"]

@@ -4,7 +4,9 @@ import glob
 import io
 import os
 import random
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,3 +215,21 @@ def test_flipped_bytes_never_raise() -> None:
             damaged[source.randrange(4, limit)] = source.choice((0, 1, 0x7F, 0x80, 0xFF))
         malformed += isinstance(read_facts(bytes(damaged)), Malformed)
     assert malformed > 50
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize(
+    ("text", "unwinds"),
+    [
+        ("void pthread_exit(void *); void f() { pthread_exit(0); }", True),
+        ("void my_pthread_exit(void *); void f() { my_pthread_exit(0); }", False),
+        ("int getpid(); int f() { return getpid(); }", False),
+    ],
+)
+def test_functions_for_which_glibc_opens_libgcc(tmp_path: Path, text: str, unwinds: bool) -> None:
+    out = str(tmp_path / "x.so")
+    command = ["gcc", "-x", "c", "-", "-shared", "-fPIC", "-Wl,--no-as-needed", "-o", out]
+    subprocess.run(command, input=text.encode(), check=True)
+    facts = read_facts(Path(out).read_bytes())
+    assert isinstance(facts, ElfFacts)
+    assert facts.unwinds == unwinds
