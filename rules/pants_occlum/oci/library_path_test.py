@@ -1,4 +1,4 @@
-"""Who sets LD_LIBRARY_PATH warns of a library that it does not lead to; an image by itself notes."""
+"""Who sets LD_LIBRARY_PATH warns of a library that it does not lead to; an image notes it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.ld_so_cache import read_cache
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
+from occlum_build.elf.lookup import NO_LIBRARY
 from occlum_build.elf.search import MUSL_SYSTEM_DIRS, SearchDir, SystemDirs
 from occlum_build.elf.system_dirs import (
     DEFAULT_RULE,
@@ -132,7 +133,9 @@ def _unreachable(root: Root, found: Sequence[Missing]) -> Problem:
     hint = f"the image has it at {paths[0]}: give " if paths else "give "
     hint += "who needs it a RUNPATH that leads to it, or copy it to one of these directories; "
     hint += ALONE
-    severity = ERROR if first.chain[0] in required else WARNING
+    # A file that the BOM puts in the place of a library is the user's to judge.
+    is_taken = any(one.reason == NO_LIBRARY for one in first.tried)
+    severity = ERROR if first.chain[0] in required and not is_taken else WARNING
     return Problem(CODE, text, _place(root, first.chain[0]), hint, severity=severity)
 
 

@@ -65,6 +65,12 @@ def test_a_library_where_no_loader_looks_is_an_error_of_a_file_and_a_warning_of_
     assert of_directory.severity == WARNING
 
 
+def test_a_file_of_the_user_in_the_place_of_the_library_is_a_warning() -> None:
+    (found,) = problems({**IMAGE, "/lib/x86_64-linux-gnu/liba.so": b"mine"})
+    assert found.severity == WARNING
+    assert "/lib/x86_64-linux-gnu/liba.so (default directory): is no ELF shared" in found.message
+
+
 def test_one_problem_a_library() -> None:
     image = {**without("/lib/x86_64-linux-gnu/liba.so"), "/bin/other": program("liba.so")}
     (found,) = problems(image)

@@ -9,6 +9,8 @@ from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.search import SearchDir
 from occlum_build.sources.model import Sources, join, regular_file, resolve
 
+NO_LIBRARY = "is no ELF shared object"
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -117,14 +119,14 @@ class Lookup:
             return _Probe(reason="is no regular file")
         facts = self._sources.facts(real)
         if facts is None or not facts.loadable:
-            return _Probe(reason="is no ELF shared object")
+            return _Probe(reason=NO_LIBRARY)
         return _Probe(real, facts)
 
 
 def mismatch(facts: ElfFacts | None, like: ElfFacts) -> str:
     """Why a loader that has loaded `like` passes over a library, "" where it does not."""
     if facts is None or not facts.loadable:
-        return "is no ELF shared object"
+        return NO_LIBRARY
     if facts.elf_class != like.elf_class:
         return f"wrong class ({facts.elf_class} bit)"
     return "" if facts.machine == like.machine else f"wrong machine ({facts.machine})"

@@ -73,8 +73,13 @@ class ImageLibraries:
         self._tree, self._sources = tree, sources
 
     def paths(self, name: str, like: ElfFacts | None) -> tuple[str, ...]:
-        """The sorted absolute paths; none for a name with a slash, which is no search for it."""
-        found = {*self._by_name.get(name, ()), *self._tree.base.named(name)}
+        """The sorted absolute paths; none for a name with a slash, which is no search for it.
+
+        What was found for another program is there for that alone, and may go with it.
+        """
+        entries = self._tree.entries
+        named = [path for path in self._by_name.get(name, ()) if not entries[path].is_library]
+        found = {*named, *self._tree.base.named(name)}
         return tuple(f"/{path}" for path in sorted(found) if self._is_library(path, like))
 
     def files(self, name: str) -> tuple[str, ...]:
