@@ -11,7 +11,7 @@ from occlum_build.elf.closure import Closure, Lacking, Missing, group_lacking
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.lookup import mismatch
-from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Place, Problem
+from occlum_build.errors import ERROR, NOTE, WARNING, Place, Problem
 from occlum_build.image.builder import Program
 from occlum_build.image.entries import FILE, SYMLINK
 from occlum_build.image.tree import ImageTree
@@ -95,10 +95,7 @@ class ImageLibraries:
         return by_name
 
     def _is_library(self, path: str, like: ElfFacts | None) -> bool:
-        try:
-            source = self._tree.file_source(path)
-        except OcclumError:  # a loop of links
-            return False
+        source = self._tree.file_source(path)
         facts = self._sources.facts(source) if source is not None else None
         return like is not None and not mismatch(facts, like)
 

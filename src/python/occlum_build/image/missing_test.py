@@ -60,6 +60,13 @@ def test_what_is_no_library_for_the_machine_is_not_found_elsewhere(what: object)
     assert "/opt/my/lib/libx.so.1" in planned.error().hint
 
 
+def test_a_loop_of_links_where_a_cache_would_be() -> None:
+    bom = FILES.replace("copy:", "createlinks: [{src: etc, linkname: ../etc}], copy:")
+    files: Files = {GLIBC_LOADER: SHARED_OBJECT, "ws/m": program()}
+    planned = plan_bom(bom, {**files, "/etc/ld.so.conf": b"/usr/local/lib\n"})
+    assert planned.errors == ()
+
+
 def test_files_that_lie_side_by_side() -> None:
     """With a RUNPATH of the machine that built them."""
     bom = "targets: [{target: /app, copy: [{files: [a.so, b.so]}]}]"

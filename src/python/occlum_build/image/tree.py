@@ -80,7 +80,10 @@ class ImageTree:
 
     def file_source(self, path: str) -> str | None:
         """The source of the regular file at `path`, links followed in the image; None for none."""
-        real = self.locate(path, follow_last=True)
+        try:
+            real = self.locate(path, follow_last=True)
+        except OcclumError:  # a loop of links, which leads to no file
+            return None
         stat = self.lstat(real)
         if stat is None or stat.kind != FILE:
             return None
