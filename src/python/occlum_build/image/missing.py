@@ -166,8 +166,7 @@ def version_problem(place: Place | None, lacks: Sequence[Lacking], *, is_require
     versions = sorted({version for one in lacks for version in one.versions})
     needers = who(one.needer for one in lacks)
     text = f"{lacks[0].library} lacks {', '.join(versions)}, needed by {needers}"
-    hint = "build them on a system with that version or an older one of the library, or give the "
-    hint += "image a newer one"
+    hint = "build what needs it on a system whose library is no newer, or copy a newer one"
     is_error = is_required and all(one.is_fatal for one in lacks)
     return Problem(VERSION, text, place, hint, severity=ERROR if is_error else WARNING)
 
