@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 from occlum_build.errors import OcclumError, Place
@@ -43,7 +43,7 @@ class LoaderConfig:
     """
 
     entries: tuple[LoaderEntry, ...] = ()
-    is_default: bool = False
+    is_default: bool = field(default=False, compare=False)
 
     def for_interpreter(self, interpreter: str) -> LoaderEntry | None:
         """The first loader of the same base name: that of the config wins over the program's."""
