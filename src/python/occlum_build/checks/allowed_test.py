@@ -6,20 +6,21 @@ from occlum_build.checks.allowed import parse_allowed, without_allowed
 from occlum_build.errors import NOTE, WARNING, OcclumError, Problem
 
 PROBLEMS = [
-    Problem("dlopen", "a", severity=WARNING),
+    Problem("runtime-nss", "a", severity=WARNING),
     Problem("libraries", "b", severity=WARNING),
-    Problem("dlopen", "c", severity=WARNING),
-    Problem("dlopen", "c", severity=WARNING),
+    Problem("runtime-nss", "c", severity=WARNING),
+    Problem("runtime-nss", "c", severity=WARNING),
 ]
 
 
 def test_what_is_allowed_is_counted_with_its_reason() -> None:
-    allowed = parse_allowed(["dlopen: our nsswitch.conf is read by nobody", " libraries "])
-    assert allowed == {"dlopen": "our nsswitch.conf is read by nobody", "libraries": ""}
+    allowed = parse_allowed(["runtime-nss: our nsswitch.conf is read by nobody", " libraries "])
+    assert allowed == {"runtime-nss": "our nsswitch.conf is read by nobody", "libraries": ""}
     (note,) = without_allowed(PROBLEMS, allowed)
     assert note.severity == NOTE
     assert note.message == (
-        "allowed and not shown: 2 of dlopen (our nsswitch.conf is read by nobody), 1 of libraries"
+        "allowed and not shown: 1 of libraries, "
+        "2 of runtime-nss (our nsswitch.conf is read by nobody)"
     )
 
 
@@ -29,6 +30,6 @@ def test_what_is_not_allowed_is_told_once() -> None:
 
 
 def test_a_code_that_is_none() -> None:
-    with pytest.raises(OcclumError, match="'dlopne' is not the code of a check") as error:
-        parse_allowed(["dlopne"])
-    assert error.value.problems[0].hint == "did you mean 'dlopen'?"
+    with pytest.raises(OcclumError, match="'runtime-nsss' is not the code of a check") as error:
+        parse_allowed(["runtime-nsss"])
+    assert error.value.problems[0].hint == "did you mean 'runtime-nss'?"

@@ -1,67 +1,87 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from occlum_build.checks.runtime import runtime_problems
-from occlum_build.checks.testing import root_of
+from occlum_build.checks.testing import ORIGIN, root_of
 from occlum_build.elf.facts import ElfFacts
+from occlum_build.errors import NOTE, WARNING, Problem
+from occlum_build.image.testing import Files, program
 
 ELF = ElfFacts("ET_DYN", "EM_X86_64", 64)
-MODERN = ElfFacts("ET_DYN", "EM_X86_64", 64, version_defs=("GLIBC_2.2.5", "GLIBC_2.34"))
+MODERN = replace(ELF, version_defs=("GLIBC_2.2.5", "GLIBC_2.34"))
 LIBC = "/opt/occlum/glibc/lib/libc.so.6"
 
 
-def _warnings(files: Mapping[str, ElfFacts | str]) -> list[str]:
-    """The messages for an image of path -> facts of an ELF file, or the text of another file."""
-    contents: dict[str, ElfFacts | bytes | str | None] = {
-        path: found.encode() if isinstance(found, str) else found for path, found in files.items()
-    }
-    problems = runtime_problems(root_of(contents))
-    assert all(one.code == "dlopen" and one.hint for one in problems)
-    return [one.message for one in problems]
+def _problems(files: Files) -> list[Problem]:
+    return runtime_problems(root_of(files))
+
+
+def _messages(files: Files) -> list[str]:
+    return [one.message for one in _problems(files)]
 
 
 def test_ordinary_images_have_no_warnings() -> None:
-    redis: dict[str, ElfFacts | str] = {"/bin/redis-server": ELF, LIBC: MODERN}
-    assert _warnings({**redis, "/lib/libssl.so.3": ELF, "/etc/redis.conf": "port 6379"}) == []
-    assert _warnings({"/bin/hello": ELF, "/bin/bash": ELF, LIBC: ELF}) == []
+    redis: Files = {"/bin/redis-server": ELF, LIBC: MODERN}
+    assert _messages({**redis, "/lib/libssl.so.3": ELF, "/etc/redis.conf": b"port 6379"}) == []
+    busybox: Files = {"/bin/busybox": ELF, "/bin/vi": "-> busybox", "/bin/wget": "-> busybox"}
+    assert _messages({"/bin/hello": ELF, "/bin/bash": ELF, LIBC: ELF, **busybox}) == []
 
 
-def test_nss_modules_that_the_switch_names() -> None:
-    text = "# db\npasswd: files systemd\nhosts: files mdns4 [NOTFOUND=return] dns # x\n"
-    image: dict[str, ElfFacts | str] = {
-        LIBC: MODERN,
-        "/etc/nsswitch.conf": text,
-        "/lib/libnss_systemd.so.2": ELF,
-    }
-    assert _warnings(image) == [
+def test_what_a_problem_tells() -> None:
+    (problem,) = _problems({"/opt/[x-a]{y}/python3.10": ELF, "/lib/libpython3.10.so.1.0": ELF})
+    assert (problem.code, problem.severity) == ("runtime-python", WARNING)
+    assert problem.place == ORIGIN.place
+    assert problem.message == (
+        "/lib/libpython3.10.so.1.0 and 1 more need the standard library of Python 3.10 "
+        "(encodings), its package collections, its package json and its compiled modules "
+        "(lib-dynload), which the image does not have"
+    )
+    assert problem.hint == "copy lib/python3.10, with its lib-dynload"
+
+
+def test_a_directory_whose_name_has_wildcards() -> None:
+    home = "/opt/[z-a]*/jre"
+    (problem,) = _problems({f"{home}/lib/server/libjvm.so": ELF, f"{home}/lib/modules": b""})
+    assert "needs libjava.so" in problem.message
+
+
+def test_versions_of_python() -> None:
+    def python(version: str) -> Files:
+        library = f"/opt/lib/python{version}"
+        names = ("encodings/__init__.pyc", "collections/__init__.py", "json/__init__.py")
+        return {f"{library}/{one}": b"" for one in (*names, "lib-dynload/math.so")}
+
+    assert _messages({"/bin/python3.10": ELF, **python("3.10")}) == []
+    assert len(_messages({"/bin/python3.10": ELF, **python("3.9")})) == 1
+    assert len(_messages({"/bin/python3.1": ELF, **python("3.11")})) == 1
+    assert len(_messages({"/bin/python3": ELF})) == 1
+    assert _messages({"/bin/python3": ELF, **python("3.9")}) == []
+    assert _messages({"/bin/python3.13t": ELF, **python("3.13t")}) == []
+    assert _messages({"/lib/libpython3.7m.so.1.0": ELF, **python("3.7")}) == []
+    assert _messages({"/bin/python2.7": ELF, "/bin/python3-config": b"#!/bin/sh"}) == []
+
+
+def test_name_services() -> None:
+    text = b"# db\npasswd: files systemd\nhosts: files mdns4 [NOTFOUND=return] dns # x\n"
+    image: Files = {LIBC: MODERN, "/etc/nsswitch.conf": text}
+    assert _messages(image) == [
         "/etc/nsswitch.conf names mdns4, but the image has no libnss_mdns4.so.2"
     ]
-    assert len(_warnings({**image, LIBC: ELF})) == 3  # dns and files are modules before 2.34
-    assert _warnings({"/etc/nsswitch.conf": text}) == []  # no glibc, nobody reads it
+    assert len(_messages({**image, LIBC: ELF})) == 4  # dns and files are modules before 2.34
+    assert _messages({"/etc/nsswitch.conf": text}) == []  # no glibc, nobody reads it
 
 
-def test_gconv_index_without_modules() -> None:
-    image: dict[str, ElfFacts | str] = {"/usr/lib/gconv/gconv-modules": "", LIBC: MODERN}
-    (message,) = _warnings(image)
-    assert message.startswith("/usr/lib/gconv lists")
-    assert _warnings({**image, "/usr/lib/gconv/UTF-16.so": ELF}) == []
-
-
-def test_python_without_its_library() -> None:
-    image: dict[str, ElfFacts | str] = {"/bin/python3.10": ELF, "/lib/libpython3.10.so.1.0": ELF}
-    (message,) = _warnings(image)
-    assert "standard library of Python 3.10" in message
-    assert _warnings({**image, "/lib/python3.10/encodings/__init__.py": ""}) == []
-    assert _warnings({**image, "/lib/python310.zip": ""}) == []
-    assert len(_warnings({**image, "/lib/python3.9/encodings/__init__.py": ""})) == 1
-    assert len(_warnings({"/bin/python3": ELF})) == 1
-    assert _warnings({"/bin/python3": ELF, "/lib/python3.9/encodings/__init__.py": ""}) == []
-    assert _warnings({"/bin/python3": "#!/bin/sh"}) == []
+def test_name_services_that_every_distribution_names() -> None:
+    """glibc passes over those that are absent, unless nothing else is left."""
+    debian = b"passwd: files systemd\nhosts: files dns\nprotocols: db files\nnetgroup: nis\n"
+    image: Files = {LIBC: MODERN, "/lib/libc.so.6": MODERN, "/etc/nsswitch.conf": debian}
+    assert _messages(image) == []
+    assert len(_messages({**image, "/etc/nsswitch.conf": b"hosts: resolve [!UNAVAIL=return]"})) == 1
 
 
 def test_openssl_modules_that_the_configuration_activates() -> None:
-    text = """
+    text = b"""
 openssl_conf = init
 [init]
 providers = provider_sect
@@ -82,15 +102,58 @@ activate = 1
 [engine]
 dynamic_path = /opt/engine.so
 """
-    image: dict[str, ElfFacts | str] = {"/etc/ssl/openssl.cnf": text}
-    assert len(_warnings(image)) == 3
-    modules = {"/x/legacy.so": ELF, "/opt/mine.so": ELF, "/opt/engine.so": ELF}
-    assert _warnings({**image, **modules}) == []
+    image: Files = {"/etc/ssl/openssl.cnf": text}
+    assert len(_messages(image)) == 3
+    modules: Files = {"/x/legacy.so": ELF, "/opt/mine.so": ELF, "/opt/engine.so": ELF}
+    assert _messages({**image, **modules}) == []
 
 
-def test_java_machine_without_its_classes() -> None:
-    image: dict[str, ElfFacts | str] = {"/usr/lib/jvm/j/lib/server/libjvm.so": ELF}
-    assert len(_warnings(image)) == 1
-    assert _warnings({**image, "/usr/lib/jvm/j/lib/modules": ""}) == []
-    old: dict[str, ElfFacts | str] = {"/jre/lib/amd64/server/libjvm.so": ELF, "/jre/lib/rt.jar": ""}
-    assert _warnings(old) == []
+def test_java_8() -> None:
+    names = ("java", "zip", "net", "nio")
+    libraries = {f"/jdk/jre/lib/amd64/lib{one}.so": ELF for one in names}
+    java: Files = {
+        "/jdk/jre/bin/java": program("libjli.so"),
+        "/jdk/jre/lib/amd64/server/libjvm.so": ELF,
+        "/jdk/jre/lib/amd64/jvm.cfg": b"-server KNOWN",
+        "/jdk/jre/lib/rt.jar": b"",
+        "/jdk/jre/lib/security/java.security": b"",
+        "/jdk/jre/lib/security/cacerts": b"",
+        **libraries,
+    }
+    assert _messages(java) == []
+    assert len(_messages({**java, "/jdk/jre/lib/security/cacerts": "-> /none"})) == 1
+
+
+def test_many_that_a_configuration_names_are_one_line() -> None:
+    names = b"".join(b"extension=e%d\n" % number for number in range(9))
+    (message,) = _messages({"/bin/php8.2": ELF, "/etc/php.ini": names, "/etc/php.d/x.ini": names})
+    assert message == (
+        "/etc/php.ini names e0.so, e1.so, e2.so and 6 more, which the image does not have"
+    )
+
+
+def test_pam_of_a_service_that_no_program_is_named_after() -> None:
+    image: Files = {"/lib/libpam.so.0": ELF, "/etc/pam.d/mine": b"auth required /opt/pam_x.so"}
+    assert _messages(image) == [
+        "/etc/pam.d/mine names /opt/pam_x.so, which the image does not have"
+    ]
+    assert _messages({**image, "/etc/pam.d/other": b""}) == []  # all of /etc, for nobody here
+
+
+def test_programs_of_a_directory_that_was_copied_whole_are_one_note() -> None:
+    many: Files = {f"/usr/bin/{number}": ELF for number in range(200)}
+    (note,) = _problems({**many, "/usr/bin/perl": ELF, "/usr/bin/ruby3.1": ELF})
+    assert (note.code, note.severity) == ("runtime", NOTE)
+    assert note.message == (
+        "/usr/bin/perl and /usr/bin/ruby3.1 came with many other programs, and what they open at "
+        "run time is not in the image (Perl and Ruby)"
+    )
+    assert len(_problems({**many, "/opt/perl": ELF, "/opt/ruby": ELF})) == 2
+
+
+def test_fonts_are_a_note_beside_warnings() -> None:
+    found = _problems({"/usr/lib/libQt6Gui.so.6": ELF})
+    assert [(one.code, one.severity) for one in found] == [
+        ("runtime-qt", WARNING),
+        ("runtime-fonts", NOTE),
+    ]

@@ -9,7 +9,7 @@ from typing import Any, Union
 
 @dataclass(frozen=True)
 class ElfFacts:
-    """The facts of one ELF file, read from its program headers and its dynamic segment alone.
+    """The facts of one ELF file, read from its program headers and its dynamic segment.
 
     `type` and `machine` are the names of the ELF specification (ET_DYN, EM_X86_64), or the number
     where elf/layout.py has none; `elf_class` is 32 or 64. `rpath` and `runpath` hold the raw
@@ -18,6 +18,7 @@ class ElfFacts:
     DT_AUXILIARY, which may be. `version_needs` are (file, versions) pairs without the weak ones,
     `version_defs` the versions that a library defines without its base version (System V gABI and
     the LSB's symbol versions).
+    `data_paths` are files that the library reads by paths in its data (`elf.data_paths`).
     """
 
     type: str
@@ -35,6 +36,7 @@ class ElfFacts:
     unwinds: bool = False  # it names functions of glibc for which that opens libgcc_s.so.1
     version_needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     version_defs: tuple[str, ...] = ()
+    data_paths: tuple[str, ...] = ()
 
     @property
     def loadable(self) -> bool:
@@ -59,6 +61,7 @@ class ElfFacts:
             "unwinds": self.unwinds,
             "version_needs": [[file, list(versions)] for file, versions in self.version_needs],
             "version_defs": list(self.version_defs),
+            "data_paths": list(self.data_paths),
         }
 
     @classmethod
@@ -81,6 +84,7 @@ class ElfFacts:
             unwinds=value["unwinds"],
             version_needs=tuple((file, tuple(names)) for file, names in value["version_needs"]),
             version_defs=tuple(value["version_defs"]),
+            data_paths=tuple(value["data_paths"]),
         )
 
 

@@ -1,6 +1,7 @@
 """Read the facts of one ELF file from its program headers and its dynamic segment.
 
 Sections are never read: stripped files have none, and only the program headers count at run time.
+The data of very few libraries is searched for paths (`elf.data_paths`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from occlum_build.elf import layout
+from occlum_build.elf.data_paths import data_paths
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.elf.layout import MAGIC, layout_of
 from occlum_build.table import Record
@@ -95,13 +97,14 @@ class _Reader:
             return tuple(strings(tag)[-1].split(":")) if tag in tags else None
 
         needed = strings(layout.DT_NEEDED)
+        soname = next(iter(strings(layout.DT_SONAME)), None)
         return ElfFacts(
             type=base.type,
             machine=base.machine,
             elf_class=base.elf_class,
             interpreter=base.interpreter,
             is_dynamic=True,
-            soname=next(iter(strings(layout.DT_SONAME)), None),
+            soname=soname,
             needed=needed,
             unwinds=LIBC in needed and self._names_unwinding(tags, _known(table)),
             filters=strings(layout.DT_FILTER),
@@ -111,6 +114,7 @@ class _Reader:
             nodeflib=bool(tags.get(layout.DT_FLAGS_1, [0])[0] & layout.DF_1_NODEFLIB),
             version_needs=tuple(self._version_needs(tags, table)),
             version_defs=tuple(self._version_defs(tags, table)),
+            data_paths=data_paths(self._stream, soname or ""),
         )
 
     def _names_unwinding(self, tags: dict[int, list[int]], table: int) -> bool:

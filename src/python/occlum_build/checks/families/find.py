@@ -1,0 +1,181 @@
+"""What of the table of run-time families is in use in an image and lacks a file."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from occlum_build.checks.families.files import Files, listed, literal, some
+from occlum_build.checks.families.model import Config, Family, Finding, Need
+from occlum_build.checks.root import Root
+from occlum_build.errors import NOTE, Problem
+from occlum_build.image.entries import FILE
+
+ANY = "*"  # what a group took no part in may be
+
+
+class _Seen(NamedTuple):
+    """A file that shows a family, with what the groups of its patterns matched."""
+
+    path: str
+    groups: Mapping[str, str]
+
+
+def family_problems(root: Root, families: Sequence[Family]) -> list[Problem]:
+    """What is in use and incomplete, in the order of the table, one line for each reason."""
+    files, problems = Files(root), []
+    candidates = _candidates(files, families)
+    of_many: dict[str, str] = {}  # path -> title of its family
+    for family in families:
+        seen = list(_seen(family, candidates[family.files], files))
+        for finding in dict.fromkeys(_findings(family, seen, files)):
+            is_seen = any(finding.path == one.path for one in seen)
+            if is_seen and _is_one_of_many(finding.path, files):
+                of_many.setdefault(finding.path, family.title)
+            else:
+                problems.append(_problem(family, finding, root))
+    if of_many:
+        problems.append(_note_of_many(of_many))
+    return list(dict.fromkeys(problems))
+
+
+def _is_one_of_many(path: str, files: Files) -> bool:
+    """Whether it shows little of what is used: a file of a directory that was copied whole, as
+    `/usr/bin/`, or a library that one of these needs."""
+    entry = files.root.at(path)
+    if entry is None:
+        return False
+    directories = files.copied_whole.get(entry.origin.place, set())
+    return bool(directories) and (entry.is_library or posixpath.dirname(path) in directories)
+
+
+def _problem(family: Family, finding: Finding, root: Root) -> Problem:
+    entry = root.at(finding.path)
+    place = entry.origin.place if entry is not None else None
+    return Problem(family.code, finding.message, place, finding.hint, severity=finding.severity)
+
+
+def _note_of_many(titles: Mapping[str, str]) -> Problem:
+    return Problem(
+        "runtime",
+        f"{some(list(titles))} came with many other programs, and what they open at run time is "
+        f"not in the image ({some(list(dict.fromkeys(titles.values())))})",
+        hint="if you run one of them, name it under `files`, to be told what it needs",
+        severity=NOTE,
+    )
+
+
+def _candidates(files: Files, families: Sequence[Family]) -> dict[str, list[str]]:
+    """Pattern of base names -> the paths of the regular files that have one, sorted."""
+    patterns = sorted({family.files for family in families})
+    anonymous = (re.sub(r"\(\?P<\w+>", "(?:", pattern) for pattern in patterns)
+    any_of_them = re.compile("|".join(f"(?:{one})" for one in anonymous)).fullmatch
+    names = [name for name in files.by_name if any_of_them(name)]
+    found: dict[str, list[str]] = {}
+    for pattern in patterns:
+        matches = re.compile(pattern).fullmatch
+        paths = [path for name in names if matches(name) for path in files.by_name[name]]
+        found[pattern] = sorted(path for path in paths if _is_regular(files.root, path))
+    return found
+
+
+def _is_regular(root: Root, path: str) -> bool:
+    entry = root.at(path)
+    return entry is not None and entry.kind == FILE
+
+
+def _seen(family: Family, paths: Iterable[str], files: Files) -> Iterator[_Seen]:
+    for path in paths:
+        place = re.fullmatch(family.at, path)
+        name = re.fullmatch(family.files, posixpath.basename(path))
+        if place is None or name is None or not _is_of(family, path, files.root):
+            continue
+        groups = {**place.groupdict(), **name.groupdict()}
+        yield _Seen(path, {key: ANY if value is None else value for key, value in groups.items()})
+
+
+def _is_of(family: Family, path: str, root: Root) -> bool:
+    """Whether the content is what the family says: an ELF file, linked with certain libraries."""
+    if not family.elf:
+        return True
+    facts = root.facts(path)
+    if facts is None:
+        return False
+    libraries = " ".join(facts.needed)
+    if family.not_linked and re.search(family.not_linked, libraries):
+        return False
+    return not family.linked or re.search(family.linked, libraries) is not None
+
+
+def _findings(family: Family, seen: Sequence[_Seen], files: Files) -> Iterator[Finding]:
+    lacking: dict[tuple[Need, ...], list[str]] = {}  # needs with their words -> who has them
+    for one in seen:
+        needs = [need for need in family.needs if not _is_met(need, one, files)]
+        for severity in sorted({need.severity for need in needs}, reverse=True):
+            words = tuple(_worded(need, one) for need in needs if need.severity == severity)
+            lacking.setdefault(words, []).append(one.path)
+    for words, paths in lacking.items():
+        yield _lacks(paths, words)
+    for config in family.configs if seen else ():
+        yield from _named(config, files)
+    if family.check is not None:
+        for one in seen:
+            yield from family.check(files, one.path)
+
+
+def _is_met(need: Need, seen: _Seen, files: Files) -> bool:
+    groups = {key: value if value == ANY else literal(value) for key, value in seen.groups.items()}
+    return any(files.has(pattern.format_map(groups)) for pattern in need.one_of)
+
+
+def _worded(need: Need, seen: _Seen) -> Need:
+    what, add = need.what.format_map(seen.groups), need.add.format_map(seen.groups)
+    return replace(need, what=what, add=add)
+
+
+def _lacks(paths: Sequence[str], needs: Sequence[Need]) -> Finding:
+    who = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
+    severity = needs[0].severity
+    verb = "can use" if severity == NOTE else "need" if len(paths) > 1 else "needs"
+    message = f"{who} {verb} {listed([need.what for need in needs])}, which the image does not have"
+    return Finding(paths[0], message, "; ".join(dict.fromkeys(n.add for n in needs)), severity)
+
+
+def _named(config: Config, files: Files) -> Iterator[Finding]:
+    """The files that a configuration names and the image lacks, as one finding."""
+    lacking: dict[str, str] = {}
+    for path in dict.fromkeys(one for pattern in config.paths for one in files.matching(pattern)):
+        for name in _names_in(config, path, files.root):
+            if not _is_there(name, path, config, files):
+                lacking.setdefault(name, path)
+    if not lacking:
+        return
+    first = next(iter(lacking.values()))
+    others = len(set(lacking.values())) - 1
+    who = f"{first} and {others} more name" if others else f"{first} names"
+    message = f"{who} {some(list(lacking))}, which the image does not have"
+    yield Finding(first, message, config.add)
+
+
+def _names_in(config: Config, path: str, root: Root) -> Iterator[str]:
+    """The files that one configuration names, in order and once each."""
+    text = (root.read(path) or b"").decode("utf-8", "replace")
+    lines = (line.partition(config.comment)[0] for line in text.splitlines())
+    found = re.findall(config.names, "\n".join(lines), re.MULTILINE)
+    for names in found:
+        for name in re.split(config.split, names) if config.split else [names]:
+            if name:
+                yield re.sub(r"\.(so|la)$", "", name) + config.suffix if config.suffix else name
+
+
+def _is_there(name: str, path: str, config: Config, files: Files) -> bool:
+    if name.startswith("/"):
+        return files.is_file(name)
+    if config.beside:
+        directory = posixpath.dirname(path)
+        looked_in = [posixpath.join(directory, one) for one in config.beside]
+        return any(files.is_file(posixpath.join(one, name)) for one in looked_in)
+    return files.has_named(posixpath.basename(name))
