@@ -10,7 +10,6 @@ from occlum_build.checks.root import Root
 from occlum_build.errors import WARNING, Problem
 
 LIBC = "libc.so.6"
-C_UTF8_SINCE = "GLIBC_2.35"
 # setlocale takes the first of them that is set; categories beside LC_ALL are looked up one by one.
 _LOCALE_VARIABLES = re.compile(r"LANG|LC_[A-Z]+")
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[\w+-]+>)[+-]?\d.*|UTC|GMT|", re.ASCII)
@@ -25,30 +24,26 @@ def environment_problems(root: Root, env: Mapping[str, str]) -> list[Problem]:
 
 def _locales(files: Files, env: Mapping[str, str]) -> Iterator[Problem]:
     """Locales of glibc; musl has none to look for."""
-    libcs = files.root.named(LIBC)
-    if not libcs or files.has("**/locale-archive"):
+    if not files.has_named(LIBC) or files.has("**/locale-archive"):
         return
-    facts = files.root.facts(libcs[0])
-    modern = facts is not None and C_UTF8_SINCE in facts.version_defs
     names = {"LC_ALL"} if env.get("LC_ALL") else {n for n in env if _LOCALE_VARIABLES.fullmatch(n)}
     lacking: dict[str, str] = {}
     for variable in sorted(names):
         locale = env[variable]
-        if not (facts is None or _has_locale(locale, files, modern)):
+        if not _has_locale(locale, files):
             lacking.setdefault(locale, variable)
     for locale, variable in lacking.items():
-        default = "C.UTF-8 or C" if modern else "C"
         yield Problem(
             "runtime-locale",
             f"{variable}={locale} names a locale that the image does not have",
             hint=f"copy /usr/lib/locale/{_normal(locale)} (beside glibc, where it is Occlum's), "
-            f"or set {variable} to {default}: programs fall back to C, or refuse to start",
+            f"or set {variable} to C: programs fall back to C, or refuse to start",
             severity=WARNING,
         )
 
 
-def _has_locale(locale: str, files: Files, modern: bool) -> bool:
-    if locale in ("", "C", "POSIX") or (modern and _normal(locale) == "C.utf8"):
+def _has_locale(locale: str, files: Files) -> bool:
+    if locale in ("", "C", "POSIX"):  # C.UTF-8 has files, as any other
         return True
     if locale.startswith("/"):
         return files.is_file(f"{locale}/LC_CTYPE")

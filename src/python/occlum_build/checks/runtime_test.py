@@ -151,9 +151,18 @@ def test_programs_of_a_directory_that_was_copied_whole_are_one_note() -> None:
     assert len(_problems({**many, "/opt/perl": ELF, "/opt/ruby": ELF})) == 2
 
 
-def test_fonts_are_a_note_beside_warnings() -> None:
-    found = _problems({"/usr/lib/libQt6Gui.so.6": ELF})
-    assert [(one.code, one.severity) for one in found] == [
-        ("runtime-qt", WARNING),
-        ("runtime-fonts", NOTE),
-    ]
+def test_fonts_of_java_are_a_note() -> None:
+    (note,) = _problems({"/jre/lib/libfontmanager.so": ELF})
+    assert (note.code, note.severity) == ("runtime-fonts", NOTE)
+
+
+def test_an_empty_directory_may_be_a_mount() -> None:
+    nginx: Files = {"/bin/nginx": ELF, "/etc/nginx/nginx.conf": b"pid /var/run/nginx/nginx.pid;"}
+    (message,) = _messages({**nginx, "/var/log/x": b""})
+    assert message == (
+        "/etc/nginx/nginx.conf names /var/run/nginx/nginx.pid, whose directory the image does not "
+        "have"
+    )
+    assert _messages({**nginx, "/run": None, "/var/run": "-> /run"}) == []
+    assert _messages({**nginx, "/var/run/nginx": None}) == []
+    assert len(_messages({**nginx, "/run/lock": b"", "/var/run": "-> /run"})) == 1

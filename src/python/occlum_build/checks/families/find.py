@@ -12,7 +12,7 @@ from occlum_build.checks.families.files import Files, listed, literal, some
 from occlum_build.checks.families.model import Config, Family, Finding, Need
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, Problem
-from occlum_build.image.entries import FILE
+from occlum_build.image.entries import DIR, FILE
 
 ANY = "*"  # what a group took no part in may be
 
@@ -156,7 +156,8 @@ def _named(config: Config, files: Files) -> Iterator[Finding]:
     first = next(iter(lacking.values()))
     others = len(set(lacking.values())) - 1
     who = f"{first} and {others} more name" if others else f"{first} names"
-    message = f"{who} {some(list(lacking))}, which the image does not have"
+    what = "whose directory" if config.is_written else "which"
+    message = f"{who} {some(list(lacking))}, {what} the image does not have"
     yield Finding(first, message, config.add)
 
 
@@ -171,7 +172,19 @@ def _names_in(config: Config, path: str, root: Root) -> Iterator[str]:
                 yield re.sub(r"\.(so|la)$", "", name) + config.suffix if config.suffix else name
 
 
+def _can_be_written(name: str, files: Files) -> bool:
+    root, directory = files.root, posixpath.dirname(name)
+    if root.kind(directory) == DIR:
+        return True
+    while root.resolve(directory) is None:
+        directory = posixpath.dirname(directory)
+    above = root.resolve(directory)
+    return above != "/" and not any(path.startswith(f"{above}/") for path in root.paths)
+
+
 def _is_there(name: str, path: str, config: Config, files: Files) -> bool:
+    if config.is_written:
+        return _can_be_written(name, files)
     if name.startswith("/"):
         return files.is_file(name)
     if config.beside:

@@ -106,7 +106,7 @@ LANGUAGES = (
         files=r"ruby(?:\d\.\d)?",
         needs=(
             Need(
-                ("**/[0-9]*/rubygems.rb", "**/*_ruby/rubygems.rb"),
+                ("**/[0-9]*/rubygems.rb", "**/*_ruby/rubygems.rb", "**/rubygems/rubygems.rb"),
                 "its library (rubygems.rb)",
                 "copy the directories that `ruby -e 'puts $:'` prints",
             ),

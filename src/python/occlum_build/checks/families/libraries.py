@@ -9,6 +9,10 @@ from occlum_build.checks.families.model import Config, Family, Finding, Need
 from occlum_build.errors import NOTE
 
 _ICU_STUB_BYTES = 1 << 16  # the data of ICU has megabytes
+_FONTS = (
+    "to draw text, copy libfontconfig.so.1, /etc/fonts, /usr/share/fontconfig and a directory of "
+    "/usr/share/fonts"
+)
 _QUOTED_LIBRARY = r'^"([^"\n]+\.so)"'
 
 
@@ -108,24 +112,19 @@ LIBRARIES = (
     ),
     Family(
         "fonts",
-        "what draws text, in Java, GTK, Qt and ImageMagick",
-        files=(
-            r"libfontmanager\.so|libgtk-[34]\.so\..*|libQt[56]Gui\b.*\.so\..*|"
-            r"libMagickCore-.*\.so\..*|fc-(?:list|match)"
-        ),
+        "what draws text in Java",
+        files=r"libfontmanager\.so",
         needs=(
             Need(
                 ("**/fonts/fonts.conf", "**/fontconfig.bfc", "**/fontconfig.properties"),
                 "a configuration of fonts (fonts.conf)",
-                "to draw text, copy /etc/fonts, /usr/share/fontconfig and a directory of "
-                "/usr/share/fonts; Java also needs libfontconfig.so.1",
+                _FONTS,
                 NOTE,
             ),
             Need(
                 ("**/*.ttf", "**/*.otf", "**/*.ttc", "**/*.pfb", "**/*.pcf.gz", "**/*.t1"),
                 "a font",
-                "to draw text, copy /etc/fonts, /usr/share/fontconfig and a directory of "
-                "/usr/share/fonts; Java also needs libfontconfig.so.1",
+                _FONTS,
                 NOTE,
             ),
         ),

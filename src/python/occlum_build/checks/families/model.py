@@ -43,6 +43,8 @@ class Config:
     to the end of a line, are taken out before. `suffix` is what libraries are named without. An
     absolute path is looked up, a relative one in the directories of `beside` (as seen from that of
     the configuration), and where there are none, a file of the same base name anywhere will do.
+    Of one that `is_written`, it is the directory that must be there, for nothing makes it: no
+    systemd, no script of a package. An empty directory above it may be a mount.
     """
 
     paths: tuple[str, ...]
@@ -50,6 +52,7 @@ class Config:
     add: str
     split: str = ""
     suffix: str = ""
+    is_written: bool = False
     beside: tuple[str, ...] = ()
     comment: str = "#"
 

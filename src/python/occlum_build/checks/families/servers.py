@@ -13,6 +13,8 @@ _PAM_MODULE = re.compile(r"^[a-z]+\s+(?:\[[^]]*\]|\w+)\s+(\S+\.so)")
 _PAM_INCLUDE = re.compile(r"^(?:@include|\w+\s+(?:include|substack))\s+(\S+)")
 _NGINX_MODULE = r"""^\s*load_module\s+["']?([^\s"';]+)["']?\s*;"""
 _NGINX_ADD = "copy them, or leave the configuration that loads them out"
+_WRITTEN = r"(/(?!dev/|proc/)[^\s;]+)"
+_MKDIRS = "make it with `mkdirs`, as nothing does when the service starts"
 _INITDB = "copy share/postgresql and lib/postgresql of its version"
 
 
@@ -70,6 +72,12 @@ SERVERS = (
                 r"^\s*include\s+([^\s*?\[\];]+)\s*;",
                 "copy the directory of the configuration",
                 beside=(".",),
+            ),
+            Config(
+                ("**/nginx.conf", "/etc/nginx/conf.d/*.conf", "/etc/nginx/sites-enabled/*"),
+                rf"^\s*(?:error_log|access_log|pid)\s+{_WRITTEN}",
+                _MKDIRS,
+                is_written=True,
             ),
         ),
     ),
@@ -138,6 +146,12 @@ SERVERS = (
                 suffix=".so",
                 split=r"\s*;\s*|\w+=",
             ),
+            Config(
+                ("**/my.cnf", "/etc/mysql/**/*.cnf", "/etc/my.cnf.d/*.cnf"),
+                rf"^\s*(?:log[-_]error|pid[-_]file|socket)\s*=\s*{_WRITTEN}",
+                _MKDIRS,
+                is_written=True,
+            ),
         ),
     ),
     Family(
@@ -149,6 +163,19 @@ SERVERS = (
                 ("**/redis*.conf", "**/valkey*.conf", "**/keydb*.conf"),
                 r"""^\s*loadmodule\s+["']?([^\s"']+)""",
                 "copy them, or leave the loadmodule lines out",
+            ),
+            Config(
+                ("**/redis*.conf", "**/valkey*.conf", "**/keydb*.conf"),
+                rf"^\s*logfile\s+{_WRITTEN}",
+                _MKDIRS,
+                is_written=True,
+            ),
+            Config(
+                ("**/redis*.conf", "**/valkey*.conf", "**/keydb*.conf"),
+                rf"^\s*dir\s+{_WRITTEN}",
+                _MKDIRS,
+                suffix="/.",
+                is_written=True,
             ),
         ),
     ),

@@ -195,7 +195,8 @@ CASES = (
         {
             "/usr/sbin/nginx": PROGRAM,
             "/etc/nginx/nginx.conf": b"load_module /opt/ngx_a.so;\n# load_module no.so;\n"
-            b"include mime.types;\ninclude conf.d/*.conf;",
+            b"include mime.types;\ninclude conf.d/*.conf;\n"
+            b"error_log /var/log/nginx/error.log warn;\npid /run/nginx.pid;",
             "/etc/nginx/modules-enabled/50-echo.conf": b"load_module modules/ngx_echo.so;",
             "/usr/lib/nginx/modules/ngx_echo.so": LIBRARY,
         },
@@ -203,6 +204,8 @@ CASES = (
             "/opt/ngx_a.so": LIBRARY,
             "/etc/nginx/mime.types": b"x",
             "/usr/share/nginx/modules": "-> /usr/lib/nginx/modules",
+            "/var/log/nginx": None,
+            "/run": None,
         },
     ),
     Case(
@@ -251,9 +254,10 @@ CASES = (
         "Redis and Valkey",
         {
             "/bin/redis-server": PROGRAM,
-            "/etc/redis/redis.conf": b"# loadmodule /no.so\nloadmodule /opt/rejson.so MAX 3",
+            "/etc/redis/redis.conf": b"# loadmodule /no.so\nloadmodule /opt/rejson.so MAX 3\n"
+            b'dir /var/lib/redis\nlogfile /var/log/redis/redis.log\nlogfile ""',
         },
-        {"/opt/rejson.so": LIBRARY},
+        {"/opt/rejson.so": LIBRARY, "/var/lib/redis": None, "/var/log/redis": None},
     ),
     Case(
         "OpenLDAP's server",
@@ -328,7 +332,7 @@ CASES = (
         {"/usr/lib/gstreamer-1.0/libgstcoreelements.so": LIBRARY},
     ),
     Case(
-        "what draws text, in Java, GTK, Qt and ImageMagick",
+        "what draws text in Java",
         {f"{_JAVA}/lib/libfontmanager.so": LIBRARY},
         _empty("/etc/fonts/fonts.conf", "/usr/share/fonts/dejavu/DejaVuSans.ttf"),
     ),
