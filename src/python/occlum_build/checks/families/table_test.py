@@ -6,10 +6,13 @@ import pytest
 
 from occlum_build.checks.codes import CODES
 from occlum_build.checks.families.table import FAMILIES
-from occlum_build.checks.families.testing_cases import CASES, SCRIPT, Case, Content
+from occlum_build.checks.families.testing import SCRIPT, Case, Content
+from occlum_build.checks.families.testing_languages import LANGUAGE_CASES
+from occlum_build.checks.families.testing_services import SERVICE_CASES
 from occlum_build.checks.runtime import runtime_problems
 from occlum_build.checks.testing import root_of
 
+CASES = (*LANGUAGE_CASES, *SERVICE_CASES)
 OTHERS = ("fonts",)  # notes of what some examples also can use
 
 
