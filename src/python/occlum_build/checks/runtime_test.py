@@ -149,6 +149,11 @@ def test_programs_of_a_directory_that_was_copied_whole_are_one_note() -> None:
         "run time is not in the image (Perl and Ruby)"
     )
     assert len(_problems({**many, "/opt/perl": ELF, "/opt/ruby": ELF})) == 2
+    assert _problems({**many, "/usr/bin/perl": ELF, "/zz/perl": ELF})[0].code == "runtime-perl"
+    switch: Files = {"/etc/php.ini": b"extension=a"}
+    assert [one.code for one in _problems({**many, "/usr/bin/php": ELF, **switch})] == ["runtime"]
+    (warning,) = _problems({**many, "/opt/php": ELF, **switch})
+    assert warning.code == "runtime-php"
 
 
 def test_fonts_of_java_are_a_note() -> None:
@@ -160,8 +165,7 @@ def test_an_empty_directory_may_be_a_mount() -> None:
     nginx: Files = {"/bin/nginx": ELF, "/etc/nginx/nginx.conf": b"pid /var/run/nginx/nginx.pid;"}
     (message,) = _messages({**nginx, "/var/log/x": b""})
     assert message == (
-        "/etc/nginx/nginx.conf names /var/run/nginx/nginx.pid, whose directory the image does not "
-        "have"
+        "/etc/nginx/nginx.conf names files in /var/run/nginx, which the image does not have"
     )
     assert _messages({**nginx, "/run": None, "/var/run": "-> /run"}) == []
     assert _messages({**nginx, "/var/run/nginx": None}) == []

@@ -30,16 +30,24 @@ def family_problems(root: Root, families: Sequence[Family]) -> list[Problem]:
     candidates = _candidates(files, families)
     of_many: dict[str, str] = {}  # path -> title of its family
     for family in families:
-        seen = list(_seen(family, candidates[family.files], files))
+        seen = sorted(  # the first one is named
+            _seen(family, candidates[family.files], files),
+            key=lambda one: _is_one_of_many(one.path, files),
+        )
+        alone = [one.path for one in seen if not _is_one_of_many(one.path, files)]
         for finding in dict.fromkeys(_findings(family, seen, files)):
-            is_seen = any(finding.path == one.path for one in seen)
-            if is_seen and _is_one_of_many(finding.path, files):
-                of_many.setdefault(finding.path, family.title)
-            else:
+            # A configuration counts where one of its programs does.
+            if finding.path in alone or (alone and _is_configuration(finding, seen)):
                 problems.append(_problem(family, finding, root))
+            else:
+                of_many.setdefault(seen[0].path, family.title)
     if of_many:
         problems.append(_note_of_many(of_many))
     return list(dict.fromkeys(problems))
+
+
+def _is_configuration(finding: Finding, seen: Sequence[_Seen]) -> bool:
+    return all(finding.path != one.path for one in seen)
 
 
 def _is_one_of_many(path: str, files: Files) -> bool:
@@ -150,14 +158,14 @@ def _named(config: Config, files: Files) -> Iterator[Finding]:
     for path in dict.fromkeys(one for pattern in config.paths for one in files.matching(pattern)):
         for name in _names_in(config, path, files.root):
             if not _is_there(name, path, config, files):
-                lacking.setdefault(name, path)
+                lacking.setdefault(posixpath.dirname(name) if config.is_written else name, path)
     if not lacking:
         return
     first = next(iter(lacking.values()))
     others = len(set(lacking.values())) - 1
     who = f"{first} and {others} more name" if others else f"{first} names"
-    what = "whose directory" if config.is_written else "which"
-    message = f"{who} {some(list(lacking))}, {what} the image does not have"
+    what = "files in " if config.is_written else ""
+    message = f"{who} {what}{some(list(lacking))}, which the image does not have"
     yield Finding(first, message, config.add)
 
 

@@ -14,7 +14,7 @@ _PAM_INCLUDE = re.compile(r"^(?:@include|\w+\s+(?:include|substack))\s+(\S+)")
 _NGINX_MODULE = r"""^\s*load_module\s+["']?([^\s"';]+)["']?\s*;"""
 _NGINX_ADD = "copy them, or leave the configuration that loads them out"
 _WRITTEN = r"(/(?!dev/|proc/)[^\s;]+)"
-_MKDIRS = "make it with `mkdirs`, as nothing does when the service starts"
+_MKDIRS = "make them with `mkdirs`, as nothing does when the service starts"
 _INITDB = "copy share/postgresql and lib/postgresql of its version"
 
 
