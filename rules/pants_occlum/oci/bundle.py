@@ -9,6 +9,7 @@ from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 
+from occlum_build.checks.environment import environment_problems
 from occlum_build.checks.root import Root
 from occlum_build.errors import Report
 from occlum_build.oci.bundle import BundleSpec, container_of
@@ -66,6 +67,8 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
             entry_points=rootfs.entry_points if rootfs.is_enclave else ("/",),
             is_release=rootfs.is_release,
         )
+        if not rootfs.is_enclave:  # whose Occlum.json has an environment
+            report.warnings += environment_problems(programs, container.env)
         return container, report
 
     with container_errors(target.address):

@@ -55,7 +55,9 @@ class _WrittenImage:
 async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
     field_set, output = request.field_set, request.output
     image = await make_image(ImageRequest(field_set.address), **implicitly())
-    await tell(Findings(field_set.address, tuple(image.plan.needs_library_path(()))))
+    await tell(
+        Findings(field_set.address, tuple(image.plan.needs_library_path(()))), **implicitly()
+    )
     formats = field_set.formats.value or ()
     digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
     digests, names = [await create_digest(CreateDigest([digest]))], [digest.path]

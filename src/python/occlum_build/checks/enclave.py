@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from occlum_build.checks.environment import environment_problems
+from occlum_build.checks.libraries import library_path_of, unreachable
 from occlum_build.checks.mounts import mount_problems
 from occlum_build.checks.programs import EXECUTE, Refusal, program_problem, refusal
 from occlum_build.checks.root import Root
@@ -37,7 +39,9 @@ def check_enclave(
     found = [*mount_problems(root, document, config.mount), *_entry_points(root, document, config)]
     if strict:
         found = [replace(one, severity=ERROR) for one in found]
+    env = default_env(config)
     found += [*_programs(root, config), *_ext2(root, config)]
+    found += [*unreachable(root, library_path_of(env)), *environment_problems(root, env)]
     if not mounts_image:
         found = [replace(one, severity=WARNING) if one.severity == ERROR else one for one in found]
     return found
@@ -48,6 +52,13 @@ def entry_points_of(config: OcclumConfig) -> list[str]:
     given = plain(config.entry_points)
     texts = given if isinstance(given, list) else []
     return [text for text in texts if isinstance(text, str) and text.startswith("/")]
+
+
+def default_env(config: OcclumConfig) -> list[str]:
+    """The NAME=VALUE texts that each program starts with; what else there is was told before."""
+    node = config.env.get("default") if isinstance(config.env, Object) else None
+    texts = plain(node) if node is not None else []
+    return [one for one in texts if isinstance(one, str)] if isinstance(texts, list) else []
 
 
 def start_problem(root: Root, program: str, entry_points: Sequence[str]) -> Problem | None:

@@ -216,3 +216,21 @@ def test_entry_points_of_any_json() -> None:
         node = parse_json(text, "p")
         assert entry_points_of(replace(config, entry_points=node)) == expected
         check_enclave(image({}), node, replace(config, entry_points=node), mounts_image=True)
+
+
+def test_libraries_that_only_the_environment_leads_to() -> None:
+    files: Files = {
+        "/bin/app": program("libx.so", interpreter=MUSL_LOADER),
+        "/opt/libx.so": library(),
+    }
+    (problem,) = found(image(files))
+    assert (problem.code, problem.severity) == ("library-elsewhere", WARNING)
+    env = {"env": {"default": ["LD_LIBRARY_PATH=/opt"], "untrusted": []}}
+    assert found(image(files), env) == []
+
+
+def test_what_the_environment_names_and_the_image_lacks() -> None:
+    env = {"env": {"default": ["TZ=Europe/Berlin", "no variable"], "untrusted": []}}
+    (problem,) = found(image({}), env)
+    assert (problem.code, problem.severity) == ("runtime-timezone", WARNING)
+    assert found(image({"/usr/share/zoneinfo/Europe/Berlin": b"TZif"}), env) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from occlum_build.checks.families.files import Files, literal
 from occlum_build.checks.root import Root
@@ -16,9 +16,10 @@ _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[\w+-]+>)[+-]?\d.*|UTC|GMT|", re.ASC
 _OWN_ZONES = ("**/libjvm.so", "**/bin/node", "**/tzdata/zoneinfo/*")
 
 
-def environment_problems(root: Root, env: Mapping[str, str]) -> list[Problem]:
-    """Warnings `runtime-locale` and `runtime-timezone` for variables that programs start with."""
+def environment_problems(root: Root, texts: Iterable[str]) -> list[Problem]:
+    """Warnings `runtime-locale` and `runtime-timezone` for what programs start with, NAME=VALUE."""
     files = Files(root)
+    env = {name: value for name, equals, value in (one.partition("=") for one in texts) if equals}
     return [*_locales(files, env), *_zone(files, env.get("TZ", ""))]
 
 

@@ -12,7 +12,8 @@ LIBC = "/opt/occlum/glibc/lib/libc.so.6"
 
 
 def _found(files: Files, **env: str) -> list[tuple[str, str]]:
-    problems = environment_problems(root_of(files), env)
+    texts = [f"{name}={value}" for name, value in env.items()]
+    problems = environment_problems(root_of(files), texts)
     assert all(one.severity == "warning" and one.hint for one in problems)
     return [(one.code, one.message.partition(" names")[0]) for one in problems]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from occlum_build.checks.root import Root
 from occlum_build.elf.closure import Closure, Missing, group_lacking
-from occlum_build.elf.facts import Archive, ElfFacts
+from occlum_build.elf.facts import Archive, ElfFacts, Script
 from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.ld_so_cache import read_cache
 from occlum_build.elf.linker import Linker
@@ -195,6 +195,9 @@ class _RootSources:
 
     def archive(self, path: str) -> Archive | None:
         return self._root.archive(path)
+
+    def script(self, path: str) -> Script | None:
+        return self._root.script(path)
 
     def names(self, path: str) -> Sequence[str]:
         raise NotImplementedError(path)
