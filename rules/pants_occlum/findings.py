@@ -54,6 +54,12 @@ class Findings:
     address: Address
     problems: tuple[Problem, ...]
 
+    def raise_errors(self) -> None:
+        """Raise one OcclumError of all errors, if there are any."""
+        errors = [one for one in self.problems if one.severity == ERROR]
+        if errors:
+            raise OcclumError.of(errors)
+
 
 @dataclass(frozen=True)
 class Told:
@@ -91,14 +97,19 @@ async def tell(findings: Findings, run_id: RunId, global_options: GlobalOptions)
     return Told()
 
 
-def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsystem) -> Findings:
-    """What is left of the problems of a target that neither it nor an option allows."""
+def allowed_of(target: Target, occlum: OcclumSubsystem) -> dict[str, str]:
+    """The codes that a target or an option allows, with the reasons."""
     try:
         codes = parse_allowed(occlum.allow)
     except OcclumError as error:
         raise InvalidOption(f"The option `allow` in [occlum]: {error}") from None
-    codes.update(parse_allowed(target.get(AllowField).value or ()))
-    return Findings(target.address, tuple(without_allowed(problems, codes)))
+    return {**codes, **parse_allowed(target[AllowField].value or ())}
+
+
+def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsystem) -> Findings:
+    """What is left of the problems of a target that neither it nor an option allows."""
+    allowed = allowed_of(target, occlum)
+    return Findings(target.address, tuple(without_allowed(problems, allowed)))
 
 
 def rules() -> Iterable[Rule]:

@@ -32,6 +32,15 @@ def invalid_image(address: Address | str, problems: Sequence[Problem]) -> Invali
 
 
 @contextmanager
+def image_errors(address: Address) -> Iterator[None]:
+    """Turns an error of the library into one of Pants that names the image."""
+    try:
+        yield
+    except OcclumError as error:
+        raise invalid_image(address, error.problems) from None
+
+
+@contextmanager
 def enclave_errors(address: Address) -> Iterator[None]:
     """Turns an error of the library into one of Pants that names the enclave."""
     try:

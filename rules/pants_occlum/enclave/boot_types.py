@@ -6,6 +6,7 @@ from pants.engine.target import COMMON_TARGET_FIELDS, StringField, StringSequenc
 from pants.util.strutil import help_text
 
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.findings import AllowField
 from pants_occlum.one_address import OneAddressField
 
 
@@ -105,6 +106,7 @@ class OcclumRootfs(Target):
         BootEnvField,
         KeyFileField,
         KeyProgramField,
+        AllowField,
         DistPathField,
     )
     help = help_text(

@@ -12,7 +12,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.enclave import check_enclave, entry_points_of
-from occlum_build.errors import ERROR, OcclumError, Problem
+from occlum_build.errors import ERROR, Problem
 from occlum_build.occlum import configure
 from occlum_build.occlum.measurement import (
     ImageIdentity,
@@ -93,10 +93,8 @@ async def check_enclave_of(
         problems += [_without_place(one) for one in found if not _is_told(one)]
     problems += security_warnings(measured, own_init=own_init, test_mrsigner=_test_mrsigner(signed))
     findings = findings_of(target, problems, occlum)
-    errors = [one for one in findings.problems if one.severity == ERROR]
-    if errors:
-        with enclave_errors(request.address):
-            raise OcclumError.of(errors)
+    with enclave_errors(request.address):
+        findings.raise_errors()
     await tell(findings, **implicitly())
     return CheckedEnclave(to_bytes(measured), tuple(entry_points_of(config)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
@@ -11,7 +11,7 @@ from pants.engine.target import InvalidTargetException, Target, WrappedTargetReq
 
 from occlum_build.checks.programs import program_problem
 from occlum_build.checks.root import Root
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import NOTE, Problem
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
 from occlum_build.oci.rootfs import RootFs
 from occlum_build.sources.model import FILE
@@ -24,10 +24,12 @@ from pants_occlum.enclave.keys import ImageKeyRequest, image_key
 from pants_occlum.enclave.lost_modes import lost_modes_of, tell_lost_modes
 from pants_occlum.enclave.steps import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
+from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import Image, image_of
 from pants_occlum.image.planning import explain_missing, look_into
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
+from pants_occlum.subsystem import OcclumSubsystem
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def entry_point_problem(root: Root, settings: BootSettings) -> Problem | None:
 
 
 @rule(desc="Make a root file system for a runtime boot")
-async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
+async def make_boot_rootfs(request: BootRootfsRequest, occlum: OcclumSubsystem) -> BootRootfs:
     wrapped = await resolve_target(
         WrappedTargetRequest(request.address, "a root file system"), **implicitly()
     )
@@ -98,15 +100,20 @@ async def make_boot_rootfs(request: BootRootfsRequest) -> BootRootfs:
     if image is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
     await tell_lost_modes(lost_modes_of(target.address, image), **implicitly())
+    # A note, as the Occlum.json of an enclave may set the variable.
+    elsewhere = image.plan.needs_library_path(settings.env)
+    problems = [replace(one, severity=NOTE) for one in elsewhere]
     with enclave_errors(target.address):
         entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
         check_rootfs(settings, entries.kind)
         refused = await look_into(
             image.plan, str(target.address), lambda root: entry_point_problem(root, settings)
         )
-        if refused is not None:
-            raise OcclumError.of([refused])
+        problems += [refused] if refused is not None else []
+        findings = findings_of(target, problems, occlum)
+        findings.raise_errors()
         key = await image_key(ImageKeyRequest(target.address), **implicitly())
+    await tell(findings, **implicitly())
     seal = SealRequest(image.address, key, str(target.address))
     try:
         sealed = await seal_image(seal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
 
 from pants.engine.addresses import Address
 from pants.engine.fs import (
@@ -22,7 +23,7 @@ from pants.engine.target import InvalidTargetException, Target, WrappedTargetReq
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.errors import ERROR, NOTE, Problem
+from occlum_build.errors import WARNING, Problem
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
 from occlum_build.image.missing import ELSEWHERE
@@ -37,11 +38,11 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.findings import findings_of, tell
+from pants_occlum.findings import allowed_of, findings_of, tell
 from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host, plan_image
 from pants_occlum.image.target_types import AllowMissingField
 from pants_occlum.one_address import OneAddressField, named_target
-from pants_occlum.problems import invalid_image
+from pants_occlum.problems import image_errors
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
@@ -119,9 +120,9 @@ async def plan_request(target: Target) -> PlanRequest:
     return PlanRequest(target.address, tuple(boms), tuple(target[AllowMissingField].value or ()))
 
 
-def _as_part(problem: Problem) -> Problem:
-    """A finding of an image, whatever is made of it: who sets LD_LIBRARY_PATH warns of it."""
-    return replace(problem, severity=NOTE) if problem.code == ELSEWHERE else problem
+def _is_for_others(problem: Problem) -> bool:
+    """Is it for those who set LD_LIBRARY_PATH, or do not, to tell?"""
+    return problem.code == ELSEWHERE and problem.severity == WARNING
 
 
 @rule(desc="Make an image")
@@ -130,12 +131,13 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
         await resolve_target(WrappedTargetRequest(request.address, "an image"), **implicitly())
     ).target
     plan = await plan_image(await plan_request(target), **implicitly())
-    findings = findings_of(target, map(_as_part, plan.findings), occlum)
-    if not any(one.code == ELSEWHERE for one in findings.problems):  # or it is allowed
+    if ELSEWHERE in allowed_of(target, occlum):
         plan = replace(plan, searched=replace(plan.searched, elsewhere=()))
-    errors = [one for one in findings.problems if one.severity == ERROR]
-    if errors:
-        raise invalid_image(request.address, errors)
+    else:
+        plan = replace(plan, findings=tuple(filterfalse(_is_for_others, plan.findings)))
+    findings = findings_of(target, plan.findings, occlum)
+    with image_errors(request.address):
+        findings.raise_errors()
     await tell(findings, **implicitly())
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__)

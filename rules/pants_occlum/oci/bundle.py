@@ -73,11 +73,12 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
 
     with container_errors(target.address):
         container, report = await look_into(rootfs.programs, str(target.address), check)
-        report.raise_errors()
-    env = _image_env(container)
-    if rootfs.plan is not None:
-        report.warnings += rootfs.plan.needs_library_path(env)
-    await tell(findings_of(target, report.warnings, occlum), **implicitly())
+        env = _image_env(container)
+        if rootfs.plan is not None:
+            report.warnings += rootfs.plan.needs_library_path(env)
+        findings = findings_of(target, [*report.errors, *report.warnings], occlum)
+        findings.raise_errors()
+    await tell(findings, **implicitly())
     return Bundle(
         rootfs,
         config_json(container),

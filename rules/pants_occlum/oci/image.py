@@ -107,8 +107,9 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
         if rootfs.plan is not None:
             check_whiteouts(rootfs.plan.entries, report)
         check_compression(compression, report)
-        report.raise_errors()
-    await tell(findings_of(target, report.warnings, occlum), **implicitly())
+        findings = findings_of(target, [*report.errors, *report.warnings], occlum)
+        findings.raise_errors()
+    await tell(findings, **implicitly())
     max_layers = target[fields.MaxLayersField].value or 1
     try:
         blobs = await make_layers(

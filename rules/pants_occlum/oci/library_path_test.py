@@ -1,4 +1,4 @@
-"""Who sets LD_LIBRARY_PATH warns of a library that it does not lead to; an image notes it."""
+"""Who sets LD_LIBRARY_PATH warns of a library that it does not lead to."""
 
 from __future__ import annotations
 
@@ -57,6 +57,4 @@ def test_warning_of_a_library_elsewhere(
     caplog.set_level(logging.INFO)
     app.run_package(f"app:{target}")
     told = [record for record in caplog.records if CODE_TEXT in record.getMessage()]
-    warnings = [one for one in told if one.levelno == logging.WARNING]
-    assert len(warnings) == is_warned
-    assert bool(told) == ("allowing" not in target)
+    assert [one.levelno for one in told] == [logging.WARNING] * is_warned

@@ -12,7 +12,7 @@ from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
-from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
@@ -41,7 +41,7 @@ async def package_rootfs(
 ) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
     output = field_set.output_path.in_dist(places)
-    rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address))
+    rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address), **implicitly())
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
     await sync_tree(places, f"{output}/{UPPER}", ())
     manifest = f"{output}/manifest.json"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from occlum_build.checks.codes import CODES
-from occlum_build.errors import NOTE, OcclumError, Problem
+from occlum_build.errors import ERROR, NOTE, OcclumError, Problem
+
+# An error of these is not what a check makes of something, but that it cannot be built.
+_NEVER = ("bundle", "oci")
 
 
 def parse_allowed(texts: Iterable[str]) -> dict[str, str]:
@@ -16,6 +18,8 @@ def parse_allowed(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         code, _, reason = (part.strip() for part in text.partition(":"))
         if code not in CODES:
+            import difflib  # seldom needed, and long to import
+
             near = difflib.get_close_matches(code, CODES, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "docs/checks.md lists the codes"
             raise OcclumError("allow", f"{code!r} is not the code of a check", hint=hint)
@@ -25,9 +29,13 @@ def parse_allowed(texts: Iterable[str]) -> dict[str, str]:
 
 def without_allowed(problems: Iterable[Problem], allowed: Mapping[str, str]) -> list[Problem]:
     """The problems with one note in place of all that have a code which is allowed."""
-    unique = list(dict.fromkeys(problems))
-    counted = Counter(one.code for one in unique if one.code in allowed)
-    kept = [one for one in unique if one.code not in allowed]
+    kept: list[Problem] = []
+    counted: Counter[str] = Counter()
+    for one in dict.fromkeys(problems):
+        if one.code in allowed and not (one.code in _NEVER and one.severity == ERROR):
+            counted[one.code] += 1
+        else:
+            kept.append(one)
     if counted:
         shown = ", ".join(
             f"{count} of {code}" + (f" ({allowed[code]})" if allowed[code] else "")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from occlum_build.checks.allowed import parse_allowed, without_allowed
@@ -27,6 +29,14 @@ def test_what_is_allowed_is_counted_with_its_reason() -> None:
 def test_what_is_not_allowed_is_told_once() -> None:
     assert without_allowed(PROBLEMS, {}) == PROBLEMS[:3]
     assert without_allowed(PROBLEMS, {"elf": ""}) == PROBLEMS[:3]
+
+
+def test_errors_of_checks_can_be_allowed_and_no_others() -> None:
+    allowed = parse_allowed(["program", "oci"])
+    wrong = Problem("oci", "it cannot be built")
+    kept = without_allowed([Problem("program", "a"), wrong, replace(wrong, severity=NOTE)], allowed)
+    assert [one.code for one in kept] == ["oci", "allow"]
+    assert kept[0] == wrong
 
 
 def test_a_code_that_is_none() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.cli.instance import add_toolchain_option, naming_toolchain_option
-from occlum_build.cli.output import print_problem, print_problems
+from occlum_build.cli.output import add_allow_option, print_problem, print_problems
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.toolchain import (
     BUILD,
@@ -61,11 +61,13 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--expected-mrenclave", metavar="HEX", help="fail on any other")
     parser.add_argument("--strict", action="store_true", help="warnings of Occlum.json are errors")
+    add_allow_option(parser)
     parser.set_defaults(func=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Build, print the warnings and MRENCLAVE."""
+    from occlum_build.checks.allowed import parse_allowed
     from occlum_build.cli.signing_options import signer_of, signing_date
     from occlum_build.occlum.build import build
     from occlum_build.occlum.configure import Settings
@@ -79,6 +81,7 @@ def run(options: argparse.Namespace) -> None:
         with_newline=options.builtin_config_bytes == 48,
         strict=options.strict,
     )
+    allowed = parse_allowed(options.allow)
     expected = options.expected_mrenclave or ""
     if expected and not _MRENCLAVE.fullmatch(expected):
         raise OcclumError("usage", f"--expected-mrenclave: {expected!r} is not 64 hex digits")
@@ -96,13 +99,14 @@ def run(options: argparse.Namespace) -> None:
         buildin_image_key=options.buildin_image_key,
         insecure_key_file=options.insecure_key_file,
         force=options.force,
+        allowed=tuple(allowed),
         expected_mrenclave=expected,
     )
     with naming_toolchain_option():
         if signer == KeyFile(default_key) and not default_key.is_file():
             find(options.toolchain, settings.sgx_mode, [BUILD, SIGN_KEY])
         built = build(request)
-    print_problems(built.warnings)
+    print_problems(built.warnings, allowed)
     if built.measurement["mrsigner"] is None:
         print("unsigned: sign build/signing-data, then give --signature and --pubkey")
     print(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")

@@ -16,7 +16,7 @@ from occlum_build.bom.model import Bom
 from occlum_build.checks.allowed import parse_allowed, without_allowed
 from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root, entries_below
-from occlum_build.cli.output import Progress, logs_operations, print_problems
+from occlum_build.cli.output import Progress, add_allow_option, logs_operations, print_problems
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
 from occlum_build.errors import ERROR, OcclumError, Problem, Report
 from occlum_build.image.builder import keep_mode, normal_mode
@@ -77,13 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="project files 0644 or 0755, as under Pants, instead of the modes they have",
     )
-    add(
-        "--allow",
-        metavar="CODE",
-        action="append",
-        default=[],
-        help="do not tell of what a check finds (docs/checks.md); can be given more than once",
-    )
+    add_allow_option(parser)
     parser.set_defaults(func=run)
 
 

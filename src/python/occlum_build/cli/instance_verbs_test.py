@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -209,3 +210,21 @@ def test_configuration_of_another_occlum(
     told = capsys.readouterr().err
     assert told.startswith("error: Occlum.yaml: the configuration of Occlum 0.31 is Occlum.json")
     assert "`occlum-build new` makes a default one" in told
+
+
+def test_findings_of_a_build_that_are_allowed(
+    inst: Path, toolchain: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inst / "image/dev").rmdir()
+    config = json.loads((inst / "Occlum.json").read_text())
+    config["entry_points"] = ["/nowhere"]
+    (inst / "Occlum.json").write_text(json.dumps(config))
+    build = ["build", "--toolchain", toolchain]
+    assert main(build) == 1
+    assert "the image has no '/nowhere': nothing can be run" in capsys.readouterr().err
+    allow = ["--allow", "libos-entry-point: made later", "--allow", "libos-mount"]
+    assert main([*build, *allow]) == 0
+    told = capsys.readouterr().err
+    assert "nowhere" not in told and "directories" not in told
+    assert main([*build, "--allow", "libos-mont"]) == 1
+    assert "did you mean 'libos-mount'?" in capsys.readouterr().err
