@@ -69,7 +69,7 @@ class SmallSystem:
     def library(self, path: str, *flags: str, code: str = "int f(void){return 1;}") -> Path:
         """Make a shared object whose soname is its name."""
         soname = f"-Wl,-soname,{os.path.basename(path)}"
-        return self.compiled(path, code, "-shared", "-fPIC", "-nostdlib", soname, *flags)
+        return self.compiled(path, code, "-shared", "-fPIC", "-Wl,--no-as-needed", soname, *flags)
 
     def program(self, path: str, *flags: str, code: str = "int main(void){return 0;}") -> Path:
         """Make a program; libraries among the flags are needed by it."""
