@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
@@ -67,15 +68,15 @@ class Told:
 
 
 class _ToldInRun:
-    """What the run at hand has told."""
+    """What the run at hand has told; a run is known by its number and the build root."""
 
     def __init__(self) -> None:
-        self._run_id: RunId | None = None
+        self._run: tuple[RunId, str] | None = None
         self._findings: set[Findings] = set()
 
-    def is_first(self, run_id: RunId, findings: Findings) -> bool:
-        if run_id != self._run_id:
-            self._run_id, self._findings = run_id, set()
+    def is_first(self, run: tuple[RunId, str], findings: Findings) -> bool:
+        if run != self._run:
+            self._run, self._findings = run, set()
         is_first = findings not in self._findings
         self._findings.add(findings)
         return is_first
@@ -86,8 +87,10 @@ _told = _ToldInRun()
 
 # Runs once in each session, also where all else comes from memory or a cache.
 @_uncacheable_rule
-async def tell(findings: Findings, run_id: RunId, global_options: GlobalOptions) -> Told:
-    if not _told.is_first(run_id, findings):  # it runs again where files change meanwhile
+async def tell(
+    findings: Findings, run_id: RunId, build_root: BuildRoot, global_options: GlobalOptions
+) -> Told:
+    if not _told.is_first((run_id, build_root.path), findings):  # it runs again where files change meanwhile
         return Told()
     for problem in findings.problems:
         level = _LEVELS[problem.severity]

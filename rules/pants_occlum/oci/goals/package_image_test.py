@@ -12,7 +12,7 @@ def project(tmp_path: Path) -> Project:
     project = Project(tmp_path)
     project.host("loader.config")
     project.host("data/d/.wh.passwd")
-    project.host("data/d/other")
+    project.host("data/d/other", Path("/bin/true").read_bytes(), 0o755)
     return project
 
 
