@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Optional
 
 from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address
@@ -19,6 +20,10 @@ from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Problem
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.problems import InvalidOption
 from pants_occlum.subsystem import OcclumSubsystem
+
+# Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
+_RawTexts = Optional[Iterable[str]]
+_Texts = Optional[tuple[str, ...]]
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +40,7 @@ class AllowField(StringSequenceField):
     )
 
     @classmethod
-    def compute_value(
-        cls, raw_value: Iterable[str] | None, address: Address
-    ) -> tuple[str, ...] | None:
+    def compute_value(cls, raw_value: _RawTexts, address: Address) -> _Texts:
         value = super().compute_value(raw_value, address)
         try:
             parse_allowed(value or ())

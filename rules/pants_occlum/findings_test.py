@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -7,12 +9,16 @@ from pants.core.goals.package import Package
 
 from pants_occlum.testing import Project
 
-FILES = {
+# The header of an ELF program for x86-64 that needs nothing, which the scripts name.
+PROGRAM = b"\x7fELF\2\1\1".ljust(16, b"\0") + struct.pack(
+    "<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 0, 64, 0, 0
+)
+FILES: Mapping[str, str] = {
     "app/bom.yaml": """
         targets:
           - target: /bin
             copy:
-              - files: [../run.sh]
+              - files: [../run.sh, /bin/sh]
               - files: [{name: ../other.sh, rename: run.sh}]
         """,
     "app/BUILD": """
@@ -23,8 +29,8 @@ FILES = {
         rune_bundle(name="bundle", image=":image", args=["/bin/run.sh"])
         files(name="files", sources=["*.sh"])
         """,
-    "app/run.sh": "one\n",
-    "app/other.sh": "two\n",
+    "app/run.sh": "#!/bin/sh\none\n",
+    "app/other.sh": "#!/bin/sh\ntwo\n",
 }
 MESSAGE = "app/bom.yaml:6:24: overrides what app/bom.yaml:5:17 puts at /bin/run.sh"
 
@@ -33,6 +39,7 @@ MESSAGE = "app/bom.yaml:6:24: overrides what app/bom.yaml:5:17 puts at /bin/run.
 def app(tmp_path: Path) -> Project:
     project = Project(tmp_path)
     project.write(FILES)
+    project.host("bin/sh", PROGRAM, 0o755)
     for name in ("run.sh", "other.sh"):
         (project.root / "app" / name).chmod(0o755)
     return project

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Optional
 
 from pants.engine.addresses import Address
 from pants.engine.target import (
@@ -22,6 +22,10 @@ from pants.util.strutil import help_text
 
 from occlum_build.bom.modes import MODE_HINT, parse_mode
 from pants_occlum.sysroot.target_types import SysrootField
+
+# Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
+_RawTexts = Optional[Iterable[str]]
+_Texts = Optional[tuple[str, ...]]
 
 DEFAULT_WORKSPACE = "occlum_instance"
 
@@ -175,9 +179,7 @@ class MkdirsField(StringSequenceField):
     )
 
     @classmethod
-    def compute_value(
-        cls, raw_value: Iterable[str] | None, address: Address
-    ) -> tuple[str, ...] | None:
+    def compute_value(cls, raw_value: _RawTexts, address: Address) -> _Texts:
         value = super().compute_value(raw_value, address)
         for item in value or ():
             name, _, digits = item.rpartition(":")

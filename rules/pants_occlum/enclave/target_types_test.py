@@ -3,9 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pants.help.help_info_extracter import TargetFieldHelpInfo
 
-from pants_occlum.enclave.register import target_types
 from pants_occlum.testing import Project
 
 APP = """
@@ -68,14 +66,3 @@ def test_mistakes_in_an_enclave(project: Project, fields: str, message: str) -> 
 def test_mistakes_in_a_toolchain(project: Project, fields: str, message: str) -> None:
     toolchain = f'occlum_toolchain(name="tools", {fields})'
     assert message in failure(project, 'image=":image", toolchain=":tools"', toolchain)
-
-
-def test_every_field_has_help() -> None:
-    fields = {field.alias: field for target in target_types() for field in target.core_fields}
-    helps = {
-        alias: TargetFieldHelpInfo.create(field, provider="occlum")
-        for alias, field in fields.items()
-    }
-    assert {alias for alias, one in helps.items() if not one.description} == set()
-    assert helps["expected_mrenclave"].type_hint == "str | None"
-    assert helps["image"].required

@@ -79,6 +79,24 @@ class OciArchive:
     digest: Digest
 
 
+async def _program_problems(
+    target: Target, settings: ImageSettings, rootfs: Rootfs
+) -> list[Problem]:
+    """Why the entry point cannot be started; a volume may bring what an image lacks."""
+    program = next(iter(settings.entry_point), "")
+    if not program.startswith("/"):
+        return []
+
+    def look(root: Root) -> Problem | None:
+        if rootfs.is_enclave:
+            return start_problem(root, program, rootfs.entry_points)
+        found = program_problem(root, program, libos=False)
+        return replace(found, severity=WARNING) if found and not root.kind(program) else found
+
+    problem = await look_into(rootfs.programs, str(target.address), look)
+    return [problem] if problem is not None else []
+
+
 @rule(desc="Make an OCI image")
 async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLayout:
     wrapped = await resolve_target(
@@ -167,24 +185,6 @@ def _settings(target: Target, rootfs: Rootfs, bundle: Bundle | None) -> ImageSet
         annotations=target[fields.OciAnnotationsField].value or {},
         ref_name=target[fields.RefNameField].value or "",
     )
-
-
-async def _program_problems(
-    target: Target, settings: ImageSettings, rootfs: Rootfs
-) -> list[Problem]:
-    """Why the entry point cannot be started; a volume may bring what an image lacks."""
-    program = next(iter(settings.entry_point), "")
-    if not program.startswith("/"):
-        return []
-
-    def look(root: Root) -> Problem | None:
-        if rootfs.is_enclave:
-            return start_problem(root, program, rootfs.entry_points)
-        found = program_problem(root, program, libos=False)
-        return replace(found, severity=WARNING) if found and not root.kind(program) else found
-
-    problem = await look_into(rootfs.programs, str(target.address), look)
-    return [problem] if problem is not None else []
 
 
 def _check_labels(target: Target, rootfs: Rootfs, report: Report) -> None:

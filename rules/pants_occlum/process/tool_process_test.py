@@ -101,6 +101,7 @@ def test_sandbox_has_only_what_the_tool_imports(tmp_path: Path) -> None:
         "occlum_build/__init__.py",
         "occlum_build/elf/__init__.py",
         "occlum_build/elf/archive.py",
+        "occlum_build/elf/data_paths.py",
         "occlum_build/elf/facts.py",
         "occlum_build/elf/layout.py",
         "occlum_build/elf/read.py",
