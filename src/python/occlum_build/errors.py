@@ -59,7 +59,10 @@ class Problem:
 
 
 class OcclumError(Exception):
-    """Raised by the library for every mistake in the input; holds at least one problem."""
+    """Raised by the library for every mistake in the input; holds at least one problem.
+
+    `told` are warnings and notes to be told beside them.
+    """
 
     def __init__(
         self,
@@ -71,15 +74,16 @@ class OcclumError(Exception):
         missing: tuple[str, ...] = (),
     ) -> None:
         self.problems: tuple[Problem, ...] = (Problem(code, message, place, hint, missing),)
+        self.told: tuple[Problem, ...] = ()
         super().__init__(str(self.problems[0]))
 
     @classmethod
-    def of(cls, problems: Sequence[Problem]) -> OcclumError:
+    def of(cls, problems: Sequence[Problem], told: Sequence[Problem] = ()) -> OcclumError:
         """One error of several problems, all of them reported."""
         if not problems:
             raise ValueError("an error needs at least one problem")
         error = cls(problems[0].code, problems[0].message)
-        error.problems = tuple(problems)
+        error.problems, error.told = tuple(problems), tuple(told)
         error.args = ("\n".join(str(problem) for problem in problems),)
         return error
 
@@ -131,6 +135,7 @@ class Report:
         if not isinstance(error, OcclumError):
             return False
         self.errors.extend(error.problems)
+        self.warnings.extend(error.told)
         return True
 
     def at(self, place: Place) -> ReportAt:
@@ -138,9 +143,9 @@ class Report:
         return ReportAt(self, place)
 
     def raise_errors(self) -> None:
-        """Raise all errors collected so far as one OcclumError, if there are any."""
+        """Raise all errors so far as one OcclumError with the warnings, if there are any errors."""
         if self.errors:
-            raise OcclumError.of(self.errors)
+            raise OcclumError.of(self.errors, self.warnings)
 
 
 @dataclass(frozen=True)
@@ -165,4 +170,5 @@ class ReportAt:
             problem if problem.place else replace(problem, place=self.place)
             for problem in error.problems
         )
+        self.report.warnings.extend(error.told)
         return True

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from occlum_build.checks.codes import CODES
 from occlum_build.errors import ERROR, NOTE, OcclumError, Problem
 
-# An error of these is not what a check makes of something, but that it cannot be built.
-_NEVER = ("bundle", "oci")
+# An image with such an error cannot be written, and there are no warnings of them.
+_NEVER = ("name-too-long",)
+# Errors of these are not what a check makes of something, but that it cannot be built.
+_ERRORS_STAY = ("bundle", "oci")
 
 
 def parse_allowed(texts: Iterable[str]) -> dict[str, str]:
-    """Code -> why. Raises OcclumError `allow` for a code that is not in CODES."""
+    """Code -> why. Raises OcclumError `allow` for what is no code, or cannot be allowed."""
     allowed: dict[str, str] = {}
     for text in texts:
         code, _, reason = (part.strip() for part in text.partition(":"))
@@ -23,23 +25,30 @@ def parse_allowed(texts: Iterable[str]) -> dict[str, str]:
             near = difflib.get_close_matches(code, CODES, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "docs/checks.md lists the codes"
             raise OcclumError("allow", f"{code!r} is not the code of a check", hint=hint)
+        if code in _NEVER:
+            hint = f"it is no judgement of a check, but cannot be built: {CODES[code]}"
+            raise OcclumError("allow", f"{code!r} cannot be allowed", hint=hint)
         allowed[code] = reason
     return allowed
 
 
-def without_allowed(problems: Iterable[Problem], allowed: Mapping[str, str]) -> list[Problem]:
-    """The problems with one note in place of all that have a code which is allowed."""
-    kept: list[Problem] = []
+def sort_out(
+    problems: Iterable[Problem], allowed: Mapping[str, str]
+) -> tuple[list[Problem], list[Problem]]:
+    """The errors, and what else is to be told: each once, and a note of all that is allowed."""
+    errors: list[Problem] = []
+    told: list[Problem] = []
     counted: Counter[str] = Counter()
     for one in dict.fromkeys(problems):
-        if one.code in allowed and not (one.code in _NEVER and one.severity == ERROR):
+        is_error = one.severity == ERROR
+        if one.code in allowed and not (is_error and one.code in _ERRORS_STAY):
             counted[one.code] += 1
         else:
-            kept.append(one)
+            (errors if is_error else told).append(one)
     if counted:
         shown = ", ".join(
             f"{count} of {code}" + (f" ({allowed[code]})" if allowed[code] else "")
             for code, count in sorted(counted.items())
         )
-        kept.append(Problem("allow", f"allowed and not shown: {shown}", severity=NOTE))
-    return kept
+        told.append(Problem("allow", f"allowed and not shown: {shown}", severity=NOTE))
+    return errors, told

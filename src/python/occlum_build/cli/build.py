@@ -99,14 +99,14 @@ def run(options: argparse.Namespace) -> None:
         buildin_image_key=options.buildin_image_key,
         insecure_key_file=options.insecure_key_file,
         force=options.force,
-        allowed=tuple(allowed),
+        allowed=allowed,
         expected_mrenclave=expected,
     )
     with naming_toolchain_option():
         if signer == KeyFile(default_key) and not default_key.is_file():
             find(options.toolchain, settings.sgx_mode, [BUILD, SIGN_KEY])
         built = build(request)
-    print_problems(built.warnings, allowed)
+    print_problems(built.warnings)
     if built.measurement["mrsigner"] is None:
         print("unsigned: sign build/signing-data, then give --signature and --pubkey")
     print(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")

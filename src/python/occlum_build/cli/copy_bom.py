@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
 from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
-from occlum_build.checks.allowed import parse_allowed, without_allowed
-from occlum_build.checks.image import check_image
-from occlum_build.checks.root import Root, entries_below
+from occlum_build.checks.allowed import parse_allowed
+from occlum_build.cli.copy_bom_checks import OnThisMachine, check_copy
 from occlum_build.cli.output import Progress, add_allow_option, logs_operations, print_problems
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
-from occlum_build.errors import ERROR, OcclumError, Problem, Report
+from occlum_build.errors import OcclumError, Report
 from occlum_build.image.builder import keep_mode, normal_mode
 from occlum_build.image.entries import DIR, SYMLINK, Entry
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
 from occlum_build.image.tree import Base, EmptyBase
-from occlum_build.image.write import ImageWriter, others_in, planned_bytes
+from occlum_build.image.write import ImageWriter, planned_bytes
 from occlum_build.sources.model import SourceStat, join, regular_file
 from occlum_build.sources.os import OsSources, lstat
 
@@ -88,12 +85,15 @@ def run(options: argparse.Namespace) -> None:
     sources = OsSources(os.path.realpath(options.sysroot), image=root)
     with report:
         plan = _plan(options, sources, root, report)
-        others = [] if options.sync else others_in(root, plan)
-        _check_image_dir(plan, options, root, sources, report)
-        _tell_of_others(others, report)
-        _tell_of_library_path(plan, report)
-        _check_image(plan, options, root, others, sources, report)
-    on_this_machine = _OnThisMachine(os.getcwd(), root, os.path.abspath(options.file))
+        check_copy(
+            plan,
+            sources,
+            root,
+            report,
+            syncs_from=os.path.realpath(options.file) if options.sync else None,
+            allowed=parse_allowed(options.allow),
+        )
+    on_this_machine = OnThisMachine(os.getcwd(), root, os.path.abspath(options.file))
     print_problems(map(on_this_machine, report.warnings))
     if report.errors:
         raise OcclumError.of([on_this_machine(one) for one in dict.fromkeys(report.errors)])
@@ -124,86 +124,11 @@ def _plan(options: argparse.Namespace, sources: OsSources, root: str, report: Re
     return plan_image([bom_set], plan_options, sources, report)
 
 
-def _check_image(
-    plan: ImagePlan,
-    options: argparse.Namespace,
-    root: str,
-    others: Sequence[str],
-    sources: OsSources,
-    report: Report,
-) -> None:
-    """Check what the image will be, and leave out of the report what is allowed."""
-    allowed = parse_allowed(options.allow)
-    before = entries_below(sources, root.lstrip("/"), others)
-    for problem in check_image(Root([*before, *plan.entries], sources, plan.searched)):
-        if problem.severity != ERROR or problem.code not in allowed:
-            report.add(problem)
-    report.warnings = without_allowed(report.warnings, allowed)
-
-
-def _tell_of_library_path(plan: ImagePlan, report: Report) -> None:
-    """Tell where LD_LIBRARY_PATH, which plays no part, leads to a library that is missing."""
-    dirs = [one for one in os.environ.get("LD_LIBRARY_PATH", "").split(":") if one]
-    missing = sorted(plan.searched.told - {one.name for one in plan.searched.elsewhere})
-    paths = (os.path.join(directory, name) for name in missing for directory in dirs)
-    found = [path for path in paths if os.path.exists(path)]
-    if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        report.note(
-            "libraries",
-            f"LD_LIBRARY_PATH leads to {found[0]}{more}, but plays no part: the image's programs "
-            "run in another environment",
-            hint="copy what is needed by `files`, to a directory of the image that LD_LIBRARY_PATH "
-            "names there (`env.default` of Occlum.json)",
-        )
-
-
 def _load(options: argparse.Namespace, sources: OsSources, report: Report) -> tuple[Bom, ...]:
     here = os.getcwd().lstrip("/")
     top = os.path.abspath(options.file).lstrip("/")
     include_dirs = [join(here, directory) or "" for directory in options.include_dir]
     return load_boms(top, include_dirs, os.environ, reader_of(sources), report)
-
-
-class _OnThisMachine:
-    """Names the relative source paths in a problem from this machine's root, where they start.
-
-    They are told from other text by the top directories of the paths that the user gave.
-    """
-
-    def __init__(self, *paths: str) -> None:
-        tops = sorted({path.split("/")[1] for path in paths} - {""})
-        self._relative = re.compile(rf"(?<![\w./-])(?=(?:{'|'.join(map(re.escape, tops))})/)")
-
-    def __call__(self, problem: Problem) -> Problem:
-        place = problem.place
-        if place is not None and not place.file.startswith("/"):
-            place = replace(place, file="/" + place.file)
-        message, hint = (self._relative.sub("/", text) for text in (problem.message, problem.hint))
-        return replace(problem, message=message, hint=hint, place=place)
-
-
-def _check_image_dir(
-    plan: ImagePlan, options: argparse.Namespace, root: str, sources: OsSources, report: Report
-) -> None:
-    if os.path.lexists(root) and not os.path.isdir(root):
-        report.error("directory", f"{root} is not a directory")
-    if options.sync:
-        used = [os.path.realpath(options.file)]
-        used += [sources.os_path(entry.source) for entry in plan.entries if entry.source]
-        inside = [path for path in used if f"{path}/".startswith(root.rstrip("/") + "/")]
-        if inside:
-            report.error("image", f"--sync would delete {inside[0]}, from which the image is made")
-
-
-def _tell_of_others(others: Sequence[str], report: Report) -> None:
-    if others and not report.errors:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        report.note(
-            "image",
-            f"the image holds /{others[0]}{more}, which the BOM does not name",
-            hint="keep it where another BOM or `new` put it there; --sync deletes all of it",
-        )
 
 
 def _loader_config(file: str | None, sources: OsSources, report: Report) -> LoaderConfig | None:

@@ -63,7 +63,7 @@ def naming_toolchain_option() -> Iterator[None]:
     try:
         yield
     except OcclumError as error:
-        raise OcclumError.of([_with_option(problem) for problem in error.problems]) from None
+        raise OcclumError.of(list(map(_with_option, error.problems)), error.told) from None
 
 
 def _with_option(problem: Problem) -> Problem:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from occlum_build.cli.output import print_problem
+from occlum_build.cli.output import print_problem, print_problems
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.version import VERSION
 
@@ -76,8 +76,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
         options.func(options)
         sys.stdout.flush()
     except OcclumError as error:
-        for problem in error.problems:
-            print_problem(problem)
+        print_problems([*error.told, *error.problems])
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
     except BrokenPipeError:
         _flush_or_discard()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from types import MappingProxyType
 
-from occlum_build.checks.allowed import without_allowed
 from occlum_build.errors import ERROR, NOTE, WARNING, Problem
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
@@ -31,11 +29,9 @@ def print_problem(problem: Problem) -> None:
     print(f"{problem.severity}: {problem}", file=sys.stderr)
 
 
-def print_problems(
-    problems: Iterable[Problem], allowed: Mapping[str, str] = MappingProxyType({})
-) -> None:
-    """Each of them once, but for the codes that are allowed, with the reasons."""
-    for problem in without_allowed(problems, allowed):
+def print_problems(problems: Iterable[Problem]) -> None:
+    """Each of them once."""
+    for problem in dict.fromkeys(problems):
         print_problem(problem)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import OcclumError, Place, Problem
 from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum import instance as layout
@@ -59,13 +60,13 @@ class _Build:
         self._instance = request.instance
         self._stage = stage
         self._last = _last_measurement(request.instance)
-        self._warnings: list[Problem] = []
+        self._found: list[Problem] = []
 
     def run(self) -> Built:
         # First, so that a wrong key is told before long work.
         signer_id = mrsigner(self._request.signer) if self._request.signer else None
         inputs = read_inputs(self._request, self._part("initfs_tree"))
-        self._warnings += inputs.warnings
+        self._found += inputs.found
         if self._last is not None and self._is_up_to_date(self._last, inputs, signer_id):
             self._check_expected(self._last, inputs)
             self._reset_run()
@@ -125,14 +126,14 @@ class _Build:
             manifest.write_bytes(canonical_json(inputs.image_manifest))
             source = self._instance / "image"
             sealed = seal(source, image, user_key=inputs.key, manifest=manifest)
-            self._warnings += sealed.warnings
+            self._found += sealed.warnings
         seal(self._part("initfs_tree"), initfs)
 
     def _configure(self, inputs: Inputs) -> Configured:
         libos = inputs.toolchain.read("libos")
         macs = self._mac("image"), self._mac("initfs")
         configured = configure(inputs.config, libos, *macs, self._settings)
-        self._warnings += configured.warnings
+        self._found += configured.warnings
         return configured
 
     def _check_expected(self, measured: Mapping[str, Any], inputs: Inputs) -> None:
@@ -201,7 +202,8 @@ class _Build:
             own_init=inputs.own_init,
             test_mrsigner=public_test_mrsigner(self._request.toolchain),
         )
-        return Built(measured, unchanged, tuple(dict.fromkeys([*self._warnings, *weak])))
+        _, told = sort_out([*self._found, *weak], self._request.allowed)
+        return Built(measured, unchanged, tuple(told))
 
 
 def _last_measurement(instance: Path) -> dict[str, Any] | None:

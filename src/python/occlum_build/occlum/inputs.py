@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import ERROR, WARNING, OcclumError, Place, Problem, Report
+from occlum_build.checks.allowed import sort_out
+from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Settings, read_config
@@ -29,7 +31,7 @@ _OCCLUM_YAML = "Occlum.yaml"
 class BuildRequest:
     """What is to be built; without a signer, the 256 bytes to be signed instead of an enclave.
 
-    `allowed` are codes of checks whose errors do not end the build.
+    `allowed`: as `parse_allowed` tells it; an error of such a code does not end the build.
     """
 
     instance: Path
@@ -41,14 +43,15 @@ class BuildRequest:
     insecure_key_file: bool = False
     force: bool = False
     expected_mrenclave: str = ""
-    allowed: tuple[str, ...] = ()
+    allowed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Inputs:
     """`described` goes into measurement.json; `image_manifest` is None for a prebuilt image.
 
-    `own_init`: the SHA-256 of the toolchain's init, "" where it has none.
+    `own_init`: the SHA-256 of the toolchain's init, "" where it has none. `found`: what is to be
+    told, with errors that are allowed.
     """
 
     toolchain: Toolchain
@@ -58,14 +61,17 @@ class Inputs:
     image_manifest: dict[str, Any] | None
     described: dict[str, Any]
     own_init: str
-    warnings: tuple[Problem, ...]
+    found: tuple[Problem, ...]
 
 
 def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
-    """Read and hash everything; the initfs of the build is written to `initfs`."""
+    """Read and hash everything; the initfs of the build is written to `initfs`.
+
+    Raises all errors of the image that are not allowed, with what is to be told beside them.
+    """
     instance = request.instance
     toolchain = find(request.toolchain, request.settings.sgx_mode, [BUILD])
-    told = check_config_file(instance)
+    found = [*check_config_file(instance)]
     config = read_config([instance / "Occlum.json"])
     settings = request.settings
     checked = check(config, edmm=settings.is_for_edmm, strict=settings.strict)
@@ -73,23 +79,22 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
     if request.image_key is not None:
         key = read_key_file(request.image_key, allow_insecure=request.insecure_key_file)
     manifest: dict[str, Any] | None = None
-    report = Report(warnings=[*told, *checked.warnings])
+    found += checked.warnings
     init = own_init(request.toolchain)
     if (instance / "image").is_dir():
         manifest = manifest_of_tree(instance / "image")
         image = _identity(manifest, key)
-        for problem in instance_findings(instance, config, checked, init, strict=settings.strict):
-            if problem.severity != ERROR or problem.code not in request.allowed:
-                report.add(problem)
-        report.raise_errors()
+        found += instance_findings(instance, config, checked, init, strict=settings.strict)
+        errors, told = sort_out(found, request.allowed)
+        if errors:
+            raise OcclumError.of(errors, told)
     else:
         image = read_prebuilt(instance / "build/mount", key)
     _write_initfs(request, image.type, initfs)
     described = measurement.inputs_of_build(
         image, manifest_of_tree(initfs), config, toolchain, request.settings
     )
-    warnings = tuple(report.warnings)
-    return Inputs(toolchain, config, key, image, manifest, described, init, warnings)
+    return Inputs(toolchain, config, key, image, manifest, described, init, tuple(found))
 
 
 def check_config_file(instance: Path) -> tuple[Problem, ...]:

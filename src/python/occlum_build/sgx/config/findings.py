@@ -84,8 +84,9 @@ class Findings:
     def finish(self) -> tuple[Problem, ...]:
         """The warnings in order of place; raises one OcclumError of all errors if there are any."""
         self._report.errors.sort(key=_order)
+        self._report.warnings.sort(key=_order)
         self._report.raise_errors()
-        return tuple(sorted(self._report.warnings, key=_order))
+        return tuple(self._report.warnings)
 
 
 def place_of(document: Node, path: Path) -> Place:
