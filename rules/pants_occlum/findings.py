@@ -15,8 +15,8 @@ from pants.engine.target import InvalidFieldException, StringSequenceField, Targ
 from pants.option.global_options import GlobalOptions
 from pants.util.strutil import help_text
 
-from occlum_build.checks.allowed import parse_allowed, without_allowed
-from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Problem
+from occlum_build.checks.allowed import parse_allowed, sort_out
+from occlum_build.errors import NOTE, WARNING, OcclumError, Problem
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.problems import InvalidOption
 from pants_occlum.subsystem import OcclumSubsystem
@@ -27,7 +27,7 @@ _Texts = Optional[tuple[str, ...]]
 
 logger = logging.getLogger(__name__)
 
-_LEVELS = {ERROR: logging.ERROR, WARNING: logging.WARNING, NOTE: logging.INFO}
+_LEVELS = {WARNING: logging.WARNING, NOTE: logging.INFO}
 
 
 class AllowField(StringSequenceField):
@@ -53,16 +53,16 @@ class AllowField(StringSequenceField):
 
 @dataclass(frozen=True)
 class Findings:
-    """What is to be told of a target."""
+    """What is to be told of a target, and its errors, which are raised when that is told."""
 
     address: Address
-    problems: tuple[Problem, ...]
+    told: tuple[Problem, ...]
+    errors: tuple[Problem, ...] = ()
 
     def raise_errors(self) -> None:
         """Raise one OcclumError of all errors, if there are any."""
-        errors = [one for one in self.problems if one.severity == ERROR]
-        if errors:
-            raise OcclumError.of(errors)
+        if self.errors:
+            raise OcclumError.of(self.errors)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ async def tell(
 ) -> Told:
     if not _told.is_first((run_id, build_root.path), findings):  # it runs again where files change meanwhile
         return Told()
-    for problem in findings.problems:
+    for problem in findings.told:
         level = _LEVELS[problem.severity]
         # pantsd itself logs at the level that it was started with, whatever a run asks for.
         if level >= global_options.level.level:
@@ -114,8 +114,8 @@ def allowed_of(target: Target, occlum: OcclumSubsystem) -> dict[str, str]:
 
 def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsystem) -> Findings:
     """What is left of the problems of a target that neither it nor an option allows."""
-    allowed = allowed_of(target, occlum)
-    return Findings(target.address, tuple(without_allowed(problems, allowed)))
+    errors, told = sort_out(problems, allowed_of(target, occlum))
+    return Findings(target.address, tuple(told), tuple(errors))
 
 
 def rules() -> Iterable[Rule]:

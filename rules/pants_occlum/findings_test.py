@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pants.core.goals.package import Package
 
+from pants_occlum import findings
 from pants_occlum.testing import Project
 
 # The header of an ELF program for x86-64 that needs nothing, which the scripts name.
@@ -36,7 +37,9 @@ MESSAGE = "app/bom.yaml:6:24: overrides what app/bom.yaml:5:17 puts at /bin/run.
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Project:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    # Runs are counted by each test anew.
+    monkeypatch.setattr(findings, "_told", findings._ToldInRun())
     project = Project(tmp_path)
     project.write(FILES)
     project.host("bin/sh", PROGRAM, 0o755)
@@ -94,3 +97,48 @@ def test_codes_that_are_none(app: Project) -> None:
     error = app.failure("app:image", options=("--occlum-allow=x",))
     assert "The option `allow` in [occlum]: 'x' is not the code of a check" in error
     assert "docs/checks.md" in error
+
+
+# An error of planning, and one of a check of the planned image.
+@pytest.mark.parametrize("item", ["../gone.sh", f"{{name: ../run.sh, rename: {'x' * 256}}}"])
+def test_warnings_of_an_image_are_told_beside_its_errors(
+    app: Project, caplog: pytest.LogCaptureFixture, item: str
+) -> None:
+    caplog.set_level("INFO")
+    bom = FILES["app/bom.yaml"].rstrip()
+    app.write({"app/bom.yaml": f"{bom}\n              - files: [{item}]\n"})
+    for _ in range(2):
+        caplog.clear()
+        error = app.failure("app:image")
+        assert "cannot be built, 1 error:" in error
+        assert [one for one in caplog.messages if "overrides" in one] == [f"app:image: {MESSAGE}"]
+    assert "cannot be built, 1 error:" in app.failure("app:allowed")
+    assert "allowed and not shown: 1 of override" in caplog.text
+
+
+def test_warnings_of_an_oci_image_are_told_beside_its_errors(
+    app: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    build = FILES["app/BUILD"].replace(
+        'name="oci", image=":image", entry_point=["/bin/run.sh"]',
+        'name="oci", image=":image", entry_point=["/none"], labels={"io.occlum.image-digest": "1"}',
+    )
+    app.write({"app/BUILD": build})
+    assert "the label io.occlum.image-digest is made from" in app.failure("app:oci")
+    assert "app:oci: there is no program /none in the image" in caplog.text
+
+
+def test_warnings_of_a_bundle_are_told_beside_its_errors(
+    app: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    build = FILES["app/BUILD"].replace(
+        'args=["/bin/run.sh"]', 'args=["/none"], env=["ENCLAVE_RUNTIME_PATHS=1"]'
+    )
+    app.write({"app/BUILD": build})
+    assert "there is no program /none" in app.failure("app:bundle")
+    assert "app:bundle: ENCLAVE_RUNTIME_PATHS means nothing to rune" in caplog.text
+
+
+def test_what_cannot_be_written_cannot_be_allowed(app: Project) -> None:
+    error = app.failure("app:image", options=("--occlum-allow=name-too-long",))
+    assert "The option `allow` in [occlum]: 'name-too-long' cannot be allowed" in error

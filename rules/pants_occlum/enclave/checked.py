@@ -29,7 +29,7 @@ from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.findings import findings_of, tell
-from pants_occlum.image.planning import look_into
+from pants_occlum.image.planned import look_into
 from pants_occlum.problems import enclave_errors
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -78,9 +78,8 @@ async def check_enclave_of(
     )
     init = enclave.toolchain.files.get("init")
     own_init = init.digest.fingerprint if init is not None else ""
-    edmm = target[fields.EdmmField].value and target[fields.SgxModeField].value == "HW"
     document = parse_json(read["config"], configure.OCCLUM_JSON)
-    config = check(document, edmm=edmm).config
+    config = check(document, edmm=_settings(target).is_for_edmm).config
     problems = [Problem.from_json(one) for one in json.loads(read["warnings"])]
     if target[fields.EnclaveBootField].value is None:  # else it is not the image that is mounted
         found = await look_into(
@@ -93,9 +92,9 @@ async def check_enclave_of(
         problems += [_without_place(one) for one in found if not _is_told(one)]
     problems += security_warnings(measured, own_init=own_init, test_mrsigner=_test_mrsigner(signed))
     findings = findings_of(target, problems, occlum)
+    await tell(findings, **implicitly())
     with enclave_errors(request.address):
         findings.raise_errors()
-    await tell(findings, **implicitly())
     return CheckedEnclave(to_bytes(measured), tuple(entry_points_of(config)))
 
 
@@ -114,11 +113,15 @@ def _inputs(
         json.loads(read["config-keys"]),
         {role: enclave.toolchain.files[role].digest.fingerprint for role in roles},
         enclave.version,
-        configure.Settings(
-            target[fields.SgxModeField].value or "HW",
-            edmm=target[fields.EdmmField].value,
-            with_newline=target[fields.BuiltinConfigNewlineField].value,
-        ),
+        _settings(target),
+    )
+
+
+def _settings(target: Target) -> configure.Settings:
+    return configure.Settings(
+        target[fields.SgxModeField].value or "HW",
+        edmm=target[fields.EdmmField].value,
+        with_newline=target[fields.BuiltinConfigNewlineField].value,
     )
 
 

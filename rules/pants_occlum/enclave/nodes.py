@@ -42,7 +42,7 @@ from pants_occlum.enclave.steps import (
 )
 from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest, find_toolchain
 from pants_occlum.image.nodes import Image, ImageContentRequest, image_content, image_of
-from pants_occlum.image.planning import explain_missing
+from pants_occlum.image.planned import explain_missing
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
 

@@ -53,7 +53,7 @@ from pants_occlum.enclave.target_types import (
     ToolchainRootField,
 )
 from pants_occlum.image.nodes import ImageContentRequest, image_content
-from pants_occlum.image.planning import explain_missing
+from pants_occlum.image.planned import explain_missing
 from pants_occlum.subsystem import OcclumSubsystem
 
 _INSTANCE = "occlum_instance"

@@ -26,7 +26,7 @@ from pants_occlum.enclave.steps import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import Image, image_of
-from pants_occlum.image.planning import explain_missing, look_into
+from pants_occlum.image.planned import explain_missing, look_into
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
 from pants_occlum.subsystem import OcclumSubsystem

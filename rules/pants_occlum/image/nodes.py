@@ -23,7 +23,6 @@ from pants.engine.target import InvalidTargetException, Target, WrappedTargetReq
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.errors import WARNING, Problem
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
 from occlum_build.image.missing import ELSEWHERE
@@ -39,7 +38,8 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.findings import allowed_of, findings_of, tell
-from pants_occlum.image.planning import PlannedImage, PlanRequest, check_host, plan_image
+from pants_occlum.image.planned import PlannedImage, check_host, is_for_others
+from pants_occlum.image.planning import PlanRequest, plan_image
 from pants_occlum.image.target_types import AllowMissingField
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
@@ -120,11 +120,6 @@ async def plan_request(target: Target) -> PlanRequest:
     return PlanRequest(target.address, tuple(boms), tuple(target[AllowMissingField].value or ()))
 
 
-def _is_for_others(problem: Problem) -> bool:
-    """Is it for those who set LD_LIBRARY_PATH, or do not, to tell?"""
-    return problem.code == ELSEWHERE and problem.severity == WARNING
-
-
 @rule(desc="Make an image")
 async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     target = (
@@ -134,11 +129,11 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     if ELSEWHERE in allowed_of(target, occlum):
         plan = replace(plan, searched=replace(plan.searched, elsewhere=()))
     else:
-        plan = replace(plan, findings=tuple(filterfalse(_is_for_others, plan.findings)))
+        plan = replace(plan, findings=tuple(filterfalse(is_for_others, plan.findings)))
     findings = findings_of(target, plan.findings, occlum)
+    await tell(findings, **implicitly())
     with image_errors(request.address):
         findings.raise_errors()
-    await tell(findings, **implicitly())
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)

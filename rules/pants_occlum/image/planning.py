@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Callable, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import filterfalse
 
 from pants.engine.addresses import Address
-from pants.engine.fs import FileDigest
 from pants.engine.rules import Rule
+from pants.engine.target import WrappedTargetRequest
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.checks.image import check_image
-from occlum_build.checks.libraries import library_path_of, unreachable
 from occlum_build.checks.root import Root
-from occlum_build.elf.facts import Outcome
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
-from occlum_build.image.missing import Searched
 from occlum_build.image.plan import (
     BomSet,
-    ImagePlan,
     PlanOptions,
     complete_image,
     draft_image,
     only_elf_or_zip,
 )
-from occlum_build.process.complete import HostFile
-from occlum_build.sources.model import Sources, SourceStat
-from occlum_build.sources.recorded import RecordedSources
+from occlum_build.sources.model import Sources
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
 from pants_occlum.bom.loading import LoadRequest, load
 from pants_occlum.bom.ownership import PartlyOwnedRequest, explain, partly_owned
 from pants_occlum.bom.project_sources import DeferredSourcesRequest, defer_sources
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
-from pants_occlum.dist.sync import HostCopies
+from pants_occlum.compat.pants_rules import resolve_target
+from pants_occlum.findings import findings_of, tell
+from pants_occlum.image.planned import PlannedImage, is_for_others, planned_image
 from pants_occlum.problems import invalid_image
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
-from pants_occlum.sysroot.host import SysrootBlob, SysrootIngest
-from pants_occlum.sysroot.pins import (
-    HostContents,
-    host_contents,
-    lock_of_sysroot,
-    lock_problem,
-    missing_content,
-    present_files,
-)
+from pants_occlum.sysroot.pins import lock_of_sysroot, lock_problem
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, check_lockable, find_sysroot
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,66 +50,19 @@ class PlanRequest:
 
 
 @dataclass(frozen=True)
-class PlannedImage:
-    """The entries by path, the SHA-256 of each file's source, and where contents come from.
-
-    `project` are contents of the project, already stored; all others are still in the sysroot.
-    `findings` is what planning and the checks of the planned image have to tell. `stats` by source
-    path and `facts` by SHA-256 are what is known of the files besides, `searched` what the search
-    for libraries leaves to know.
-    """
-
-    sysroot: Sysroot
-
-    entries: tuple[Entry, ...]
-    sha256: Mapping[str, str]
-    project: Mapping[str, FileDigest]
-    findings: tuple[Problem, ...]
-    stats: Mapping[str, SourceStat] = field(compare=False, repr=False)
-    facts: Mapping[str, Outcome] = field(compare=False, repr=False)
-    searched: Searched
-
-    def needs_library_path(self, env: Iterable[str]) -> list[Problem]:
-        """Warnings of the libraries that LD_LIBRARY_PATH would have to lead to, and does not.
-
-        `env` has NAME=VALUE of the environment that the programs get.
-        """
-        sources = RecordedSources({}, {}, {}, {})  # of contents nothing is asked
-        return unreachable(Root(self.entries, sources, self.searched), library_path_of(env))
-
-    def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
-        """The contents that are in the sysroot, each with the last of the files that have it.
-
-        With `wanted` those of these SHA-256 alone.
-        """
-        blobs = {}
-        for entry in self.entries:
-            if entry.kind == FILE and entry.source.startswith("/"):
-                content = self.sha256[entry.source]
-                if wanted is None or content in wanted:
-                    blobs[content] = entry
-        return tuple(
-            SysrootBlob(entry.source, sha256, entry.size) for sha256, entry in blobs.items()
-        )
-
-    def host_files(self) -> tuple[HostFile, ...]:
-        """The entries whose contents are in the sysroot alone."""
-        return tuple(
-            HostFile(entry.path, self.sha256[entry.source], entry.source)
-            for entry in self.entries
-            if entry.kind == FILE and self.sha256[entry.source] not in self.project
-        )
-
-    def host_contents(self, of: str) -> HostContents:
-        """What checks the image's host files, takes those into the store, and shares them."""
-        return HostContents(self.sysroot, self.host_blobs(), of, for_image=True)
-
-
-@dataclass(frozen=True)
 class LookedAtBy:
     """An image, whose pins are wanted: whatever is pinned, the host is looked at."""
 
     plan: PlanRequest
+
+
+async def _tell_warnings(
+    address: Address, warnings: Iterable[Problem], occlum: OcclumSubsystem
+) -> None:
+    """Tell what goes with the errors of a plan."""
+    wrapped = await resolve_target(WrappedTargetRequest(address, "an image"), **implicitly())
+    told = filterfalse(is_for_others, warnings)
+    await tell(findings_of(wrapped.target, told, occlum), **implicitly())
 
 
 async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem) -> PlannedImage:
@@ -149,27 +88,30 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     sha256, hashing = await settle(
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
-    found, _ = await settle(
-        known,
-        of,
-        lambda sources, _: check_image(Root(planned.entries, sources, planned.searched)),
-    )
     reports = (drafting, closing, hashing)
     errors = [*loaded.errors, *(problem for report in reports for problem in report.errors)]
     errors += [
         Problem("directory", f"the name {name} is not UTF-8") for name in sorted(known.undecodable)
     ]
-    unpinned = await _unpinned(known, is_whole=not errors)
-    if errors or unpinned:
-        told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
-        raise invalid_image(request.address, [*told, *unpinned])
     warnings = [*loaded.warnings, *(problem for report in reports for problem in report.warnings)]
     warnings = [_with_pins(problem, known.sysroot) for problem in warnings]
+    found: list[Problem] = []
+    if not errors:  # else what is missing would be told twice
+        found, _ = await settle(
+            known,
+            of,
+            lambda sources, _: check_image(Root(planned.entries, sources, planned.searched)),
+        )
+    unpinned = await _unpinned(known, is_whole=not errors)
+    if errors or unpinned:
+        await _tell_warnings(request.address, warnings, occlum)
+        told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
+        raise invalid_image(request.address, [*told, *unpinned])
     unowned = await partly_owned(
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )
     findings = [*warnings, *unowned.warnings, *found]
-    return _result(planned, sha256, known, findings)
+    return planned_image(planned, sha256, known, findings)
 
 
 async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
@@ -215,32 +157,6 @@ async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     return looked_at(known.stats, known.asked)
 
 
-async def check_host(plan: PlannedImage, of: str) -> None:
-    """Compare the host's files with their pins, and share them, where that is asked for."""
-    contents = plan.host_contents(of)
-    if plan.sysroot.share:
-        await host_contents(contents)
-    elif plan.sysroot.lock is LockMode.require:
-        await present_files(contents)
-
-
-async def host_copies(plan: PlannedImage, of: str) -> HostCopies:
-    """What tells a sync of dist which files can be copied from the host."""
-    await check_host(plan, of)
-    sysroot = plan.sysroot
-    if sysroot.lock is not LockMode.require:
-        return lambda wanted: SysrootIngest(sysroot.root, plan.host_blobs(wanted))
-    present = await present_files(plan.host_contents(of))
-    return lambda _: SysrootIngest(sysroot.root, present.blobs)
-
-
-async def explain_missing(error: Exception, plan: PlannedImage | None, of: Address) -> Exception:
-    """What to raise for an error of who wants an image's contents: they may be on no machine."""
-    if plan is None:
-        return error
-    return await missing_content(error, plan.sysroot, plan.host_blobs(), str(of))
-
-
 def _operations(sets: Iterable[BomSet]) -> tuple[Operations, ...]:
     return tuple(
         bom_operations(bom, one.workspace, one.env, Report()) for one in sets for bom in one.boms
@@ -256,43 +172,6 @@ def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[st
             except OcclumError as error:
                 with report.at(entry.origin.place):
                     raise error
-    return found
-
-
-def _result(
-    planned: ImagePlan,
-    sha256: Mapping[str, str],
-    known: Knowledge,
-    findings: Iterable[Problem],
-) -> PlannedImage:
-    project: dict[str, FileDigest] = {}
-    stats: dict[str, SourceStat] = {}
-    for entry in planned.entries:
-        if entry.kind != FILE:
-            continue
-        content, stat = sha256[entry.source], known.stats[entry.source]
-        if not entry.source.startswith("/"):
-            project[content] = known.digests[content]
-        if stat is not None:
-            stats[entry.source] = stat
-    facts = {one: known.facts[one] for one in sha256.values() if one in known.facts}
-    told = tuple(dict.fromkeys(findings))
-    return PlannedImage(
-        known.sysroot, planned.entries, sha256, project, told, stats, facts, planned.searched
-    )
-
-
-async def look_into(plan: PlannedImage, of: str, look: Callable[[Root], T]) -> T:
-    """What a check finds in a planned image; it is run again for what it asked and nobody knew."""
-    known = Knowledge(
-        plan.sysroot,
-        stats=dict(plan.stats),
-        facts=dict(plan.facts),
-        digests=dict(plan.project),
-    )
-    found, _ = await settle(
-        known, of, lambda sources, _: look(Root(plan.entries, sources, plan.searched))
-    )
     return found
 
 

@@ -20,7 +20,7 @@ from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.findings import findings_of, tell
-from pants_occlum.image.planning import look_into
+from pants_occlum.image.planned import look_into
 from pants_occlum.oci import target_types as fields
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
@@ -77,8 +77,8 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
         if rootfs.plan is not None:
             report.warnings += rootfs.plan.needs_library_path(env)
         findings = findings_of(target, [*report.errors, *report.warnings], occlum)
+        await tell(findings, **implicitly())
         findings.raise_errors()
-    await tell(findings, **implicitly())
     return Bundle(
         rootfs,
         config_json(container),

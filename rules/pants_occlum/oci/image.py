@@ -38,10 +38,10 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.findings import findings_of, tell
-from pants_occlum.image.planning import explain_missing, look_into
+from pants_occlum.image.planned import explain_missing, look_into
 from pants_occlum.oci import target_types as fields
 from pants_occlum.oci.bundle import Bundle, BundleRequest, make_bundle
-from pants_occlum.oci.layers import LayersRequest, make_layers
+from pants_occlum.oci.layers import layers_request, make_layers
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
@@ -126,12 +126,12 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
             check_whiteouts(rootfs.plan.entries, report)
         check_compression(compression, report)
         findings = findings_of(target, [*report.errors, *report.warnings], occlum)
+        await tell(findings, **implicitly())
         findings.raise_errors()
-    await tell(findings, **implicitly())
     max_layers = target[fields.MaxLayersField].value or 1
     try:
         blobs = await make_layers(
-            LayersRequest(rootfs, max_layers, compression, str(target.address)), **implicitly()
+            layers_request(rootfs, max_layers, compression, str(target.address)), **implicitly()
         )
     except Exception as error:
         raise await explain_missing(error, rootfs.plan, target.address) from None

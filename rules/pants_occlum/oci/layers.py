@@ -21,7 +21,7 @@ from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.oci.grouping import with_parents, within_budget
+from occlum_build.oci.grouping import Group, with_parents, within_budget
 from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
 from occlum_build.process.complete import TABLE, HostFile, table_json
@@ -41,7 +41,7 @@ from pants_occlum.dist.digest import digest_entries, file_digests
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.image.planning import check_host
+from pants_occlum.image.planned import PlannedImage, check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
@@ -83,7 +83,13 @@ class LayerBlob:
 
 @dataclass(frozen=True)
 class LayersRequest:
-    rootfs: Rootfs
+    """Of a root file system what its layers are made of, and how."""
+
+    tree: tuple[TreeEntry, ...]
+    groups: tuple[Group, ...]
+    is_shared: bool
+    plan: PlannedImage | None = field(hash=False)
+    packed: Packed | None
     max_layers: int
     compression: str
     of: str = field(compare=False)
@@ -95,6 +101,20 @@ class LayerBlobs:
 
     layers: tuple[ImageLayer, ...]
     files: tuple[FileDigest, ...]
+
+
+def layers_request(rootfs: Rootfs, max_layers: int, compression: str, of: str) -> LayersRequest:
+    """The layers of a root file system; what else is known of it makes no other ones."""
+    return LayersRequest(
+        rootfs.tree,
+        rootfs.groups,
+        rootfs.is_shared,
+        rootfs.plan,
+        rootfs.packed,
+        max_layers,
+        compression,
+        of,
+    )
 
 
 async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
@@ -146,14 +166,13 @@ async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> Laye
 
 @rule(desc="Make the layers of an OCI image")
 async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOption) -> LayerBlobs:
-    rootfs = request.rootfs
-    groups = within_budget(rootfs.groups, request.max_layers)
-    by_path = _with_parents(rootfs.tree)
+    groups = within_budget(request.groups, request.max_layers)
+    by_path = _with_parents(request.tree)
     sources: dict[str, str] = {}
-    if rootfs.plan is not None:
-        await check_host(rootfs.plan, request.of)
-        sources = {file.path: file.source for file in rootfs.plan.host_files()}
-        link_sysroot(named_caches_dir, rootfs.plan.sysroot.root)
+    if request.plan is not None:
+        await check_host(request.plan, request.of)
+        sources = {file.path: file.source for file in request.plan.host_files()}
+        link_sysroot(named_caches_dir, request.plan.sysroot.root)
     requests = []
     for group in groups:
         entries = tuple(by_path[path] for path in with_parents(group.paths))
@@ -163,15 +182,15 @@ async def make_layers(request: LayersRequest, named_caches_dir: NamedCachesDirOp
             if entry.path in sources
         }
         host = None
-        if rootfs.plan is not None and blobs:
-            host = HostContents(rootfs.plan.sysroot, tuple(blobs.values()), request.of)
+        if request.plan is not None and blobs:
+            host = HostContents(request.plan.sysroot, tuple(blobs.values()), request.of)
         requests.append(
             LayerBlobRequest(
                 entries,
                 request.compression,
-                rootfs.is_shared,
+                request.is_shared,
                 host,
-                rootfs.packed,
+                request.packed,
                 group.name,
             )
         )

@@ -32,7 +32,7 @@ from pants_occlum.enclave.target_types import (
     SignField,
 )
 from pants_occlum.image.nodes import ImageRequest, make_image
-from pants_occlum.image.planning import PlannedImage
+from pants_occlum.image.planned import PlannedImage
 from pants_occlum.one_address import OneAddressField, named_target
 
 IMAGE_LABEL, MRENCLAVE_LABEL = "io.occlum.image-digest", "io.occlum.mrenclave"

@@ -10,20 +10,27 @@ from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, Package
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
+from pants.engine.target import WrappedTargetRequest
 from pants.engine.unions import UnionRule
 from pants.util.strutil import pluralize
 
 from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
-from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
+from pants_occlum.compat.pants_rules import (
+    add_prefix,
+    create_digest,
+    merge_digests,
+    resolve_target,
+)
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
-from pants_occlum.findings import Findings, tell
+from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
-from pants_occlum.image.planning import explain_missing, host_copies
+from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image
 from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
 from pants_occlum.process.loaded_sources import LOADED
+from pants_occlum.subsystem import OcclumSubsystem
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +59,14 @@ class _WrittenImage:
 
 # Not memoised, so that a tree that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def write_image(request: _WriteImage, places: DistPlaces) -> _WrittenImage:
+async def write_image(
+    request: _WriteImage, places: DistPlaces, occlum: OcclumSubsystem
+) -> _WrittenImage:
     field_set, output = request.field_set, request.output
     image = await make_image(ImageRequest(field_set.address), **implicitly())
-    await tell(
-        Findings(field_set.address, tuple(image.plan.needs_library_path(()))), **implicitly()
-    )
+    wrapped = await resolve_target(WrappedTargetRequest(image.address, "an image"), **implicitly())
+    findings = findings_of(wrapped.target, image.plan.needs_library_path(()), occlum)
+    await tell(findings, **implicitly())
     formats = field_set.formats.value or ()
     digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
     digests, names = [await create_digest(CreateDigest([digest]))], [digest.path]

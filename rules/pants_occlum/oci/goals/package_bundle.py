@@ -21,7 +21,7 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_tree
-from pants_occlum.image.planning import explain_missing, host_copies
+from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField
 from pants_occlum.process.loaded_sources import LOADED

@@ -23,7 +23,7 @@ def _write(project: Project, bom: str) -> None:
             "app/BUILD": """
             occlum_bom(name="bom", source="bom.yaml", loader_config="/loader.config")
             occlum_image(name="image", boms=[":bom"])
-            oci_image(name="oci", image=":image", entry_point=["/d/other"])
+            oci_image(name="oci", image=":image", entry_point=["/volume/app"])
             """,
         }
     )

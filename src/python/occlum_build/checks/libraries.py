@@ -64,9 +64,15 @@ def unreachable(root: Root, library_path: Sequence[str] = ()) -> list[Problem]:
     planning found out about the image is taken from `root.searched`; without it, as of a directory
     of this machine, the programs are looked at.
     """
-    found = root.searched.elsewhere
-    if not root.is_planned:
-        found = tuple(_elsewhere(root, library_path))
+    if root.is_planned:
+        return uncovered(root.searched.elsewhere, root, library_path)
+    return uncovered(_elsewhere(root, library_path), root, library_path)
+
+
+def uncovered(
+    found: Iterable[Elsewhere], root: Root, library_path: Sequence[str] = ()
+) -> list[Problem]:
+    """Warnings of those that LD_LIBRARY_PATH does not lead to; asks `root` for paths alone."""
     return [
         one.problem(WARNING)
         for one in found
