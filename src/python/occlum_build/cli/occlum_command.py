@@ -133,19 +133,13 @@ def _warn_of_open_key(key: Path) -> None:
 
 def _package(options: argparse.Namespace) -> None:
     """As our `package`, but the name may have directories; an archive that is there is replaced."""
-    from occlum_build.occlum.package import SUFFIX, check_packageable
-    from occlum_build.occlum.package import package as write_archive
-
-    here = Path.cwd()
-    name = options.name or here.name
-    if not name.endswith(SUFFIX):
-        name += SUFFIX
-    out = here / name
-    top = out.name[: -len(SUFFIX)]
-    if top in ("", ".", ".."):
+    name = options.name or Path.cwd().name
+    if not name.endswith(package.SUFFIX):
+        name += package.SUFFIX
+    out = Path.cwd() / name
+    if out.name[: -len(package.SUFFIX)] in ("", ".", ".."):
         raise OcclumError("usage", f"{name!r} is no name of an archive")
-    check_packageable(here, debug=options.debug)
-    write_archive(here, out, top)
+    package.write_archive(out, debug=options.debug)
     print(f"The package {name} is generated successfully")
 
 

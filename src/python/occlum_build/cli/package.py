@@ -34,7 +34,16 @@ def run(options: argparse.Namespace) -> None:
         top = top[: -len(SUFFIX)]
     if top in ("", ".", "..") or "/" in top:
         raise OcclumError("usage", f"{top!r} is no name of a directory")
-    check_packageable(instance, debug=options.debug)
-    print_problems(package_findings(instance))
-    package(instance, instance / f"{top}{SUFFIX}", top)
+    write_archive(instance / f"{top}{SUFFIX}", debug=options.debug)
     print(f"{top}{SUFFIX} generated")
+
+
+def write_archive(out: Path, *, debug: bool) -> None:
+    """Archive the instance in the working directory; tells again what was told when it was built.
+
+    All is below a directory with the name of the archive, without SUFFIX.
+    """
+    instance = Path.cwd()
+    check_packageable(instance, debug=debug)
+    print_problems(package_findings(instance))
+    package(instance, out, out.name[: -len(SUFFIX)])

@@ -34,7 +34,11 @@ def instance_findings(
 
 
 def package_findings(instance: Path) -> list[Problem]:
-    """What was told when the instance was built, once more; warnings, as it has been built."""
+    """What was told when the instance was built, once more; warnings, as it has been built.
+
+    But for what only a toolchain tells: whether the init is Occlum's own, and so whether the image
+    key can be got, and a test key that is not the public one.
+    """
     record = instance / "measurement.json"
     measured = from_bytes(read_file(record)) if record.is_file() else None
     found = security_warnings(measured) if measured is not None else []
