@@ -13,9 +13,10 @@ from occlum_build.bom.names import is_utf8, printable
 from occlum_build.bom.operations import CopyDir, CopyFile, MakeDir, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
-from occlum_build.errors import OcclumError, Place, Report
-from occlum_build.image.conflicts import Overrides, check_kind, may_merge
+from occlum_build.errors import OcclumError, Report
+from occlum_build.image.conflicts import Overrides, check_kind
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
+from occlum_build.image.merging import Merging
 from occlum_build.image.tree import ImageTree
 from occlum_build.sources.model import Sources, SourceStat, hint_for_missing, resolve
 
@@ -56,10 +57,8 @@ class ImageBuilder:
         self.mode = mode
         self.report = report
         self.overrides = Overrides(sources)
-        self.dir_copies: set[Place] = set()
+        self.merging = Merging(tree, self.overrides)
         self._said: dict[str, MakeDir] = {}  # directories whose mode a BOM says
-        # What cannot take the place of a directory from before, if none comes there again.
-        self.blocked: dict[str, OcclumError] = {}
 
     def apply(self, operations: Operations, of_all: Sequence[CopyDir] = ()) -> list[Program]:
         """Carry out one BOM; the copied files that may be programs, in their order.
@@ -78,7 +77,7 @@ class ImageBuilder:
         for copy_dir in operations.dirs:
             here = self.report.at(copy_dir.place)
             origin = Origin(copy_dir.place, in_tree=True)
-            self.dir_copies.add(copy_dir.place)
+            self.merging.copies.add(copy_dir.place)
             with here:
                 for matched in self._matched_dirs(copy_dir):
                     keep = self._keeps_link(matched, copies)
@@ -103,12 +102,6 @@ class ImageBuilder:
         self.overrides.note_mode(self._said.get(real), operation, real)
         self._said[real] = operation
         self.tree.put(self.tree.entries[real]._replace(mode=operation.mode))
-
-    def report_blocked(self) -> None:
-        """Tell of copied entries that stand where the image has a directory from before."""
-        for path, error in self.blocked.items():
-            if not self.tree.is_dir(path):
-                self.report.errors.extend(error.problems)
 
     def make_dirs(self, path: str, origin: Origin) -> str:
         """Make a directory and its parents, through links; returns its real path."""
@@ -163,13 +156,10 @@ class ImageBuilder:
         entry = Entry(path, stat.kind, origin, mode, found.source, stat.size, stat.target)
         before = tree.entries.get(path)
         if before is not None and (before.kind == DIR) != (stat.kind == DIR):
-            # Two directories of a system that are merged: of one name, a file here, a link there.
-            if before.origin.place not in self.dir_copies or not may_merge(tree, entry):
-                check_kind(tree, entry, found.path)
-            self.overrides.note_merge(before, entry, found.path)
+            self.merging.replace(before, entry, found.path)
             programs.pop(path, None)
         elif before is None:
-            self._check_before(entry, found.path)
+            self.merging.add(entry, found.path)
         else:
             if stat.kind == DIR:
                 entry = before._replace(mode=mode, source=found.source)
@@ -180,19 +170,6 @@ class ImageBuilder:
         # Where it is known, the many files that are no program are left out from the start.
         if stat.kind == FILE and stat.is_elf_or_zip is not False:
             programs[path] = Program(found.source, path, origin, required=False)
-
-    def _check_before(self, entry: Entry, path: str) -> None:
-        """Check a copied entry against the image from before.
-
-        What stands in the way of a file may be of the last run, in which a directory of another
-        copied one took the place of this file.
-        """
-        try:
-            check_kind(self.tree, entry, path)
-        except OcclumError as error:
-            if entry.kind == DIR:
-                raise
-            self.blocked[entry.path] = error
 
     def _copy_file(self, operation: CopyFile, programs: dict[str, Program]) -> None:
         place, shown = operation.place, operation.source

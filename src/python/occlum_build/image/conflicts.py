@@ -46,17 +46,6 @@ def check_kind(tree: ImageTree, entry: Entry, path: str = "") -> None:
 _CODES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
 
 
-def may_merge(tree: ImageTree, entry: Entry) -> bool:
-    """May an entry of one copied directory take the place of another kind of another one's?
-
-    As with rsync a directory may, and what is none may where the directory is empty.
-    """
-    if entry.kind == DIR:
-        return True
-    below = f"{entry.path}/"
-    return not any(path.startswith(below) for path in tree.entries)
-
-
 class Overrides:
     """Collects entries that replace another one, and tells them by pairs of BOM lines."""
 

@@ -91,7 +91,7 @@ def draft_image(
         (config, tuple(tuple(builder.apply(one, dirs)) for one in boms))
         for config, boms in expanded
     )
-    builder.report_blocked()
+    builder.merging.report_blocked(report)
     builder.overrides.report(report, as_errors=options.conflicts_are_errors)
     return Draft(tree, copied)
 
