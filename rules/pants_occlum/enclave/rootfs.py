@@ -9,7 +9,7 @@ from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
 
-from occlum_build.checks.programs import program_problem
+from occlum_build.checks.refusal import program_problem
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, Problem
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs

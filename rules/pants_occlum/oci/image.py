@@ -12,7 +12,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.enclave import start_problem
-from occlum_build.checks.programs import program_problem
+from occlum_build.checks.refusal import program_problem
 from occlum_build.checks.root import Root
 from occlum_build.errors import WARNING, Problem, Report
 from occlum_build.oci.layer import GZIP, entries_json
@@ -20,7 +20,7 @@ from occlum_build.oci.layout import (
     ImageSettings,
     blob_path,
     check_compression,
-    check_image,
+    check_settings,
     layout_of,
 )
 from occlum_build.oci.runtimes import RUNE_DIRECTORY
@@ -114,7 +114,7 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
     compression = target[fields.CompressionField].value or GZIP
     report = Report()
     with container_errors(target.address):
-        check_image(settings, report)
+        check_settings(settings, report)
         read_settings({}, settings.env, report)
         if bundle is None and rootfs.plan is not None:
             report.warnings += rootfs.plan.needs_library_path(settings.env)

@@ -9,9 +9,9 @@ from dataclasses import replace
 from occlum_build.checks.environment import environment_problems
 from occlum_build.checks.libraries import library_path_of, unreachable
 from occlum_build.checks.mounts import mount_problems
-from occlum_build.checks.programs import EXECUTE, Refusal, program_problem, refusal
+from occlum_build.checks.programs import is_to_be_run
+from occlum_build.checks.refusal import EXECUTE, Refusal, program_problem, refusal
 from occlum_build.checks.root import Root
-from occlum_build.checks.scripts import is_to_be_run
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import ERROR, NOTE, WARNING, Problem

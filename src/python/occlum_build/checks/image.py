@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable
 
-from occlum_build.checks.carried import carried_problems
 from occlum_build.checks.libgcc import libgcc_problems
 from occlum_build.checks.libraries import library_problems
 from occlum_build.checks.links import link_problems
+from occlum_build.checks.lost import lost_problems
 from occlum_build.checks.names import name_problems
+from occlum_build.checks.programs import program_problems
 from occlum_build.checks.root import Root
 from occlum_build.checks.runtime import runtime_problems
-from occlum_build.checks.scripts import program_problems
 from occlum_build.errors import Problem
 
 Check = Callable[[Root], Iterable[Problem]]
@@ -20,7 +20,7 @@ Check = Callable[[Root], Iterable[Problem]]
 CHECKS: tuple[Check, ...] = (
     name_problems,
     link_problems,
-    carried_problems,
+    lost_problems,
     program_problems,
     library_problems,
     libgcc_problems,

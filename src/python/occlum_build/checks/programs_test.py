@@ -1,154 +1,101 @@
-"""What cannot be started, each with the reason, by a kernel and by the libOS."""
-
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
-import pytest
-
-from occlum_build.checks.programs import refusal
+from occlum_build.checks.programs import program_problems
+from occlum_build.checks.root import Root
 from occlum_build.checks.testing import root_of
-from occlum_build.elf.facts import Archive, ElfFacts, Malformed
+from occlum_build.elf.facts import Archive
 from occlum_build.elf.interpreter import GLIBC_LOADER
-from occlum_build.image.testing import SHARED_OBJECT, Files, library, program
+from occlum_build.errors import NOTE, WARNING, Place
+from occlum_build.image.entries import Entry, Origin
+from occlum_build.image.testing import Files, library, program
 
-PROGRAM = program("libc.so.6")
-EXECUTABLE = replace(SHARED_OBJECT, type="ET_EXEC")
-FILES: Files = {
-    GLIBC_LOADER: library(),
-    "/bin/bash": PROGRAM,
-    "/bin/sh": "-> bash",
-    "/usr/bin/env": PROGRAM,
-    "/usr/bin/python3": PROGRAM,
-    "/bin/relative": "-> ../usr/bin/python3",
-    "/bin/dangling": "-> /opt/none",
-    "/bin/noexec": PROGRAM,
-    "/bin/static": replace(EXECUTABLE, is_dynamic=False),
-    "/bin/no-pie": replace(PROGRAM, type="ET_EXEC"),
-    "/bin/static-pie": SHARED_OBJECT,
-    "/bin/object": replace(SHARED_OBJECT, type="ET_REL"),
-    "/bin/musl": program(interpreter="/lib/ld-musl-x86_64.so.1"),
-    "/bin/arm": replace(PROGRAM, machine="EM_AARCH64"),
-    "/bin/i386": ElfFacts("ET_DYN", "EM_386", 32),
-    "/bin/arm32": ElfFacts("ET_EXEC", "EM_ARM", 32),
-    "/bin/junk": Malformed("bad class"),
-    "/bin/text": b"echo\n",
-    "/bin/empty": b"",
-    "/bin/strange-loader": program(interpreter="/bin/text"),
-    "/app/good": b"#!/bin/sh\n",
-    "/app/blank": b"#! \t/bin/bash\n",
-    "/app/env": b"#!/usr/bin/env python3\n",
-    "/app/option": b"#!/bin/sh -e\n",
-    "/app/tab": b"#!/bin/sh\t-e\n",
-    "/app/trailing": b"#!/bin/sh \n",
-    "/app/crlf": b"#!/bin/sh\r\necho\r\n",
-    "/app/env-crlf": b"#!/usr/bin/env python3\r\n",
-    "/app/absent": b"#!/bin/zsh\n",
-    "/app/dangles": b"#!/bin/dangling\n",
-    "/app/noexec": b"#!/bin/noexec\n",
-    "/app/nested": b"#!/app/good\n",
-    "/app/loop": b"#!/app/loop\n",
-    "/app/static": b"#!/bin/static\n",
-    "/app/none": b"#!\n",
-    "/app/unended": b"#!/bin/sh",
-    "/app/long": b"#!/" + b"./" * 65 + b"bin/sh\n",
-    "/app/there": b"#!/" + b"./" * 58 + b"bin/sh\n",
-    "/app/relative": b"#!gone/sh\n",
-    "/app/pex": Archive("/usr/bin/env python3"),
-    "/app/zip": Archive(),
-    "/app/data": b"data",
-}
-NO_EXECUTE = {"/bin/noexec": 0o644, "/app/data": 0o644}
-MODES = {**dict.fromkeys(FILES, 0o755), **NO_EXECUTE}
-ROOT = root_of(FILES, MODES)
-
-# Path -> why a kernel does not start it; nor does the libOS.
-BY_ALL = {
-    "/bin/none": "is not in the image",
-    "/bin/bash/x": "is not in the image",
-    "/opt/python3": "is not in the image",
-    "/bin/dangling": "is a link to /opt/none, which is not in the image",
-    "/bin": "is a directory",
-    "/bin/noexec": "has no execute bit (its mode is 0644)",
-    "/app/data": "has no execute bit (its mode is 0644)",
-    "/bin/object": "is no program, its type is ET_REL",
-    "/bin/musl": "needs the loader /lib/ld-musl-x86_64.so.1, which is not in the image",
-    "/bin/strange-loader": "needs the loader /bin/text, which is no ELF file",
-    "/bin/arm": "is for another machine, EM_AARCH64",
-    "/bin/arm32": "is a 32-bit file for EM_ARM",
-    "/bin/junk": "looks like an ELF file but is none: bad class",
-    "/bin/text": "is neither an ELF program nor a script with a `#!` line",
-    "/bin/empty": "is neither an ELF program nor a script with a `#!` line",
-    "/app/zip": "is neither an ELF program nor a script with a `#!` line",
-    "/app/absent": "starts with `#!/bin/zsh`, but /bin/zsh is not in the image",
-    "/app/dangles": "but /bin/dangling is a link to /opt/none, which is not in the image",
-    "/app/noexec": "but /bin/noexec has no execute bit (its mode is 0644)",
-    "/app/crlf": "has a carriage return at the end of its `#!` line",
-    "/app/none": "names no interpreter in its `#!` line",
-    "/app/loop": "is started by scripts that start each other",
-    "/app/relative": "starts with `#!gone/sh`, but gone/sh is not in the image",
-}
-# Path -> why only the libOS does not start it.
-BY_LIBOS = {
-    "/bin/static": "is not position-independent (ET_EXEC)",
-    "/bin/no-pie": "is not position-independent (ET_EXEC)",
-    "/bin/static-pie": "names no loader (PT_INTERP)",
-    "/bin/i386": "is a 32-bit program",
-    "/app/env": "starts with `#!/usr/bin/env python3`: the libOS takes all of it for a path",
-    "/app/env-crlf": "starts with `#!/usr/bin/env python3`: the libOS takes all of it for a path",
-    "/app/option": "starts with `#!/bin/sh -e`: the libOS takes all of it for a path",
-    "/app/tab": "the libOS takes all of it for a path, the argument",
-    "/app/trailing": "the libOS takes all of it for a path, the blank at its end",
-    "/app/nested": "starts with `#!/app/good`, and /app/good is a script itself",
-    "/app/static": "starts with `#!/bin/static`, but /bin/static is not position-independent",
-    "/app/unended": "and the libOS wants a line end in the first 127 bytes",
-    "/app/long": "and the libOS wants a line end in the first 127 bytes",
-    "/app/pex": "starts with `#!/usr/bin/env python3`: the libOS takes all of it for a path",
-}
+LOADER = {GLIBC_LOADER: library()}
+TREE = Origin(Place("bom.yaml", 9, 9), in_tree=True)
 
 
-def test_an_argument_is_what_is_told_of_the_libos() -> None:
-    root = root_of({"/app/run": b"#!/usr/bin/env python3\n"}, {"/app/run": 0o755})
-    found = refusal(root, "/app/run", libos=True)
-    assert found is not None and found.code == "libos-program"
-    found = refusal(root, "/app/run", libos=False)
-    assert found is not None and found.code == "interpreter"
+def told(files: Files, modes: Mapping[str, int] | None = None, *, in_tree: bool = False) -> Root:
+    given = dict.fromkeys(files, 0o755)
+    root = root_of(files, {**given, **(modes or {})})
+    if not in_tree:
+        return root
+    entries = [root.at(path) for path in root.paths]
+    return Root([_from_tree(one) for one in entries if one is not None and one.path], root.sources)
 
 
-STARTED = ("/bin/bash", "/bin/sh", "/bin/relative", "/app/good", "/app/blank", "/app/there")
+def _from_tree(entry: Entry) -> Entry:
+    return entry._replace(origin=TREE)
 
 
-@pytest.mark.parametrize("path", BY_ALL)
-def test_what_nothing_starts(path: str) -> None:
-    for libos in (False, True):
-        found = refusal(ROOT, path, libos=libos)
-        assert found is not None
-        assert found.code in ("program", "interpreter")
-        assert BY_ALL[path] in found.reason
-        assert str(found.problem(path)).startswith(f"{path} {found.reason}")
+def messages(root: Root) -> list[str]:
+    return [f"{one.severity} {one.code} {one.message}" for one in program_problems(root)]
 
 
-@pytest.mark.parametrize("path", BY_LIBOS)
-def test_what_the_libos_alone_does_not_start(path: str) -> None:
-    assert refusal(ROOT, path, libos=False) is None
-    found = refusal(ROOT, path, libos=True)
-    assert found is not None
-    assert found.code == "libos-program"
-    assert BY_LIBOS[path] in found.reason
-    assert found.hint
+def test_one_line_for_each_interpreter_that_is_lacking() -> None:
+    files: Files = {
+        "/app/a": b"#!/usr/bin/perl -w\n",
+        "/app/b": b"#!/usr/bin/perl -w\n",
+        "/usr/bin/env": program(),
+        "/app/c": b"#!/usr/bin/env node\n",
+        "/app/d": b"#! /bin/zsh\r\n",
+        "/app/e": b"#!/usr/bin/env -S LANG=C python3\n",
+        "/bin/python3": program(),
+        **LOADER,
+    }
+    assert messages(told(files)) == [
+        f"{WARNING} interpreter /app/c starts with `#!/usr/bin/env node`, but the image has no "
+        "program node in /usr/local/bin, /usr/bin or /bin",
+        f"{WARNING} interpreter 2 files, /app/a among them, start with `#!/usr/bin/perl -w`, but "
+        "the image has no program /usr/bin/perl",
+        f"{WARNING} interpreter /app/d has a carriage return at the end of its `#!` line, which "
+        "counts as part of it",
+    ]
+    (first, *_) = program_problems(told(files))
+    assert first.place == Place("bom.yaml", 3, 7)
 
 
-@pytest.mark.parametrize("path", STARTED)
-def test_what_both_start(path: str) -> None:
-    assert refusal(ROOT, path, libos=False) is None
-    assert refusal(ROOT, path, libos=True) is None
+def test_programs_whose_loader_is_lacking() -> None:
+    files: Files = {f"/bin/{name}": program(interpreter="/lib/ld.so") for name in "ab"}
+    assert messages(told(files)) == [
+        f"{WARNING} interpreter 2 files, /bin/a among them, each needs the loader /lib/ld.so, "
+        "which is not in the image"
+    ]
+    assert messages(told({**files, "/lib/ld.so": library()})) == []
 
 
-def test_the_loader_itself_is_let_through() -> None:
-    assert refusal(ROOT, GLIBC_LOADER, libos=True) is None
+def test_programs_without_an_execute_bit() -> None:
+    files: Files = {
+        "/bin/app": program(),
+        "/usr/sbin/run": b"#!/bin/app\n",
+        "/bin/data": b"x",
+        "/lib/plugin.so.1": program(),
+        "/app/tool": program(),
+        **LOADER,
+    }
+    modes = dict.fromkeys(files, 0o644)
+    assert messages(told(files, {**modes, GLIBC_LOADER: 0o755})) == [
+        f"{WARNING} program 2 files, /bin/app among them, each has no execute bit (its mode is "
+        "0644)"
+    ]
 
 
-def test_where_the_image_has_a_program_of_the_name() -> None:
-    found = refusal(ROOT, "/opt/python3", libos=True)
-    assert found is not None
-    assert found.hint == "the image has /usr/bin/python3"
+def test_what_comes_with_a_directory_is_a_note_and_only_in_a_directory_of_programs() -> None:
+    scripts: Files = {
+        "/opt/venv/bin/pip": b"#!/build/venv/bin/python\n",
+        "/usr/lib/python3.11/pdb.py": b"#!/usr/bin/python3.11\n",
+    }
+    assert messages(told(scripts, in_tree=True)) == [
+        f"{NOTE} interpreter /opt/venv/bin/pip starts with `#!/build/venv/bin/python`, but the "
+        "image has no program /build/venv/bin/python"
+    ]
+
+
+def test_what_is_not_looked_at() -> None:
+    files: Files = {
+        "/app/library.so": b"#!/bin/none\n",
+        "/app/archive": Archive("/bin/none"),  # looked at where it is planned
+        "/app/read": b"#!/bin/none\n",
+        "/app/static": library(),
+    }
+    assert messages(told(files, {"/app/read": 0o644})) == []

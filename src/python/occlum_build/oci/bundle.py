@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from occlum_build.checks.enclave import start_problem
-from occlum_build.checks.programs import program_problem
+from occlum_build.checks.refusal import program_problem
 from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError, Report
 from occlum_build.occlum.instance import SIGNED_LIBOS

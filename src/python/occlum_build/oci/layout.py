@@ -95,7 +95,7 @@ def check_compression(compression: str, report: Report) -> None:
         )
 
 
-def check_image(settings: ImageSettings, report: Report) -> None:
+def check_settings(settings: ImageSettings, report: Report) -> None:
     """What tools refuse or misread; problems have the code `oci`."""
     if not _REF_NAME.fullmatch(settings.ref_name):
         report.error(_CODE, f"{settings.ref_name!r} is no name of an image in a layout")

@@ -16,7 +16,7 @@ from occlum_build.oci.layout import (
     Layout,
     blob_path,
     check_compression,
-    check_image,
+    check_settings,
     layout_of,
 )
 
@@ -74,7 +74,7 @@ def test_the_order_of_labels_does_not_matter() -> None:
 @pytest.mark.parametrize("name", ["latest", "app:v1.2", "registry.example/team/app--x@y"])
 def test_names(name: str) -> None:
     report = Report()
-    check_image(replace(SETTINGS, ref_name=name), report)
+    check_settings(replace(SETTINGS, ref_name=name), report)
     assert not report.errors
     assert not report.warnings
 
@@ -93,7 +93,7 @@ def test_names(name: str) -> None:
 )
 def test_refused(changed: dict[str, Any], message: str) -> None:
     report = Report()
-    check_image(replace(SETTINGS, **changed), report)
+    check_settings(replace(SETTINGS, **changed), report)
     (problem,) = report.errors
     assert problem.code == "oci"
     assert message in problem.message
@@ -101,7 +101,7 @@ def test_refused(changed: dict[str, Any], message: str) -> None:
 
 def test_no_entry_point() -> None:
     report = Report()
-    check_image(ImageSettings(), report)
+    check_settings(ImageSettings(), report)
     assert [problem.message for problem in report.warnings] == ["the image has no entry point"]
 
 

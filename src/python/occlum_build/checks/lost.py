@@ -1,4 +1,4 @@
-"""What files of an image have at their source, and no image can hold."""
+"""What files of an image have at their source and lose: no image can hold it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occlum_build.sources.extras import CAPABILITY
 SHOWN_FILES = 3
 
 
-def carried_problems(image: Root) -> list[Problem]:
+def lost_problems(image: Root) -> list[Problem]:
     """Capabilities, other extended attributes and holes that files lose: one problem a line."""
     capable: dict[Place, list[Entry]] = {}
     attributed: dict[Place, list[tuple[Entry, tuple[str, ...]]]] = {}

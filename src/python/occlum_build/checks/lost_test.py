@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from occlum_build.checks.carried import carried_problems
+from occlum_build.checks.lost import lost_problems
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, WARNING, Place
 from occlum_build.image.entries import FILE, Entry, Origin
@@ -23,11 +23,11 @@ def _root(*files: SourceStat, size: int = 0) -> Root:
 
 
 def test_plain_files() -> None:
-    assert carried_problems(_root(SourceStat(FILE, size=10))) == []
+    assert lost_problems(_root(SourceStat(FILE, size=10))) == []
 
 
 def test_capabilities_are_told_once_a_line() -> None:
-    first, second = carried_problems(
+    first, second = lost_problems(
         _root(*[SourceStat(FILE, xattrs=("security.capability", "user.x"))] * 6)
     )
     assert (first.code, first.severity, first.place) == ("xattr", WARNING, Place("b", 1))
@@ -39,12 +39,12 @@ def test_capabilities_are_told_once_a_line() -> None:
 
 
 def test_other_attributes_are_a_note() -> None:
-    (note,) = carried_problems(_root(SourceStat(FILE, xattrs=("user.x", "user.y"))))
+    (note,) = lost_problems(_root(SourceStat(FILE, xattrs=("user.x", "user.y"))))
     assert note.severity == NOTE
     assert note.message == "/bin/0 has extended attributes that no image keeps: user.x, user.y"
 
 
 def test_sparse_files() -> None:
-    (problem,) = carried_problems(_root(SourceStat(FILE, holes=3071 * MIB), size=3072 * MIB))
+    (problem,) = lost_problems(_root(SourceStat(FILE, holes=3071 * MIB), size=3072 * MIB))
     assert (problem.code, problem.severity) == ("sparse", WARNING)
     assert problem.message.startswith("/bin/0 is sparse, 1 of 3,072 MiB on disk: layers,")
