@@ -3,6 +3,7 @@
 set -e
 
 occlum new occlum_manager
+mkdir -p occlum_manager/image/usr/bin && cp hello occlum_manager/image/usr/bin
 cd occlum_manager && occlum build && cd ..
 cp -rf occlum_manager occlum_worker
 cd occlum_worker
