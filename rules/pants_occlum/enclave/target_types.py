@@ -163,7 +163,9 @@ class StrictField(BoolField):
     help = help_text(
         """
         Fail on what Occlum's own tools take in an Occlum.json though a later stage refuses or
-        ignores it (docs/occlum-json.md). With False that is a warning.
+        ignores it (docs/occlum-json.md). With False that is a warning. What of an Occlum.json does
+        not suit the image, as a mount point or entry point that the image lacks, is the same with
+        both: an error where it is certain to fail, else a warning.
         """
     )
 
