@@ -12,6 +12,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.enclave import start_problem
+from occlum_build.checks.environment import environment_problems
 from occlum_build.checks.refusal import program_problem
 from occlum_build.checks.root import Root
 from occlum_build.errors import WARNING, Problem, Report
@@ -118,6 +119,11 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
         read_settings({}, settings.env, report)
         if bundle is None and rootfs.plan is not None:
             report.warnings += rootfs.plan.needs_library_path(settings.env)
+            report.warnings += await look_into(
+                rootfs.plan,
+                str(target.address),
+                lambda root: environment_problems(root, settings.env),
+            )
         _check_labels(target, rootfs, report)
         if not bundle or settings.entry_point != bundle.args:
             for problem in await _program_problems(target, settings, rootfs):
