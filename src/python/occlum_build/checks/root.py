@@ -154,10 +154,10 @@ class Root:
         found = self._file(path)
         return self.sources.read(found.source) if found is not None else None
 
-    def lines(self, path: str) -> list[str]:
-        """The lines of a text file without comments (`#`) and blanks around them."""
+    def lines(self, path: str, comment: str = "#") -> list[str]:
+        """The lines of a text file without comments and blanks around them."""
         text = (self.read(path) or b"").decode("utf-8", "replace")
-        return [line.partition("#")[0].strip() for line in text.splitlines()]
+        return [line.partition(comment)[0].strip() for line in text.splitlines()]
 
     def named(self, name: str) -> Sequence[str]:
         """The sorted paths of the regular files with a base name."""

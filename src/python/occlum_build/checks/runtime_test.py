@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+
+import pytest
 
 from occlum_build.checks.runtime import runtime_problems
 from occlum_build.checks.testing import ORIGIN, root_of
@@ -108,6 +111,15 @@ dynamic_path = /opt/engine.so
     assert _messages({**image, **modules}) == []
 
 
+def test_a_runtimeconfig_that_no_parser_takes() -> None:
+    image: Files = {"/lib/libSystem.Globalization.Native.so": ELF}
+    for text in (b"[" * 100_000, b"\xff", b"[]", b'{"runtimeOptions": 1}'):
+        assert len(_messages({**image, "/a.runtimeconfig.json": text})) == 1
+    invariant = b'{"configProperties": {"System.Globalization.Invariant": true}}'
+    right = b'{"runtimeOptions": ' + invariant + b"}"
+    assert _messages({**image, "/a.runtimeconfig.json": right}) == []
+
+
 def test_java_8() -> None:
     names = ("java", "zip", "net", "nio")
     libraries = {f"/jdk/jre/lib/amd64/lib{one}.so": ELF for one in names}
@@ -130,6 +142,29 @@ def test_many_that_a_configuration_names_are_one_line() -> None:
     assert message == (
         "/etc/php.ini names e0.so, e1.so, e2.so and 6 more, which the image does not have"
     )
+
+
+def test_names_stand_on_one_line_of_a_configuration() -> None:
+    image: Files = {"/bin/php8.2": ELF, "/etc/php.ini": b"extension=\n  extension = foo ; x\n"}
+    assert _messages(image) == ["/etc/php.ini names foo.so, which the image does not have"]
+    mysql: Files = {"/bin/mysqld": ELF, "/etc/my.cnf": b"plugin-load-add = 'a;b=c.so ; '\n"}
+    assert _messages(mysql) == ["/etc/my.cnf names a.so and c.so, which the image does not have"]
+
+
+@pytest.mark.parametrize(
+    ("program", "config", "text"),
+    [
+        ("nginx", "/etc/nginx/nginx.conf", b"# a comment\n" * 20_000),
+        ("nginx", "/etc/nginx/nginx.conf", b"\n" * 20_000),
+        ("mysqld", "/etc/my.cnf", b"plugin-load = " + b" " * 20_000 + b"'\"x"),
+        ("app", "/etc/ssl/openssl.cnf", b"a = x" + b" " * 100_000 + b"y"),
+    ],
+    ids=["comments", "empty lines", "blanks before a value", "blanks in a value"],
+)
+def test_long_configurations_take_no_time(program: str, config: str, text: bytes) -> None:
+    start = time.process_time()
+    _problems({f"/bin/{program}": ELF, config: text})
+    assert time.process_time() - start < 1
 
 
 def test_pam_of_a_service_that_no_program_is_named_after() -> None:

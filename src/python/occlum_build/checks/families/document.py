@@ -16,7 +16,7 @@ def document(families: Iterable[Family]) -> str:
 
 
 def _section(family: Family) -> Iterator[str]:
-    yield f"### {family.title[0].upper()}{family.title[1:]}: `{family.code}`\n"
+    yield f"### `{family.code}`: {family.title}\n"
     yield f"* shown by {'an ELF file' if family.elf else 'a file'} {_shown(family)}"
     yield from map(_need, family.needs)
     yield from map(_config, family.configs)

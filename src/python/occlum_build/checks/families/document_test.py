@@ -17,6 +17,6 @@ def test_the_document_has_the_table() -> None:
 def test_a_row_in_words() -> None:
     (perl,) = (family for family in FAMILIES if family.name == "perl")
     lines = document([perl]).splitlines()
-    assert lines[0] == "### Perl: `runtime-perl`"
+    assert lines[0] == "### `runtime-perl`: Perl"
     assert lines[2].startswith("* shown by an ELF file named `perl")
     assert lines[3].startswith("* needs its library (strict.pm), one of `**/strict.pm`: copy ")

@@ -170,13 +170,13 @@ def _named(config: Config, files: Files) -> Iterator[Finding]:
 
 
 def _names_in(config: Config, path: str, root: Root) -> Iterator[str]:
-    """The files that one configuration names, in order and once each."""
-    text = (root.read(path) or b"").decode("utf-8", "replace")
-    lines = (line.partition(config.comment)[0] for line in text.splitlines())
-    found = re.findall(config.names, "\n".join(lines), re.MULTILINE)
-    for names in found:
-        for name in re.split(config.split, names) if config.split else [names]:
-            if name:
+    """The files that one configuration names, in order."""
+    search = re.compile(config.names).search
+    for line in root.lines(path, config.comment):
+        found = search(line)
+        names = found[1] if found is not None else ""
+        for one in re.split(config.split, names) if config.split else [names]:
+            if name := one.strip():
                 yield re.sub(r"\.(so|la)$", "", name) + config.suffix if config.suffix else name
 
 

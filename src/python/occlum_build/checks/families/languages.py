@@ -39,7 +39,7 @@ def _dotnet_icu(files: Files, path: str) -> Iterator[Finding]:
         try:
             options = json.loads(files.root.read(config) or b"{}")["runtimeOptions"]
             invariant = options["configProperties"]["System.Globalization.Invariant"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
         if str(invariant).lower() == "true":
             return
@@ -155,7 +155,7 @@ LANGUAGES = (
                     "**/php/conf.d/*.ini",
                     "**/php/etc/conf.d/*.ini",
                 ),
-                r"""^\s*(?:zend_)?extension\s*=\s*["']?([^\s"']+)""",
+                r"""^(?:zend_)?extension\s*=\s*["']?([^\s"']+)""",
                 "copy the extensions from the directory that `php -i` calls extension_dir, "
                 "or leave their .ini files out",
                 suffix=".so",

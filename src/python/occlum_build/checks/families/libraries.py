@@ -13,7 +13,7 @@ _FONTS = (
     "to draw text, copy libfontconfig.so.1, /etc/fonts, /usr/share/fontconfig and a directory of "
     "/usr/share/fonts"
 )
-_QUOTED_LIBRARY = r'^"([^"\n]+\.so)"'
+_QUOTED_LIBRARY = r'^"([^"]+\.so)"'
 
 
 def _icu_data(files: Files, path: str) -> Iterator[Finding]:

@@ -37,11 +37,11 @@ class Need:
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration that names files: patterns of its path, and a regular expression.
+    """A configuration that names files: patterns of its path, and a regular expression of a line.
 
     The group of `names` is a file, or several with `split` between them; comments, from `comment`
-    to the end of a line, are taken out before. `suffix` is what libraries are named without. An
-    absolute path is looked up, a relative one in the directories of `beside` (as seen from that of
+    to the end of the line, and blanks around it are taken out before. `suffix` is what libraries
+    are named without. An absolute path is looked up, a relative one in the directories of `beside` (as seen from that of
     the configuration), and where there are none, a file of the same base name anywhere will do.
     Of one that `is_written`, it is the directory that must be there, for nothing makes it: no
     systemd, no script of a package. An empty directory above it may be a mount.

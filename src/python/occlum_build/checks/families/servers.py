@@ -11,7 +11,7 @@ from occlum_build.checks.families.model import Config, Family, Finding, Need
 
 _PAM_MODULE = re.compile(r"^[a-z]+\s+(?:\[[^]]*\]|\w+)\s+(\S+\.so)")
 _PAM_INCLUDE = re.compile(r"^(?:@include|\w+\s+(?:include|substack))\s+(\S+)")
-_NGINX_MODULE = r"""^\s*load_module\s+["']?([^\s"';]+)["']?\s*;"""
+_NGINX_MODULE = r"""^load_module\s+["']?([^\s"';]+)["']?\s*;"""
 _NGINX_ADD = "copy them, or leave the configuration that loads them out"
 _WRITTEN = r"(/(?!dev/|proc/)[^\s;]+)"
 _MKDIRS = "make them with `mkdirs`, as nothing does when the service starts"
@@ -69,13 +69,13 @@ SERVERS = (
             ),
             Config(
                 ("**/nginx.conf",),
-                r"^\s*include\s+([^\s*?\[\];]+)\s*;",
+                r"^include\s+([^\s*?\[\];]+)\s*;",
                 "copy the directory of the configuration",
                 beside=(".",),
             ),
             Config(
                 ("**/nginx.conf", "/etc/nginx/conf.d/*.conf", "/etc/nginx/sites-enabled/*"),
-                rf"^\s*(?:error_log|access_log|pid)\s+{_WRITTEN}",
+                rf"^(?:error_log|access_log|pid)\s+{_WRITTEN}",
                 _MKDIRS,
                 is_written=True,
             ),
@@ -95,7 +95,7 @@ SERVERS = (
                     "/etc/apache2/conf.d/*.conf",
                     "**/conf.modules.d/*.conf",
                 ),
-                r"""(?i)^\s*LoadModule\s+\S+\s+["']?([^\s"']+)""",
+                r"""(?i)^LoadModule\s+\S+\s+["']?([^\s"']+)""",
                 "copy them, or leave the LoadModule lines out",
             ),
         ),
@@ -114,7 +114,7 @@ SERVERS = (
         configs=(
             Config(
                 ("**/postgresql.conf", "**/postgresql.auto.conf"),
-                r"^\s*(?:shared|session|local)_preload_libraries\s*=\s*'([^']+)'",
+                r"^(?:shared|session|local)_preload_libraries\s*=\s*'([^']+)'",
                 "copy them to lib/postgresql, or take them out of the setting",
                 suffix=".so",
                 split=r"\s*,\s*",
@@ -141,14 +141,14 @@ SERVERS = (
         configs=(
             Config(
                 ("**/my.cnf", "/etc/mysql/**/*.cnf", "/etc/my.cnf.d/*.cnf"),
-                r"^\s*plugin[-_]load(?:[-_]add)?\s*=\s*[\"']?([^\"'\n]+?)[\"']?\s*$",
+                r"^plugin[-_]load(?:[-_]add)?\s*=\s*[\"']?([^\"']+)",
                 "copy them to the directory that the server calls plugin_dir",
                 suffix=".so",
                 split=r"\s*;\s*|\w+=",
             ),
             Config(
                 ("**/my.cnf", "/etc/mysql/**/*.cnf", "/etc/my.cnf.d/*.cnf"),
-                rf"^\s*(?:log[-_]error|pid[-_]file|socket)\s*=\s*{_WRITTEN}",
+                rf"^(?:log[-_]error|pid[-_]file|socket)\s*=\s*{_WRITTEN}",
                 _MKDIRS,
                 is_written=True,
             ),
@@ -161,18 +161,18 @@ SERVERS = (
         configs=(
             Config(
                 ("**/redis*.conf", "**/valkey*.conf", "**/keydb*.conf"),
-                r"""^\s*loadmodule\s+["']?([^\s"']+)""",
+                r"""^loadmodule\s+["']?([^\s"']+)""",
                 "copy them, or leave the loadmodule lines out",
             ),
             Config(
                 ("**/redis*.conf", "**/valkey*.conf", "**/keydb*.conf"),
-                rf"^\s*logfile\s+{_WRITTEN}",
+                rf"^logfile\s+{_WRITTEN}",
                 _MKDIRS,
                 is_written=True,
             ),
             Config(
                 ("**/redis*.conf", "**/valkey*.conf", "**/keydb*.conf"),
-                rf"^\s*dir\s+{_WRITTEN}",
+                rf"^dir\s+{_WRITTEN}",
                 _MKDIRS,
                 suffix="/.",
                 is_written=True,
@@ -199,7 +199,7 @@ SERVERS = (
         configs=(
             Config(
                 ("**/odbcinst.ini", "**/odbc.ini", "**/.odbc.ini"),
-                r"(?i)^\s*Driver(?:64)?\s*=\s*(\S+\.so[.\d]*)",
+                r"(?i)^Driver(?:64)?\s*=\s*(\S+\.so[.\d]*)",
                 "copy the drivers, or leave their sections out",
                 comment=";",
             ),

@@ -19,7 +19,7 @@ NSS_BY_DEFAULT = (
 NSS_NEEDED = ("passwd", "group", "hosts")  # databases of which one module must be there
 OPENSSL_BUILT_IN = ("base", "default", "null")
 _SWITCH = "/etc/nsswitch.conf"
-_ASSIGNMENT = re.compile(r"^\s*([\w.]+)\s*=\s*(.*?)\s*$")
+_ASSIGNMENT = re.compile(r"([\w.]+)\s*=\s*(.*)")
 
 
 def _nss(files: Files, path: str) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def _nss(files: Files, path: str) -> Iterator[Finding]:
     lacking: set[str] = set()
     for line in root.lines(_SWITCH):
         database, _, services = line.partition(":")
-        named = re.sub(r"\[[^]]*\]", " ", services).split()
+        named = re.sub(r"\[[^][]*\]", " ", services).split()
         absent = [
             one
             for one in named
