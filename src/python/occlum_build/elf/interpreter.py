@@ -10,6 +10,7 @@ from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
 from occlum_build.errors import Problem
 from occlum_build.sources.model import Sources, regular_file
 
+LIBC = "libc.so.6"  # of glibc
 GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
 OTHER_LOADER = "other"  # that of a libc which no image has, as Android's or FreeBSD's
@@ -75,7 +76,7 @@ def libc_of(facts: ElfFacts) -> str:
     for name in facts.needed:
         if name == "libc.so" or name.startswith("libc.musl-"):
             return MUSL_LOADER
-        if name == "libc.so.6" or name.startswith("ld-linux-"):
+        if name == LIBC or name.startswith("ld-linux-"):
             return GLIBC_LOADER
         if name.startswith("libc.so."):
             return OTHER_LOADER

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from occlum_build.elf import layout
 from occlum_build.elf.data_paths import data_paths
 from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.interpreter import LIBC
 from occlum_build.elf.layout import MAGIC, layout_of
 from occlum_build.table import Record
 
@@ -20,7 +21,6 @@ MAX_STRING = 1 << 16  # bytes; a longer name is junk
 USUAL_STRING = 1 << 8
 MAX_ENTRIES = 1 << 16  # of a table without a length of its own
 MAX_NAMES = 1 << 22  # bytes of a string table that is looked through
-LIBC = "libc.so.6"
 # Functions of glibc for which it opens libgcc_s.so.1, and aborts or fails without it.
 UNWINDING = (b"\0pthread_cancel\0", b"\0pthread_exit\0", b"\0backtrace\0")
 

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Callable
 
-from occlum_build.elf.interpreter import Interpreter
+from occlum_build.elf.interpreter import LIBC, Interpreter
 from occlum_build.elf.search import (
     DEPENDS_ON_CWD,
     GLIBC_SYSTEM_DIRS,
@@ -19,7 +19,6 @@ from occlum_build.sources.model import DIR, Sources, regular_file, resolve
 
 LD_SO_CONF = "/etc/ld.so.conf"
 LD_SO_CACHE = "/etc/ld.so.cache"
-LIBC = "libc.so.6"
 DEFAULT_RULE = "default directory"
 MULTIARCH = "x86_64-linux-gnu"
 _DEBIAN_DIRS = GLIBC_SYSTEM_DIRS[:4]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from occlum_build.elf.interpreter import LIBC
 from occlum_build.errors import OcclumError, Place, Problem, Report
 
 SGX_MODES = ("HW", "SIM", "HYPER")
@@ -30,7 +31,7 @@ MUSL_NAMES = ("libc.so", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1")
 MUSL_LOADER = "ld-musl-x86_64.so.1"
 GLIBC_DIR = f"{OCCLUM_DIR}/glibc/lib"
 GLIBC_LOADER = "ld-linux-x86-64.so.2"
-GLIBC_NAMES = ("libc.so.6", "libpthread.so.0", "libm.so.6")
+GLIBC_NAMES = (LIBC, "libpthread.so.0", "libm.so.6")
 OS_NAMES = ("libstdc++.so.6", "libgcc_s.so.1")
 OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
 _VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]+)")

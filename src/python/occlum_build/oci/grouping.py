@@ -12,6 +12,7 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from occlum_build.elf.interpreter import LIBC
 from occlum_build.image.entries import FILE, Entry
 
 DEFAULT_BUDGET = 16
@@ -24,7 +25,7 @@ _INSTANCE_PARTS = {
     "enclave": ("",),
 }
 _LOADERS = ("ld-linux", "ld-musl-")
-_C_LIBRARIES = ("libc.so.6", "libc.so")
+_C_LIBRARIES = (LIBC, "libc.so")
 
 
 @dataclass(frozen=True)
