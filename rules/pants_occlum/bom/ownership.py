@@ -21,6 +21,7 @@ from occlum_build.bom.operations import CopyFile, Operations, has_wildcard
 from occlum_build.bom.walk import walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
 from occlum_build.errors import WARNING, Problem, Report
+from occlum_build.shown import some
 from occlum_build.sources.model import FILE, Sources
 from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
@@ -174,11 +175,10 @@ def _copied(copy: Copy, sources: Sources, excluded: Excluded) -> Iterator[str]:
 
 
 def _warning(copy: Copy, left_out: Sequence[str]) -> Problem:
-    more = len(left_out) - _SHOWN_FILES
-    shown = ", ".join(left_out[:_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
     return Problem(
         "unowned",
-        f"{copy.source or 'the project'} is copied without {shown}, as no dependency owns them",
+        f"{copy.source or 'the project'} is copied without {some(left_out)}, "
+        "as no dependency owns them",
         copy.place,
         "let a `files` target own them, or exclude them",
         severity=WARNING,

@@ -121,7 +121,7 @@ def test_partly_owned_directory_warns(project: Project, caplog: pytest.LogCaptur
     project.package("app:image")
     assert [message for message in caplog.messages if "conf" in message] == [
         "app:image: app/bom.yaml:2:38: app/conf is copied without app/conf/w.cfg, app/conf/x.cfg, "
-        "app/conf/y.cfg and 1 more, as no dependency owns them\n"
+        "app/conf/y.cfg and app/conf/z.cfg, as no dependency owns them\n"
         "  hint: let a `files` target own them, or exclude them"
     ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from occlum_build.checks.families.files import Files, literal
+from occlum_build.checks.files import Files, literal
 from occlum_build.checks.root import Root
+from occlum_build.elf.interpreter import LIBC
 from occlum_build.errors import WARNING, Problem
 
-LIBC = "libc.so.6"
 # setlocale takes the first of them that is set; categories beside LC_ALL are looked up one by one.
 _LOCALE_VARIABLES = re.compile(r"LANG|LC_[A-Z]+")
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[\w+-]+>)[+-]?\d.*|UTC|GMT|", re.ASCII)

@@ -6,10 +6,11 @@ import posixpath
 from collections.abc import Iterator
 
 from occlum_build.checks.root import Root
+from occlum_build.elf.interpreter import LIBC
 from occlum_build.errors import NOTE, Problem
-from occlum_build.image.missing import who
+from occlum_build.shown import who
 
-LIBGCC, LIBC = "libgcc_s.so.1", "libc.so.6"
+LIBGCC = "libgcc_s.so.1"
 OWN = ("libpthread.so.0",)  # where these functions were before glibc 2.34
 
 
@@ -18,7 +19,7 @@ def libgcc_problems(root: Root) -> Iterator[Problem]:
 
     Which of them a program calls, and when, its file does not tell.
     """
-    if not root.named(LIBC) or any(path.endswith(f"/{LIBGCC}") for path in root.paths):
+    if not root.named(LIBC) or root.named(LIBGCC, links=True):
         return
     found = [path for path in root.files if _unwinds(root, path)]
     if found:

@@ -9,29 +9,16 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 
+from occlum_build.checks.linker import VARIABLE, image_linker
 from occlum_build.checks.root import Root
 from occlum_build.elf.closure import Closure, Missing, group_lacking
-from occlum_build.elf.facts import Archive, ElfFacts, Script
-from occlum_build.elf.interpreter import Interpreter
-from occlum_build.elf.ld_so_cache import read_cache
-from occlum_build.elf.linker import Linker
-from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.elf.lookup import NO_LIBRARY
-from occlum_build.elf.search import MUSL_SYSTEM_DIRS, SearchDir, SystemDirs
-from occlum_build.elf.system_dirs import (
-    DEFAULT_RULE,
-    LD_SO_CACHE,
-    LIBC,
-    glibc_default_dirs,
-    lib_token,
-    musl_path_file,
-    read_musl_path,
-)
 from occlum_build.errors import ERROR, WARNING, Place, Problem
-from occlum_build.image.missing import ALONE, Elsewhere, version_problem, who
-from occlum_build.sources.model import DIR, FILE, SourceStat
+from occlum_build.image.missing import ALONE, Elsewhere, library_path_setting, version_problem
+from occlum_build.shown import who
+from occlum_build.sources.model import FILE
 
-CODE, VARIABLE = "library-unreachable", "LD_LIBRARY_PATH"
+CODE = "library-unreachable"
 
 
 def library_problems(root: Root) -> Iterator[Problem]:
@@ -104,14 +91,14 @@ def _elsewhere(root: Root, library_path: Sequence[str]) -> Iterator[Elsewhere]:
 
 def _with_name(root: Root, name: str) -> list[str]:
     """The sorted paths of the ELF files of a name, and of links to some."""
-    end = "/" + posixpath.basename(name)
-    return [path for path in root.paths if path.endswith(end) and root.facts(path) is not None]
+    named = root.named(posixpath.basename(name), links=True)
+    return [path for path in named if root.facts(path) is not None]
 
 
 def _closures(root: Root, library_path: Sequence[str]) -> Iterator[Closure]:
     """Those of the programs of the image, and of other files that must find their libraries."""
     searched = root.searched
-    linker = _linker(root, library_path)
+    linker = image_linker(root, library_path)
     for path in root.files:
         entry = root.at(path)
         if entry is None or path in searched.left_alone:
@@ -135,81 +122,14 @@ def _unreachable(root: Root, found: Sequence[Missing]) -> Problem:
         f"library {first.name}, needed by {who(one.chain[-1] for one in found)}, is not where the "
         f"image's loader looks for it\n{rest.replace('searched:', 'searched in the image:')}"
     )
-    paths = _with_name(root, first.name)
-    hint = f"the image has it at {paths[0]}: give " if paths else "give "
-    hint += "who needs it a RUNPATH that leads to it, or copy it to one of these directories; "
-    hint += ALONE
-    # A file that the BOM puts in the place of a library is the user's to judge.
-    is_taken = any(one.reason == NO_LIBRARY for one in first.tried)
-    severity = ERROR if first.chain[0] in required and not is_taken else WARNING
-    return Problem(CODE, text, _place(root, first.chain[0]), hint, severity=severity)
-
-
-def _linker(root: Root, library_path: Sequence[str]) -> Linker:
-    """A linker that searches the image as its loaders will, with LD_LIBRARY_PATH set."""
-    sources = _RootSources(root)
-    config = tuple(SearchDir(one, VARIABLE) for one in library_path if one[:1] == "/")
-    beside_libc = tuple(posixpath.dirname(path) for path in root.paths if path.endswith(f"/{LIBC}"))
-
-    def dirs_of(loader: Interpreter) -> SystemDirs:
-        found = root.find(loader.source) if loader.source else None
-        # A loader is known by where it was installed, whatever its place in the image.
-        own = posixpath.dirname(found.source) if found is not None else ""
-        if loader.is_musl:
-            listed = read_musl_path(sources, musl_path_file(loader.path))
-            beside = (own,) if own.startswith("/") else ()
-            default = _dirs((*MUSL_SYSTEM_DIRS, *beside)) if listed is None else ()
-            return SystemDirs(config=config, configured=listed or (), default=default)
-        cache = read_cache(root.read(LD_SO_CACHE) or b"")
-        return SystemDirs(
-            config=config,
-            default=_dirs((*glibc_default_dirs(own), *beside_libc)),
-            lib=lib_token(own),
-            cached={
-                name: tuple(SearchDir(posixpath.dirname(path), LD_SO_CACHE) for path in paths)
-                for name, paths in cache.items()
-            },
-        )
-
-    return Linker(sources, LoaderConfig(), dirs_of=dirs_of)
-
-
-def _dirs(paths: Sequence[str]) -> tuple[SearchDir, ...]:
-    return tuple(SearchDir(path, DEFAULT_RULE) for path in dict.fromkeys(paths))
-
-
-class _RootSources:
-    """A root file system as sources to search; every path is absolute and in it."""
-
-    def __init__(self, root: Root) -> None:
-        self._root = root
-
-    def expect(self, path: str, *, tree: bool = False) -> None:
-        """Nothing to prepare: what stands where is known."""
-
-    def lstat(self, path: str) -> SourceStat | None:
-        entry = self._root.at(path)
-        if entry is None:
-            return SourceStat(DIR) if path == "/" else None
-        return SourceStat(entry.kind, entry.mode, entry.size, entry.target)
-
-    def facts(self, path: str) -> ElfFacts | None:
-        return self._root.facts(path)
-
-    def read(self, path: str) -> bytes | None:
-        return self._root.read(path)
-
-    def archive(self, path: str) -> Archive | None:
-        return self._root.archive(path)
-
-    def script(self, path: str) -> Script | None:
-        return self._root.script(path)
-
-    def names(self, path: str) -> Sequence[str]:
-        raise NotImplementedError(path)
-
-    def sha256(self, path: str) -> str:
-        raise NotImplementedError(path)
-
-    def malformed(self, path: str) -> str:
-        raise NotImplementedError(path)
+    paths = _with_name(root, first.name) if "/" not in first.name else []
+    hint = "give who needs it a RUNPATH that leads to it, or copy it to one of these directories"
+    if paths:
+        hint = f"the image has it at {paths[0]}: {library_path_setting(paths[0])}, {hint}"
+    # A file that the BOM puts in the place of a library is the user's to judge, and one that it
+    # puts elsewhere may be there for LD_LIBRARY_PATH.
+    is_users = any(one.reason == NO_LIBRARY for one in first.tried)
+    is_users |= any((one := root.at(path)) and not one.is_library for path in paths)
+    severity = ERROR if first.chain[0] in required and not is_users else WARNING
+    place = _place(root, first.chain[0])
+    return Problem(CODE, text, place, f"{hint}; {ALONE}", severity=severity)

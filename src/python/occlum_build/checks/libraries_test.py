@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Union
@@ -48,11 +49,19 @@ def test_an_image_that_has_what_its_programs_need_where_they_look() -> None:
     assert problems({**linked, "/opt/liba.so.1": library()}) == []
 
 
+def placed(path: str, searched: Searched = APP) -> list[Problem]:
+    """The problems of an image to which planning has added liba.so at a path."""
+    root = planned({**without("/lib/x86_64-linux-gnu/liba.so"), path: library()}, searched)
+    entries = [one for other in root.paths[1:] if (one := root.at(other)) is not None]
+    found = replace(ORIGIN, chain=("/bin/app",))
+    entries = [one._replace(origin=found) if f"/{one.path}" == path else one for one in entries]
+    return list(library_problems(Root(entries, root.sources, searched)))
+
+
 def test_a_library_where_no_loader_looks_is_an_error_of_a_file_and_a_warning_of_a_directory() -> (
     None
 ):
-    image = {**without("/lib/x86_64-linux-gnu/liba.so"), "/usr/local/lib64/liba.so": library()}
-    (found,) = problems(image)
+    (found,) = placed("/usr/local/lib64/liba.so")
     assert (found.code, found.severity, found.place) == (
         "library-unreachable",
         ERROR,
@@ -60,9 +69,20 @@ def test_a_library_where_no_loader_looks_is_an_error_of_a_file_and_a_warning_of_
     )
     assert found.message.startswith("library liba.so, needed by /bin/app, is not where the image's")
     assert "/lib/x86_64-linux-gnu/liba.so (default directory): does not exist" in found.message
-    assert "the image has it at /usr/local/lib64/liba.so" in found.hint
-    (of_directory,) = problems(image, Searched())
+    assert found.hint.startswith(
+        "the image has it at /usr/local/lib64/liba.so: set LD_LIBRARY_PATH=/usr/local/lib64 (in"
+    )
+    (of_directory,) = placed("/usr/local/lib64/liba.so", Searched())
     assert of_directory.severity == WARNING
+    (absent,) = problems(without("/lib/x86_64-linux-gnu/liba.so"))
+    assert (absent.severity, "LD_LIBRARY_PATH" in absent.hint) == (ERROR, False)
+
+
+def test_a_library_that_the_user_puts_where_ld_library_path_may_lead_is_a_warning() -> None:
+    image = {**without("/lib/x86_64-linux-gnu/liba.so"), "/opt/my/liba.so": library()}
+    (found,) = problems(image)
+    assert (found.code, found.severity) == ("library-unreachable", WARNING)
+    assert "LD_LIBRARY_PATH=/opt/my " in found.hint
 
 
 def test_a_file_of_the_user_in_the_place_of_the_library_is_a_warning() -> None:
@@ -166,6 +186,17 @@ def test_a_library_for_which_ld_library_path_is_needed(
         told = unreachable(root, library_path)
         assert [one.code for one in told] == ["library-elsewhere"] * is_told
         assert all("LD_LIBRARY_PATH=/opt/my/lib" in one.hint for one in told)
+
+
+def test_many_missing_names_in_a_large_image_take_no_time() -> None:
+    needed = [f"lib{number}.so" for number in range(5_000)]
+    files = {f"/data/{number}": b"" for number in range(20_000)}
+    image: Files = {**IMAGE, **files, "/bin/app": program(*needed), "/opt/lib7.so": library()}
+    root = root_of(image)
+    start = time.process_time()
+    (found,) = unreachable(root)
+    assert time.process_time() - start < 4
+    assert "is in the image at /opt/lib7.so, where" in found.message
 
 
 def test_what_others_load_or_nobody_has_is_not_told_of_an_enclave() -> None:

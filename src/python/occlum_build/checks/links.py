@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from occlum_build.bom.names import printable
 from occlum_build.checks.root import Root
 from occlum_build.errors import WARNING, Place, Problem
 from occlum_build.image.entries import SYMLINK, Entry
+from occlum_build.shown import some
 
 # What is there at run time only: the kernel's, Occlum's or a container's mounts and what is made
 # anew at each boot.
 RUN_TIME_DIRS = ("/dev", "/host", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
-SHOWN_LINKS = 3
 
 
 class _Group(NamedTuple):
@@ -56,15 +56,9 @@ def _problems(groups: dict[_Group, list[Entry]]) -> Iterator[Problem]:
         else:
             verb = nowhere
             hint = "copy what it leads to there as well, or leave the link out with `excludes`"
-        shown = _shown(links)
+        shown = some([printable(f"/{link.path} -> {link.target}") for link in links])
         text = f"{what} {verb}: {shown}" if many else f"{what} {shown} {verb}"
         yield Problem("link-dangling", text, group.place, hint, severity=WARNING)
-
-
-def _shown(links: Sequence[Entry]) -> str:
-    more = f" and {len(links) - SHOWN_LINKS} more" if len(links) > SHOWN_LINKS else ""
-    listed = (printable(f"/{link.path} -> {link.target}") for link in links[:SHOWN_LINKS])
-    return ", ".join(listed) + more
 
 
 def _is_at_run_time(path: str) -> bool:

@@ -57,7 +57,7 @@ def test_a_single_link_that_is_made() -> None:
 
 def test_loops_are_told_as_such() -> None:
     loop, other = link_problems(_links(a="b", b="/a", c="/none"))
-    assert loop.message == "2 links form a loop: /a -> b, /b -> /a"
+    assert loop.message == "2 links form a loop: /a -> b and /b -> /a"
     assert other.message == "the link /c -> /none leads to nothing in the image"
 
 

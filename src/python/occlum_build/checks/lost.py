@@ -8,9 +8,8 @@ from occlum_build.bom.names import printable
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, WARNING, Place, Problem
 from occlum_build.image.entries import Entry
+from occlum_build.shown import some
 from occlum_build.sources.extras import CAPABILITY
-
-SHOWN_FILES = 3
 
 
 def lost_problems(image: Root) -> list[Problem]:
@@ -70,6 +69,4 @@ def _sparse(found: dict[Place, list[tuple[Entry, int]]]) -> Iterator[Problem]:
 
 
 def _files(paths: Sequence[str], one: str, many: str) -> str:
-    shown = ", ".join(printable(path) for path in paths[:SHOWN_FILES])
-    more = f" and {len(paths) - SHOWN_FILES} more" if len(paths) > SHOWN_FILES else ""
-    return f"{shown}{more} {one if len(paths) == 1 else many}"
+    return f"{some([printable(path) for path in paths])} {one if len(paths) == 1 else many}"

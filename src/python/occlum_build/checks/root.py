@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -119,10 +119,10 @@ class Root:
 
     def kind(self, path: str) -> str:
         """The kind of what a path leads to, links followed; "" where nothing is."""
-        if self.resolve(path) == "/":
-            return DIR
-        found = self.find(path)
-        return found.kind if found is not None else ""
+        real = self.resolve(path)
+        if real is None:
+            return ""
+        return DIR if real == "/" else self._entries[real].kind
 
     def facts(self, path: str) -> ElfFacts | None:
         """The ELF facts of the file that a path leads to; None where it leads to no ELF file."""
@@ -159,15 +159,22 @@ class Root:
         text = (self.read(path) or b"").decode("utf-8", "replace")
         return [line.partition(comment)[0].strip() for line in text.splitlines()]
 
-    def named(self, name: str) -> Sequence[str]:
-        """The sorted paths of the regular files with a base name."""
-        return self._by_name.get(name, ())
+    @property
+    def names(self) -> Collection[str]:
+        """The base names of all that is no directory."""
+        return self._by_name.keys()
+
+    def named(self, name: str, *, links: bool = False) -> Sequence[str]:
+        """The sorted paths of the regular files with a base name; `links` may dangle."""
+        found = self._by_name.get(name, ())
+        return found if links else [path for path in found if self._entries[path].kind == FILE]
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
         by_name: dict[str, list[str]] = {}
-        for path in self.files:
-            by_name.setdefault(posixpath.basename(path), []).append(path)
+        for path in self.paths:
+            if self._entries[path].kind != DIR:
+                by_name.setdefault(posixpath.basename(path), []).append(path)
         return by_name
 
     def below(self, directory: str) -> list[str]:

@@ -41,12 +41,21 @@ def test_links_are_followed_as_in_a_chroot() -> None:
 def test_what_is_where() -> None:
     root = root_of({"/a/x": b"one # two\n\nthree", "/b/x": ELF, "/b/c/y": ELF})
     assert root.named("x") == ["/a/x", "/b/x"]
+    assert root.named("none") == []
     assert root.below("/b/") == ["/b/c/y", "/b/x"]
     assert root.lines("/a/x") == ["one", "", "three"]
     assert root.lines("/a/none") == []
     assert root.facts("/a") is None
     assert "/b/c" in root.paths
     assert "/b/c" not in root.files
+
+
+def test_links_that_have_a_name() -> None:
+    root = root_of({"/a/x": b"", "/b/x": "-> /none", "/c/x": "-> ../a/x", "/x/y": None})
+    assert root.named("x") == ["/a/x"]
+    assert root.named("x", links=True) == ["/a/x", "/b/x", "/c/x"]
+    assert root.named("y", links=True) == ()
+    assert sorted(root.names) == ["x"]
 
 
 def test_a_directory_of_this_machine(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_what_a_problem_tells() -> None:
     assert (problem.code, problem.severity) == ("runtime-python", WARNING)
     assert problem.place == ORIGIN.place
     assert problem.message == (
-        "/lib/libpython3.10.so.1.0 and 1 more need the standard library of Python 3.10 "
-        "(encodings), its package collections, its package json and its compiled modules "
-        "(lib-dynload), which the image does not have"
+        "/lib/libpython3.10.so.1.0 and /opt/[x-a]{y}/python3.10 need the standard library of "
+        "Python 3.10 (encodings), its package collections, its package json and its compiled "
+        "modules (lib-dynload), which the image does not have"
     )
     assert problem.hint == "copy lib/python3.10, with its lib-dynload"
 
@@ -164,6 +164,18 @@ def test_names_stand_on_one_line_of_a_configuration() -> None:
 def test_long_configurations_take_no_time(program: str, config: str, text: bytes) -> None:
     start = time.process_time()
     _problems({f"/bin/{program}": ELF, config: text})
+    assert time.process_time() - start < 1
+
+
+def test_many_programs_and_many_files_take_no_time() -> None:
+    """What a pattern matches, and which directories are empty, is looked up once."""
+    venvs: Files = {f"/venv/{number}/bin/python3.9": ELF for number in range(300)}
+    packages: Files = {f"/opt/{number}/__init__.py": b"" for number in range(10_000)}
+    pids = b"".join(b"pid /var/run/%d/pid;\n" % number for number in range(3_000))
+    nginx: Files = {"/bin/nginx": ELF, "/etc/nginx/nginx.conf": pids, "/var/run/x": b""}
+    root = root_of({**venvs, **packages, **nginx})
+    start = time.process_time()
+    assert [one.code for one in runtime_problems(root)] == ["runtime-python", "runtime-nginx"]
     assert time.process_time() - start < 1
 
 

@@ -33,6 +33,7 @@ from occlum_build.elf.zip_reader import (
     member_name,
     open_zip,
 )
+from occlum_build.shown import some
 
 MAX_DEPTH = 3  # of archives in an archive
 MAX_MEMBERS = 400_000
@@ -148,5 +149,4 @@ def _path(name: str) -> str:
 def _names(names: list[str]) -> str:
     if not names[0]:
         return "it"
-    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-    return f"{_shown(names[0])}{more} in it"
+    return f"{some([_shown(name) for name in names], 1)} in it"

@@ -35,7 +35,6 @@ class LibraryFinder:
         self.linker = self.linker_over(builder.sources)
         self.closures: list[Closure] = []
         self.placed: dict[str, str] = {}  # image path by closure -> path of the entry
-        self.left_alone: set[str] = set()  # image paths
 
     def linker_over(self, sources: Sources) -> Linker:
         """A linker that searches a view of the sources, and the image."""
@@ -52,9 +51,9 @@ class LibraryFinder:
         for program in programs:
             facts = self.builder.sources.facts(program.source)
             if not program.autodep or (left_alone and facts and _has_no_loader(facts)):
-                self.left_alone.add("/" + program.path)
+                self.missing.left_alone.add("/" + program.path)
                 continue
-            self.left_alone.discard("/" + program.path)
+            self.missing.left_alone.discard("/" + program.path)
             malformed = self.builder.sources.malformed(program.source)
             if malformed:
                 text = f"{program.source} looks like an ELF file but is none: {malformed}"

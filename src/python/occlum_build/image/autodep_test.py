@@ -6,10 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.elf.facts import Malformed
 from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
-from occlum_build.image.plan import PlanOptions
-from occlum_build.image.testing import SHARED_OBJECT, Files, library, plan_bom, program
+from occlum_build.elf.loader_config import parse_loader_config
+from occlum_build.errors import Report
+from occlum_build.image.plan import BomSet, PlanOptions, plan_image
+from occlum_build.image.testing import (
+    SHARED_OBJECT,
+    Files,
+    TreeView,
+    library,
+    plan_bom,
+    program,
+)
 
 LOADER = "/opt/glibc/lib/ld-linux-x86-64.so.2"
 CONFIG = f"{LOADER} /opt/glibc/lib:/deflib"
@@ -251,3 +261,19 @@ def test_without_a_config_the_machines_own_loader_is_told() -> None:
         "lib64/liba.so": "/lib64/liba.so",
     }
     assert [one.code for one in planned.warnings] == ["loader"]
+
+
+@pytest.mark.parametrize(("first", "last"), [("false", "true"), ("true", "false")])
+def test_of_copies_to_one_path_the_last_says_whether_it_is_left_alone(
+    first: str, last: str
+) -> None:
+    sources = TreeView({**SYSROOT, "ws/m": program("liba.so")})
+    sets = []
+    for autodep in (first, last):
+        bom = f"targets: [{{target: /, copy: [{{files: [{{name: m, autodep: {autodep}}}]}}]}}]"
+        sources.entries["BOM"] = bom.encode()
+        boms = load_boms("BOM", (), {}, reader_of(sources), Report())
+        sets.append(BomSet(boms, "ws", {}, parse_loader_config(CONFIG, "config")))
+    searched = plan_image(sets, PlanOptions(), sources, Report()).searched
+    is_asked = last == "true"
+    assert ("/m" in searched.required, "/m" in searched.left_alone) == (is_asked, not is_asked)

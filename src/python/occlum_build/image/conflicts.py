@@ -10,10 +10,10 @@ from occlum_build.bom.operations import CopyDir, MakeDir, Operations
 from occlum_build.errors import ERROR, WARNING, OcclumError, Place, Problem, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.tree import ImageTree
+from occlum_build.shown import some
 from occlum_build.sources.model import Sources
 
 _NAMES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
-_SHOWN_PATHS = 3
 
 
 def check_kind(tree: ImageTree, entry: Entry, path: str = "") -> None:
@@ -72,9 +72,7 @@ class Overrides:
 
     def report(self, report: Report, *, as_errors: bool) -> None:
         for (before, after), paths in sorted(self.paths.items()):
-            more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
-            shown = ", ".join(paths[:_SHOWN_PATHS])
-            message = f"overrides what {before} puts at {shown}{more}"
+            message = f"overrides what {before} puts at {some(paths)}"
             severity = ERROR if as_errors else WARNING
             report.add(Problem("override", message, after, severity=severity))
         for (_, place), found in sorted(self.merged.items(), key=lambda item: item[0]):

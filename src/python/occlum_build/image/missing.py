@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from occlum_build.errors import ERROR, NOTE, WARNING, Place, Problem
 from occlum_build.image.builder import Program
 from occlum_build.image.entries import FILE, SYMLINK
 from occlum_build.image.tree import ImageTree
+from occlum_build.shown import some, who
 from occlum_build.sources.model import Sources
 
 CODE, ELSEWHERE, VERSION = "libraries", "library-elsewhere", "library-version"
@@ -37,13 +38,11 @@ class Elsewhere:
 
     def problem(self, severity: str = "") -> Problem:
         """A warning where it is sure, else a note."""
-        more = f" and {len(self.paths) - 1} more places" if len(self.paths) > 1 else ""
         text = (
             f"library {self.name}, needed by {who(self.needers)}, is in the image at "
-            f"{self.paths[0]}{more}, where the loader does not look"
+            f"{some(self.paths, 1)}, where the loader does not look"
         )
-        setting = f"set LD_LIBRARY_PATH={posixpath.dirname(self.paths[0])} (in `env.default` of "
-        setting += "Occlum.json)"
+        setting = library_path_setting(self.paths[0])
         if self.is_sure:
             hint = f"{setting}, or copy the library to where the loader looks; {ALONE}"
         else:
@@ -114,13 +113,17 @@ class _Lack:
 
 
 class MissingLibraries:
-    """Collects what the programs of an image lack; told when all is placed."""
+    """Collects what the programs of an image lack; told when all is placed.
+
+    `left_alone` has the image paths of those that are not asked: the last copy to a path counts.
+    """
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
         self._allowed = allowed
         self._by_name: dict[str, list[_Lack]] = {}
         self._lacking: list[tuple[Place | None, Lacking]] = []
         self.elsewhere: list[Elsewhere] = []
+        self.left_alone: set[str] = set()
 
     @property
     def names(self) -> frozenset[str]:
@@ -171,6 +174,11 @@ def version_problem(place: Place | None, lacks: Sequence[Lacking], *, is_require
     return Problem(VERSION, text, place, hint, severity=ERROR if is_error else WARNING)
 
 
+def library_path_setting(path: str) -> str:
+    """What to do that a loader also looks where the image has a library, at an absolute path."""
+    return f"set LD_LIBRARY_PATH={posixpath.dirname(path)} (in `env.default` of Occlum.json)"
+
+
 def hint_for_absent(
     missing: Missing,
     closure: Closure,
@@ -196,15 +204,3 @@ def hint_for_absent(
             f"library for this machine; copy the right one there, or {alone}"
         )
     return f"install it, name it under `files`, or {alone}"
-
-
-def who(needers: Iterable[str]) -> str:
-    """Files as one says them: the one, or how many and below which directory."""
-    found = sorted(set(needers))
-    if len(found) == 1:
-        return found[0]
-    is_absolute = {path.startswith("/") for path in found}
-    common = posixpath.commonpath(found) if len(is_absolute) == 1 else ""
-    if common in ("", "/"):
-        return f"{len(found)} files, {found[0]} among them"
-    return f"{len(found)} files below {common}"

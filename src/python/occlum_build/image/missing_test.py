@@ -9,7 +9,6 @@ import pytest
 from occlum_build.elf.facts import Archive
 from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
 from occlum_build.errors import NOTE, WARNING
-from occlum_build.image.missing import who
 from occlum_build.image.plan import PlanOptions
 from occlum_build.image.testing import (
     SHARED_OBJECT,
@@ -194,17 +193,3 @@ def test_versions_that_a_library_lacks_are_one_warning_of_a_directory() -> None:
     assert found.message == (
         "/opt/glibc/lib/libc.so.6 lacks GLIBC_2.36, GLIBC_2.38, needed by 2 files below ws/d"
     )
-
-
-@pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        (["/a/b"], "/a/b"),
-        (["/a/c", "/a/b", "/a/b"], "2 files below /a"),
-        (["/a", "/b"], "2 files, /a among them"),
-        (["ws/a", "/b"], "2 files, /b among them"),
-        (["a", "b"], "2 files, a among them"),
-    ],
-)
-def test_who(files: list[str], said: str) -> None:
-    assert who(files) == said

@@ -141,8 +141,10 @@ def complete_image(
         {path: real for finder in finders for path, real in finder.placed.items()},
         frozenset(tree.followed),
         Searched(
-            required=frozenset(f"/{one.path}" for one in copied if one.required and one.autodep),
-            left_alone=frozenset(path for finder in finders for path in finder.left_alone),
+            required=frozenset(
+                f"/{one.path}" for one in copied if one.required and one.autodep
+            ).difference(missing.left_alone),
+            left_alone=frozenset(missing.left_alone),
             told=missing.names,
             elsewhere=tuple(missing.elsewhere),
         ),

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from occlum_build.errors import Report
 from occlum_build.image.entries import Entry
+from occlum_build.shown import some
 
 # A file of such a name is none: it takes away what a lower layer has under the rest of the name.
 WHITEOUT_PREFIX = ".wh."
-_SHOWN = 3
 
 
 def check_whiteouts(entries: Iterable[Entry], report: Report) -> None:
@@ -20,11 +20,10 @@ def check_whiteouts(entries: Iterable[Entry], report: Report) -> None:
         if posixpath.basename(entry.path).startswith(WHITEOUT_PREFIX):
             found.setdefault(str(entry.origin.place), []).append(entry)
     for of_line in found.values():
-        names = ", ".join(f"/{entry.path}" for entry in of_line[:_SHOWN])
-        more = f" and {len(of_line) - _SHOWN} more" if len(of_line) > _SHOWN else ""
+        names = some([f"/{entry.path}" for entry in of_line])
         report.error(
             "oci",
-            f"{names}{more}: in a layer a name that begins with {WHITEOUT_PREFIX} deletes a file "
+            f"{names}: in a layer a name that begins with {WHITEOUT_PREFIX} deletes a file "
             "and is none itself",
             of_line[0].origin.place,
             "leave it out with `excludes`, or give it another name",

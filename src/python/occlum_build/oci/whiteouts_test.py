@@ -17,7 +17,7 @@ def test_names_that_mean_nothing() -> None:
 
 def test_whiteouts_are_refused() -> None:
     (error,) = _errors("d/.wh.passwd", "d/.wh..wh..opq", ".wh.", "e/.wh.x")
-    assert error.startswith("bom.yaml:3:7: /d/.wh.passwd, /d/.wh..wh..opq, /.wh. and 1 more: in a")
+    assert error.startswith("bom.yaml:3:7: /d/.wh.passwd, /d/.wh..wh..opq, /.wh. and /e/.wh.x: in")
 
 
 def test_a_directory_of_such_a_name() -> None:

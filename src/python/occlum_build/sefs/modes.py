@@ -6,9 +6,9 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 
 from occlum_build.errors import NOTE, WARNING, Problem
+from occlum_build.shown import some
 from occlum_build.sources.model import DIR, FILE
 
-SHOWN_PATHS = 3
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
@@ -38,7 +38,4 @@ def lost_modes(entries: Iterable[tuple[str, str, int]]) -> Iterator[Problem]:
 
 
 def _shown(paths: Sequence[str]) -> str:
-    listed = sorted(paths)
-    more = f" and {len(listed) - SHOWN_PATHS} more" if len(listed) > SHOWN_PATHS else ""
-    verb = "are" if len(listed) > 1 else "is"
-    return f"{', '.join(listed[:SHOWN_PATHS])}{more} {verb}"
+    return f"{some(sorted(paths))} {'are' if len(paths) > 1 else 'is'}"

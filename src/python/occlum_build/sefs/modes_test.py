@@ -20,7 +20,7 @@ def test_what_is_lost() -> None:
     assert (programs.code, programs.severity) == ("sefs-mode", WARNING)
     assert programs.message.startswith("/bin/0, /bin/1, /bin/2 and 2 more are without the set-user")
     assert others.severity == NOTE
-    assert others.message.startswith("/data, /shared, /tmp are without the bits beyond 0777")
+    assert others.message.startswith("/data, /shared and /tmp are without the bits beyond 0777")
 
 
 def test_a_tree_tells_what_it_loses(tmp_path: Path) -> None:

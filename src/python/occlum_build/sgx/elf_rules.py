@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from occlum_build.sgx.elf_image import ElfImage, elf_error
+from occlum_build.shown import some
 
 _DT_REL, _DT_RELA, _DT_RELASZ = 17, 7, 8
 _DT_JMPREL, _DT_PLTRELSZ = 23, 2
@@ -43,8 +44,7 @@ def check_dynamic(image: ElfImage) -> None:
         if symbol.section_index == 0 and symbol.binding != _WEAK
     )
     if undefined:
-        more = f" and {len(undefined) - 5} more" if len(undefined) > 5 else ""
-        raise elf_error(f"undefined symbols: {', '.join(undefined[:5])}{more}")
+        raise elf_error(f"undefined symbols: {some(undefined, 5)}")
 
 
 def check_relocations(image: ElfImage) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from occlum_build.shown import some
 from occlum_build.sources.model import DIR, FILE, SourceStat
 from occlum_build.sources.recorded import Asked
 from occlum_build.sysroot.dpkg import Owner, Packages
 from occlum_build.sysroot.lock import Lock, Pin
 
 CHANGED, GONE, UNPINNED = "changed", "gone", "not pinned"
-_SHOWN_PATHS = 3
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,4 @@ def _by_kind(moved: Sequence[Difference]) -> Iterator[str]:
     for kind in (CHANGED, GONE, UNPINNED):
         paths = [one.path for one in moved if one.how == kind]
         if paths:
-            more = len(paths) - _SHOWN_PATHS
-            shown = ", ".join(paths[:_SHOWN_PATHS])
-            yield f"{kind} {shown}" + (f" and {more} more" if more > 0 else "")
+            yield f"{kind} {some(paths)}"

@@ -173,7 +173,7 @@ def test_description() -> None:
     owners.update({"/c": Owner("c", "1"), "/d": Owner("d", "7")})
     versions = {"a": "2", "c": "1", "d": "7"}
     assert describe(found, Lock(pins), Packages(owners, versions)).splitlines() == [
-        "  a 1 -> 2: changed /a1, /a2, /a3 and 1 more; not pinned /a5",
+        "  a 1 -> 2: changed /a1, /a2, /a3 and /a4; not pinned /a5",
         "  b 1 (not installed): gone /b",
         "  c 1: changed /c",
         "  d 7 (no file of it is pinned): not pinned /d",

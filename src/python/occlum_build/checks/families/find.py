@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from occlum_build.checks.families.files import Files, listed, literal, some
+from occlum_build.checks.families.many import CopiedWhole
 from occlum_build.checks.families.model import Config, Family, Finding, Need
+from occlum_build.checks.files import Files, literal
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, Problem
-from occlum_build.image.entries import DIR, FILE
+from occlum_build.image.entries import DIR
+from occlum_build.shown import listed, some
 
 ANY = "*"  # what a group took no part in may be
 
@@ -26,15 +28,15 @@ class _Seen(NamedTuple):
 
 def family_problems(root: Root, families: Sequence[Family]) -> list[Problem]:
     """What is in use and incomplete, in the order of the table, one line for each reason."""
-    files, problems = Files(root), []
-    candidates = _candidates(files, families)
+    files, many, problems = Files(root), CopiedWhole(root), []
+    candidates = _candidates(root, families)
     of_many: dict[str, str] = {}  # path -> title of its family
     for family in families:
         seen = sorted(  # the first one is named
             _seen(family, candidates[family.files], files),
-            key=lambda one: _is_one_of_many(one.path, files),
+            key=lambda one: many.has(one.path),
         )
-        alone = [one.path for one in seen if not _is_one_of_many(one.path, files)]
+        alone = {one.path for one in seen if not many.has(one.path)}
         for finding in dict.fromkeys(_findings(family, seen, files)):
             # A configuration counts where one of its programs does.
             if finding.path in alone or (alone and _is_configuration(finding, seen)):
@@ -48,16 +50,6 @@ def family_problems(root: Root, families: Sequence[Family]) -> list[Problem]:
 
 def _is_configuration(finding: Finding, seen: Sequence[_Seen]) -> bool:
     return all(finding.path != one.path for one in seen)
-
-
-def _is_one_of_many(path: str, files: Files) -> bool:
-    """Whether it shows little of what is used: a file of a directory that was copied whole, as
-    `/usr/bin/`, or a library that one of these needs."""
-    entry = files.root.at(path)
-    if entry is None:
-        return False
-    directories = files.copied_whole.get(entry.origin.place, set())
-    return bool(directories) and (entry.is_library or posixpath.dirname(path) in directories)
 
 
 def _problem(family: Family, finding: Finding, root: Root) -> Problem:
@@ -76,23 +68,19 @@ def _note_of_many(titles: Mapping[str, str]) -> Problem:
     )
 
 
-def _candidates(files: Files, families: Sequence[Family]) -> dict[str, list[str]]:
+def _candidates(root: Root, families: Sequence[Family]) -> dict[str, list[str]]:
     """Pattern of base names -> the paths of the regular files that have one, sorted."""
     patterns = sorted({family.files for family in families})
     anonymous = (re.sub(r"\(\?P<\w+>", "(?:", pattern) for pattern in patterns)
     any_of_them = re.compile("|".join(f"(?:{one})" for one in anonymous)).fullmatch
-    names = [name for name in files.by_name if any_of_them(name)]
+    names = [name for name in root.names if any_of_them(name)]
     found: dict[str, list[str]] = {}
     for pattern in patterns:
         matches = re.compile(pattern).fullmatch
-        paths = [path for name in names if matches(name) for path in files.by_name[name]]
-        found[pattern] = sorted(path for path in paths if _is_regular(files.root, path))
+        found[pattern] = sorted(
+            path for name in names if matches(name) for path in root.named(name)
+        )
     return found
-
-
-def _is_regular(root: Root, path: str) -> bool:
-    entry = root.at(path)
-    return entry is not None and entry.kind == FILE
 
 
 def _seen(family: Family, paths: Iterable[str], files: Files) -> Iterator[_Seen]:
@@ -145,10 +133,10 @@ def _worded(need: Need, seen: _Seen) -> Need:
 
 
 def _lacks(paths: Sequence[str], needs: Sequence[Need]) -> Finding:
-    who = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
     severity = needs[0].severity
     verb = "can use" if severity == NOTE else "need" if len(paths) > 1 else "needs"
-    message = f"{who} {verb} {listed([need.what for need in needs])}, which the image does not have"
+    what = listed([need.what for need in needs])
+    message = f"{some(paths, 1)} {verb} {what}, which the image does not have"
     return Finding(paths[0], message, "; ".join(dict.fromkeys(n.add for n in needs)), severity)
 
 
@@ -161,12 +149,12 @@ def _named(config: Config, files: Files) -> Iterator[Finding]:
                 lacking.setdefault(posixpath.dirname(name) if config.is_written else name, path)
     if not lacking:
         return
-    first = next(iter(lacking.values()))
-    others = len(set(lacking.values())) - 1
-    who = f"{first} and {others} more name" if others else f"{first} names"
+    configs = list(dict.fromkeys(lacking.values()))
+    verb = "names" if len(configs) == 1 else "name"
     what = "files in " if config.is_written else ""
-    message = f"{who} {what}{some(list(lacking))}, which the image does not have"
-    yield Finding(first, message, config.add)
+    names = f"{what}{some(list(lacking))}"
+    message = f"{some(configs, 1)} {verb} {names}, which the image does not have"
+    yield Finding(configs[0], message, config.add)
 
 
 def _names_in(config: Config, path: str, root: Root) -> Iterator[str]:
@@ -187,7 +175,7 @@ def _can_be_written(name: str, files: Files) -> bool:
     while root.resolve(directory) is None:
         directory = posixpath.dirname(directory)
     above = root.resolve(directory)
-    return above != "/" and not any(path.startswith(f"{above}/") for path in root.paths)
+    return above != "/" and above not in files.filled
 
 
 def _is_there(name: str, path: str, config: Config, files: Files) -> bool:

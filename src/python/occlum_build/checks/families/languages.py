@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from occlum_build.checks.families.files import Files
 from occlum_build.checks.families.model import Config, Family, Finding, Need
+from occlum_build.checks.files import Files
+from occlum_build.shown import some
 
 # A standard library in an archive: CPython's own, PyInstaller's, cx_Freeze's.
 _PYTHON_ARCHIVES = ("**/python3{minor}.zip", "**/base_library.zip", "**/lib/library.zip")
@@ -22,11 +23,10 @@ def _node_files(files: Files, path: str) -> Iterator[Finding]:
     facts = files.root.facts(path)
     lacking = [one for one in facts.data_paths if not files.is_file(one)] if facts else []
     if lacking:
-        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         modules = sorted({"/".join(one.split("/")[:5]) for one in lacking})
         yield Finding(
             path,
-            f"{path} needs built-in modules of Node ({lacking[0]}{more}), which the image does "
+            f"{path} needs built-in modules of Node ({some(lacking, 1)}), which the image does "
             "not have",
             "copy " + ", ".join(modules),
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from occlum_build.checks.families.files import Files
 from occlum_build.checks.families.model import Config, Family, Finding, Need
+from occlum_build.checks.files import Files
 from occlum_build.errors import NOTE
 
 _ICU_STUB_BYTES = 1 << 16  # the data of ICU has megabytes

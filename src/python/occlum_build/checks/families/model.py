@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 from occlum_build.errors import WARNING
 
 if TYPE_CHECKING:
-    from occlum_build.checks.families.files import Files
+    from occlum_build.checks.files import Files
 
 
 class Finding(NamedTuple):
@@ -41,8 +41,9 @@ class Config:
 
     The group of `names` is a file, or several with `split` between them; comments, from `comment`
     to the end of the line, and blanks around it are taken out before. `suffix` is what libraries
-    are named without. An absolute path is looked up, a relative one in the directories of `beside` (as seen from that of
-    the configuration), and where there are none, a file of the same base name anywhere will do.
+    are named without. An absolute path is looked up, a relative one in the directories of `beside`
+    (as seen from that of the configuration), and where there are none, a file of the same base name
+    anywhere will do.
     Of one that `is_written`, it is the directory that must be there, for nothing makes it: no
     systemd, no script of a package. An empty directory above it may be a mount.
     """

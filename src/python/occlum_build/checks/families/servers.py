@@ -6,8 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from occlum_build.checks.families.files import Files, some
 from occlum_build.checks.families.model import Config, Family, Finding, Need
+from occlum_build.checks.files import Files, literal
+from occlum_build.shown import some
 
 _PAM_MODULE = re.compile(r"^[a-z]+\s+(?:\[[^]]*\]|\w+)\s+(\S+\.so)")
 _PAM_INCLUDE = re.compile(r"^(?:@include|\w+\s+(?:include|substack))\s+(\S+)")
@@ -20,8 +21,8 @@ _INITDB = "copy share/postgresql and lib/postgresql of its version"
 
 def _pam_modules(files: Files, path: str) -> Iterator[Finding]:
     """The modules of the services in /etc/pam.d that a program of the image has the name of."""
-    services = list(files.matching("/etc/pam.d/*"))
-    used = [one for one in services if files.has(f"**/*bin/{posixpath.basename(one)}")]
+    services = files.matching("/etc/pam.d/*")
+    used = [one for one in services if files.has(f"**/*bin/{literal(posixpath.basename(one))}")]
     if not used and not files.has("/etc/pam.d/other"):  # a BOM that names its own
         used = services
     lacking: dict[str, str] = {}

@@ -6,8 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from occlum_build.checks.families.files import Files, literal
 from occlum_build.checks.families.model import Family, Finding
+from occlum_build.checks.files import Files, literal
+from occlum_build.elf.interpreter import LIBC
 
 NSS_BUILT_IN = ("files", "dns")  # since glibc 2.34
 NSS_BUILT_IN_SINCE = "GLIBC_2.34"
@@ -24,7 +25,7 @@ _ASSIGNMENT = re.compile(r"([\w.]+)\s*=\s*(.*)")
 
 def _nss(files: Files, path: str) -> Iterator[Finding]:
     root = files.root
-    if not files.is_file(_SWITCH) or path != root.named("libc.so.6")[0]:
+    if not files.is_file(_SWITCH) or path != root.named(LIBC)[0]:
         return
     facts = root.facts(path)
     modern = facts is not None and NSS_BUILT_IN_SINCE in facts.version_defs
@@ -109,7 +110,7 @@ SYSTEM = (
     Family(
         "nss",
         "name services of glibc",
-        files=r"libc\.so\.6",
+        files=re.escape(LIBC),
         check=_nss,
         checked=(
             "libnss_NAME.so.2 of each module in /etc/nsswitch.conf, but for those that "
