@@ -133,11 +133,13 @@ def _warn_of_open_key(key: Path) -> None:
 
 def _package(options: argparse.Namespace) -> None:
     """As our `package`, but the name may have directories; an archive that is there is replaced."""
+    from occlum_build.occlum.package import SUFFIX
+
     name = options.name or Path.cwd().name
-    if not name.endswith(package.SUFFIX):
-        name += package.SUFFIX
+    if not name.endswith(SUFFIX):
+        name += SUFFIX
     out = Path.cwd() / name
-    if out.name[: -len(package.SUFFIX)] in ("", ".", ".."):
+    if out.name[: -len(SUFFIX)] in ("", ".", ".."):
         raise OcclumError("usage", f"{name!r} is no name of an archive")
     package.write_archive(out, debug=options.debug)
     print(f"The package {name} is generated successfully")
