@@ -3,7 +3,9 @@
 `one program`: it needs 4 libraries, each of these 4 more, and so on until all files are needed.
 `plugins`: the files of a directory, each of which needs the same 4 libraries. `growth` is the time
 a file, against that of the smallest number of files: 1.0 is linear. `reading` is the part of it
-that reads the facts of the ELF files. CPU time, the best of some runs; files in the page cache.
+that reads the facts of the ELF files. `checks`: the checks of a planned image, with more programs
+of run-time families and more missing libraries as it grows, in memory. CPU time, the best of some
+runs; files in the page cache.
 """
 
 from __future__ import annotations
@@ -12,9 +14,14 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from occlum_build.bom.load import load_boms, reader_of
+from occlum_build.checks.libraries import library_problems
+from occlum_build.checks.root import Root
+from occlum_build.checks.runtime import runtime_problems
+from occlum_build.checks.testing import root_of
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.errors import Report
@@ -90,6 +97,32 @@ def rows(shape: str, counts: list[int], rounds: int) -> Iterator[tuple[str | flo
         yield shape, count, seconds, reading, seconds / count * 1e6, seconds / count / first
 
 
+def root_of_many(count: int) -> Root:
+    """An image of Pythons that lack their libraries, a program that lacks its, and many files."""
+    needed = tuple(f"libgone{number}.so" for number in range(count // 50))
+    python = ElfFacts("ET_DYN", "EM_X86_64", 64, is_dynamic=True, interpreter=LOADER)
+    files: dict[str, ElfFacts | bytes | str | None] = {
+        f"/data/{number % 300}/{number // 300}/__init__.py": b"" for number in range(count)
+    }
+    files |= {f"/venv{number}/bin/python3.{number}": python for number in range(count // 160)}
+    return root_of({**files, LOADER: python, "/bin/app": replace(python, needed=needed)})
+
+
+def rows_of_checks(counts: list[int], rounds: int) -> Iterator[tuple[str | float, ...]]:
+    first = 0.0
+    for count in counts:
+        times = []
+        for _ in range(rounds):
+            root = root_of_many(count)
+            start = time.process_time()
+            codes = {one.code for one in (*runtime_problems(root), *library_problems(root))}
+            times.append(time.process_time() - start)
+            if codes != {"runtime-python", "library-unreachable"}:
+                raise SystemExit(f"the checks told of {codes}")
+        first = first or min(times) / count
+        yield "checks", count, min(times), 0.0, min(times) / count * 1e6, min(times) / count / first
+
+
 def _once(root: Path, bom: Path, count: int) -> tuple[float, float]:
     sources = TimedSources(str(root))
     start = time.process_time()
@@ -109,6 +142,7 @@ def main() -> None:
     rounds = 1 if args.quick else 3
     os.umask(0o022)
     found = tuple(row for shape in BOMS for row in rows(shape, counts, rounds))
+    found += tuple(rows_of_checks([12_500] if args.quick else [12_500, 50_000], rounds))
     report([Table("closure", COLUMNS, found)], args.json)
 
 

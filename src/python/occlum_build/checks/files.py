@@ -52,11 +52,26 @@ class Files:
         if not _WILD.search(pattern):
             yield from (pattern,) if self.is_file(pattern) else ()
             return
-        name = posixpath.basename(pattern)
+        matches, is_file = _regex(pattern).fullmatch, self.is_file
+        yield from (one for one in self._candidates(pattern) if matches(one) and is_file(one))
+
+    def _candidates(self, pattern: str) -> Sequence[str]:
+        """The few paths that a pattern may match: what is plain at its end is looked up."""
+        directory, name = posixpath.split(pattern)
+        parent = posixpath.basename(directory)
+        if parent and _WILD.search(name) and not _WILD.search(parent):
+            return self._by_parent.get(parent, ())
         if name not in self._named:
             self._named[name] = list(self._with_name_like(name))
-        matches = _regex(pattern).fullmatch
-        yield from (one for one in self._named[name] if matches(one) and self.is_file(one))
+        return self._named[name]
+
+    @cached_property
+    def _by_parent(self) -> dict[str, list[str]]:
+        """Base name of a directory -> the paths of all that is in such a one."""
+        by_parent: dict[str, list[str]] = {}
+        for path in self.root.paths:
+            by_parent.setdefault(posixpath.basename(posixpath.dirname(path)), []).append(path)
+        return by_parent
 
     def _with_name_like(self, pattern: str) -> Iterator[str]:
         """The paths whose base name a pattern without directories matches; a link may dangle."""

@@ -168,15 +168,16 @@ def test_long_configurations_take_no_time(program: str, config: str, text: bytes
 
 
 def test_many_programs_and_many_files_take_no_time() -> None:
-    """What a pattern matches, and which directories are empty, is looked up once."""
-    venvs: Files = {f"/venv/{number}/bin/python3.9": ELF for number in range(300)}
+    """What a pattern may match, and which directories are empty, is looked up once."""
+    venvs: Files = {f"/venv/{number}/bin/python3.{number}": ELF for number in range(300)}
     packages: Files = {f"/opt/{number}/__init__.py": b"" for number in range(10_000)}
     pids = b"".join(b"pid /var/run/%d/pid;\n" % number for number in range(3_000))
     nginx: Files = {"/bin/nginx": ELF, "/etc/nginx/nginx.conf": pids, "/var/run/x": b""}
     root = root_of({**venvs, **packages, **nginx})
     start = time.process_time()
-    assert [one.code for one in runtime_problems(root)] == ["runtime-python", "runtime-nginx"]
-    assert time.process_time() - start < 1
+    codes = {one.code for one in runtime_problems(root)}
+    assert codes == {"runtime-python", "runtime-nginx"}
+    assert time.process_time() - start < 2
 
 
 def test_pam_of_a_service_that_no_program_is_named_after() -> None:
