@@ -12,7 +12,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.enclave import check_enclave, entry_points_of
-from occlum_build.errors import ERROR, Problem
+from occlum_build.errors import Problem
 from occlum_build.occlum import configure
 from occlum_build.occlum.measurement import (
     ImageIdentity,
@@ -32,9 +32,6 @@ from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.planned import look_into
 from pants_occlum.problems import enclave_errors
 from pants_occlum.subsystem import OcclumSubsystem
-
-# What a check of the image itself has told already.
-_TOLD_OF_IMAGE = ("interpreter", "loader", "program")
 
 
 @dataclass(frozen=True)
@@ -86,10 +83,14 @@ async def check_enclave_of(
             enclave.root.plan,
             str(request.address),
             lambda root: check_enclave(
-                root, document, config, mounts_image=has_own_init(inputs, own_init)
+                root,
+                document,
+                config,
+                mounts_image=has_own_init(inputs, own_init),
+                of_image=enclave.root.plan.findings,
             ),
         )
-        problems += [_without_place(one) for one in found if not _is_told(one)]
+        problems += [_without_place(one) for one in found]
     problems += security_warnings(measured, own_init=own_init, test_mrsigner=_test_mrsigner(signed))
     findings = findings_of(target, problems, occlum)
     await tell(findings, **implicitly())
@@ -127,10 +128,6 @@ def _settings(target: Target) -> configure.Settings:
 
 def _test_mrsigner(signed: SignedEnclave) -> str:
     return signed.sigstruct.mrsigner.hex() if signed.by_test_key else ""
-
-
-def _is_told(problem: Problem) -> bool:
-    return problem.severity != ERROR and problem.code in _TOLD_OF_IMAGE
 
 
 def _without_place(problem: Problem) -> Problem:

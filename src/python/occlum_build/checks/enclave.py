@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from occlum_build.checks.environment import environment_problems
 from occlum_build.checks.libraries import library_path_of, unreachable
 from occlum_build.checks.mounts import mount_problems
-from occlum_build.checks.programs import is_to_be_run
-from occlum_build.checks.refusal import EXECUTE, Refusal, program_problem, refusal
+from occlum_build.checks.programs import is_to_be_run, told_programs
+from occlum_build.checks.refusal import EXECUTE, Refusal, elf_refusal, program_problem, refusal
 from occlum_build.checks.root import Root
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER
@@ -23,24 +23,35 @@ from occlum_build.sgx.config.model import OcclumConfig
 
 OCCLUM_GLIBC = "/opt/occlum/glibc/lib"  # with a loader of Occlum's, libraries lie there
 MKE2FS = "/sbin/mke2fs"
-_CODE = "libos-entry-point"
+_CODE, _LOADER = "libos-entry-point", "loader"
 _NAMED = 5  # of the programs that are refused for one reason
 
 
 def check_enclave(
-    root: Root, document: Node, config: OcclumConfig, *, mounts_image: bool, strict: bool = False
+    root: Root,
+    document: Node,
+    config: OcclumConfig,
+    *,
+    mounts_image: bool,
+    strict: bool = False,
+    of_image: Collection[Problem] | None = None,
 ) -> list[Problem]:
     """What is wrong with an image as the root file system of an enclave.
 
     `document` is the Occlum.json, `config` what was read of it. `mounts_image`: the enclave's init
     is Occlum's own, which mounts this image, so that what is certain to fail is an error. With
-    `strict` a warning that is about Occlum.json is an error too.
+    `strict` a warning that is about Occlum.json is an error too. `of_image` is what is told of the
+    image itself, and here not again; None where nobody has checked the image.
     """
     found = [*mount_problems(root, document, config.mount), *_entry_points(root, document, config)]
     if strict:
         found = [replace(one, severity=ERROR) for one in found]
     env = default_env(config)
-    found += [*_programs(root, config), *_ext2(root, config)]
+    told = told_programs(root) if of_image is not None else set()
+    found += _programs(root, config, told)
+    if all(one.code != _LOADER for one in of_image or ()):
+        found += _other_loader(root, config)
+    found += _ext2(root, config)
     found += [*unreachable(root, library_path_of(env)), *environment_problems(root, env)]
     if not mounts_image:
         found = [replace(one, severity=WARNING) if one.severity == ERROR else one for one in found]
@@ -111,29 +122,39 @@ def _default_entry_points() -> list[str]:
     return list(plain(node)) if node is not None else []
 
 
-def _programs(root: Root, config: OcclumConfig) -> Iterator[Problem]:
+def _programs(
+    root: Root, config: OcclumConfig, told: Collection[tuple[str, str]]
+) -> Iterator[Problem]:
     """The programs in the directories that are entry points: what of them the libOS refuses."""
     refused: dict[str, list[tuple[str, Refusal]]] = {}
-    of_glibc: list[str] = []
     for path in _candidates(root, entry_points_of(config)):
         facts = root.facts(path)
         if root.script(path) is None if facts is None else _is_library(facts):
             continue
-        if facts is not None and facts.interpreter == GLIBC_LOADER:
-            of_glibc.append(path)
         found = refusal(root, path, libos=True)
-        if found is not None:
+        if found is not None and (path, found.code) not in told:
             refused.setdefault(found.hint, []).append((path, found))
     for several in refused.values():
         yield _refused(root, several)
-    if of_glibc and root.kind(OCCLUM_GLIBC) != DIR:
-        yield Problem(
-            "loader",
-            f"programs use the distribution's own loader, as {of_glibc[0]} does, and not that of "
-            "Occlum's glibc: such an image suits a chroot, not Occlum's libOS",
-            hint="copy them with Occlum's loader config, which comes with an installed Occlum",
-            severity=WARNING,
-        )
+
+
+def _other_loader(root: Root, config: OcclumConfig) -> Iterator[Problem]:
+    """Programs in the directories that are entry points whose glibc is not Occlum's."""
+    if root.kind(OCCLUM_GLIBC) == DIR:
+        return
+    for path in _candidates(root, entry_points_of(config)):
+        facts = root.facts(path)
+        if facts is None or facts.interpreter != GLIBC_LOADER:
+            continue
+        if elf_refusal(root, path, facts) is None:
+            yield Problem(
+                _LOADER,
+                f"programs use the distribution's own loader, as {path} does, and not that of "
+                "Occlum's glibc: such an image suits a chroot, not Occlum's libOS",
+                hint="copy them with Occlum's loader config, which comes with an installed Occlum",
+                severity=WARNING,
+            )
+            return
 
 
 def _is_library(facts: ElfFacts) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from occlum_build.checks.enclave import check_enclave, entry_points_of, start_problem
+from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root
 from occlum_build.checks.testing import root_of
 from occlum_build.elf.facts import ElfFacts
@@ -48,10 +49,13 @@ def found(
     *,
     mounts_image: bool = True,
     strict: bool = False,
+    of_image: Collection[Problem] | None = None,
 ) -> list[Problem]:
     document = merge(default_config(), parse_json(json.dumps(patch or {}).encode(), "p"))
     config = check(document).config
-    return check_enclave(root, document, config, mounts_image=mounts_image, strict=strict)
+    return check_enclave(
+        root, document, config, mounts_image=mounts_image, strict=strict, of_image=of_image
+    )
 
 
 def with_mounts(*mounts: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,6 +179,35 @@ def test_programs_of_another_glibc() -> None:
     assert (problem.code, problem.severity) == ("loader", WARNING)
     assert "as /bin/cat does" in problem.message
     assert found(image({**files, "/opt/occlum/glibc/lib/libc.so.6": library()})) == []
+
+
+ARM = replace(MUSL, machine="EM_AARCH64")
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [({"/bin/arm": ARM}, "program"), ({"/bin/run": b"#!\n"}, "interpreter")],
+)
+def test_what_is_told_of_the_image_is_not_told_again(files: Files, code: str) -> None:
+    root = image(files)
+    of_image = check_image(root)
+    assert [one.code for one in of_image] == [code]
+    assert [one.code for one in found(root)] == [code]
+    assert found(root, of_image=of_image) == []
+
+
+def test_what_is_not_told_of_the_image_is_told() -> None:
+    loop: Files = {"/bin/run": b"#!/bin/run\n"}
+    (problem,) = found(image(loop), of_image=[])
+    assert problem.code == "interpreter"
+    glibc: Files = {"/bin/cat": GLIBC, GLIBC_LOADER: library()}
+    (problem,) = found(image(glibc), of_image=[])  # planned with a loader config
+    assert problem.code == "loader"
+    assert found(image(glibc), of_image=[problem]) == []
+    patch = {"entry_points": ["/bin/app"]}
+    no_bit = image({}, modes={"/bin/app": 0o644})
+    (problem,) = found(no_bit, patch, of_image=check_image(no_bit), mounts_image=False)
+    assert (problem.code, problem.severity) == ("program", WARNING)
 
 
 def test_ext2_needs_a_program_that_makes_it() -> None:

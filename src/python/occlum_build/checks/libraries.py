@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 
 from occlum_build.checks.linker import VARIABLE, image_linker
+from occlum_build.checks.refusal import elf_refusal
 from occlum_build.checks.root import Root
 from occlum_build.elf.closure import Closure, Missing, group_lacking
 from occlum_build.elf.lookup import NO_LIBRARY
@@ -105,7 +106,9 @@ def _closures(root: Root, library_path: Sequence[str]) -> Iterator[Closure]:
             continue
         if path in searched.required or entry.mode & 0o111:
             facts = root.sources.facts(entry.source)
-            if facts is not None and (facts.interpreter or path in searched.required):
+            if facts is None or not (facts.interpreter or path in searched.required):
+                continue
+            if elf_refusal(root, path, facts) is None:  # else it is that which is told
                 yield linker.close(path, path)
 
 

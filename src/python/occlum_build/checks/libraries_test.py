@@ -112,6 +112,12 @@ def test_shared_objects_count_where_a_program_reaches_them_or_they_must_find_the
     assert "/bin/app -> /lib/x86_64-linux-gnu/liba.so" in problems(reached)[0].message
 
 
+def test_what_nothing_loads_is_not_asked_for_its_libraries() -> None:
+    assert problems(without(GLIBC_LOADER, "/lib/x86_64-linux-gnu/liba.so")) == []
+    arm = replace(program("libx.so"), machine="EM_AARCH64")
+    assert problems({**IMAGE, "/bin/app": arm}) == []
+
+
 def test_a_cache_in_the_image_counts_for_what_it_names() -> None:
     image = {**without("/lib/x86_64-linux-gnu/liba.so"), "/opt/a/liba.so": library()}
     cache = ld_so_cache((X86_64, 0, "liba.so", "/opt/a/liba.so"))

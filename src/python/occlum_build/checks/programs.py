@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from occlum_build.checks.refusal import CARRIAGE_RETURN, EXECUTE, Refusal, refusal, shown_line
+from occlum_build.checks.refusal import CARRIAGE_RETURN, EXECUTE, Refusal, refusal, shown
 from occlum_build.checks.root import Root
 from occlum_build.elf.facts import Script
 from occlum_build.errors import NOTE, WARNING, Problem
@@ -20,32 +20,32 @@ PROGRAM_DIRECTORIES = ("bin", "sbin")
 
 
 def program_problems(root: Root) -> Iterator[Problem]:
-    """Programs without an execute bit, and those whose interpreter the image lacks."""
-    scripts: dict[tuple[str, str], list[Entry]] = {}
+    """Programs that no kernel starts, as far as planning has not told of them."""
+    scripts: dict[str, list[Entry]] = {}
     others: dict[Refusal, list[Entry]] = {}
-    for path in root.files:
-        entry = root.at(path)
-        if entry is None or not is_to_be_run(entry):
-            continue
-        if not entry.mode & EXECUTE:
-            if not entry.origin.in_tree and _is_program(root, path):
-                found = refusal(root, path, libos=False)
-                others.setdefault(found, []).append(entry) if found else None
-        elif root.facts(path) is not None:
-            found = refusal(root, path, libos=False)
-            if found is not None and found.code == "interpreter":
-                others.setdefault(found, []).append(entry)
-        elif (script := _script(root, path)) is not None:
-            lacking = lacking_program(script.line, lambda program: _can_run(root, program))
-            if script.line.endswith("\r"):
-                others.setdefault(CARRIAGE_RETURN, []).append(entry)
-            elif lacking:
-                scripts.setdefault((shown_line(script)[2:], lacking), []).append(entry)
-    for (line, lacking), entries in sorted(scripts.items()):
+    for entry, why in _unstartable(root):
+        if isinstance(why, Refusal):
+            others.setdefault(why, []).append(entry)
+        else:
+            scripts.setdefault(why, []).append(entry)
+    for lacking, entries in sorted(scripts.items()):
+        script = root.script(f"/{entries[0].path}")
+        line = shown(script.line.strip()) if script is not None else ""
         who = _who(entries, "starts", "start")
-        yield _told(lacking_interpreter(who, line, lacking, f"/{entries[0].path}"), entries)
+        yield _told(lacking_interpreter(who, line, shown(lacking), f"/{entries[0].path}"), entries)
     for reason, entries in others.items():
         yield _told(reason.problem(_who(entries, "", "each")), entries)
+
+
+def told_programs(root: Root) -> set[tuple[str, str]]:
+    """The path of each program that planning or `program_problems` tells of, with the code."""
+    found = {
+        (f"/{entry.path}", why.code if isinstance(why, Refusal) else "interpreter")
+        for entry, why in _unstartable(root)
+    }
+    return found.union(
+        (path, code) for path in root.searched.refused for code in ("interpreter", "program")
+    )
 
 
 def is_to_be_run(entry: Entry) -> bool:
@@ -53,6 +53,33 @@ def is_to_be_run(entry: Entry) -> bool:
     if entry.is_library or posixpath.basename(entry.path).partition(".so")[1]:
         return False
     return not entry.origin.in_tree or _is_in_program_directory(entry)
+
+
+def _unstartable(root: Root) -> Iterator[tuple[Entry, Refusal | str]]:
+    """Each program that no kernel starts, and why: a text is what its `#!` line starts in vain."""
+    for path in root.files:
+        entry = root.at(path)
+        if entry is None or not is_to_be_run(entry):
+            continue
+        why: Refusal | str | None = None
+        if not entry.mode & EXECUTE:
+            if not entry.origin.in_tree and _is_program(root, path):
+                why = refusal(root, path, libos=False)
+        elif root.facts(path) is not None:
+            if path not in root.searched.refused:
+                why = refusal(root, path, libos=False)
+        elif (script := _script(root, path)) is not None:
+            why = _of_script(root, path, script)
+        if why:
+            yield entry, why
+
+
+def _of_script(root: Root, path: str, script: Script) -> Refusal | str | None:
+    if script.line.endswith("\r"):
+        return CARRIAGE_RETURN
+    if not script.line.strip():
+        return refusal(root, path, libos=False)
+    return lacking_program(script.line, lambda program: _can_run(root, program))
 
 
 def _is_in_program_directory(entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from occlum_build.checks.root import Root
 from occlum_build.elf.facts import SHEBANG, ElfFacts, Script
+from occlum_build.elf.interpreter import TAKE_ANOTHER, foreign_machine
 from occlum_build.errors import ERROR, Place, Problem
 from occlum_build.image.entries import DIR, FILE
 
@@ -59,6 +60,28 @@ def program_problem(root: Root, program: str, *, libos: bool) -> Problem | None:
     return found.problem(f"the program {program}")
 
 
+def elf_refusal(root: Root, path: str, facts: ElfFacts) -> Refusal | None:
+    """Why no kernel for x86-64 loads an ELF file of an image, whatever libraries it has."""
+    machine = foreign_machine(facts)
+    if machine:
+        return Refusal("program", f"is for {machine}, not x86-64", TAKE_ANOTHER)
+    if not facts.loadable:
+        return Refusal("program", f"is no program, its type is {facts.type}", "link it first")
+    loader = facts.interpreter
+    if loader is None:
+        return None
+    wrong = _of_file(root, loader)
+    reason = wrong.reason if wrong is not None else ""
+    if not reason and not ((found := root.facts(loader)) and found.loadable):
+        reason = "is no ELF file"
+    if not reason:
+        return None
+    hint = f"copy the loader to {loader}"
+    if path in root.searched.left_alone:
+        hint += ", or the program without `autodep: false`, which brings its loader"
+    return Refusal("interpreter", f"needs the loader {loader}, which {reason}", hint)
+
+
 def _of_file(root: Root, path: str) -> Refusal | None:
     found = root.find(path)
     if root.kind(path) == DIR:
@@ -77,7 +100,8 @@ def _of_file(root: Root, path: str) -> Refusal | None:
 def _of_content(root: Root, path: str, *, libos: bool, scripts_left: int) -> Refusal | None:
     facts = root.facts(path)
     if facts is not None:
-        return _of_elf(root, facts) or (_of_elf_in_libos(path, facts) if libos else None)
+        found = elf_refusal(root, path, facts)
+        return found or (_of_elf_in_libos(path, facts) if libos else None)
     script = root.script(path)
     if script is not None:
         by_libos = _of_script_in_libos(root, script) if libos else None
@@ -92,30 +116,10 @@ def _of_content(root: Root, path: str, *, libos: bool, scripts_left: int) -> Ref
     return Refusal("program", "is neither an ELF program nor a script with a `#!` line", hint)
 
 
-def _of_elf(root: Root, facts: ElfFacts) -> Refusal | None:
-    hint = "take one for x86-64"
-    if facts.elf_class == 64 and facts.machine != "EM_X86_64":
-        return Refusal("program", f"is for another machine, {facts.machine}", hint)
-    if facts.elf_class == 32 and facts.machine != "EM_386":
-        return Refusal("program", f"is a 32-bit file for {facts.machine}", hint)
-    if not facts.loadable:
-        return Refusal("program", f"is no program, its type is {facts.type}", "link it first")
-    loader = facts.interpreter
-    if loader is None:
-        return None
-    wrong = _of_file(root, loader)
-    if wrong is None and not ((found := root.facts(loader)) and found.loadable):
-        wrong = Refusal("", "is no ELF file", "")
-    if wrong is None:
-        return None
-    hint = "copy the program without `autodep: false`, which brings its loader, or name the loader"
-    return Refusal("interpreter", f"needs the loader {loader}, which {wrong.reason}", hint)
-
-
 def _of_elf_in_libos(path: str, facts: ElfFacts) -> Refusal | None:
     reason = hint = ""
     if facts.elf_class != 64:
-        reason, hint = "is a 32-bit program, which the libOS does not start", "take one for x86-64"
+        reason, hint = "is a 32-bit program, which the libOS does not start", TAKE_ANOTHER
     elif facts.type == "ET_EXEC":
         reason = "is not position-independent (ET_EXEC), and the libOS starts only what is"
         hint = _PIE
@@ -146,7 +150,7 @@ def _of_script(root: Root, script: Script, scripts_left: int) -> Refusal | None:
     )
     if wrong is None:
         return None
-    reason = f"starts with `{shown_line(script)}`, but {interpreter} {wrong.reason}"
+    reason = f"starts with `{shown_line(script)}`, but {shown(interpreter)} {wrong.reason}"
     is_there = root.find(interpreter) is not None
     hint = wrong.hint if is_there else "copy the interpreter into the image by the BOM"
     return Refusal("interpreter", reason, hint)
@@ -154,24 +158,26 @@ def _of_script(root: Root, script: Script, scripts_left: int) -> Refusal | None:
 
 def _of_script_in_libos(root: Root, script: Script) -> Refusal | None:
     path = script.line.lstrip(" \t")
-    end = len(SHEBANG) + len(script.line.encode("utf-8", "replace"))
-    shown = f"starts with `{shown_line(script)}`"
+    end = len(SHEBANG) + len(script.line.encode("utf-8", "surrogateescape"))
+    starts = f"starts with `{shown_line(script)}`"
     if not script.is_ended or end >= LIBOS_LINE_BYTES:
-        reason = f"{shown}, and the libOS wants a line end in the first {LIBOS_LINE_BYTES} bytes"
+        reason = f"{starts}, and the libOS wants a line end in the first {LIBOS_LINE_BYTES} bytes"
         return Refusal("libos-program", reason, _DIRECT)
     if _of_file(root, path) is not None:
         what = "the argument as well" if path.split()[1:] else "the blank at its end as well"
         return Refusal(
-            "libos-program", f"{shown}: the libOS takes all of it for a path, {what}", _DIRECT
+            "libos-program", f"{starts}: the libOS takes all of it for a path, {what}", _DIRECT
         )
     facts = root.facts(path)
     if facts is None:
-        reason = f"{shown}, and {path} is a script itself, which the libOS does not go through"
+        reason = (
+            f"{starts}, and {shown(path)} is a script itself, which the libOS does not go through"
+        )
         return Refusal("libos-program", reason, _DIRECT)
     wrong = _of_elf_in_libos(path, facts)
     if wrong is None:
         return None
-    return Refusal(wrong.code, f"{shown}, but {path} {wrong.reason}", wrong.hint)
+    return Refusal(wrong.code, f"{starts}, but {shown(path)} {wrong.reason}", wrong.hint)
 
 
 CARRIAGE_RETURN = Refusal(
@@ -182,7 +188,11 @@ CARRIAGE_RETURN = Refusal(
 
 
 def shown_line(script: Script) -> str:
-    """A `#!` line for a message, cut when long, its unprintable characters escaped."""
-    line = script.line.rstrip(" \t\r")
-    line = line if line.isprintable() else ascii(line)[1:-1]
-    return f"#!{line}" if len(line) <= _SHOWN else f"#!{line[:_SHOWN]}..."
+    """A `#!` line for a message."""
+    return "#!" + shown(script.line.rstrip(" \t\r"))
+
+
+def shown(text: str) -> str:
+    """A text of a file for a message, cut when long, its unprintable characters escaped."""
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

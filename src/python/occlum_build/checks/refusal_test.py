@@ -74,8 +74,8 @@ BY_ALL = {
     "/bin/object": "is no program, its type is ET_REL",
     "/bin/musl": "needs the loader /lib/ld-musl-x86_64.so.1, which is not in the image",
     "/bin/strange-loader": "needs the loader /bin/text, which is no ELF file",
-    "/bin/arm": "is for another machine, EM_AARCH64",
-    "/bin/arm32": "is a 32-bit file for EM_ARM",
+    "/bin/arm": "is for aarch64 (EM_AARCH64), not x86-64",
+    "/bin/arm32": "is for arm (EM_ARM), not x86-64",
     "/bin/junk": "looks like an ELF file but is none: bad class",
     "/bin/text": "is neither an ELF program nor a script with a `#!` line",
     "/bin/empty": "is neither an ELF program nor a script with a `#!` line",
@@ -113,6 +113,15 @@ def test_an_argument_is_what_is_told_of_the_libos() -> None:
     assert found is not None and found.code == "libos-program"
     found = refusal(root, "/app/run", libos=False)
     assert found is not None and found.code == "interpreter"
+
+
+def test_a_line_of_bytes_that_are_no_text() -> None:
+    path = "/" + "\udcff" * 100
+    files: Files = {**FILES, path: PROGRAM, "/app/run": b"#!/" + b"\xff" * 100 + b"\n"}
+    root = root_of(files, {"/app/run": 0o755, path: 0o755})
+    assert refusal(root, "/app/run", libos=True) is None
+    found = refusal(root_of({**files, path: b""}, {"/app/run": 0o755}), "/app/run", libos=True)
+    assert found is not None and found.reason.isascii()
 
 
 STARTED = ("/bin/bash", "/bin/sh", "/bin/relative", "/app/good", "/app/blank", "/app/there")

@@ -47,6 +47,7 @@ EXIT_CODES = {
     "libraries": 248,
     "library-unreachable": 248,
     "library-version": 248,
+    "program": 248,
 }
 EXIT_FAILURE = 1
 # A plan has many objects that all stay: to look through them again and again is a tenth of a run.

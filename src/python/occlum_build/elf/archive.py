@@ -63,7 +63,10 @@ def read_archive(stream: BinaryIO) -> Archive:
 def _interpreter(stream: BinaryIO) -> str:
     """The `#!` line without these characters, "" where there is none."""
     script = script_of(_head(stream))
-    return _shown(" ".join(script.line.split())) if script is not None else ""
+    if script is None:
+        return ""
+    line = script.line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _shown(" ".join(line.split()))
 
 
 def _head(stream: BinaryIO) -> bytes:

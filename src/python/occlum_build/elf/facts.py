@@ -134,8 +134,9 @@ class Archive:
 class Script:
     """A text file that begins with `#!`.
 
-    `line` is what follows on the first line, verbatim (bytes that are no UTF-8 as `\\xff`), cut
-    where a kernel stops reading; `is_ended` tells whether its line end was seen.
+    `line` is what follows on the first line, verbatim (bytes that are no UTF-8 as lone surrogates,
+    as in names of files), cut where a kernel stops reading; `is_ended` tells whether its line end
+    was seen.
     """
 
     line: str
@@ -162,7 +163,7 @@ def script_of(head: bytes) -> Script | None:
     if not head.startswith(SHEBANG):
         return None
     line, end, _ = head[len(SHEBANG) : SHEBANG_BYTES].partition(b"\n")
-    return Script(line.decode("utf-8", "backslashreplace"), bool(end))
+    return Script(line.decode("utf-8", "surrogateescape"), bool(end))
 
 
 def may_hold_elf(head: bytes) -> bool:

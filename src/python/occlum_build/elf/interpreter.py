@@ -13,6 +13,7 @@ from occlum_build.sources.model import Sources, regular_file
 LIBC = "libc.so.6"  # of glibc
 GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
+TAKE_ANOTHER = "take one that is built for x86-64"
 OTHER_LOADER = "other"  # that of a libc which no image has, as Android's or FreeBSD's
 
 
@@ -28,6 +29,11 @@ class Interpreter:
     source: str
     image_path: str
     entry: LoaderEntry | None = None
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether a program, or the loader config, names a loader that does not exist."""
+        return not self.source and bool(self.image_path or self.entry)
 
     @property
     def is_musl(self) -> bool:
@@ -57,16 +63,27 @@ def choose_interpreter(
     image_path = posixpath.normpath(facts.interpreter) if facts.interpreter else ""
     found = Interpreter(path, source or "", image_path, entry)
     # A shared object runs in a program that brings the loader; only a config can name a wrong one.
-    if source or not (facts.interpreter or entry):
+    if not found.is_lacking:
         return found, None
-    origin = f", which the loader config names for {wanted}," if entry else ""
+    origin = f" the loader config names for {wanted} and which" if entry else ""
     hint = (
         "install the loader in the sysroot or correct the loader config"
         if entry
         else "install the loader in the sysroot, or copy the program with `autodep: false`"
     )
-    message = f"{program}: its interpreter {path}{origin} does not exist"
+    message = f"{program} needs the loader {path}, which{origin} does not exist"
     return found, Problem("libraries", message, hint=hint)
+
+
+def foreign_machine(facts: ElfFacts) -> str:
+    """The machine of an ELF file that a kernel for x86-64 does not run, else ""."""
+    known, machine = ((64, "EM_X86_64"), (32, "EM_386")), facts.machine
+    if (facts.elf_class, machine) in known:
+        return ""
+    if not machine.startswith("EM_"):
+        return f"machine {machine}"
+    bits = " in 32 bit" if facts.elf_class == 32 and machine.endswith("64") else ""
+    return f"{machine[3:].lower()}{bits} ({machine})"
 
 
 def libc_of(facts: ElfFacts) -> str:

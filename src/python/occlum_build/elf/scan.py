@@ -1,6 +1,6 @@
 """Read the ELF facts of a directory of files: `python -m occlum_build.elf.scan IN_DIR OUT_JSON`.
 
-The files are named by the sha256 of their content. The result is one canonical JSON object (UTF-8,
+The files are named by the sha256 of their content. The result is one canonical JSON object (ASCII,
 sorted keys, no spaces): name -> facts, `{"malformed": reason}`, `{"archive": ...}` with the facts
 of the ELF files in a zip archive, `{"script": ...}` with a `#!` line, or null for any other file.
 It depends on the content of the files alone, so that it can be cached by it.
@@ -23,7 +23,7 @@ def scan(directory: str) -> str:
     for name in os.listdir(directory):
         with open(os.path.join(directory, name), "rb") as stream:
             facts[name] = outcome_to_json(read_outcome(stream))
-    return json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    return json.dumps(facts, sort_keys=True, separators=(",", ":")) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ def test_scan_writes_one_canonical_json(tmp_path: Path) -> None:
     (blobs / "bb").write_bytes(PROGRAM.read_bytes())
     (blobs / "aa").write_bytes(b"text")
     (blobs / "cc").write_bytes(b"\x7fELF junk")
+    (blobs / "ee").write_bytes(b"#!/\xff\n")
     with zipfile.ZipFile(blobs / "dd", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(PROGRAM, "bin/python")
     out = tmp_path / "facts.json"
@@ -28,11 +29,12 @@ def test_scan_writes_one_canonical_json(tmp_path: Path) -> None:
     assert subprocess.run(command, check=True, capture_output=True).stdout == b""
     text = out.read_text()
     facts = json.loads(text)
-    assert list(facts) == ["aa", "bb", "cc", "dd"]
+    assert list(facts) == ["aa", "bb", "cc", "dd", "ee"]
     assert facts["aa"] is None
     assert facts["bb"] == outcome_to_json(read_facts(PROGRAM.read_bytes()))
     assert facts["cc"]["malformed"]
     assert facts["dd"]["archive"] == {"bin/python": facts["bb"]}
+    assert facts["ee"]["script"] == "/\udcff"
     assert text == scan(str(blobs))
     assert text == json.dumps(facts, sort_keys=True, separators=(",", ":")) + "\n"
 

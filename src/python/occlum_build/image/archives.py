@@ -162,7 +162,9 @@ class _Archives:
         self._warn("archive", problems, program)
         tree = self._finder.builder.tree
         problem = interpreter_problem(program.path, archive.interpreter, tree)
-        self._warn("interpreter", [problem] if problem else [], program)
+        if problem:
+            self._warn("interpreter", [problem], program)
+            self._finder.refused.add("/" + program.path)
 
     def _for_another_libc(self, program: Program, named: set[str]) -> Problem:
         text = f"{program.source}: the ELF files for x86-64 in it are for {_shown(named)}, but "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from occlum_build.elf.closure import Closure
 from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.interpreter import TAKE_ANOTHER, foreign_machine
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.elf.placement import Placement, placements
@@ -35,6 +37,7 @@ class LibraryFinder:
         self.linker = self.linker_over(builder.sources)
         self.closures: list[Closure] = []
         self.placed: dict[str, str] = {}  # image path by closure -> path of the entry
+        self.refused: set[str] = set()  # image paths of what nothing loads, as is told
 
     def linker_over(self, sources: Sources) -> Linker:
         """A linker that searches a view of the sources, and the image."""
@@ -48,7 +51,9 @@ class LibraryFinder:
     def add(self, programs: Sequence[Program], companion: str) -> None:
         """Place the libraries of one BOM's programs; what is missing is collected."""
         left_alone = self.programs_are_left_alone(programs)
+        refused = _Refused()
         for program in programs:
+            self.refused.discard("/" + program.path)
             facts = self.builder.sources.facts(program.source)
             if not program.autodep or (left_alone and facts and _has_no_loader(facts)):
                 self.missing.left_alone.add("/" + program.path)
@@ -59,14 +64,28 @@ class LibraryFinder:
                 text = f"{program.source} looks like an ELF file but is none: {malformed}"
                 self.tell("elf", [Problem("elf", text)], program, as_error=False)
                 continue
+            machine = self._foreign_machine(program, facts)
+            if machine:
+                text = f"{program.source} is for {machine}, not x86-64"
+                refused.add(Problem("program", text, hint=TAKE_ANOTHER), program)
+                continue
             closure = self.linker.close(program.source, "/" + program.path, companion)
             if closure.interpreter is None:
                 continue
             self.closures.append(closure)
-            self._check(closure, program)
+            if closure.interpreter.is_lacking:
+                refused.add(closure.problems[0], program)
+            else:
+                self._check(closure, program)
+            known = len(self.report.errors)
             for placement in placements(closure):
                 with self.report:
                     self.place(placement, program)
+            if len(self.report.errors) > known:
+                self.refused.add("/" + program.path)
+        self.refused |= refused.paths
+        for problem in refused.problems():
+            self.report.add(problem)
 
     def companion(self, programs: Iterable[Program]) -> str:
         """The interpreter that all programs with one have in common, "" where there is none."""
@@ -90,6 +109,14 @@ class LibraryFinder:
             if (found := facts(program.source)) is not None and found.interpreter
         }
         return autodep == {False}
+
+    def _foreign_machine(self, program: Program, facts: ElfFacts | None) -> str:
+        """The machine of what was to be loaded on x86-64: data may be for any."""
+        if facts is None or not facts.loadable:
+            return ""
+        entry = self.builder.tree.entries.get(program.path)
+        is_run = facts.type == "ET_EXEC" and entry is not None and entry.mode & 0o111
+        return foreign_machine(facts) if facts.interpreter or facts.needed or is_run else ""
 
     def _check(self, closure: Closure, program: Program) -> None:
         self.tell("libraries", closure.problems, program, as_error=program.required)
@@ -134,6 +161,33 @@ class LibraryFinder:
             "copy one of the programs with `autodep: false`, give one a RUNPATH of its own, or "
             "make both use one library",
         )
+
+
+class _Refused:
+    """Programs that nothing loads, for reasons that many may have in common."""
+
+    def __init__(self) -> None:
+        self._programs: dict[tuple[Problem, bool], list[Program]] = {}
+        self.paths: set[str] = set()  # of the image
+
+    def add(self, problem: Problem, program: Program) -> None:
+        """Take a problem whose message starts with the program's source."""
+        reason = replace(problem, message=problem.message[len(program.source) :])
+        self._programs.setdefault((reason, program.required), []).append(program)
+        self.paths.add("/" + program.path)
+
+    def problems(self) -> Iterator[Problem]:
+        """One for each reason: an error for files that must find their libraries."""
+        for (reason, required), programs in self._programs.items():
+            who = programs[0].source
+            if programs[1:]:
+                who = f"{len(programs)} files, {who} among them, each"
+            yield replace(
+                reason,
+                message=who + reason.message,
+                place=programs[0].origin.place,
+                severity=ERROR if required else WARNING,
+            )
 
 
 def _has_no_loader(facts: ElfFacts) -> bool:

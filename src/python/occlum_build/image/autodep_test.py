@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from occlum_build.bom.load import load_boms, reader_of
-from occlum_build.elf.facts import Malformed
+from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
 from occlum_build.elf.loader_config import parse_loader_config
 from occlum_build.errors import Report
@@ -20,6 +20,7 @@ from occlum_build.image.testing import (
     plan_bom,
     program,
 )
+from occlum_build.sources.model import SourceStat
 
 LOADER = "/opt/glibc/lib/ld-linux-x86-64.so.2"
 CONFIG = f"{LOADER} /opt/glibc/lib:/deflib"
@@ -132,7 +133,7 @@ def test_missing_interpreter_in_a_directory_is_a_warning() -> None:
     files = {**SYSROOT, "ws/d/m": program(interpreter="/gone/ld.so"), "ws/d/n": program("liba.so")}
     planned = plan_bom(DIRS, files, config=CONFIG)
     assert planned.exit_code == 0
-    assert "/gone/ld.so does not exist" in planned.warning().message
+    assert "needs the loader /gone/ld.so, which does not exist" in planned.warning().message
     assert planned.sources.keys() == {"d/m", "d/n", *PLACED}
 
 
@@ -142,6 +143,54 @@ def test_missing_interpreter_of_a_file() -> None:
     assert planned.exit_code == 248
     assert "ws/m" in planned.error().message
     assert "/gone/ld.so" in planned.error().message
+
+
+def test_one_problem_for_all_that_lack_a_loader_and_none_of_their_libraries() -> None:
+    lacking = program("libgone.so", interpreter="/gone/ld.so")
+    files = {**SYSROOT, "ws/m": lacking, "ws/n": lacking}
+    error = plan_bom(FILES.replace("[m]", "[m, n]"), files, config=CONFIG).error()
+    assert error.message == (
+        "2 files, ws/m among them, each needs the loader /gone/ld.so, which does not exist"
+    )
+    planned = plan_bom(FILES, files)  # without a loader config it is nobody's own loader
+    assert [one.code for one in (*planned.errors, *planned.warnings)] == ["libraries"]
+
+
+def test_a_lacking_loader_of_the_loader_config() -> None:
+    files = {"ws/m": program("liba.so")}
+    error = plan_bom(FILES, files, config=CONFIG).error()
+    assert error.message == (
+        f"ws/m needs the loader {LOADER}, which the loader config names for {GLIBC_LOADER} and "
+        "which does not exist"
+    )
+
+
+ARM = replace(program("libc.so.6", interpreter="/lib/ld-linux-aarch64.so.1"), machine="EM_AARCH64")
+STATIC_ARM = ElfFacts("ET_EXEC", "EM_AARCH64", 64)
+
+
+@pytest.mark.parametrize("facts", [ARM, STATIC_ARM, replace(ARM, interpreter=None)])
+def test_a_program_for_another_machine(facts: ElfFacts) -> None:
+    error = plan_bom(FILES, {**SYSROOT, "ws/m": facts}, config=CONFIG).error()
+    assert (error.code, error.message) == (
+        "program",
+        "ws/m is for aarch64 (EM_AARCH64), not x86-64",
+    )
+    assert error.place is not None and error.hint
+    files = {**SYSROOT, "ws/d/m": facts, "ws/d/n": facts}
+    planned = plan_bom(DIRS, files, config=CONFIG)
+    assert planned.errors == ()
+    assert planned.warning().message.startswith("2 files, ws/d/m among them, each is for aarch64")
+
+
+def test_data_of_another_machine() -> None:
+    def keep(_: str, stat: SourceStat) -> int:
+        return stat.mode & ~0o111
+
+    files: Files = {"ws/m": STATIC_ARM}
+    assert plan_bom(FILES, files, options=PlanOptions(mode=keep)).errors == ()
+    for facts in (replace(STATIC_ARM, type="ET_REL"), replace(SHARED_OBJECT, machine="EM_BPF")):
+        assert plan_bom(FILES, {"ws/m": facts}).errors == ()
 
 
 def test_only_what_the_copies_bring_is_analysed() -> None:

@@ -56,11 +56,13 @@ class Searched:
     """What the search for libraries leaves to know about an image; paths are absolute in it.
 
     `required` are files that must find their libraries, `left_alone` those that are not asked for
-    them; `told` are names of libraries that are missing, and told of or allowed to be.
+    them, `refused` those of which is told that nothing loads them; `told` are names of libraries
+    that are missing, and told of or allowed to be.
     """
 
     required: frozenset[str] = frozenset()
     left_alone: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
     elsewhere: tuple[Elsewhere, ...] = ()
 

@@ -145,6 +145,7 @@ def complete_image(
                 f"/{one.path}" for one in copied if one.required and one.autodep
             ).difference(missing.left_alone),
             left_alone=frozenset(missing.left_alone),
+            refused=frozenset(path for finder in finders for path in finder.refused),
             told=missing.names,
             elsewhere=tuple(missing.elsewhere),
         ),
@@ -159,7 +160,9 @@ def _warn_of_own_loader(
         return
     for closure in closures:
         loader = closure.interpreter
-        if loader is not None and loader.entry is None and loader.image_path:
+        if loader is None or loader.is_lacking:
+            continue
+        if loader.entry is None and loader.image_path:
             report.warn(
                 "loader",
                 f"no loader config: programs use their own loader, {loader.path}; such an image "

@@ -5,8 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import Callable
 
-from occlum_build.errors import OcclumError, Problem
-from occlum_build.image.entries import FILE
+from occlum_build.errors import Problem
 from occlum_build.image.tree import ImageTree
 
 ENV = "env"
@@ -59,9 +58,6 @@ def _lacking_for_env(arguments: list[str], is_program: Callable[[str], bool]) ->
 
 
 def _is_program(path: str, tree: ImageTree) -> bool:
-    try:
-        real = tree.locate(path.lstrip("/"), follow_last=True)
-    except OcclumError:  # a loop of links, which leads to no program
-        return False
-    stat = tree.lstat(real)
-    return stat is not None and stat.kind == FILE and bool(stat.mode & 0o111)
+    real = tree.real_file(path.lstrip("/"))
+    stat = tree.lstat(real) if real is not None else None
+    return stat is not None and bool(stat.mode & 0o111)

@@ -78,14 +78,18 @@ class ImageTree:
     def is_dir(self, path: str) -> bool:
         return self.kind(path) == DIR
 
-    def file_source(self, path: str) -> str | None:
-        """The source of the regular file at `path`, links followed in the image; None for none."""
+    def real_file(self, path: str) -> str | None:
+        """The real path of the regular file that `path` leads to in the image; None for none."""
         try:
             real = self.locate(path, follow_last=True)
         except OcclumError:  # a loop of links, which leads to no file
             return None
-        stat = self.lstat(real)
-        if stat is None or stat.kind != FILE:
+        return real if self.kind(real) == FILE else None
+
+    def file_source(self, path: str) -> str | None:
+        """The source of the regular file at `path`, links followed in the image; None for none."""
+        real = self.real_file(path)
+        if real is None:
             return None
         entry = self.entries.get(real)
         return entry.source if entry else self.base.source(real)
