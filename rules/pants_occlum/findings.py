@@ -93,7 +93,8 @@ _told = _ToldInRun()
 async def tell(
     findings: Findings, run_id: RunId, build_root: BuildRoot, global_options: GlobalOptions
 ) -> Told:
-    if not _told.is_first((run_id, build_root.path), findings):  # it runs again where files change meanwhile
+    # Where files change meanwhile it runs again.
+    if not _told.is_first((run_id, build_root.path), findings):
         return Told()
     for problem in findings.told:
         level = _LEVELS[problem.severity]

@@ -18,6 +18,7 @@ from occlum_build.sources.model import (
     Sources,
     SourceStat,
     hint_for_missing,
+    kind_name,
     resolve,
 )
 
@@ -160,7 +161,7 @@ class _Walker:
     def can_be_held(self, path: str, source: str, stat: SourceStat) -> bool:
         """Can the secure file system hold the entry? Tells why not."""
         if stat.kind not in _HELD:
-            self.warn(f"{printable(source)} is a {stat.kind} and is left out")
+            self.warn(f"{printable(source)} is a {kind_name(stat.kind)} and is left out")
         elif not path.isascii() and not is_utf8(posixpath.basename(path)):
             self.fail(f"the name {printable(source)} is not UTF-8", _ONLY_UTF8)
         elif stat.target and not is_utf8(stat.target):

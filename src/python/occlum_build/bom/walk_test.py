@@ -229,7 +229,7 @@ def test_fifos_and_devices_are_left_out() -> None:
     assert found == _walk(TREE)[0]
     assert [one.message for one in report.warnings] == [
         "ws/d/p.fifo is a fifo and is left out",
-        "ws/d/q.dev is a other and is left out",
+        "ws/d/q.dev is a device or socket and is left out",
     ]
     assert _walk(entries, excludes=["*.fifo", "*.dev"])[1].warnings == []
 

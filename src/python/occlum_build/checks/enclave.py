@@ -110,10 +110,23 @@ def _entry_points(root: Root, document: Node, config: OcclumConfig) -> Iterator[
         message += ": nothing can be run" if is_certain else ""
         severity = ERROR if is_certain and is_chosen else WARNING
         yield Problem(_CODE, message, place, hint, severity=severity)
+    yield from _hidden_entry_points(document, config)
     for index, path in enumerate(plain(config.entry_points) if known else ()):
         if path in known and root.kind(path) == FILE and (why := refusal(root, path, libos=True)):
             where = ("entry_points", index)
             yield why.problem(f"{path_text(where)}: {shown(path)}", place_of(document, where))
+
+
+def _hidden_entry_points(document: Node, config: OcclumConfig) -> Iterator[Problem]:
+    """Entry points in a file system of memory that is mounted over them, empty at boot."""
+    for mount in config.mount:
+        over = [one for one in entry_points_of(config) if _is_below(one, mount.target)]
+        if mount.type == "ramfs" and mount.target.rstrip("/") and over:
+            message = f"{path_text(('entry_points',))}: {', '.join(map(shown, over))} lies in the "
+            message += f"ramfs on {shown(mount.target)}, which is empty at boot"
+            place = place_of(document, ("entry_points",))
+            hint = "mount it elsewhere"
+            yield Problem(_CODE, message, place, hint, severity=WARNING)
 
 
 def _default_entry_points() -> list[str]:

@@ -267,3 +267,12 @@ def test_what_the_environment_names_and_the_image_lacks() -> None:
     (problem,) = found(image({}), env)
     assert (problem.code, problem.severity) == ("runtime-timezone", WARNING)
     assert found(image({"/usr/share/zoneinfo/Europe/Berlin": b"TZif"}), env) == []
+
+
+def test_entry_points_that_a_mount_hides() -> None:
+    for target, is_told in (("/bin", True), ("/bin/sub", False), ("/tmp", False)):
+        root = image({"/bin/sub": None})
+        told = found(root, with_mounts({"type": "ramfs", "target": target}))
+        assert [one.code for one in told] == ["libos-entry-point"] * is_told
+    (problem,) = found(image({}), with_mounts({"type": "ramfs", "target": "/bin"}))
+    assert "'/bin' lies in the ramfs on '/bin', which is empty at boot" in problem.message

@@ -64,7 +64,7 @@ def uncovered(
     return [
         one.problem(WARNING)
         for one in found
-        if one.is_sure and not _is_covered(root, one.name, library_path)
+        if one.is_sure and not _is_covered(root, one, library_path)
     ]
 
 
@@ -74,9 +74,19 @@ def library_path_of(env: Iterable[str]) -> tuple[str, ...]:
     return tuple(one for one in values[-1].replace(";", ":").split(":") if one) if values else ()
 
 
-def _is_covered(root: Root, name: str, library_path: Sequence[str]) -> bool:
-    dirs = (one for one in library_path if one.startswith("/"))  # others depend on where one is
-    return any(root.kind(posixpath.join(one, name)) == FILE for one in dirs)
+def _is_covered(root: Root, library: Elsewhere, library_path: Sequence[str]) -> bool:
+    """Whether LD_LIBRARY_PATH leads to a library, or may: programs start in the root directory."""
+    for directory in library_path:
+        if "$" not in directory:
+            if root.kind(posixpath.join("/", directory, library.name)) == FILE:
+                return True
+            continue
+        # $ORIGIN is another for each program: what stands below it is all that can be compared.
+        below = [part for part in directory.split("/") if part not in (".", "..", "")]
+        end = posixpath.join("/", *(part for part in below if "$" not in part))
+        if any(posixpath.dirname(path).endswith(end.rstrip("/")) for path in library.paths):
+            return True
+    return False
 
 
 def _elsewhere(root: Root, library_path: Sequence[str]) -> Iterator[Elsewhere]:

@@ -180,7 +180,10 @@ LAYOUT: Files = {**without("/lib/x86_64-linux-gnu/liba.so"), "/opt/my/lib/liba.s
         (("/else", "/opt/my/lib"), False),
         (("/opt/my/lib/",), False),
         (("/link",), False),
-        (("", "opt/my/lib"), True),
+        (("", "opt/my/lib"), False),  # programs start in the root directory
+        (("$ORIGIN/../opt/my/lib",), False),
+        (("${ORIGIN}/../my/lib",), False),  # it may, for a program in /opt/bin
+        (("$ORIGIN/../lib64",), True),
     ],
 )
 def test_a_library_for_which_ld_library_path_is_needed(

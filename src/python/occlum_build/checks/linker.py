@@ -51,7 +51,8 @@ def image_linker(root: Root, library_path: Sequence[str]) -> Linker:
             },
         )
 
-    return Linker(sources, LoaderConfig(), dirs_of=dirs_of)
+    cpu_level = root.searched.cpu_level
+    return Linker(sources, LoaderConfig(), cpu_level=cpu_level, dirs_of=dirs_of)
 
 
 def _dirs(paths: Sequence[str]) -> tuple[SearchDir, ...]:

@@ -14,9 +14,7 @@ from occlum_build.checks.root import Root
 from occlum_build.elf.facts import Script
 from occlum_build.errors import NOTE, WARNING, Problem
 from occlum_build.image.entries import FILE, Entry
-from occlum_build.image.shebang import lacking_interpreter, lacking_program
-
-PROGRAM_DIRECTORIES = ("bin", "sbin")
+from occlum_build.image.shebang import PROGRAM_DIRECTORIES, lacking_interpreter, lacking_program
 
 
 def program_problems(root: Root) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -196,9 +197,16 @@ def _print_json(plan: ImagePlan, sources: OsSources) -> None:
 
     from occlum_build.image.manifest import manifest_of
 
-    manifest = manifest_of(plan.entries, sources.sha256)
+    manifest = manifest_of(map(_with_absolute_bom, plan.entries), sources.sha256)
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
     sys.stdout.buffer.write(text.encode() + b"\n")  # UTF-8 in any locale
+
+
+def _with_absolute_bom(entry: Entry) -> Entry:
+    place = entry.origin.place
+    if place.file.startswith("/"):
+        return entry
+    return entry._replace(origin=replace(entry.origin, place=replace(place, file=f"/{place.file}")))
 
 
 def _log(plan: ImagePlan, root: str, sources: OsSources) -> None:

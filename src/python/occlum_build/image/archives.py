@@ -29,7 +29,7 @@ from occlum_build.image.missing import (
     hint_for_absent,
     version_problem,
 )
-from occlum_build.image.shebang import interpreter_problem
+from occlum_build.image.shebang import PROGRAM_DIRECTORIES, interpreter_problem
 from occlum_build.sources.model import Sources
 
 _NAMES = {GLIBC_LOADER: "glibc", MUSL_LOADER: "musl", OTHER_LOADER: "another libc"}
@@ -74,6 +74,11 @@ def _libcs_of_sysroot(linker: Linker) -> frozenset[str]:
 def _named_libcs(archive: Archive) -> set[str]:
     """The loaders of the libcs that the files of an archive for this machine name."""
     return {libc_of(facts) for _, facts in archive.members if _is_for_machine(facts)} - {""}
+
+
+def _is_in_program_directory(path: str) -> bool:
+    """A library's directory may have any file that begins with `#!`, which nobody starts."""
+    return posixpath.basename(posixpath.dirname(path)) in PROGRAM_DIRECTORIES
 
 
 def _shown(libcs: Collection[str]) -> str:
@@ -160,9 +165,10 @@ class _Archives:
         if named and not named & self._libcs:
             problems.append(self._for_another_libc(program, named))
         self._warn("archive", problems, program)
+        is_to_be_run = program.required or _is_in_program_directory(program.path)
         tree = self._finder.builder.tree
         problem = interpreter_problem(program.path, archive.interpreter, tree)
-        if problem:
+        if problem and is_to_be_run:
             self._warn("interpreter", [problem], program)
             self._finder.refused.add("/" + program.path)
 

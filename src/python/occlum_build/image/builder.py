@@ -18,7 +18,7 @@ from occlum_build.image.conflicts import Overrides, check_kind
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.merging import Merging
 from occlum_build.image.tree import ImageTree
-from occlum_build.sources.model import Sources, SourceStat, hint_for_missing, resolve
+from occlum_build.sources.model import Sources, SourceStat, hint_for_missing, kind_name, resolve
 
 # The mode of an image entry, from its source path and what it has there.
 ModeRule = Callable[[str, SourceStat], int]
@@ -184,7 +184,9 @@ class ImageBuilder:
                 "file", f"{shown} is a directory", place=place, hint="directories go under `dirs:`"
             )
         if stat.kind != FILE:
-            raise OcclumError("file", f"{shown} is a {stat.kind}, not a file", place=place)
+            raise OcclumError(
+                "file", f"{shown} is a {kind_name(stat.kind)}, not a file", place=place
+            )
         if not is_utf8(operation.path):
             raise OcclumError("file", f"the name {printable(shown)} is not UTF-8", place=place)
         origin = Origin(place)
@@ -229,7 +231,7 @@ class ImageBuilder:
         if stat.kind != FILE:
             raise OcclumError(
                 "hash",
-                f"{operation.source} is a {stat.kind} and has no hash",
+                f"{operation.source} is a {kind_name(stat.kind)} and has no hash",
                 place=operation.place,
                 hint="leave `hash` out, or name a file",
             )

@@ -57,7 +57,8 @@ class Searched:
 
     `required` are files that must find their libraries, `left_alone` those that are not asked for
     them, `refused` those of which is told that nothing loads them; `told` are names of libraries
-    that are missing, and told of or allowed to be.
+    that are missing, and told of or allowed to be. `cpu_level` is the x86-64 level whose libraries
+    may be taken.
     """
 
     required: frozenset[str] = frozenset()
@@ -65,6 +66,7 @@ class Searched:
     refused: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
     elsewhere: tuple[Elsewhere, ...] = ()
+    cpu_level: str = "baseline"
 
 
 class ImageLibraries:

@@ -148,6 +148,7 @@ def complete_image(
             refused=frozenset(path for finder in finders for path in finder.refused),
             told=missing.names,
             elsewhere=tuple(missing.elsewhere),
+            cpu_level=options.cpu_level,
         ),
     )
 

@@ -9,6 +9,7 @@ from occlum_build.errors import Problem
 from occlum_build.image.tree import ImageTree
 
 ENV = "env"
+PROGRAM_DIRECTORIES = ("bin", "sbin")
 SEARCHED = ("/usr/local/bin", "/usr/bin", "/bin")
 
 

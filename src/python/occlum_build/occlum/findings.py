@@ -8,7 +8,7 @@ from pathlib import Path
 from occlum_build.checks.enclave import check_enclave
 from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError, Problem
-from occlum_build.occlum.configure import read_config
+from occlum_build.occlum.configure import config_keys, read_config
 from occlum_build.occlum.measurement import from_bytes, security_warnings
 from occlum_build.occlum.toolchain import INIT, ToolchainDirectory
 from occlum_build.sgx.config import CheckedConfig, Node, check
@@ -47,7 +47,9 @@ def package_findings(instance: Path) -> list[Problem]:
     edmm = measured is not None and measured["inputs"].get("settings", {}).get("edmm") is True
     try:
         document = read_config([instance / "Occlum.json"])
+        if measured is not None and measured["inputs"].get("config") != config_keys(document):
+            return found  # it was changed since, and is not what was built
         checked = check(document, edmm=edmm)
         return [*checked.warnings, *instance_findings(instance, document, checked, ""), *found]
-    except OcclumError:  # changed since: it is not what was built
+    except OcclumError:  # it was changed since
         return found

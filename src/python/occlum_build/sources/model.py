@@ -21,6 +21,11 @@ FILE, DIR, SYMLINK, FIFO, OTHER = "file", "dir", "symlink", "fifo", "other"
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 
 
+def kind_name(kind: str) -> str:
+    """How messages call a kind of entry."""
+    return "device or socket" if kind == OTHER else kind
+
+
 class SourceStat(NamedTuple):
     """What lstat tells of one source; a tuple, because an image may have 50,000.
 

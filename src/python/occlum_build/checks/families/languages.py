@@ -115,6 +115,11 @@ LANGUAGES = (
                 "its directory for this machine (rbconfig.rb)",
                 "copy the directories that `ruby -e 'puts $:'` prints",
             ),
+            Need(
+                ("**/monitor.so",),
+                "its compiled modules (monitor.so)",
+                "copy the directories that `ruby -e 'puts $:'` prints",
+            ),
         ),
     ),
     Family(

@@ -64,11 +64,16 @@ LANGUAGE_CASES = (
     Case(
         "Ruby",
         {"/usr/bin/ruby3.1": PROGRAM},
-        empty("/usr/lib/ruby/3.1.0/rubygems.rb", "/usr/lib/x86_64/ruby/3.1.0/rbconfig.rb"),
+        empty(
+            "/usr/lib/ruby/3.1.0/rubygems.rb",
+            "/usr/lib/x86_64/ruby/3.1.0/rbconfig.rb",
+            "/usr/lib/x86_64/ruby/3.1.0/monitor.so",
+        ),
         (
             empty(
                 "/usr/local/lib/ruby/3.3.0/rubygems.rb",
                 "/usr/local/lib/ruby/3.3.0/x86_64-linux/rbconfig.rb",
+                "/usr/local/lib/ruby/3.3.0/x86_64-linux/monitor.so",
             ),
         ),
     ),

@@ -99,5 +99,9 @@ def _container_layer(root: Mount, path: Path, findings: Findings) -> None:
     if layers is not None and not any(
         (layer.type, layer.target, layer.options.mac) == ("sefs", "/", None) for layer in layers
     ):
-        message = 'no layer takes what is written: of type "sefs", with the target "/" and no MAC'
-        findings.warn("libos-mount", path, message)
+        message = (
+            'no layer takes what is written: of type "sefs", with the target "/" and no MAC: '
+            "the libOS fails at boot"
+        )
+        hint = 'add {"target": "/", "type": "sefs", "source": "./run/mount/__ROOT"}'
+        findings.warn("libos-mount", path, message, hint)

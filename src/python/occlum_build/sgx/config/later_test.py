@@ -150,7 +150,8 @@ WARNINGS = [
         '{"type": "sefs", "target": "/", "options": {"MAC": "old"}, "source": "s"}]}}]}',
         False,
         "p:2:59: $.mount[0].options.layers: "
-        'no layer takes what is written: of type "sefs", with the target "/" and no MAC\n'
+        'no layer takes what is written: of type "sefs", with the target "/" and no MAC: '
+        "the libOS fails at boot\n"
         "p:3:52: $.mount[0].options.layers[0].options.MAC: "
         "ignored: the MAC of the image replaces it",
     ),
