@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from occlum_build.checks.files import Files, literal
 from occlum_build.checks.root import Root
-from occlum_build.elf.interpreter import LIBC
+from occlum_build.elf.facts import LIBC
 from occlum_build.errors import WARNING, Problem
 
 # setlocale takes the first of them that is set; categories beside LC_ALL are looked up one by one.

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from occlum_build.checks.root import Root
-from occlum_build.elf.interpreter import LIBC
+from occlum_build.elf.facts import LIBC
 from occlum_build.errors import NOTE, Problem
 from occlum_build.shown import who
 

@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Sequence
 
 from occlum_build.checks.root import Root
-from occlum_build.elf.facts import Archive, ElfFacts, Script
-from occlum_build.elf.interpreter import LIBC, Interpreter
+from occlum_build.elf.facts import LIBC, Archive, ElfFacts, Script
+from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.ld_so_cache import read_cache
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig

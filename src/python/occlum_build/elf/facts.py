@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
+LIBC = "libc.so.6"  # of glibc
+
 
 @dataclass(frozen=True)
 class ElfFacts:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.facts import LIBC, ElfFacts
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
 from occlum_build.errors import Problem
 from occlum_build.sources.model import Sources, regular_file
 
-LIBC = "libc.so.6"  # of glibc
 GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
 TAKE_ANOTHER = "take one that is built for x86-64"

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 
 from occlum_build.elf import layout
 from occlum_build.elf.data_paths import data_paths
-from occlum_build.elf.facts import ElfFacts, Malformed
-from occlum_build.elf.interpreter import LIBC
+from occlum_build.elf.facts import LIBC, ElfFacts, Malformed
 from occlum_build.elf.layout import MAGIC, layout_of
 from occlum_build.table import Record
 

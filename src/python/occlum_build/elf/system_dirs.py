@@ -7,7 +7,8 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Callable
 
-from occlum_build.elf.interpreter import LIBC, Interpreter
+from occlum_build.elf.facts import LIBC
+from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.search import (
     DEPENDS_ON_CWD,
     GLIBC_SYSTEM_DIRS,

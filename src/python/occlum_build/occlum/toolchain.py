@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from occlum_build.elf.interpreter import LIBC
+from occlum_build.elf.facts import LIBC
 from occlum_build.errors import OcclumError, Place, Problem, Report
 
 SGX_MODES = ("HW", "SIM", "HYPER")

@@ -12,7 +12,7 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from occlum_build.elf.interpreter import LIBC
+from occlum_build.elf.facts import LIBC
 from occlum_build.image.entries import FILE, Entry
 
 DEFAULT_BUDGET = 16

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from occlum_build.checks.families.model import Family, Finding
 from occlum_build.checks.files import Files, literal
-from occlum_build.elf.interpreter import LIBC
+from occlum_build.elf.facts import LIBC
 
 NSS_BUILT_IN = ("files", "dns")  # since glibc 2.34
 NSS_BUILT_IN_SINCE = "GLIBC_2.34"
