@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
@@ -17,7 +16,7 @@ from pants.util.strutil import help_text
 
 from occlum_build.checks.allowed import parse_allowed, sort_out
 from occlum_build.errors import NOTE, WARNING, OcclumError, Problem
-from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, rule
 from pants_occlum.problems import InvalidOption
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -70,31 +69,32 @@ class Told:
     pass
 
 
-class _ToldInRun:
-    """What the run at hand has told; a run is known by its number and the build root."""
+class ToldInRun:
+    """What the run at hand has told; there is one a scheduler, each of which counts its runs."""
 
     def __init__(self) -> None:
-        self._run: tuple[RunId, str] | None = None
+        self._run_id: RunId | None = None
         self._findings: set[Findings] = set()
 
-    def is_first(self, run: tuple[RunId, str], findings: Findings) -> bool:
-        if run != self._run:
-            self._run, self._findings = run, set()
+    def is_first(self, run_id: RunId, findings: Findings) -> bool:
+        if run_id != self._run_id:
+            self._run_id, self._findings = run_id, set()
         is_first = findings not in self._findings
         self._findings.add(findings)
         return is_first
 
 
-_told = _ToldInRun()
+@rule
+async def told_in_run() -> ToldInRun:
+    return ToldInRun()
 
 
 # Runs once in each session, also where all else comes from memory or a cache.
 @_uncacheable_rule
 async def tell(
-    findings: Findings, run_id: RunId, build_root: BuildRoot, global_options: GlobalOptions
+    findings: Findings, run_id: RunId, global_options: GlobalOptions, told: ToldInRun
 ) -> Told:
-    # Where files change meanwhile it runs again.
-    if not _told.is_first((run_id, build_root.path), findings):
+    if not told.is_first(run_id, findings):  # it runs again where files change meanwhile
         return Told()
     for problem in findings.told:
         level = _LEVELS[problem.severity]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from pants.core.goals.package import Package
 
-from pants_occlum import findings
 from pants_occlum.testing import Project
 
 # The header of an ELF program for x86-64 that needs nothing, which the scripts name.
@@ -36,16 +35,17 @@ FILES: Mapping[str, str] = {
 MESSAGE = "app/bom.yaml:6:24: overrides what app/bom.yaml:5:17 puts at /bin/run.sh"
 
 
-@pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    # Runs are counted by each test anew.
-    monkeypatch.setattr(findings, "_told", findings._ToldInRun())
-    project = Project(tmp_path)
+def _written(project: Project) -> Project:
     project.write(FILES)
     project.host("bin/sh", PROGRAM, 0o755)
     for name in ("run.sh", "other.sh"):
         (project.root / "app" / name).chmod(0o755)
     return project
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Project:
+    return _written(Project(tmp_path))
 
 
 def told(
@@ -142,3 +142,14 @@ def test_warnings_of_a_bundle_are_told_beside_its_errors(
 def test_what_cannot_be_written_cannot_be_allowed(app: Project) -> None:
     error = app.failure("app:image", options=("--occlum-allow=name-too-long",))
     assert "The option `allow` in [occlum]: 'name-too-long' cannot be allowed" in error
+
+
+def test_another_scheduler_in_one_process_tells_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a pantsd whose options changed: it counts its runs from the first again."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        assert told(_written(Project(tmp_path / name)), caplog, "app:image") == [
+            f"WARN: app:image: {MESSAGE}"
+        ]
