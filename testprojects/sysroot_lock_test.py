@@ -132,7 +132,7 @@ def test_initfs_of_an_image_needs_the_files_too(full: Machine, bare: Machine) ->
     enclave = small_enclave(bare.pants, "initfs", **fields)
     stderr = bare.package(REQUIRE, enclave, exit_code=1).result.stderr
     assert "app/host.lock pins files that are not in /no/such/sysroot" in stderr
-    assert "app 1.0 (not installed): gone /bin/app, /lib/libapp.so" in stderr
+    assert "app 1.0 (not installed): gone /bin/app and /lib/libapp.so" in stderr
     assert "Missing digest" not in stderr
 
 
@@ -141,7 +141,7 @@ def test_tree_needs_the_files_to_be_shared(
 ) -> None:
     stderr = bare.package(REQUIRE, "app:tree", exit_code=1).result.stderr
     assert "app/host.lock pins files that are not in /no/such/sysroot" in stderr
-    assert "app 1.0 (not installed): gone /bin/app, /lib/libapp.so" in stderr
+    assert "app 1.0 (not installed): gone /bin/app and /lib/libapp.so" in stderr
     assert "pants generate-lockfiles --resolve=app:host" in stderr
     assert "Missing digest" not in stderr
 

@@ -58,7 +58,7 @@ def test_verify_tells_of_what_is_not_pinned_yet_and_of_what_is_gone(project: Loc
     project.pin()
     project.copy("dirs: [/etc/app]")
     (problem,) = problems(project, VERIFY)
-    assert "of no package: not pinned /etc, /etc/app, /etc/app/one" in problem
+    assert "of no package: not pinned /etc, /etc/app and /etc/app/one" in problem
     # The error of the plan itself comes first; what its hint looked at is no news.
     project.host("usr/bin/toil")
     (project.sysroot / "usr/bin/tool").unlink()
