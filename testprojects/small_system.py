@@ -93,7 +93,11 @@ class SmallSystem:
         done = subprocess.run(
             [sys.executable, "-B", "-m", "occlum_build.cli.main", *arguments],
             cwd=self.work / "inst",
-            env={"PYTHONPATH": os.pathsep.join(sys.path), "LANG": "C.UTF-8", **(env or {})},
+            env={
+                "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+                "LANG": "C.UTF-8",
+                **(env or {}),
+            },
             capture_output=True,
             text=True,
         )
