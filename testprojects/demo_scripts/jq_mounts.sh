@@ -5,7 +5,7 @@ set -e
 occlum new occlum_instance
 cd occlum_instance
 mkdir -p image/models
-new_json="$(cat Occlum.json | jq '.mount+=[{"target": "/models", "type": "hostfs", "source": "/work/models"}]')" && \
+new_json="$(cat Occlum.json | jq '.mount+=[{"target": "/models", "type": "hostfs", "source": "/srv/models"}]')" && \
     echo "${new_json}" > Occlum.json
 new_json="$(cat Occlum.json | jq '.mount += [{"target": "/tmp", "type": "ramfs"}]')" && \
     echo "${new_json}" > Occlum.json
