@@ -26,7 +26,9 @@ occlum_bom(name="bom", source="bom.yaml", env=["X=1"])
 occlum_image(name="image", boms=[":bom"], formats=["tar"])
 occlum_enclave(name="enclave", image=":image", toolchain="//{TOOLCHAIN}")
 occlum_rootfs(name="rootfs", image=":image", lower="/l", upper="/u", key_file="/etc/image_key")
-oci_image(name="oci", image=":image", entry_point=["/bin/run.sh"], formats=["layout"])
+oci_image(
+    name="oci", image=":image", entry_point=["/bin/run.sh"], formats=["layout"], repositories=[]
+)
 oci_image(name="oci_enclave", enclave=":enclave", formats=["layout"])
 rune_bundle(name="bundle", image=":image", args=["/bin/run.sh"])
 rune_bundle(name="enclave_bundle", enclave=":enclave", args=["/bin/true"])
@@ -75,6 +77,10 @@ def times_told(pants: PantsRunner, *args: str) -> int:
 def test_each_artefact_tells_it_in_each_run(pants: PantsRunner, artefact: str) -> None:
     assert times_told(pants, "package", f"noisy:{artefact}") == 1
     assert times_told(pants, "package", f"noisy:{artefact}") == 1
+
+
+def test_publishing_tells_it(pants: PantsRunner) -> None:
+    assert times_told(pants, "publish", "noisy:oci") == 1
 
 
 def test_a_test_that_uses_the_image_tells_it(pants: PantsRunner) -> None:

@@ -22,6 +22,7 @@ from occlum_build.occlum.measurement import (
     security_warnings,
     to_bytes,
 )
+from occlum_build.sefs.modes import lost_modes
 from occlum_build.sgx.config import check, parse_json
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents, resolve_target
@@ -78,6 +79,7 @@ async def check_enclave_of(
     document = parse_json(read["config"], configure.OCCLUM_JSON)
     config = check(document, edmm=_settings(target).is_for_edmm).config
     problems = [Problem.from_json(one) for one in json.loads(read["warnings"])]
+    problems += lost_modes((one.path, one.kind, one.mode) for one in enclave.root.tree)
     if target[fields.EnclaveBootField].value is None:  # else it is not the image that is mounted
         found = await look_into(
             enclave.root.plan,

@@ -27,7 +27,6 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
-from pants_occlum.enclave.lost_modes import lost_modes_of, tell_lost_modes
 from pants_occlum.enclave.rootfs import boot_settings
 from pants_occlum.enclave.steps import (
     TOOLCHAIN,
@@ -154,7 +153,6 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     toolchain = await _toolchain_of(target)
     if root is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
-    await tell_lost_modes(lost_modes_of(target.address, root), **implicitly())
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
     boot = await _boot_of(target)
     asked = await _initfs_request(target, toolchain, image_type, key, boot)

@@ -13,7 +13,7 @@ from occlum_build.checks.refusal import program_problem
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, Problem
 from occlum_build.occlum.runtime_boot import BootSettings, boot_conf, check_rootfs
-from occlum_build.oci.rootfs import RootFs
+from occlum_build.sefs.modes import lost_modes
 from occlum_build.sources.model import FILE
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
@@ -21,7 +21,6 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave import boot_types as fields
 from pants_occlum.enclave.keys import ImageKeyRequest, image_key
-from pants_occlum.enclave.lost_modes import lost_modes_of, tell_lost_modes
 from pants_occlum.enclave.steps import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.findings import findings_of, tell
@@ -99,21 +98,20 @@ async def make_boot_rootfs(request: BootRootfsRequest, occlum: OcclumSubsystem) 
     image = await image_of(target, fields.RootfsImageField)
     if image is None:
         raise InvalidTargetException(f"{target.address} has no `image`.")
-    await tell_lost_modes(lost_modes_of(target.address, image), **implicitly())
+    problems = [*lost_modes((one.path, one.kind, one.mode) for one in image.tree)]
     # A note, as the Occlum.json of an enclave may set the variable.
     elsewhere = image.plan.needs_library_path(settings.env)
-    problems = [replace(one, severity=NOTE) for one in elsewhere]
+    problems += [replace(one, severity=NOTE) for one in elsewhere]
     with enclave_errors(target.address):
-        entries = RootFs((entry.path, entry.kind, entry.target) for entry in image.tree)
-        check_rootfs(settings, entries.kind)
+        check_rootfs(settings, Root.of_paths(image.plan.entries).kind)
         refused = await look_into(
             image.plan, str(target.address), lambda root: entry_point_problem(root, settings)
         )
         problems += [refused] if refused is not None else []
         findings = findings_of(target, problems, occlum)
+        await tell(findings, **implicitly())
         findings.raise_errors()
         key = await image_key(ImageKeyRequest(target.address), **implicitly())
-    await tell(findings, **implicitly())
     seal = SealRequest(image.address, key, str(target.address))
     try:
         sealed = await seal_image(seal)

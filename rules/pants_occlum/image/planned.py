@@ -18,7 +18,6 @@ from occlum_build.image.missing import ELSEWHERE, Searched
 from occlum_build.image.plan import ImagePlan
 from occlum_build.process.complete import HostFile
 from occlum_build.sources.model import SourceStat
-from occlum_build.sources.recorded import RecordedSources
 from pants_occlum.bom.knowledge import Knowledge, settle
 from pants_occlum.dist.sync import HostCopies
 from pants_occlum.subsystem import LockMode
@@ -54,8 +53,8 @@ class PlannedImage:
 
         `env` has NAME=VALUE of the environment that the programs get.
         """
-        root = Root(self.entries, RecordedSources({}, {}, {}, {}))  # of contents nothing is asked
-        return uncovered(self.searched.elsewhere, root, library_path_of(env))
+        found = self.searched.elsewhere
+        return uncovered(found, Root.of_paths(self.entries), library_path_of(env))
 
     def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
         """The contents that are in the sysroot, each with the last of the files that have it.

@@ -11,10 +11,10 @@ from pants.engine.target import InvalidTargetException, Target, WrappedTargetReq
 
 from occlum_build.checks.environment import environment_problems
 from occlum_build.checks.root import Root
-from occlum_build.errors import Report
+from occlum_build.errors import Place, Report
+from occlum_build.image.entries import Entry, Origin
 from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import Container, config_json
-from occlum_build.oci.rootfs import RootFs
 from occlum_build.oci.settings import VARIABLES
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
@@ -60,7 +60,7 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
         report = Report()
         container = container_of(
             spec,
-            root_fs(rootfs.tree),
+            _root_of(rootfs.tree),
             report,
             # Only Occlum's programs are looked up in an image: what others load is theirs to say.
             programs=programs if spec.runtime in ("occlum", "runc") else None,
@@ -88,9 +88,13 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
     )
 
 
-def root_fs(tree: Iterable[TreeEntry]) -> RootFs:
+def _root_of(tree: Iterable[TreeEntry]) -> Root:
     """A tree to look paths up in."""
-    return RootFs((entry.path, entry.kind, entry.target) for entry in tree)
+    nowhere = Origin(Place(""))
+    return Root.of_paths(
+        Entry(one.path, one.kind, nowhere, one.mode, size=one.size, target=one.target)
+        for one in tree
+    )
 
 
 def _image_env(container: Container) -> tuple[str, ...]:

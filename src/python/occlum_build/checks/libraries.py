@@ -14,6 +14,7 @@ from occlum_build.checks.refusal import elf_refusal
 from occlum_build.checks.root import Root
 from occlum_build.elf.closure import Closure, Missing, group_lacking
 from occlum_build.elf.lookup import NO_LIBRARY
+from occlum_build.elf.search import expanded
 from occlum_build.errors import ERROR, WARNING, Place, Problem
 from occlum_build.image.missing import ALONE, Elsewhere, library_path_setting, version_problem
 from occlum_build.shown import who
@@ -75,29 +76,31 @@ def library_path_of(env: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_covered(root: Root, library: Elsewhere, library_path: Sequence[str]) -> bool:
-    """Whether LD_LIBRARY_PATH leads to a library, or may: programs start in the root directory."""
-    for directory in library_path:
-        if "$" not in directory:
-            if root.kind(posixpath.join("/", directory, library.name)) == FILE:
-                return True
-            continue
-        # $ORIGIN is another for each program: what stands below it is all that can be compared.
-        below = [part for part in directory.split("/") if part not in (".", "..", "")]
-        end = posixpath.join("/", *(part for part in below if "$" not in part))
-        if any(posixpath.dirname(path).endswith(end.rstrip("/")) for path in library.paths):
-            return True
-    return False
+    """Whether LD_LIBRARY_PATH leads each program to a library; they start in the root directory.
+
+    $ORIGIN is the program's directory. It is not known whom a shared object is loaded by.
+    """
+    return all(
+        any(
+            root.kind(posixpath.join("/", directory, library.name)) == FILE
+            for entry in library_path
+            for directory in expanded(entry, origin)
+        )
+        for origin in library.origins or ("/",)
+    )
 
 
 def _elsewhere(root: Root, library_path: Sequence[str]) -> Iterator[Elsewhere]:
-    needers: dict[str, list[str]] = {}
+    lacks: dict[str, list[Missing]] = {}
     for closure in _closures(root, library_path):
         for missing in closure.missing:
-            needers.setdefault(missing.name, []).append(missing.chain[-1])
-    for name, found in sorted(needers.items()):
+            lacks.setdefault(missing.name, []).append(missing)
+    for name, found in sorted(lacks.items()):
         paths = _with_name(root, name)
         if paths and "/" not in name:
-            yield Elsewhere(name, tuple(dict.fromkeys(found)), tuple(paths))
+            needers = tuple(dict.fromkeys(one.chain[-1] for one in found))
+            origins = tuple(sorted({posixpath.dirname(one.chain[0]) for one in found}))
+            yield Elsewhere(name, needers, tuple(paths), origins=origins)
 
 
 def _with_name(root: Root, name: str) -> list[str]:

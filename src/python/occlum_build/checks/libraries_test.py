@@ -181,7 +181,9 @@ LAYOUT: Files = {**without("/lib/x86_64-linux-gnu/liba.so"), "/opt/my/lib/liba.s
         (("/link",), False),
         (("", "opt/my/lib"), False),  # programs start in the root directory
         (("$ORIGIN/../opt/my/lib",), False),
-        (("${ORIGIN}/../my/lib",), False),  # it may, for a program in /opt/bin
+        (("$ORIGIN/../opt/my/$LIB",), False),
+        (("${ORIGIN}/../my/lib",), True),
+        (("$ORIGIN",), True),
         (("$ORIGIN/../lib64",), True),
     ],
 )
@@ -189,7 +191,9 @@ def test_a_library_for_which_ld_library_path_is_needed(
     library_path: tuple[str, ...], is_told: bool
 ) -> None:
     files = {**LAYOUT, "/link": "-> opt/my/lib"}
-    found = (Elsewhere("liba.so", ("app",), ("/opt/my/lib/liba.so",), ORIGIN.place),)
+    found = (
+        Elsewhere("liba.so", ("app",), ("/opt/my/lib/liba.so",), ORIGIN.place, origins=("/bin",)),
+    )
     for root in (root_of(files), planned(files, Searched(elsewhere=found))):
         told = unreachable(root, library_path)
         assert [one.code for one in told] == ["library-elsewhere"] * is_told

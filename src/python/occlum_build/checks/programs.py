@@ -90,7 +90,9 @@ def _is_program(root: Root, path: str) -> bool:
     if entry is None or not _is_in_program_directory(entry):
         return False
     facts = root.facts(path)
-    return bool(facts.interpreter) if facts is not None else root.script(path) is not None
+    if facts is None:
+        return root.script(path) is not None
+    return bool(facts.interpreter) or facts.type == "ET_EXEC"
 
 
 def _script(root: Root, path: str) -> Script | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from occlum_build.checks.programs import program_problems
 from occlum_build.checks.root import Root
 from occlum_build.checks.testing import root_of
-from occlum_build.elf.facts import Archive
+from occlum_build.elf.facts import Archive, ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import NOTE, WARNING, Place
 from occlum_build.image.entries import Entry, Origin
@@ -130,6 +130,13 @@ def test_programs_without_an_execute_bit() -> None:
         f"{WARNING} program 2 files, /bin/app among them, each has no execute bit (its mode is "
         "0644)"
     ]
+
+
+def test_a_static_program_without_an_execute_bit() -> None:
+    static = ElfFacts("ET_EXEC", "EM_X86_64", 64)
+    (message,) = messages(told({"/bin/go": static}, {"/bin/go": 0o644}))
+    assert message == f"{WARNING} program /bin/go has no execute bit (its mode is 0644)"
+    assert messages(told({"/lib/go": static}, {"/lib/go": 0o644})) == []
 
 
 def test_what_comes_with_a_directory_is_a_note_and_only_in_a_directory_of_programs() -> None:

@@ -13,6 +13,7 @@ from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.missing import Searched
 from occlum_build.sources.model import MAX_LINKS, Sources
 from occlum_build.sources.os import OsSources
+from occlum_build.sources.recorded import RecordedSources
 
 
 def entries_below(sources: Sources, base: str, paths: Iterable[str] = ("",)) -> Iterator[Entry]:
@@ -65,6 +66,11 @@ class Root:
         """A directory of this machine that holds a root file system."""
         sources = OsSources(directory)
         return cls(entries_below(sources, "/"), sources)
+
+    @classmethod
+    def of_paths(cls, entries: Iterable[Entry]) -> Root:
+        """Entries of whose contents nothing will be asked."""
+        return cls(entries, RecordedSources({}, {}, {}, {}))
 
     @cached_property
     def paths(self) -> Sequence[str]:
@@ -176,6 +182,12 @@ class Root:
             if self._entries[path].kind != DIR:
                 by_name.setdefault(posixpath.basename(path), []).append(path)
         return by_name
+
+    def children(self, path: str) -> list[str]:
+        """The sorted names in the directory that a path leads to."""
+        real = self.resolve(path)
+        inside = (one for one in self.paths if posixpath.dirname(one) == real and one != "/")
+        return sorted(posixpath.basename(one) for one in inside)
 
     def below(self, directory: str) -> list[str]:
         """The sorted paths of the regular files in and below a directory."""

@@ -81,3 +81,13 @@ def test_where_following_a_path_ends() -> None:
     assert root.follow("/a") == ("/c/d", False, False)
     assert root.follow("/etc/conf/x") == ("/etc/conf", False, False)
     assert root.follow("/loop") == ("/loop", False, True)
+
+
+def test_names_in_a_directory() -> None:
+    root = root_of({"/a": "-> b", "/b": "-> /a", "/c/d": b"", "/e": "-> c"})
+    assert root.kind("/a") == ""
+    assert root.resolve("/c/../c/./d") == "/c/d"
+    assert root.resolve("/c/d/../..") is None  # d is no directory
+    assert root.children("/a") == []
+    assert root.children("/") == ["a", "b", "c", "e"]
+    assert root.children("/e") == ["d"]

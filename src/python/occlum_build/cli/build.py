@@ -60,7 +60,12 @@ def add_parser(subparsers: Any) -> None:
         help="48 (default): with the newline that a stock build measures; 47: the MAC alone",
     )
     parser.add_argument("--expected-mrenclave", metavar="HEX", help="fail on any other")
-    parser.add_argument("--strict", action="store_true", help="warnings of Occlum.json are errors")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="warnings of Occlum.json, and of mounts and entry points that the image lacks, are "
+        "errors",
+    )
     add_allow_option(parser)
     parser.set_defaults(func=run)
 

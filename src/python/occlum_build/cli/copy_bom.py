@@ -28,7 +28,7 @@ from occlum_build.sources.os import OsSources, lstat
 EPILOG = """\
 exit codes: 0 done; {usage} usage; 255 a BOM, an included BOM or a file to hash is missing;
 254 file; 253 BOM invalid; 252 directory; 251 link; 249 hash; 248 libraries; 1 anything else.
-OCCLUM_LOG_LEVEL=info prints one line per operation."""
+OCCLUM_LOG_LEVEL=info prints one line per operation; warn leaves notes out, error warnings too."""
 
 
 def add_parser(verbs: Any) -> None:

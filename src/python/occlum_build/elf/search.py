@@ -162,18 +162,25 @@ def _only_origin(match: re.Match[str]) -> str:
 
 def _entry(entry: str, loaded: Loaded, rule: str, lib: str) -> SearchDir:
     """One entry of a list: its tokens replaced, an `owner` where it starts at $ORIGIN."""
-    values = {"ORIGIN": loaded.origin, "LIB": lib, "PLATFORM": PLATFORM}
-
-    def value(match: re.Match[str]) -> str:
-        return values[match["a"] or match["b"]]
-
     start = _TOKEN.match(entry)
     if start and "ORIGIN" in start[0]:
-        below = _TOKEN.sub(value, entry[start.end() :])
+        below = _replaced(entry[start.end() :], loaded.origin, lib)
         path = loaded.origin + below if loaded.origin else below.lstrip("/")
         return SearchDir(path, rule, owner=loaded.path, below=below)
-    path = _TOKEN.sub(value, entry)
+    path = _replaced(entry, loaded.origin, lib)
     return SearchDir(path, rule, refusal="" if path.startswith("/") else DEPENDS_ON_CWD)
+
+
+def expanded(entry: str, origin: str) -> list[str]:
+    """What an entry of LD_LIBRARY_PATH may stand for; what $LIB is depends on the loader."""
+    libs = ("lib", "lib64", "lib/x86_64-linux-gnu")
+    return list(dict.fromkeys(_replaced(entry, origin, lib) for lib in libs))
+
+
+def _replaced(entry: str, origin: str, lib: str) -> str:
+    """An entry with its tokens replaced."""
+    values = {"ORIGIN": origin, "LIB": lib, "PLATFORM": PLATFORM}
+    return _TOKEN.sub(lambda match: values[match["a"] or match["b"]], entry)
 
 
 def _unique(dirs: tuple[SearchDir, ...]) -> tuple[SearchDir, ...]:

@@ -96,8 +96,8 @@ def _merge_text(found: Sequence[tuple[Entry, Entry, str]]) -> tuple[str, str]:
     """The message and the hint for merges of the same two lines."""
     before, after, path = found[0]
     others = len(found) - 1
-    more = f", and so do {others} more entries" if others > 1 else ""
-    more = ", and so does another entry" if others == 1 else more
+    entries = f"and so do {others} more entries" if others > 1 else "and so does another entry"
+    more = f", {entries}" if others else ""
     message = (
         f"the {_NAMES[after.kind]} /{after.path} takes the place of the {_NAMES[before.kind]} "
         f"that {before.origin.place} copies{more}"

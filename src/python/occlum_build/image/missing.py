@@ -28,6 +28,7 @@ class Elsewhere:
 
     `needers` are source paths, `paths` those of the image, sorted. `is_sure` says that a program
     needs it, or a file that the BOM names: others may be loaded by who has loaded it before.
+    `origins` are the directories in the image of the programs that need it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Elsewhere:
     paths: tuple[str, ...]
     place: Place | None = None
     is_sure: bool = True
+    origins: tuple[str, ...] = ()
 
     def problem(self, severity: str = "") -> Problem:
         """A warning where it is sure, else a note."""
@@ -111,9 +113,13 @@ class _Lack:
     linker: Linker
 
     @property
-    def is_sure(self) -> bool:
+    def is_program(self) -> bool:
         facts = self.closure.program.facts
-        return self.program.required or bool(facts and facts.interpreter)
+        return bool(facts and facts.interpreter)
+
+    @property
+    def is_sure(self) -> bool:
+        return self.program.required or self.is_program
 
 
 class MissingLibraries:
@@ -155,7 +161,9 @@ class MissingLibraries:
         paths = image.paths(name, first.closure.program.facts)
         if paths:
             is_sure = any(one.is_sure for one in lacks)
-            self.elsewhere.append(Elsewhere(name, needers, paths, place, is_sure))
+            programs = {one.closure.program.image_path for one in lacks if one.is_program}
+            origins = tuple(sorted({posixpath.dirname(path) for path in programs}))
+            self.elsewhere.append(Elsewhere(name, needers, paths, place, is_sure, origins))
             return self.elsewhere[-1].problem()
         problem = first.missing.problem()
         others = [one for one in needers if one != first.missing.chain[-1]]

@@ -13,7 +13,6 @@ from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError, Report
 from occlum_build.occlum.instance import SIGNED_LIBOS
 from occlum_build.oci.config import Container
-from occlum_build.oci.rootfs import RootFs
 from occlum_build.oci.runtimes import RUNTIMES, Runtime
 from occlum_build.oci.settings import (
     ARGS,
@@ -59,7 +58,7 @@ class BundleSpec:
 
 def container_of(
     spec: BundleSpec,
-    rootfs: RootFs,
+    rootfs: Root,
     report: Report,
     *,
     programs: Root | None = None,
@@ -144,7 +143,7 @@ def _effective_annotations(annotations: Mapping[str, str], settings: Settings) -
 
 
 def _check_directory(
-    cwd: str, runtime: Runtime, settings: Settings, rootfs: RootFs, report: Report
+    cwd: str, runtime: Runtime, settings: Settings, rootfs: Root, report: Report
 ) -> None:
     """The working directory is there and holds what the runtime looks for in it."""
     if not cwd.startswith("/"):
@@ -157,13 +156,13 @@ def _check_directory(
         return
     if runtime.name == "occlum":
         _check_instance(cwd, settings, rootfs, report)
-    names = rootfs.names(cwd)
+    names = rootfs.children(cwd)
     for pattern in runtime.needs:
         if not fnmatch.filter(names, pattern):
             report.error(_CODE, f"{runtime.name} needs {pattern} in {cwd}")
 
 
-def _check_instance(cwd: str, settings: Settings, rootfs: RootFs, report: Report) -> None:
+def _check_instance(cwd: str, settings: Settings, rootfs: Root, report: Report) -> None:
     instance = posixpath.join(cwd, settings.args)
     if not settings.args or " " in settings.args:
         report.error(_CODE, f"{ARGS} must be the instance directory alone: {settings.args!r}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from occlum_build.checks.root import Root
 from occlum_build.checks.testing import root_of
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import GLIBC_LOADER
@@ -12,12 +13,11 @@ from occlum_build.errors import OcclumError, Report
 from occlum_build.image.testing import library, program
 from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import Container
-from occlum_build.oci.rootfs import INSTANCE_PATH, RootFs
+from occlum_build.oci.rootfs import INSTANCE_PATH
 from occlum_build.oci.settings import ARGS, LOG_LEVEL, PATH, TYPE
-from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 SIGNED = f"{INSTANCE_PATH}/build/lib/libocclum-libos.signed.so"
-OCCLUM = RootFs([(SIGNED, FILE, ""), ("app", DIR, ""), ("var/run", SYMLINK, "../run")])
+OCCLUM = root_of({f"/{SIGNED}": b"", "/app": None, "/var/run": "-> ../run"})
 PROGRAMS = root_of(
     {
         GLIBC_LOADER: library(),
@@ -35,13 +35,13 @@ ENTRY_POINTS = ("/bin", "/etc")
 SPEC = BundleSpec("occlum", ("/bin/app",))
 
 
-def _check(spec: BundleSpec, rootfs: RootFs = OCCLUM) -> tuple[Container, Report]:
+def _check(spec: BundleSpec, rootfs: Root = OCCLUM) -> tuple[Container, Report]:
     report = Report()
     container = container_of(spec, rootfs, report, programs=PROGRAMS, entry_points=ENTRY_POINTS)
     return container, report
 
 
-def _container(spec: BundleSpec, rootfs: RootFs = OCCLUM) -> Container:
+def _container(spec: BundleSpec, rootfs: Root = OCCLUM) -> Container:
     container, report = _check(spec, rootfs)
     report.raise_errors()
     return container
@@ -93,10 +93,10 @@ def test_plain_container() -> None:
 )
 def test_files_that_a_runtime_needs(runtime: str, files: tuple[str, ...]) -> None:
     spec = BundleSpec(runtime, ("hello",))
-    container = _container(spec, RootFs((file, FILE, "") for file in files))
+    container = _container(spec, root_of({f"/{file}": b"" for file in files}))
     assert container.annotations[ARGS] == "debug"
 
-    _, report = _check(spec, RootFs([(files[0], FILE, "")]))
+    _, report = _check(spec, root_of({f"/{files[0]}": b""}))
     (problem,) = report.errors
     assert problem.message.startswith(f"{runtime} needs ")
 
@@ -181,12 +181,3 @@ def test_an_unknown_runtime() -> None:
     with pytest.raises(OcclumError, match="graphene is no runtime") as error:
         _check(replace(SPEC, runtime="graphene"))
     assert error.value.code == "usage"
-
-
-def test_links_that_lead_nowhere() -> None:
-    rootfs = RootFs([("a", SYMLINK, "b"), ("b", SYMLINK, "/a"), ("c/d", FILE, "")])
-    assert rootfs.kind("/a") == ""
-    assert rootfs.resolve("/c/../c/./d") == "c/d"
-    assert rootfs.resolve("/c/d/../..") == ""
-    assert rootfs.names("/a") == []
-    assert rootfs.names("/") == ["a", "b", "c"]

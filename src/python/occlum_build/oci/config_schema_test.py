@@ -9,25 +9,24 @@ from typing import Any, Callable
 import pytest
 from jsonschema import Draft4Validator, RefResolver
 
+from occlum_build.checks.testing import root_of
 from occlum_build.errors import Report
 from occlum_build.oci.bundle import BundleSpec, container_of
 from occlum_build.oci.config import config_json
-from occlum_build.oci.rootfs import INSTANCE_PATH, RootFs
+from occlum_build.oci.rootfs import INSTANCE_PATH
 from occlum_build.oci.runtimes import RUNTIMES
-from occlum_build.sources.model import FILE
 
 SCHEMAS = Path("testprojects/vectors/runtime_spec")
 RUNE_SPEC = Path("testprojects/vectors/rune/rune_spec_config.json")
 # What each runtime looks for.
-ROOTFS = RootFs(
-    (path, FILE, "")
-    for path in (
-        f"{INSTANCE_PATH}/build/lib/libocclum-libos.signed.so",
-        "run/rune/enclave.signed.so",
-        "run/rune/hello.aot",
-        "run/rune/encl.bin",
-        "run/rune/encl.ss",
-    )
+ROOTFS = root_of(
+    {
+        f"/{INSTANCE_PATH}/build/lib/libocclum-libos.signed.so": b"",
+        "/run/rune/enclave.signed.so": b"",
+        "/run/rune/hello.aot": b"",
+        "/run/rune/encl.bin": b"",
+        "/run/rune/encl.ss": b"",
+    }
 )
 
 
