@@ -18,9 +18,7 @@ from occlum_build.sources.model import DIR
 
 _MKE2FS = "usr/sbin/mke2fs"
 _IN_IMAGE = "sbin/mke2fs"
-_LIBRARIES = (
-    *("libext2fs.so.2", "libcom_err.so.2", "libblkid.so.1", "libuuid.so.1", "libe2p.so.2"),
-)
+_LIBRARIES = ("libext2fs.so.2", "libcom_err.so.2", "libblkid.so.1", "libuuid.so.1", "libe2p.so.2")
 
 
 def add_mke2fs(instance: Path, toolchain: Path) -> None:
