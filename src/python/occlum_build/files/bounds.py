@@ -1,0 +1,30 @@
+"""How large what others made may be, by its kind: more is an error that says so (SECURITY.md)."""
+
+from __future__ import annotations
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+# Bytes of a whole file that is read into memory.
+BOM_BYTES = 4 * MIB
+CONFIG_BYTES = 1 * MIB  # Occlum.json, Enclave.xml, loader configuration, ld.so.conf, init_ra_conf
+ENCLAVE_BYTES = 256 * MIB  # the libOS, and every other file of a toolchain
+KEY_BYTES = 64 * KIB  # key files, public keys, signatures, what a signer prints
+LOCK_BYTES = 256 * MIB
+MANIFEST_BYTES = 256 * MIB  # manifest.json, and what else has a row an entry
+MEASUREMENT_BYTES = 1 * MIB
+PACKAGE_DATABASE_BYTES = 64 * MIB
+SIGSTRUCT_BYTES = 1 * MIB
+STATE_BYTES = 4 * KIB  # .__occlum_status, .sgx_mode, .ROOT_MAC
+
+# Containers in one another in a JSON document.
+JSON_DEPTH = 64
+
+
+def shown_bytes(count: int) -> str:
+    """A bound as text: `4 MiB`."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if count >= unit and count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count} bytes"
