@@ -18,8 +18,9 @@ PACKAGE_DATABASE_BYTES = 64 * MIB
 SIGSTRUCT_BYTES = 1 * MIB
 STATE_BYTES = 4 * KIB  # .__occlum_status, .sgx_mode, .ROOT_MAC
 
-# Containers in one another in a JSON document.
+# Containers in one another in a JSON document, and characters of a whole number in it.
 JSON_DEPTH = 64
+JSON_DIGITS = 1000
 
 
 def shown_bytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Reads JSON that others made: bounded depth, numbers and text that can be written again."""
+"""Reads JSON that others wrote: of a bounded depth, and nothing that cannot be written again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import re
 from typing import Any, NoReturn
 
 from occlum_build.errors import OcclumError, Place
-from occlum_build.files.bounds import JSON_DEPTH
+from occlum_build.files.bounds import JSON_DEPTH, JSON_DIGITS
 
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -20,41 +19,51 @@ def load_json(data: bytes, name: str, *, code: str = "json", depth: int = JSON_D
     Raises OcclumError `code`: not JSON, not UTF-8, nested deeper than `depth`, a number that is
     none of JSON's or too long, a string with half a character.
     """
-    _check_depth(data, name, code, depth)
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(
+            data.decode("utf-8"), parse_int=_integer, parse_constant=_refuse_constant
+        )
+        if _is_deeper(value, depth):
+            raise RecursionError
+        if b"\\u" in data and _has_surrogate(value):
+            raise ValueError("a string has one half of a surrogate pair")
     except json.JSONDecodeError as error:
         place = Place(name, error.lineno, error.colno)
         raise OcclumError(code, f"not JSON: {error.msg}", place=place) from None
     except ValueError as error:  # not UTF-8, a number of thousands of digits, NaN
         raise OcclumError(code, f"not JSON: {error}", place=Place(name)) from None
-    if b"\\u" in data and _has_surrogate(value):
-        message = "not JSON: a string has one half of a surrogate pair"
-        raise OcclumError(code, message, place=Place(name))
+    except RecursionError:  # ours, or of the reader, which has a bound of its own
+        place = Place(name, _line_deeper(data, depth))
+        raise OcclumError(code, f"nested more than {depth} levels deep", place=place) from None
+    except MemoryError:  # a list of nothing but lists takes thirty times its text
+        message = "there is not enough memory to read it"
+        raise OcclumError(code, message, place=Place(name)) from None
     return value
 
 
-def _check_depth(data: bytes, name: str, code: str, limit: int) -> None:
-    """Before json.loads, which ends in a RecursionError at some depth of its own."""
-    brackets = _brackets(data)
-    for _ in range(limit):  # each round takes away the innermost
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+def _is_deeper(value: Any, limit: int) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
+        level = [
+            one
+            for container in level
+            for one in (container.values() if isinstance(container, dict) else container)
+            if isinstance(one, (dict, list))
+        ]
+        if not level:
+            return False
+    return bool(level)
+
+
+def _line_deeper(data: bytes, limit: int) -> int:
+    """The line of the first bracket that is nested too deeply; 0 where that cannot be told."""
     depth = 0
-    for match in _STRING_OR_BRACKET.finditer(data) if brackets else ():
+    for match in _STRING_OR_BRACKET.finditer(data):
         first = match[0][:1]
         depth += (first in b"[{") - (first in b"]}")
         if depth > limit:
-            line = data.count(b"\n", 0, match.start()) + 1
-            message = f"nested more than {limit} levels deep"
-            raise OcclumError(code, message, place=Place(name, line))
-
-
-def _brackets(data: bytes) -> bytes:
-    """Those outside of strings. A backslash outside of them is no JSON, as the reader will say."""
-    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(unescaped.split(b'"')[::2]).translate(None, _NO_BRACKETS)
+            return data.count(b"\n", 0, match.start()) + 1
+    return 0
 
 
 def _has_surrogate(value: Any) -> bool:
@@ -68,6 +77,13 @@ def _has_surrogate(value: Any) -> bool:
         elif isinstance(one, str) and _SURROGATE.search(one):
             return True
     return False
+
+
+def _integer(digits: str) -> int:
+    """Not int() alone: its time grows with the square, and its own limit can be switched off."""
+    if len(digits) > JSON_DIGITS:
+        raise ValueError(f"a number has more than {JSON_DIGITS} digits")
+    return int(digits)
 
 
 def _refuse_constant(word: str) -> NoReturn:

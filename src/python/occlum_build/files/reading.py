@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from occlum_build.errors import OcclumError
@@ -12,21 +14,45 @@ from occlum_build.files.bounds import shown_bytes
 # O_NONBLOCK: a fifo that nobody writes to would be waited for.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
+_NOT_REGULAR = "it is not a regular file"
 
 
-def read_file(path: str | Path, limit: int, *, code: str = "io") -> bytes:
+def read_file(
+    path: str | Path, limit: int, *, code: str = "io", large: str = "", name: str = ""
+) -> bytes:
     """The content of a regular file of at most `limit` bytes; links are followed.
 
-    Raises OcclumError `code` when it cannot be read, is not a regular file, or has more.
+    Raises OcclumError `code`, or `large` where one is given, when it has more than `limit` bytes,
+    and `code` when it cannot be read or is not a regular file. `name` is what errors call it.
     """
+    shown = name or path
+    with opened(path, code=code, name=name) as descriptor:
+        return read_descriptor(descriptor, shown, limit, code=large or code)
+
+
+def read_start(path: str | Path, count: int, *, code: str = "io") -> bytes:
+    """The first `count` bytes of a regular file, fewer where it has no more."""
+    with opened(path, code=code) as descriptor:
+        return os.read(descriptor, count)
+
+
+@contextmanager
+def opened(path: str | Path, *, code: str = "io", name: str = "") -> Iterator[int]:
+    """A descriptor of a regular file, for the body; OSErrors of that, too, are OcclumError `code`.
+
+    Links are followed. `name` is what errors call the file.
+    """
+    shown = name or path
     try:
         descriptor = os.open(path, READ_FLAGS)
         try:
-            return read_descriptor(descriptor, path, limit, code=code)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OcclumError(code, f"{shown} cannot be read: {_NOT_REGULAR}")
+            yield descriptor
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise OcclumError(code, f"{path} cannot be read: {error.strerror}") from error
+        raise OcclumError(code, f"{shown} cannot be read: {error.strerror}") from error
 
 
 def read_descriptor(
@@ -38,7 +64,7 @@ def read_descriptor(
     """
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        raise OcclumError(code, f"{path} cannot be read: it is not a regular file")
+        raise OcclumError(code, f"{path} cannot be read: {_NOT_REGULAR}")
     chunks, size = [start], len(start)
     # What a file says of its size is not trusted: those of /proc say 0, others grow meanwhile.
     while found.st_size <= limit and size <= limit:
@@ -47,6 +73,10 @@ def read_descriptor(
             return b"".join(chunks)
         chunks.append(chunk)
         size += len(chunk)
-    raise OcclumError(
-        code, f"{path} cannot be read: it has more than the {shown_bytes(limit)} that are allowed"
-    )
+    raise too_large(path, limit, code)
+
+
+def too_large(path: str | Path, limit: int, code: str) -> OcclumError:
+    """The error of a file that has more bytes than its kind may have."""
+    allowed = f"it has more than the {shown_bytes(limit)} that are allowed"
+    return OcclumError(code, f"{path} cannot be read: {allowed}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
-from occlum_build.files.reading import read_descriptor, read_file
+from occlum_build.files.reading import read_descriptor, read_file, read_start
 
 
 def refused(path: str | Path, limit: int = 10) -> str:
@@ -71,3 +71,24 @@ def test_what_was_read_before_counts(tmp_path: Path) -> None:
     with pytest.raises(OcclumError):
         read_descriptor(descriptor, "f", 9, start=start)
     os.close(descriptor)
+
+
+def test_errors_call_the_file_what_they_are_told_and_can_tell_a_large_one_apart(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "f").write_bytes(b"0123456789")
+    with pytest.raises(OcclumError, match="^/x cannot be read: it has more than") as raised:
+        read_file(tmp_path / "f", 9, code="io", large="size", name="/x")
+    assert raised.value.code == "size"
+    with pytest.raises(OcclumError, match="^/x cannot be read: No such file") as raised:
+        read_file(tmp_path / "none", 9, code="io", large="size", name="/x")
+    assert raised.value.code == "io"
+
+
+def test_a_start_is_read_of_regular_files_alone(tmp_path: Path) -> None:
+    with open(tmp_path / "f", "wb") as file:
+        file.write(b"0123456789")
+        file.truncate(1 << 40)
+    assert read_start(tmp_path / "f", 4) == b"0123"
+    with pytest.raises(OcclumError, match="not a regular file"):
+        read_start("/dev/zero", 4)
