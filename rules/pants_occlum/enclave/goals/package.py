@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
@@ -15,7 +16,7 @@ from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
 from occlum_build.occlum.initfs import ENCRYPTED
-from occlum_build.occlum.measurement import check_expected, from_bytes
+from occlum_build.occlum.measurement import MANIFEST, MEASUREMENT, check_expected, read_earlier
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import (
     add_prefix,
@@ -45,8 +46,6 @@ from pants_occlum.problems import enclave_errors
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logging.getLogger(__name__)
-
-MEASUREMENT = "measurement.json"
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ async def package_enclave(
     ]
     names = sorted(small)
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
-    manifest = f"{output}/manifest.json"
+    manifest = f"{output}/{MANIFEST}"
     sync_file(places, manifest, enclave.root.manifest.full)
     if sign and enclave.image_type == ENCRYPTED:
         with enclave_errors(field_set.address):
@@ -115,24 +114,14 @@ def _check(
     expected = field_set.expected_mrenclave.value
     if expected is None:
         return
-    last = _last(os.path.join(output, MEASUREMENT))
-    old_image = _last(os.path.join(output, "manifest.json"))
     check_expected(
         expected,
         measured,
-        from_bytes(last) if last is not None else None,
-        json.loads(old_image) if old_image is not None else None,
+        lambda: read_earlier(
+            Path(output)
+        ),  # what an earlier run left, and anybody may have changed
         json.loads(enclave.root.manifest.full),
     )
-
-
-def _last(path: str) -> bytes | None:
-    """What an earlier run left; only for telling what has changed since."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -12,7 +12,9 @@ from typing import Callable, Optional
 from occlum_build.bom.model import Bom, Text
 from occlum_build.bom.parse import parse_bom
 from occlum_build.bom.variables import UNDEFINED, expand
+from occlum_build.bom.yaml_nodes import invalid
 from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.files.bounds import BOM_BYTES, shown_bytes
 from occlum_build.sources.model import Sources, join, regular_file
 
 TEMPLATES = "/opt/occlum/etc/template"
@@ -192,8 +194,11 @@ def reader_of(sources: Sources) -> Reader:
     def read(path: str) -> bytes | None:
         real = regular_file(sources, path)
         if real is not None:
+            found = sources.lstat(real)
+            if found is not None and found.size > BOM_BYTES:
+                raise invalid(f"larger than {shown_bytes(BOM_BYTES)}", Place(path))
             try:
-                return sources.read(real)
+                return sources.read(real, BOM_BYTES)
             except OcclumError as error:
                 raise OcclumError("bom-missing", error.problems[0].message) from None
         return pkgutil.get_data("occlum_build.bom", "base.yaml") if path == BASE_BOM else None

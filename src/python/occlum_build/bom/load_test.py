@@ -7,6 +7,7 @@ from occlum_build.bom.parse import parse_bom
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.testing import MemoryView
 from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.files.bounds import CONFIG_BYTES
 
 
 def _load(
@@ -175,10 +176,10 @@ def test_boms_are_read_through_links() -> None:
 
 
 class _Unreadable(MemoryView):
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
         if path == "secret.yaml":
             raise OcclumError("file", f"{path} cannot be read: Permission denied")
-        return super().read(path)
+        return super().read(path, limit)
 
 
 def test_unreadable_include_is_a_missing_bom() -> None:

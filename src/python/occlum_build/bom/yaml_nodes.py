@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.bounds import BOM_BYTES, shown_bytes
 
-MAX_TEXT_BYTES = 4 << 20
+MAX_TEXT_BYTES = BOM_BYTES
 MAX_DEPTH = 32
 MAX_NODES = 200_000  # after anchors are expanded
 
@@ -65,7 +66,7 @@ def parse_yaml(data: bytes, file: str) -> Node:
     import yaml  # here, as it is slow to import and a run may need none
 
     if len(data) > MAX_TEXT_BYTES:
-        raise invalid(f"larger than {MAX_TEXT_BYTES} bytes", Place(file))
+        raise invalid(f"larger than {shown_bytes(MAX_TEXT_BYTES)}", Place(file))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -20,6 +20,7 @@ from occlum_build.elf.system_dirs import (
     musl_path_file,
     read_musl_path,
 )
+from occlum_build.files.bounds import CONFIG_BYTES, LD_SO_CACHE_BYTES
 from occlum_build.sources.model import DIR, SourceStat
 
 VARIABLE = "LD_LIBRARY_PATH"
@@ -40,7 +41,7 @@ def image_linker(root: Root, library_path: Sequence[str]) -> Linker:
             beside = (own,) if own.startswith("/") else ()
             default = _dirs((*MUSL_SYSTEM_DIRS, *beside)) if listed is None else ()
             return SystemDirs(config=config, configured=listed or (), default=default)
-        cache = read_cache(root.read(LD_SO_CACHE) or b"")
+        cache = read_cache(root.read(LD_SO_CACHE, LD_SO_CACHE_BYTES) or b"")
         return SystemDirs(
             config=config,
             default=_dirs((*glibc_default_dirs(own), *beside_libc)),
@@ -77,8 +78,8 @@ class RootSources:
     def facts(self, path: str) -> ElfFacts | None:
         return self._root.facts(path)
 
-    def read(self, path: str) -> bytes | None:
-        return self._root.read(path)
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
+        return self._root.read(path, limit)
 
     def archive(self, path: str) -> Archive | None:
         return self._root.archive(path)

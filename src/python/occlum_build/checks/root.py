@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from occlum_build.elf.facts import Archive, ElfFacts, Script
 from occlum_build.errors import Place
+from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.missing import Searched
 from occlum_build.sources.model import MAX_LINKS, Sources
@@ -155,10 +156,15 @@ class Root:
             return Script(archive.interpreter) if archive.interpreter else None
         return self.sources.script(found.source)
 
-    def read(self, path: str) -> bytes | None:
-        """The content of the small file that a path leads to; None where it cannot be known."""
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
+        """The content of the file that a path leads to; None where it cannot be known.
+
+        One of more bytes is not read: an image may have it, and no check can tell anything of it.
+        """
         found = self._file(path)
-        return self.sources.read(found.source) if found is not None else None
+        if found is None or found.size > limit:
+            return None
+        return self.sources.read(found.source, limit)
 
     def lines(self, path: str, comment: str = "#") -> list[str]:
         """The lines of a text file without comments and blanks around them."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from occlum_build.cli.output import print_problems
 from occlum_build.errors import OcclumError, Place
-from occlum_build.sgx.config import MAX_BYTES, generate, parse_json
+from occlum_build.files.bounds import CONFIG_BYTES
+from occlum_build.files.reading import read_file
+from occlum_build.sgx.config import generate, parse_json
 from occlum_build.sgx.config.output import write_all
 
 if TYPE_CHECKING:
@@ -44,20 +46,13 @@ def run(args: argparse.Namespace) -> int:
     )
     if xml == sys_json:
         raise OcclumError("output-same", "both outputs have this name", place=Place(str(xml)))
-    document = parse_json(_read(config), str(config))
+    data = read_file(
+        config, CONFIG_BYTES, code="config-read", large="json-size", name=str(args.config)
+    )
+    document = parse_json(data, str(config))
     generated = generate(
         document, args.image_mac, args.initfs_mac, edmm=args.edmm, strict=args.strict
     )
     print_problems(generated.warnings)
     write_all({xml: generated.enclave_xml, sys_json: generated.sys_json})
     return 0
-
-
-def _read(path: Path) -> bytes:
-    """The file; no more than tells that it is too large."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        message = error.strerror or "cannot read"
-        raise OcclumError("config-read", message, place=Place(str(path))) from error

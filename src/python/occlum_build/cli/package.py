@@ -46,4 +46,4 @@ def write_archive(out: Path, *, debug: bool) -> None:
     instance = Path.cwd()
     check_packageable(instance, debug=debug)
     print_problems(package_findings(instance))
-    package(instance, out, out.name[: -len(SUFFIX)])
+    print_problems(package(instance, out, out.name[: -len(SUFFIX)]))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError
-from occlum_build.sgx.files import read_file
+from occlum_build.files.bounds import ENCLAVE_BYTES
+from occlum_build.files.reading import read_file
 
 _DEFAULT = Path("build/lib/libocclum-libos.signed.so")
 
@@ -33,5 +34,5 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.file == _DEFAULT and not _DEFAULT.exists():
         hint = "run `occlum-build build` first, in the directory of the instance, or name a file"
         raise OcclumError("instance", f"there is no signed enclave {_DEFAULT}", hint=hint)
-    measurement = Measurement.of(read_sigstruct(read_file(arguments.file)))
+    measurement = Measurement.of(read_sigstruct(read_file(arguments.file, ENCLAVE_BYTES)))
     print((measurement.mrenclave if arguments.what == "mrenclave" else measurement.mrsigner).hex())

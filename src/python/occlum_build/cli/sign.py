@@ -18,7 +18,9 @@ from occlum_build.cli.signing_options import (
     warn_if_exposed,
 )
 from occlum_build.errors import OcclumError
-from occlum_build.sgx.files import read_file, replace_file
+from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES, KEY_BYTES
+from occlum_build.files.reading import read_file
+from occlum_build.sgx.files import replace_file
 
 if TYPE_CHECKING:
     from occlum_build.sgx.sign import Unsigned
@@ -88,15 +90,15 @@ def run_sign(arguments: argparse.Namespace) -> None:
 
     if bool(arguments.signer) != bool(arguments.pubkey):
         raise OcclumError("usage", "--signer and --pubkey go together")
-    enclave = read_file(arguments.enclave)
+    enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
     if arguments.key:
         warn_if_exposed(arguments.key)
-        key = keys.load_private_key(read_file(arguments.key))
+        key = keys.load_private_key(read_file(arguments.key, KEY_BYTES))
         unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
         modulus = keys.modulus_of(key)
         signature = keys.sign_data(key, unsigned.signing_data)
     else:
-        modulus = keys.load_modulus(read_file(arguments.pubkey))
+        modulus = keys.load_modulus(read_file(arguments.pubkey, KEY_BYTES))
         unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
         signature = keys.run_signer(split_command(arguments.signer), unsigned.signing_data)
     _write(arguments, finish(enclave, unsigned, signature, modulus))
@@ -104,7 +106,8 @@ def run_sign(arguments: argparse.Namespace) -> None:
 
 def run_gendata(arguments: argparse.Namespace) -> None:
     """Write what has to be signed."""
-    unsigned = _prepare(arguments, read_file(arguments.enclave), signing_date(arguments.date))
+    enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
+    unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
     replace_file(arguments.out, unsigned.signing_data, _DATA_MODE)
 
 
@@ -113,8 +116,8 @@ def run_catsig(arguments: argparse.Namespace) -> None:
     from occlum_build.sgx import keys
     from occlum_build.sgx.sign import finish
 
-    enclave = read_file(arguments.enclave)
-    data = read_file(arguments.unsigned)
+    enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
+    data = read_file(arguments.unsigned, KEY_BYTES)
     if len(data) != _SIGNING_DATA_SIZE:
         raise OcclumError(
             "signature", f"{arguments.unsigned} has {len(data)} bytes, not {_SIGNING_DATA_SIZE}"
@@ -125,8 +128,9 @@ def run_catsig(arguments: argparse.Namespace) -> None:
         raise OcclumError(
             "signature", f"{arguments.unsigned} was not made from this enclave and configuration"
         )
-    modulus = keys.load_modulus(read_file(arguments.pubkey))
-    _write(arguments, finish(enclave, unsigned, read_file(arguments.signature), modulus))
+    modulus = keys.load_modulus(read_file(arguments.pubkey, KEY_BYTES))
+    signature = read_file(arguments.signature, KEY_BYTES)
+    _write(arguments, finish(enclave, unsigned, signature, modulus))
 
 
 def _prepare(arguments: argparse.Namespace, enclave: bytes, date: str) -> Unsigned:
@@ -134,7 +138,8 @@ def _prepare(arguments: argparse.Namespace, enclave: bytes, date: str) -> Unsign
 
     if arguments.config is None:
         return prepare(enclave, None, date)
-    return prepare(enclave, read_file(arguments.config), date, config_name=str(arguments.config))
+    config = read_file(arguments.config, CONFIG_BYTES)
+    return prepare(enclave, config, date, config_name=str(arguments.config))
 
 
 def _write(arguments: argparse.Namespace, signed: bytes) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError
-from occlum_build.sgx.files import read_file
+from occlum_build.files.bounds import ENCLAVE_BYTES
+from occlum_build.files.reading import read_file
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the fields; OcclumError `signature` when the signature is not valid."""
     from occlum_build.sgx.measurement import read_sigstruct, sigstruct_to_json
 
-    fields = sigstruct_to_json(read_sigstruct(read_file(arguments.file)))
+    fields = sigstruct_to_json(read_sigstruct(read_file(arguments.file, ENCLAVE_BYTES)))
     if arguments.json:
         print(json.dumps(fields, indent=2, sort_keys=True))
     else:

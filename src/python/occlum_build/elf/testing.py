@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Script, script_of
 from occlum_build.elf.ld_so_cache import ENTRY, HEADER, MAGIC
 from occlum_build.elf.read import read_facts
+from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.sources.model import DIR, FILE, OTHER, SYMLINK, SourceStat
 
 
@@ -63,7 +64,7 @@ class HostView:
                 self._facts[path] = read_facts(stream)
         return self._facts[path]
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
         with open(self._host(path), "rb") as stream:
             return stream.read()
 
@@ -107,7 +108,7 @@ class MemoryView:
     def script(self, path: str) -> Script | None:
         return script_of(self.read(path) or b"")
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
         entry = self.entries[path]
         return entry if isinstance(entry, bytes) else None
 

@@ -11,6 +11,7 @@ BOM_BYTES = 4 * MIB
 CONFIG_BYTES = 1 * MIB  # Occlum.json, Enclave.xml, loader configuration, ld.so.conf, init_ra_conf
 ENCLAVE_BYTES = 256 * MIB  # the libOS, and every other file of a toolchain
 KEY_BYTES = 64 * KIB  # key files, public keys, signatures, what a signer prints
+LD_SO_CACHE_BYTES = 16 * MIB
 LOCK_BYTES = 256 * MIB
 MANIFEST_BYTES = 256 * MIB  # manifest.json, and what else has a row an entry
 MEASUREMENT_BYTES = 1 * MIB

@@ -25,34 +25,49 @@ def read_file(
     Raises OcclumError `code`, or `large` where one is given, when it has more than `limit` bytes,
     and `code` when it cannot be read or is not a regular file. `name` is what errors call it.
     """
-    shown = name or path
-    with opened(path, code=code, name=name) as descriptor:
-        return read_descriptor(descriptor, shown, limit, code=large or code)
+    with _reading(path, code, name) as descriptor:
+        return read_descriptor(descriptor, name or path, limit, code=large or code)
 
 
 def read_start(path: str | Path, count: int, *, code: str = "io") -> bytes:
     """The first `count` bytes of a regular file, fewer where it has no more."""
-    with opened(path, code=code) as descriptor:
+    with _reading(path, code, "") as descriptor:
         return os.read(descriptor, count)
 
 
-@contextmanager
-def opened(path: str | Path, *, code: str = "io", name: str = "") -> Iterator[int]:
-    """A descriptor of a regular file, for the body; OSErrors of that, too, are OcclumError `code`.
+def chunks_of(path: str | Path, *, code: str = "io") -> Iterator[bytes]:
+    """The content of a regular file of any size, as large as it is when it is opened."""
+    with _reading(path, code, "") as descriptor:
+        left = os.fstat(descriptor).st_size
+        while left and (chunk := os.read(descriptor, min(_CHUNK_BYTES, left))):
+            yield chunk
+            left -= len(chunk)
 
-    Links are followed. `name` is what errors call the file.
+
+def open_regular(path: str | Path, *, code: str = "io", name: str = "") -> int:
+    """A descriptor of a regular file, links followed; its reader closes it.
+
+    Raises OcclumError `code`; `name` is what errors call the file.
     """
-    shown = name or path
     try:
         descriptor = os.open(path, READ_FLAGS)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OcclumError(code, f"{shown} cannot be read: {_NOT_REGULAR}")
-            yield descriptor
-        finally:
-            os.close(descriptor)
     except OSError as error:
-        raise OcclumError(code, f"{shown} cannot be read: {error.strerror}") from error
+        raise OcclumError(code, f"{name or path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OcclumError(code, f"{name or path} cannot be read: {_NOT_REGULAR}")
+    return descriptor
+
+
+@contextmanager
+def _reading(path: str | Path, code: str, name: str) -> Iterator[int]:
+    descriptor = open_regular(path, code=code, name=name)
+    try:
+        yield descriptor
+    except OSError as error:
+        raise OcclumError(code, f"{name or path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 def read_descriptor(

@@ -77,10 +77,10 @@ def test_errors_call_the_file_what_they_are_told_and_can_tell_a_large_one_apart(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
-    with pytest.raises(OcclumError, match="^/x cannot be read: it has more than") as raised:
+    with pytest.raises(OcclumError, match=r"^/x cannot be read: it has more than") as raised:
         read_file(tmp_path / "f", 9, code="io", large="size", name="/x")
     assert raised.value.code == "size"
-    with pytest.raises(OcclumError, match="^/x cannot be read: No such file") as raised:
+    with pytest.raises(OcclumError, match=r"^/x cannot be read: No such file") as raised:
         read_file(tmp_path / "none", 9, code="io", large="size", name="/x")
     assert raised.value.code == "io"
 

@@ -52,7 +52,7 @@ def check_shape(value: Any, shape: Shape, name: str, *, code: str) -> None:
 
 
 class _Other(Exception):
-    """Another shape; where it is comes together on the way up, so that what is right costs little."""
+    """Another shape; where it is comes together on the way up: what is right costs little."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

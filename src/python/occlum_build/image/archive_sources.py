@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from occlum_build.elf.facts import Archive, ElfFacts, Script
+from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.sources.model import DIR, FILE, Sources, SourceStat
 
 _DIR, _FILE = SourceStat(DIR, 0o755), SourceStat(FILE, 0o644)
@@ -63,5 +64,5 @@ class ArchiveSources:
     def script(self, path: str) -> Script | None:
         return self._sources.script(path)
 
-    def read(self, path: str) -> bytes | None:
-        return self._sources.read(path)
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
+        return self._sources.read(path, limit)

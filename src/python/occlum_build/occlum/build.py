@@ -10,19 +10,21 @@ from typing import Any
 
 from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.files.bounds import ENCLAVE_BYTES, STATE_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum import instance as layout
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Configured, configure
 from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs
+from occlum_build.occlum.measurement import MEASUREMENT, read_earlier
 from occlum_build.occlum.prebuilt import copy_prebuilt
 from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, seal
 from occlum_build.occlum.signing import finish_signing, mrsigner, public_test_mrsigner
 from occlum_build.occlum.stage import replace_directory, staged
-from occlum_build.sgx.files import read_file, replace_file
+from occlum_build.sgx.files import replace_file
 from occlum_build.sgx.measurement import read_sigstruct
 
-MEASUREMENT = "measurement.json"
 _MODE = 0o644
 
 
@@ -59,7 +61,7 @@ class _Build:
         self._settings = request.settings
         self._instance = request.instance
         self._stage = stage
-        self._last = _last_measurement(request.instance)
+        self._last = read_earlier(request.instance, with_manifest=False).record
         self._found: list[Problem] = []
 
     def run(self) -> Built:
@@ -88,7 +90,11 @@ class _Build:
         return self._stage / name
 
     def _mac(self, name: str) -> str:
-        return read_file(self._part(name) / ROOT_MAC).decode("ascii")
+        return read_file(self._part(name) / ROOT_MAC, STATE_BYTES).decode("ascii")
+
+    def _built_mac(self, name: str) -> str:
+        path = self._instance / "build" / name / ROOT_MAC
+        return read_file(path, STATE_BYTES).decode("ascii", "replace")
 
     def _is_up_to_date(
         self, last: Mapping[str, Any], inputs: Inputs, signer_id: str | None
@@ -104,11 +110,8 @@ class _Build:
         try:
             measured = measurement.record(
                 inputs.described,
-                read_sigstruct(read_file(signed)),
-                *(
-                    read_file(self._instance / "build" / name / ROOT_MAC).decode("ascii", "replace")
-                    for name in ("mount", "initfs")
-                ),
+                read_sigstruct(read_file(signed, ENCLAVE_BYTES)),
+                *(self._built_mac(name) for name in ("mount", "initfs")),
             )
         except OcclumError:
             return False
@@ -139,15 +142,11 @@ class _Build:
     def _check_expected(self, measured: Mapping[str, Any], inputs: Inputs) -> None:
         if not self._request.expected_mrenclave:
             return
-        old_manifest = None
-        path = self._instance / MANIFEST
-        if inputs.image_manifest is not None and path.is_file():
-            old_manifest = _manifest(read_file(path))
+        has_image = inputs.image_manifest is not None
         measurement.check_expected(
             self._request.expected_mrenclave,
             measured,
-            self._last,
-            old_manifest,
+            lambda: read_earlier(self._instance, with_manifest=has_image),
             inputs.image_manifest,
         )
 
@@ -204,16 +203,3 @@ class _Build:
         )
         _, told = sort_out([*self._found, *weak], self._request.allowed)
         return Built(measured, unchanged, tuple(told))
-
-
-def _last_measurement(instance: Path) -> dict[str, Any] | None:
-    path = instance / MEASUREMENT
-    return measurement.from_bytes(read_file(path)) if path.is_file() else None
-
-
-def _manifest(data: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and "entries" in value else None

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import WARNING, Problem
+from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES, STATE_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum.runtime_boot import check_hostfs
 from occlum_build.occlum.toolchain import check_mode
 from occlum_build.process.step import run_step
@@ -22,7 +24,6 @@ from occlum_build.sefs.protect import protect_file
 from occlum_build.sgx.builtin_config import patch_builtin_config
 from occlum_build.sgx.config import Node, default_config, generate, merge, parse_json
 from occlum_build.sgx.config.jsontext import plain
-from occlum_build.sgx.files import read_file
 from occlum_build.sgx.sign import DEFAULT_DATE, Unsigned, prepare
 
 SYS_JSON, PROTECTED, ENCLAVE_XML = ".Occlum_sys.json", ".Occlum_sys.json.protected", "Enclave.xml"
@@ -131,7 +132,9 @@ def config_keys(config: Node) -> dict[str, Any]:
 
 def read_config(files: Sequence[Path]) -> Node:
     """The first file, or Occlum's default when there is none, with the others merged over it."""
-    documents = [parse_json(read_file(path), str(path)) for path in files]
+    documents = [
+        parse_json(read_file(path, CONFIG_BYTES, large="json-size"), str(path)) for path in files
+    ]
     config = documents[0] if documents else default_config()
     for patch in documents[1:]:
         config = merge(config, patch)
@@ -143,7 +146,7 @@ def _protect(sys_json: bytes) -> tuple[bytes, str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, SYS_JSON)
         path.write_bytes(sys_json)
-        protected, mac = protect_file(path)
+        protected, mac = protect_file(path)  # our own, as the request of a step is
         return protected.read_bytes(), format_mac(mac)
 
 
@@ -162,12 +165,12 @@ def _step(request_file: str, out: str) -> None:
     request = json.loads(Path(request_file).read_bytes())
     config = read_config([Path(path) for path in request["configs"]])
     image_mac, initfs_mac = (
-        read_file(Path(request[name])).decode("ascii", "replace")
+        read_file(Path(request[name]), STATE_BYTES).decode("ascii", "replace")
         for name in ("image_mac", "initfs_mac")
     )
     names = ("sgx_mode", "edmm", "date", "with_newline", "strict")
     settings = Settings(**{name: request[name] for name in names if name in request})
-    libos = read_file(Path(request["libos"]))
+    libos = read_file(Path(request["libos"]), ENCLAVE_BYTES)
     configured = configure(config, libos, image_mac, initfs_mac, settings)
     if request.get("needs_hostfs"):
         check_hostfs(config)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
+from occlum_build.files.reading import chunks_of, too_large
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 
@@ -32,14 +34,27 @@ def file_of(path: str, content: bytes, mode: int = 0o644) -> TreeEntry:
     return TreeEntry(path, FILE, mode, content=content)
 
 
-def copy_of(path: str, source: Path) -> TreeEntry:
-    """A copy of a host file, links followed; of its mode only the executable bit counts."""
+def copy_of(path: str, source: Path, limit: int = ENCLAVE_BYTES) -> TreeEntry:
+    """A copy of a host file, links followed; of its mode only the executable bit counts.
+
+    Raises OcclumError `tree` for what is no regular file, or has more than `limit` bytes.
+    """
     try:
-        executable = source.stat().st_mode & stat.S_IXUSR
+        found = source.stat()
     except OSError as error:
         message = error.strerror or "cannot be read"
         raise OcclumError("tree", message, place=Place(str(source))) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise OcclumError("tree", "is not a regular file", place=Place(str(source)))
+    if found.st_size > limit:
+        raise too_large(source, limit, "tree")
+    executable = found.st_mode & stat.S_IXUSR
     return TreeEntry(path, FILE, 0o755 if executable else 0o644, source=source)
+
+
+def time_zone(path: str, source: Path) -> TreeEntry:
+    """A copy of a time zone file."""
+    return copy_of(path, source, CONFIG_BYTES)
 
 
 def link(path: str, target: str) -> TreeEntry:
@@ -102,9 +117,10 @@ def _write(entry: TreeEntry, path: Path) -> None:
     if entry.kind == SYMLINK:
         path.symlink_to(entry.target)
         return
-    content = entry.content if entry.source is None else entry.source.read_bytes()
+    chunks = [entry.content] if entry.source is None else chunks_of(entry.source, code="tree")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(content)
+        for chunk in chunks:
+            stream.write(chunk)
         os.fchmod(stream.fileno(), entry.mode)
 
 

@@ -41,3 +41,25 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OcclumError, match="fifo: is neither a file"):
         tree.scan(tmp_path)
+
+
+def test_what_is_copied_is_a_regular_file_of_a_bounded_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OcclumError, match=f"{path}: is not a regular file"):
+            tree.time_zone("etc/localtime", path)
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(6 << 30)
+    with pytest.raises(OcclumError, match="large cannot be read: it has more than the 1 MiB"):
+        tree.time_zone("etc/localtime", tmp_path / "large")
+    with pytest.raises(OcclumError, match="large cannot be read: it has more than the 256 MiB"):
+        tree.copy_of("bin/init", tmp_path / "large")
+
+
+def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    entry = tree.copy_of("f", tmp_path / "f")
+    (tmp_path / "f").unlink()
+    os.mkfifo(tmp_path / "f")
+    with pytest.raises(OcclumError, match="f cannot be read: it is not a regular file"):
+        tree.write([entry], tmp_path / "out")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from occlum_build.checks.enclave import check_enclave
 from occlum_build.checks.root import Root
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.files.reading import chunks_of
 from occlum_build.occlum.configure import config_keys, read_config
-from occlum_build.occlum.measurement import from_bytes, security_warnings
+from occlum_build.occlum.measurement import read_earlier, security_warnings
 from occlum_build.occlum.toolchain import INIT, ToolchainDirectory
 from occlum_build.sgx.config import CheckedConfig, Node, check
-from occlum_build.sgx.files import read_file
 
 _INIT = "initfs/bin/init"
 
@@ -20,7 +20,14 @@ _INIT = "initfs/bin/init"
 def own_init(toolchain: Path) -> str:
     """The hex SHA-256 of Occlum's init in a toolchain, "" where it has none."""
     path = ToolchainDirectory(toolchain).path(INIT)
-    return hashlib.sha256(read_file(path)).hexdigest() if path.is_file() else ""
+    return _sha256(path) if path.is_file() else ""
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks_of(path):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def instance_findings(
@@ -28,7 +35,7 @@ def instance_findings(
 ) -> list[Problem]:
     """What the libOS would refuse of the instance's image; `init`: as `own_init` tells it."""
     path = instance / _INIT
-    has_own = path.is_file() and hashlib.sha256(read_file(path)).hexdigest() == init
+    has_own = path.is_file() and _sha256(path) == init
     root = Root.of_directory(str(instance / "image"))
     return check_enclave(root, document, checked.config, mounts_image=has_own, strict=strict)
 
@@ -39,9 +46,10 @@ def package_findings(instance: Path) -> list[Problem]:
     But for what only a toolchain tells: whether the init is Occlum's own, and so whether the image
     key can be got, and a test key that is not the public one.
     """
-    record = instance / "measurement.json"
-    measured = from_bytes(read_file(record)) if record.is_file() else None
-    found = security_warnings(measured) if measured is not None else []
+    earlier = read_earlier(instance, with_manifest=False)
+    measured = earlier.record
+    found = [Problem("measurement", one, severity=WARNING) for one in earlier.unreadable]
+    found += security_warnings(measured) if measured is not None else []
     if not (instance / "image").is_dir():
         return found
     edmm = measured is not None and measured["inputs"].get("settings", {}).get("edmm") is True

@@ -87,7 +87,7 @@ def _image(toolchain: Toolchain, localtime: Path | None) -> tuple[TreeEntry, ...
     return tree.merged(
         [tree.directory(path) for path in _IMAGE_DIRECTORIES],
         [tree.file_of("etc/hosts", HOSTS)],
-        [tree.copy_of("etc/localtime", localtime)] if localtime else [],
+        [tree.time_zone("etc/localtime", localtime)] if localtime else [],
         musl_libraries(toolchain),
     )
 
@@ -104,7 +104,7 @@ def _glibc(toolchain: Toolchain, localtime: Path | None) -> tuple[TreeEntry, ...
             tree.copy_of(f"{GLIBC_DIR}/{name}", toolchain.files[f"glibc/{name}"])
             for name in (*GLIBC_NAMES, *OS_NAMES)
         ],
-        [tree.copy_of(f"{etc}/localtime", localtime)] if localtime else [],
+        [tree.time_zone(f"{etc}/localtime", localtime)] if localtime else [],
     )
 
 

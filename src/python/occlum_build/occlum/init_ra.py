@@ -64,7 +64,7 @@ def attesting_initfs(
     init = files.entries({"bin/init": (f"{OCCLUM_DIR}/build/bin/init_{kind}",)})
     files.raise_missing()
     conf = files.entries({CONF: (f"{OCCLUM_DIR}/etc/template/init_{kind}.json",)})
-    time = [tree.copy_of("etc/localtime", localtime)] if localtime else []
+    time = [tree.time_zone("etc/localtime", localtime)] if localtime else []
     folders = [tree.directory(path) for path in ("bin", "lib", "dev", "proc", "etc")]
     if kind == GRPC_RATLS:
         parts = [*musl_libraries(toolchain), *files.entries(_OF_RATLS)]

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from occlum_build.files.bounds import CONFIG_BYTES, KEY_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.runtime_boot import BOOT_CONF, BootSettings, boot_conf, check_initfs
@@ -24,7 +26,6 @@ from occlum_build.occlum.toolchain import (
 )
 from occlum_build.process.step import run_step
 from occlum_build.sefs.manifest import read_manifest
-from occlum_build.sgx.files import read_file
 
 ENCRYPTED, INTEGRITY_ONLY = "encrypted", "integrity-only"
 HOSTS = b"127.0.0.1   localhost\n"
@@ -48,7 +49,7 @@ def default_initfs(toolchain: Toolchain, localtime: Path | None = None) -> tuple
         *musl_libraries(toolchain),
     ]
     if localtime is not None:
-        files.append(tree.copy_of("etc/localtime", localtime))
+        files.append(tree.time_zone("etc/localtime", localtime))
     return tree.merged([tree.directory(path) for path in _DIRECTORIES], files)
 
 
@@ -106,8 +107,8 @@ def _step(request_file: str, toolchain: str, out: str) -> None:
     entries = build_initfs(
         _base(request, Path(toolchain), given("localtime")),
         str(request["image_type"]),
-        init_ra_conf=None if conf is None else read_file(conf),
-        image_key=None if key is None else read_file(key),
+        init_ra_conf=None if conf is None else read_file(conf, CONFIG_BYTES),
+        image_key=None if key is None else read_file(key, KEY_BYTES),
         boot=boot,
     )
     folder = Path(out)

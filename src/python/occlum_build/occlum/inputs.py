@@ -9,6 +9,8 @@ from typing import Any
 
 from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
+from occlum_build.files.bounds import CONFIG_BYTES, KEY_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Settings, read_config
@@ -21,7 +23,6 @@ from occlum_build.occlum.signing import Signer
 from occlum_build.occlum.toolchain import BUILD, Toolchain, find
 from occlum_build.sefs.keys import UserKey, read_key_file
 from occlum_build.sgx.config import Node, check
-from occlum_build.sgx.files import read_file
 
 _INIT_RA_CONF = "init_ra_conf.json"
 _OCCLUM_YAML = "Occlum.yaml"
@@ -130,7 +131,7 @@ def _write_initfs(request: BuildRequest, image_type: str, out: Path) -> None:
     planned = build_initfs(
         tree.scan(request.instance / "initfs"),
         image_type,
-        init_ra_conf=read_file(conf) if conf.exists() else None,
-        image_key=None if key is None else read_file(key),
+        init_ra_conf=read_file(conf, CONFIG_BYTES) if conf.exists() else None,
+        image_key=None if key is None else read_file(key, KEY_BYTES),
     )
     tree.write(planned, out)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.bounds import STATE_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum.initfs import image_config_json
 from occlum_build.occlum.toolchain import check_mode, libos_name, pal_name
 from occlum_build.sources.model import DIR, FILE, SYMLINK
@@ -128,15 +130,13 @@ def read_mode(instance: Path) -> str:
 
 def _read_line(path: Path, problem: str, command: str) -> str:
     try:
-        return path.read_text("ascii", "replace").strip()
-    except FileNotFoundError:
-        message = f"{problem}: there is no {path.name}"
-        raise OcclumError(
-            "instance", message, place=Place(str(path.parent)), hint=f"run `{command}`"
-        ) from None
-    except OSError as error:
-        message = error.strerror or "cannot be read"
-        raise OcclumError("instance", message, place=Place(str(path))) from error
+        return read_file(path, STATE_BYTES, code="instance").decode("ascii", "replace").strip()
+    except OcclumError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+    message = f"{problem}: there is no {path.name}"
+    place = Place(str(path.parent))
+    raise OcclumError("instance", message, place=place, hint=f"run `{command}`")
 
 
 def _write(entry: InstanceEntry, parts: Mapping[str, Path | bytes], path: Path) -> None:
@@ -153,6 +153,7 @@ def _write(entry: InstanceEntry, parts: Mapping[str, Path | bytes], path: Path) 
             raise ValueError(f"the part {entry.part} is a tree")
         os.rename(part, path)
         return
+    # The parts are our own, as this build made them.
     content = part if isinstance(part, bytes) else part.read_bytes()
     with open(path, "xb") as stream:
         stream.write(content)

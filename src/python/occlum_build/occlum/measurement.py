@@ -6,11 +6,17 @@ docs/enclave.md, section "measurement.json", has the keys.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Callable
 
-from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.errors import WARNING, OcclumError, Place, Problem
+from occlum_build.files.bounds import MANIFEST_BYTES, MEASUREMENT_BYTES
+from occlum_build.files.json_text import load_json
+from occlum_build.files.reading import read_file
+from occlum_build.files.shape import AnyOf, ListOf, MapOf, check_shape
 from occlum_build.occlum.configure import Settings, config_keys
 from occlum_build.occlum.initfs import ENCRYPTED, IMAGE_KEY, INTEGRITY_ONLY
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
@@ -20,7 +26,25 @@ from occlum_build.sgx.config import Node
 from occlum_build.sgx.measurement import sigstruct_to_json
 from occlum_build.sgx.sigstruct import Sigstruct
 
+MEASUREMENT, MANIFEST = "measurement.json", "manifest.json"
 SCHEMA = 1
+_CODE = "measurement"
+# What is read of a record and of a manifest; what else they have is not looked at.
+_RECORD = {
+    "mrenclave": str,
+    "mrsigner": AnyOf((str, None)),
+    "debuggable": bool,
+    "inputs": {
+        "image": {"type": str},
+        "initfs": MapOf(str),
+        "config?": MapOf(object),
+        "toolchain?": MapOf(object),
+        "settings?": MapOf(object),
+    },
+}
+_MANIFEST = {
+    "entries": ListOf({"path": str, "type": str, "mode": str, "sha256?": str, "target?": str})
+}
 _MAX_LINES = 50
 _MAX_VALUE = 80
 _NO_VALUE = object()
@@ -110,14 +134,58 @@ def to_bytes(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def from_bytes(data: bytes) -> dict[str, Any] | None:
-    """A record, or None for what is none: then there is nothing to compare with."""
+def from_bytes(data: bytes, name: str = MEASUREMENT) -> dict[str, Any]:
+    """A record; OcclumError `measurement` for what is none. `name` is the file in errors."""
+    value: dict[str, Any] = load_json(data, name, code=_CODE)
+    check_shape(value, {"schema": int}, name, code=_CODE)
+    if value["schema"] != SCHEMA:
+        message = f"its schema is {value['schema']}, not {SCHEMA}"
+        raise OcclumError(_CODE, message, place=Place(name))
+    check_shape(value, _RECORD, name, code=_CODE)
+    return value
+
+
+def manifest_from_bytes(data: bytes, name: str = MANIFEST) -> dict[str, Any]:
+    """A manifest, of which `describe_entries` tells; OcclumError `measurement` for what is none."""
+    value: dict[str, Any] = load_json(data, name, code=_CODE)
+    check_shape(value, _MANIFEST, name, code=_CODE)
+    return value
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier build left to compare with: None where there is none, or none of use.
+
+    `unreadable`: why what is there cannot be compared with. That is told, and is no error: it
+    is the new build that counts.
+    """
+
+    record: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any] | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+def read_earlier(directory: Path, *, with_manifest: bool = True) -> Earlier:
+    """What measurement.json and manifest.json of a directory say; it need not have them."""
+    record, manifest, unreadable = None, None, []
     try:
-        value = json.loads(data)
-    except ValueError:
+        record = _read(directory / MEASUREMENT, MEASUREMENT_BYTES, from_bytes)
+    except OcclumError as error:
+        unreadable.append(error.problems[0])
+    try:
+        if with_manifest:
+            manifest = _read(directory / MANIFEST, MANIFEST_BYTES, manifest_from_bytes)
+    except OcclumError as error:
+        unreadable.append(error.problems[0])
+    return Earlier(record, manifest, tuple(map(str, unreadable)))
+
+
+def _read(
+    path: Path, limit: int, parse: Callable[[bytes, str], dict[str, Any]]
+) -> dict[str, Any] | None:
+    if not os.path.lexists(path):
         return None
-    is_record = isinstance(value, dict) and value.get("schema") == SCHEMA
-    return value if is_record and isinstance(value.get("inputs"), dict) else None
+    return parse(read_file(path, limit, code=_CODE, name=path.name), path.name)
 
 
 def describe_entries(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -160,21 +228,26 @@ def explain(
 def check_expected(
     expected: str,
     new: Mapping[str, Any],
-    old: Mapping[str, Any] | None,
-    old_image: Mapping[str, Any] | None = None,
+    earlier: Callable[[], Earlier] = Earlier,
     new_image: Mapping[str, Any] | None = None,
 ) -> None:
-    """OcclumError `mrenclave`, with the inputs that moved, unless MRENCLAVE is as expected."""
+    """OcclumError `mrenclave`, with the inputs that moved, unless MRENCLAVE is as expected.
+
+    `earlier` is asked only then; what of it cannot be read is told in the hint.
+    """
     if new["mrenclave"] == expected.lower():
         return
     message = f"MRENCLAVE is {new['mrenclave']}, not {expected.lower()} as expected"
+    last = earlier()
+    old = last.record
+    lines = [f"not compared with: {reason}" for reason in last.unreadable]
     if old is None:
-        hint = "there is no earlier measurement.json to compare with"
+        head = "there is no earlier measurement.json to compare with"
     else:
         which = "the expected MRENCLAVE" if old["mrenclave"] == expected.lower() else "another one"
-        lines = explain(old, new, old_image, new_image)
-        hint = "\n    ".join([f"since the last measurement.json, which has {which}:", *lines])
-    raise OcclumError("mrenclave", message, hint=hint)
+        head = f"since the last measurement.json, which has {which}:"
+        lines = [*explain(old, new, last.manifest, new_image), *lines]
+    raise OcclumError("mrenclave", message, hint="\n    ".join([head, *lines]))
 
 
 def security_warnings(

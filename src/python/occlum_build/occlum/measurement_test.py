@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import measurement
+from occlum_build.occlum.measurement import Earlier, read_earlier
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
 
 
@@ -62,18 +66,76 @@ def test_explain_is_cut_and_says_so() -> None:
 
 
 def test_check_expected() -> None:
-    measurement.check_expected("11" * 32, record(), None)
+    measurement.check_expected("11" * 32, record(), pytest.fail)
     with pytest.raises(OcclumError, match=r"no earlier measurement\.json"):
-        measurement.check_expected("33" * 32, record(), None)
-    other = record(mrenclave="44" * 32, config={})
+        measurement.check_expected("33" * 32, record())
+    other = Earlier(record(mrenclave="44" * 32, config={}))
     with pytest.raises(OcclumError, match=r"which has another one:\n +config \$\.a: added"):
-        measurement.check_expected("33" * 32, record(), other)
+        measurement.check_expected("33" * 32, record(), lambda: other)
 
 
 def test_bytes_and_back() -> None:
     assert measurement.from_bytes(measurement.to_bytes(record())) == record()
     for broken in (b"{", b"[]", b"{}", b'{"schema": 2, "inputs": {}}', b'{"schema": 1}', b"\xff"):
-        assert measurement.from_bytes(broken) is None
+        with pytest.raises(OcclumError, match=r"^measurement\.json"):
+            measurement.from_bytes(broken)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"mrenclave": None}, "mrenclave is null, not a string"),
+        ({"inputs": []}, "inputs is a list, not an object"),
+        ({"inputs": {"initfs": {}}}, "inputs has no 'image'"),
+        ({"inputs": {"image": [], "initfs": {}}}, "inputs.image is a list, not an object"),
+        ({"inputs": {"image": {"type": "x"}, "initfs": None}}, "inputs.initfs is null"),
+        (
+            {"inputs": {"image": {"type": "x"}, "initfs": {}, "toolchain": None}},
+            "inputs.toolchain is null, not an object",
+        ),
+    ],
+)
+def test_a_record_of_another_shape(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(OcclumError) as raised:
+        measurement.from_bytes(json.dumps({**record(), **changed}).encode())
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (None, "entries is null, not a list"),
+        ([1], "entries[0] is a whole number, not an object"),
+        ([{"type": "dir", "mode": "0755"}], "entries[0] has no 'path'"),
+        ([{"path": "/", "type": "file", "mode": "0755", "sha256": 1}], "entries[0].sha256 is a"),
+    ],
+)
+def test_what_cannot_be_compared_with_is_told_and_is_no_error(
+    tmp_path: Path, entries: object, message: str
+) -> None:
+    (tmp_path / "measurement.json").write_text("[" * 100_000)
+    (tmp_path / "manifest.json").write_text(json.dumps({"entries": entries}))
+    with pytest.raises(OcclumError) as raised:
+        measurement.check_expected(
+            "33" * 32, record(), lambda: read_earlier(tmp_path), manifest(a="1")
+        )
+    problem = raised.value.problems[0]
+    assert problem.code == "mrenclave"
+    head, first, second = problem.hint.split("\n    ")
+    assert head == "there is no earlier measurement.json to compare with"
+    assert first.startswith("not compared with: measurement.json:1: nested more than 64 levels")
+    assert second.startswith(f"not compared with: manifest.json: {message}")
+
+
+def test_what_is_earlier_is_read_within_bounds_and_without_waiting(tmp_path: Path) -> None:
+    assert read_earlier(tmp_path) == Earlier()
+    os.mkfifo(tmp_path / "measurement.json")
+    with open(tmp_path / "manifest.json", "wb") as file:
+        file.truncate(6 << 30)
+    first, second = read_earlier(tmp_path).unreadable
+    assert first == "measurement.json cannot be read: it is not a regular file"
+    assert second.startswith("manifest.json cannot be read: it has more than the ")
+    assert len(read_earlier(tmp_path, with_manifest=False).unreadable) == 1
 
 
 def test_warnings() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import glob
 import gzip
 import os
+import stat
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -19,19 +20,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from occlum_build.errors import OcclumError, Place
+from occlum_build.errors import WARNING, OcclumError, Place, Problem
+from occlum_build.files.bounds import ENCLAVE_BYTES
+from occlum_build.files.reading import open_regular, read_file
 from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status
 from occlum_build.occlum.toolchain import pal_name
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
 from occlum_build.sgx.attributes import FLAG_DEBUG
-from occlum_build.sgx.files import read_file
 from occlum_build.sgx.measurement import read_sigstruct
 
 SUFFIX = ".tar.gz"
 # What `tar -z` has: level 9 takes twice the time for a hundredth of the size.
 _GZIP_LEVEL = 6
 _SIGNED = f"build/{SIGNED_LIBOS}"
+_ARCHIVED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _MEMBERS = (
     ".__occlum_status",
     ".sgx_mode",
@@ -61,7 +64,7 @@ def check_packageable(instance: Path, *, debug: bool) -> None:
     if read_mode(instance) == "SIM":
         raise OcclumError("package", "the enclave is a simulated one (SIM)", hint=hint)
     enclave = instance / _SIGNED
-    if not read_sigstruct(read_file(enclave)).flags_mask & FLAG_DEBUG:
+    if not read_sigstruct(read_file(enclave, ENCLAVE_BYTES)).flags_mask & FLAG_DEBUG:
         raise OcclumError(
             "package",
             "the enclave is debuggable: its memory can be read from outside",
@@ -70,12 +73,14 @@ def check_packageable(instance: Path, *, debug: bool) -> None:
         )
 
 
-def package(instance: Path, out: Path, top: str) -> None:
+def package(instance: Path, out: Path, top: str) -> tuple[Problem, ...]:
     """Write the archive of an instance; `top` is the name of the directory in it.
 
-    Sorted, times and owners zero, modes 0755 or 0644. Raises OcclumError `package`.
+    Sorted, times and owners zero, modes 0755 or 0644. Gives a warning for each fifo, socket and
+    device, as an enclave may have made in run/: they are left out. Raises OcclumError `package`.
     """
-    paths = list(_paths(instance))
+    left_out: list[Problem] = []
+    paths = list(_paths(instance, left_out))
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "xb") as stream:
@@ -86,9 +91,10 @@ def package(instance: Path, out: Path, top: str) -> None:
         raise OcclumError("package", message, place=Place(str(error.filename or out))) from error
     finally:
         temporary.unlink(missing_ok=True)
+    return tuple(left_out)
 
 
-def _paths(instance: Path) -> Iterator[str]:
+def _paths(instance: Path, left_out: list[Problem]) -> Iterator[str]:
     """The paths of all members, parents first."""
     # On hardware this is the PAL itself, in other modes the links that lead to it.
     patterns = {f"build/lib/{pal_name(mode)}*" for mode in ("HW", read_mode(instance))}
@@ -103,13 +109,18 @@ def _paths(instance: Path) -> Iterator[str]:
             raise OcclumError("package", message, place=Place(str(instance / member)))
         yield member
         if (instance / member).is_dir():
-            yield from sorted(_below(instance, member))
+            yield from sorted(_below(instance, member, left_out))
 
 
-def _below(instance: Path, member: str) -> Iterator[str]:
+def _below(instance: Path, member: str, left_out: list[Problem]) -> Iterator[str]:
     for folder, directories, files in os.walk(instance / member):
         for name in (*directories, *files):
-            yield os.path.relpath(os.path.join(folder, name), instance)
+            path = os.path.join(folder, name)
+            if stat.S_IFMT(os.lstat(path).st_mode) in _ARCHIVED:
+                yield os.path.relpath(path, instance)
+            else:
+                message = "left out: neither a file nor a directory nor a symlink"
+                left_out.append(Problem("package", message, Place(path), severity=WARNING))
 
 
 def _write(stream: BinaryIO, instance: Path, paths: list[str], top: str) -> None:
@@ -131,7 +142,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
         member.type, member.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(member)
     else:
-        with open(path, "rb") as content:
+        with open(open_regular(path, code="package"), "rb") as content:
             found = os.fstat(content.fileno())
             member.size = found.st_size
             member.mode = 0o755 if found.st_mode & 0o100 else 0o644

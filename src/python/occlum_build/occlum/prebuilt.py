@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.bounds import STATE_BYTES
+from occlum_build.files.reading import chunks_of, read_file, read_start
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
 from occlum_build.occlum.measurement import ImageIdentity
 from occlum_build.occlum.seal import ROOT, ROOT_MAC
@@ -13,7 +16,6 @@ from occlum_build.sefs.fs_format import METADATA_NAME
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.pf_format import format_mac, parse_mac
 from occlum_build.sefs.reader import ImageReader
-from occlum_build.sgx.files import read_file
 
 # Of node 0 of `metadata` (docs/sefs-format.md, 1.1).
 _MAC = slice(77, 93)
@@ -32,8 +34,8 @@ def read_prebuilt(mount: Path, user_key: UserKey | None) -> ImageIdentity:
             f"there is neither image/ nor a secure file system in build/mount ({ROOT}, {ROOT_MAC})",
             place=Place(str(mount.parent.parent)),
         )
-    header = read_file(root / METADATA_NAME)[: _INTEGRITY_ONLY_OFFSET + 1]
-    mac = read_file(mount / ROOT_MAC).decode("ascii", "replace").strip()
+    header = read_start(root / METADATA_NAME, _INTEGRITY_ONLY_OFFSET + 1)
+    mac = read_file(mount / ROOT_MAC, STATE_BYTES).decode("ascii", "replace").strip()
     if len(header) <= _INTEGRITY_ONLY_OFFSET or format_mac(header[_MAC]) != mac:
         message = f"the secure file system is not the one of its {ROOT_MAC}"
         raise OcclumError("image", message, place=Place(str(mount)))
@@ -49,9 +51,22 @@ def read_prebuilt(mount: Path, user_key: UserKey | None) -> ImageIdentity:
 
 
 def copy_prebuilt(mount: Path, out: Path) -> None:
-    """Copy it, so that the old build stays whole until the new one is."""
+    """Copy it, so that the old build stays whole until the new one is.
+
+    Raises OcclumError `image`, also for what is no regular file: it has no other.
+    """
     try:
-        shutil.copytree(mount / ROOT, out / ROOT, symlinks=True)
-        shutil.copyfile(mount / ROOT_MAC, out / ROOT_MAC)
-    except (OSError, shutil.Error) as error:
+        (out / ROOT).mkdir()
+        for name in sorted(os.listdir(mount / ROOT)):
+            _copy(mount / ROOT / name, out / ROOT / name)
+        shutil.copymode(mount / ROOT, out / ROOT)
+        _copy(mount / ROOT_MAC, out / ROOT_MAC)
+    except OSError as error:
         raise OcclumError("image", f"cannot be copied: {error}", place=Place(str(mount))) from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    with open(target, "xb") as copy:
+        for chunk in chunks_of(source, code="image"):
+            copy.write(chunk)
+    shutil.copymode(source, target)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import Problem
+from occlum_build.errors import OcclumError, Problem
 from occlum_build.image.manifest import canonical_json, image_digest
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.packs import pack_files
 from occlum_build.process.step import run_step
 from occlum_build.sefs.fs_format import FileType
-from occlum_build.sefs.hostio import SOURCE_FLAGS, opened
+from occlum_build.sefs.hostio import SOURCE_FLAGS, opened, place_of
 from occlum_build.sefs.keys import UserKey, read_key_file
 from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sefs.pf_format import format_mac
@@ -91,8 +91,21 @@ def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:
     if entry.type is FileType.FILE:
         described["size"], described["sha256"] = _content(path)
     elif entry.type is FileType.SYMLINK:
-        described["target"] = os.fsdecode(os.readlink(path))
+        described["target"] = _link_target(path)
     return described
+
+
+def _link_target(path: bytes) -> str:
+    """As a manifest can have it, which is UTF-8; `sefs zip` makes images without one."""
+    try:
+        return os.readlink(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise OcclumError(
+            "sefs-name",
+            "the target of the link is not UTF-8",
+            place=place_of(path),
+            hint="make the link anew with a target in UTF-8, or remove it",
+        ) from None
 
 
 def _content(path: bytes) -> tuple[int, str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Union
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import KEY_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum.toolchain import TEST_KEY, ToolchainDirectory
 from occlum_build.sgx import keys
-from occlum_build.sgx.files import read_file
 from occlum_build.sgx.sign import Unsigned, finish
 from occlum_build.sgx.sigstruct import MODULUS_SIZE
 
@@ -47,8 +48,8 @@ Signer = Union[KeyFile, SignerCommand, DetachedSignature]
 def modulus_of_signer(signer: Signer) -> int:
     """The public modulus; OcclumError `io` or `sign-key`."""
     if isinstance(signer, KeyFile):
-        return keys.modulus_of(keys.load_private_key(read_file(signer.path)))
-    return keys.load_modulus(read_file(signer.public_key))
+        return keys.modulus_of(keys.load_private_key(read_file(signer.path, KEY_BYTES)))
+    return keys.load_modulus(read_file(signer.public_key, KEY_BYTES))
 
 
 def mrsigner(signer: Signer) -> str:
@@ -69,13 +70,13 @@ def finish_signing(enclave: bytes, unsigned: Unsigned, signer: Signer) -> bytes:
     """The signed file; raises what `keys` and `finish` raise: the signature is verified."""
     data = unsigned.signing_data
     if isinstance(signer, KeyFile):
-        key = keys.load_private_key(read_file(signer.path))
+        key = keys.load_private_key(read_file(signer.path, KEY_BYTES))
         return finish(enclave, unsigned, keys.sign_data(key, data), keys.modulus_of(key))
-    modulus = keys.load_modulus(read_file(signer.public_key))
+    modulus = keys.load_modulus(read_file(signer.public_key, KEY_BYTES))
     if isinstance(signer, SignerCommand):
         signature = keys.run_signer(signer.command, data)
     else:
-        signature = read_file(signer.signature)
+        signature = read_file(signer.signature, KEY_BYTES)
     return finish(enclave, unsigned, signature, modulus)
 
 

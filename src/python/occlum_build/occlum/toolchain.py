@@ -14,6 +14,8 @@ from pathlib import Path
 
 from occlum_build.elf.facts import LIBC
 from occlum_build.errors import OcclumError, Place, Problem, Report
+from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
+from occlum_build.files.reading import read_file
 
 SGX_MODES = ("HW", "SIM", "HYPER")
 OCCLUM_DIR = "opt/occlum"
@@ -34,7 +36,8 @@ GLIBC_LOADER = "ld-linux-x86-64.so.2"
 GLIBC_NAMES = (LIBC, "libpthread.so.0", "libm.so.6")
 OS_NAMES = ("libstdc++.so.6", "libgcc_s.so.1")
 OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
-_VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]+)")
+# No version has more digits: what has is none, and no number is made of it.
+_VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]{1,9})(?![0-9])")
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def find(
         problem = missing(ToolFile("version header", (VERSION_HEADER,)), [str(header)])
         raise OcclumError.of([problem])
     place = Place(str(header))
-    text = _read(header).decode("utf-8", "replace")
+    text = _read(header, CONFIG_BYTES).decode("utf-8", "replace")
     version = check_version(parse_version(text, place), version, place)
     report, files = Report(), {}
     for file in required_files(version, mode, groups):
@@ -194,9 +197,5 @@ class ToolchainDirectory:
         return self.system / place
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise OcclumError("toolchain", message, place=Place(str(path))) from error
+def _read(path: Path, limit: int = ENCLAVE_BYTES) -> bytes:
+    return read_file(path, limit, code="toolchain")

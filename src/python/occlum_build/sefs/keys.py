@@ -65,7 +65,7 @@ def read_key_file(path: Path, *, allow_insecure: bool = False) -> UserKey:
     Raises OcclumError: `key-file-mode` when group or others may read or write the file (unless
     `allow_insecure`), `key-file-format` when it is something else, `sefs-io`.
     """
-    with opened(path, READ_FLAGS) as descriptor:
+    with opened(path, READ_FLAGS | os.O_NONBLOCK) as descriptor:  # a fifo is not waited for
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         text = os.read(descriptor, _KEY_FILE_LIMIT).rstrip(b"\r\n")
     if mode & _OTHERS_READ_OR_WRITE and not allow_insecure:

@@ -7,17 +7,22 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import MANIFEST_BYTES
+from occlum_build.files.json_text import load_json
+from occlum_build.files.reading import read_descriptor
+from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.sefs.fs_format import FileType
-from occlum_build.sefs.hostio import SOURCE_FLAGS, opened, os_errors, place_of
+from occlum_build.sefs.hostio import READ_FLAGS, SOURCE_FLAGS, opened, os_errors, place_of
 from occlum_build.sefs.tree import Tree, TreeEntry
 
 SCHEMA = 1
 _TYPES = {file_type.name.lower() for file_type in FileType}
+_SHAPE = {"schema": int, "entries": ListOf({"path": str, "type": str, "mode": str})}
 _MODE = re.compile("[0-7]{3,5}")
 _READ_SIZE = 1 << 18
 
@@ -36,21 +41,24 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises OcclumError `sefs-manifest` when it is something else, `sefs-io`.
     """
-    with os_errors(path):
-        text = path.read_bytes()
+    name = str(path)
+    with opened(path, READ_FLAGS | os.O_NONBLOCK) as descriptor:
+        text = read_descriptor(descriptor, path, MANIFEST_BYTES, code="sefs-io")
     try:
-        document = json.loads(text)
+        document = load_json(text, name, code="sefs-manifest")
+        check_shape(document, _SHAPE, name, code="sefs-manifest")
         if document["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {document['schema']!r}, not {SCHEMA}")
+            raise _wrong(f"its schema is {document['schema']}, not {SCHEMA}")
         modes = {}
         for entry in document["entries"]:
-            name, mode = entry["path"].strip("/"), _mode_of(entry)
-            if name and entry["type"] != "symlink":
-                modes[name] = mode
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        message = f"not a manifest: {reason}"
-        raise OcclumError("sefs-manifest", message, place=place_of(path)) from error
+            inside, mode = entry["path"].strip("/"), _mode_of(entry)
+            if inside and entry["type"] != "symlink":
+                modes[inside] = mode
+    except OcclumError as error:
+        found = error.problems[0]
+        place = replace(found.place, file=place_of(path).file) if found.place else place_of(path)
+        message = f"not a manifest: {found.message}"
+        raise OcclumError("sefs-manifest", message, place=place) from None
     return Manifest(modes, _digest(document))
 
 
@@ -62,10 +70,14 @@ def tree_digest(tree: Tree) -> bytes:
 
 def _mode_of(entry: Mapping[str, Any]) -> int:
     if entry["type"] not in _TYPES:
-        raise ValueError(f"{entry['path']!r} has the type {entry['type']!r}")
+        raise _wrong(f"{entry['path']!r} has the type {entry['type']!r}")
     if not _MODE.fullmatch(entry["mode"]):
-        raise ValueError(f"{entry['path']!r} has the mode {entry['mode']!r}")
+        raise _wrong(f"{entry['path']!r} has the mode {entry['mode']!r}")
     return int(entry["mode"], 8)
+
+
+def _wrong(message: str) -> OcclumError:
+    return OcclumError("sefs-manifest", message)
 
 
 def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:

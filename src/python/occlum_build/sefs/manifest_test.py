@@ -23,14 +23,14 @@ def write(path: Path, document: object) -> Path:
     ("document", "message"),
     [
         ([], "not a manifest"),
-        ({"entries": []}, "'schema' is missing"),
+        ({"entries": []}, "the document has no 'schema'"),
         ({"schema": 2, "entries": []}, "its schema is 2, not 1"),
-        ({"schema": 1}, "'entries' is missing"),
+        ({"schema": 1}, "the document has no 'entries'"),
         ({"schema": 1, "entries": [1]}, "not a manifest"),
         ({"schema": 1, "entries": [{**FILE, "type": "fifo"}]}, "'/f' has the type 'fifo'"),
         ({"schema": 1, "entries": [{**FILE, "mode": "rw"}]}, "'/f' has the mode 'rw'"),
-        ({"schema": 1, "entries": [{**FILE, "mode": 420}]}, "not a manifest"),
-        ({"schema": 1, "entries": [{"path": "/f", "type": "file"}]}, "'mode' is missing"),
+        ({"schema": 1, "entries": [{**FILE, "mode": 420}]}, "not a manifest: entries[0].mode is a"),
+        ({"schema": 1, "entries": [{"path": "/f", "type": "file"}]}, "entries[0] has no 'mode'"),
     ],
 )
 def test_what_is_not_a_manifest(tmp_path: Path, document: object, message: str) -> None:
@@ -43,10 +43,11 @@ def test_what_is_not_a_manifest(tmp_path: Path, document: object, message: str) 
 
 
 def test_not_json_and_missing(tmp_path: Path) -> None:
-    (tmp_path / "m").write_bytes(b"\xff{")
-    with pytest.raises(OcclumError) as caught:
-        read_manifest(tmp_path / "m")
-    assert caught.value.code == "sefs-manifest"
+    for text in (b"\xff{", b"[" * 100_000, b'{"schema": 1, "entries": [], "x": "\\ud800"}'):
+        (tmp_path / "m").write_bytes(text)
+        with pytest.raises(OcclumError, match="not a manifest: ") as caught:
+            read_manifest(tmp_path / "m")
+        assert caught.value.code == "sefs-manifest"
     with pytest.raises(OcclumError) as caught:
         read_manifest(tmp_path / "none")
     assert caught.value.code == "sefs-io"

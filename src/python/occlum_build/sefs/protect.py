@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from occlum_build.sefs.hostio import READ_FLAGS, new_file, opened
+from occlum_build.errors import OcclumError
+from occlum_build.sefs.hostio import READ_FLAGS, new_file, opened, place_of
 from occlum_build.sefs.pf_crypto import IntegrityOnly
 from occlum_build.sefs.pf_format import clean_file_name
 from occlum_build.sefs.pf_reader import PfReader
@@ -18,7 +21,10 @@ def protect_file(path: Path) -> tuple[Path, bytes]:
     """Write `<path>.protected`, replacing it; its path and its MAC (16 bytes)."""
     target = path.with_name(path.name + PROTECTED_SUFFIX)
     name = clean_file_name(str(target))
-    with opened(path, READ_FLAGS) as descriptor, new_file(target) as temporary:
+    flags = READ_FLAGS | os.O_NONBLOCK  # a fifo is not waited for
+    with opened(path, flags) as descriptor, new_file(target) as temporary:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OcclumError("sefs-io", "is not a regular file", place=place_of(path))
         source = DescriptorSource(descriptor, path)
         mac = PfWriter().write(temporary, name, source, IntegrityOnly())
         source.check_unchanged()

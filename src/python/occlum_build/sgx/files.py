@@ -1,4 +1,4 @@
-"""Reading and replacing whole files, with errors that name them."""
+"""Replacing whole files, with errors that name them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import tempfile
 from pathlib import Path
 
 from occlum_build.errors import OcclumError
-
-
-def read_file(path: Path) -> bytes:
-    """The content of a file; OcclumError `io` when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OcclumError("io", f"{path} cannot be read: {error.strerror}") from error
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:

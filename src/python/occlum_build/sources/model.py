@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import CONFIG_BYTES
 
 if TYPE_CHECKING:
     from occlum_build.elf.facts import Archive, ElfFacts, Script
@@ -76,8 +77,11 @@ class Sources(Protocol):
     def script(self, path: str) -> Script | None:
         """The `#!` line of a regular file that is no archive; None for any other file."""
 
-    def read(self, path: str) -> bytes | None:
-        """The content of a small regular file; None where it cannot be known."""
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
+        """The content of a regular file; None where it cannot be known.
+
+        Raises OcclumError `file` when it has more than `limit` bytes.
+        """
 
 
 def regular_file(sources: Sources, path: str) -> str | None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import CONFIG_BYTES
+from occlum_build.files.reading import open_regular, read_file
 from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
@@ -55,22 +57,21 @@ class OsSources:
         parent, name = os.path.split(self._image)
         return sorted(one for one in found if one != name or self.os_path(path) != parent)
 
-    def read(self, path: str) -> bytes:
-        try:
-            with open(self.os_path(path), "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise _unreadable(path, error) from None
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes:
+        return read_file(self.os_path(path), limit, code="file", name=path)
 
     def sha256(self, path: str) -> str:
         digest = hashlib.sha256()
         try:
-            with open(self.os_path(path), "rb", buffering=0) as file:
+            with open(self._opened(path), "rb", buffering=0) as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     digest.update(chunk)
         except OSError as error:
             raise _unreadable(path, error) from None
         return digest.hexdigest()
+
+    def _opened(self, path: str) -> int:
+        return open_regular(self.os_path(path), code="file", name=path)
 
     def facts(self, path: str) -> ElfFacts | None:
         found = self._known_facts(path)
@@ -95,7 +96,7 @@ class OsSources:
 
     def _read_facts(self, path: str) -> Outcome:
         try:
-            with open(self.os_path(path), "rb") as file:
+            with open(self._opened(path), "rb") as file:
                 if not may_hold_elf(file.read(4)):
                     return None
                 from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file

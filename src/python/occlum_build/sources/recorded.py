@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import CONFIG_BYTES
+from occlum_build.files.reading import too_large
 from occlum_build.sources.model import FILE, SourceStat
 
 MIN_ELF_BYTES = 64  # the size of an ELF64 header
@@ -155,11 +157,14 @@ class RecordedSources:
             return None
         return self.facts_of[sha256]
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
         self._check_readable(path)
         sha256 = self._content(path)
         if not sha256:
             return None
+        stat = self.lstat(path)
+        if stat is not None and stat.size > limit:  # before it is asked for
+            raise too_large(path, limit, "file")
         if sha256 not in self.texts:
             self.unknown.texts[sha256] = path
             return None

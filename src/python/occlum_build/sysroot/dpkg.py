@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from occlum_build.files.bounds import PACKAGE_DATABASE_BYTES
 from occlum_build.sources.model import DIR, SYMLINK, Sources, resolve
 
 DATABASE = "/var/lib/dpkg"
@@ -113,5 +114,5 @@ def _versions(sources: Sources) -> Iterator[tuple[str, str]]:
 
 def _text(sources: Sources, path: str) -> str:
     real = resolve(sources, posixpath.normpath(path))
-    data = sources.read(real) if real is not None else None
+    data = sources.read(real, PACKAGE_DATABASE_BYTES) if real is not None else None
     return (data or b"").decode("utf-8", "surrogateescape")

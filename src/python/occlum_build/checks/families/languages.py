@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from occlum_build.checks.families.model import Config, Family, Finding, Need
 from occlum_build.checks.files import Files
+from occlum_build.errors import OcclumError
+from occlum_build.files.json_text import load_json
 from occlum_build.shown import some
 
 # A standard library in an archive: CPython's own, PyInstaller's, cx_Freeze's.
@@ -37,9 +38,9 @@ def _dotnet_icu(files: Files, path: str) -> Iterator[Finding]:
         return
     for config in files.matching("**/*.runtimeconfig.json"):
         try:
-            options = json.loads(files.root.read(config) or b"{}")["runtimeOptions"]
+            options = load_json(files.root.read(config) or b"{}", config)["runtimeOptions"]
             invariant = options["configProperties"]["System.Globalization.Invariant"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (OcclumError, KeyError, TypeError):
             continue
         if str(invariant).lower() == "true":
             return

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.bounds import CONFIG_BYTES
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = CONFIG_BYTES
 MAX_DEPTH = 127
 U64_MAX = 2**64 - 1
 I64_MIN = -(2**63)
