@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from pants.engine.fs import PathGlobs
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
@@ -13,11 +12,11 @@ from occlum_build.bom.load import Reader, load_boms, reader_of
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.errors import OcclumError, Problem, Report
+from occlum_build.files.bounds import BOM_BYTES
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, learn
 from pants_occlum.bom.roots import BomRoot
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
-from pants_occlum.compat.pants_rules import get_digest_contents
-from pants_occlum.project_paths import literal
+from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.sysroots import SysrootOf, find_sysroot
 
@@ -59,11 +58,11 @@ async def _load(root: BomRoot, bom: str, known: Knowledge) -> BomsOnDisk:
         read = _DiskReader(texts, reader_of(sources))
         boms = load_boms(bom, root.include_dirs, root.env, read, report)
         if read.asked:
-            contents = await get_digest_contents(
-                **implicitly(PathGlobs(sorted(map(literal, read.asked))))
-            )
+            read_now = await project_texts(read.asked, BOM_BYTES)
             texts.update(dict.fromkeys(read.asked))
-            texts.update((one.path, one.content) for one in contents)
+            texts.update(read_now.contents)
+            # The parser tells of them, by a byte more than a BOM may have.
+            texts.update(dict.fromkeys(read_now.too_large, bytes(BOM_BYTES + 1)))
         elif sources.unknown:
             try:
                 await learn(known, sources.unknown, str(root.address))

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, MergeDigests, PathGlobs
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, MergeDigests
 from pants.engine.process import Process
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError, Problem
+from occlum_build.files.bounds import LOCK_BYTES
+from occlum_build.files.reading import too_large
 from occlum_build.sources.model import SourceStat
 from occlum_build.sources.os import OsSources
 from occlum_build.sysroot.dpkg import Packages, packages_of
@@ -33,7 +35,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.problems import invalid_image
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
-from pants_occlum.project_paths import literal
+from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.host import (
     IngestedBlobs,
@@ -60,14 +62,16 @@ class LockRequest:
 
 @rule(desc="Read a sysroot's lock file", level=LogLevel.DEBUG)
 async def read_lock_file(request: LockRequest) -> Lock:
-    contents = await get_digest_contents(**implicitly(PathGlobs([literal(request.lockfile)])))
-    if not contents:
+    found = await project_texts([request.lockfile], LOCK_BYTES)
+    if found.too_large:
+        raise too_large(request.lockfile, LOCK_BYTES, "sysroot-lock")
+    if not found.contents:
         raise OcclumError(
             "sysroot-lock",
             f"there is no lock file {request.lockfile} that Pants sees",
             hint=f"write it: {request.command}",
         )
-    return read_lock(contents[0].content, request.lockfile)
+    return read_lock(found.contents[request.lockfile], request.lockfile)
 
 
 async def lock_of_sysroot(sysroot: Sysroot) -> Lock:

@@ -13,17 +13,17 @@ from pants.core.goals.tailor import (
     PutativeTargets,
     PutativeTargetsRequest,
 )
-from pants.engine.fs import PathGlobs
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.parse import parse_bom
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import BOM_BYTES
 from pants_occlum.bom.target_types import BomSourceField, OcclumBom
-from pants_occlum.compat.by_name import collect_rules, implicitly, rule
-from pants_occlum.compat.pants_rules import get_digest_contents, path_globs_to_paths
-from pants_occlum.project_paths import literal
+from pants_occlum.compat.by_name import collect_rules, rule
+from pants_occlum.compat.pants_rules import path_globs_to_paths
+from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 
 # Most YAML files are no BOMs: they need not be parsed.
@@ -47,11 +47,11 @@ async def find_putative_boms(
     patterns = (f"*{extension}" for extension in BomSourceField.expected_file_extensions)
     found = await path_globs_to_paths(request.path_globs(*patterns))
     unowned = [path for path in found.files if path not in owned]
-    contents = await get_digest_contents(**implicitly(PathGlobs(map(literal, unowned))))
+    texts = await project_texts(unowned, BOM_BYTES)
     return PutativeTargets(
-        _putative_bom(file.path)
-        for file in contents
-        if not _NOT_QUOTABLE.search(file.path) and is_bom(file.content)
+        _putative_bom(path)
+        for path, content in sorted(texts.contents.items())
+        if not _NOT_QUOTABLE.search(path) and is_bom(content)
     )
 
 

@@ -22,13 +22,15 @@ from pants.core.goals.generate_lockfiles import (
     RequestedUserResolveNames,
     UserGenerateLockfiles,
 )
-from pants.engine.fs import CreateDigest, DigestContents, FileContent, PathGlobs
+from pants.engine.fs import CreateDigest, FileContent
 from pants.engine.rules import Rule
 from pants.engine.target import AllTargets, InvalidTargetException, Target
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import LOCK_BYTES
+from occlum_build.files.reading import too_large
 from occlum_build.sysroot.debian_version import DebianVersion
 from occlum_build.sysroot.lock import Lock, read_lock, write_lock
 from occlum_build.sysroot.looked import lock_of, with_owners
@@ -36,12 +38,11 @@ from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    get_digest_contents,
     resolve_unparsed_address_inputs,
 )
 from pants_occlum.image.nodes import plan_request
 from pants_occlum.image.planning import LookedAtBy, look_for_pins
-from pants_occlum.project_paths import literal
+from pants_occlum.project_texts import ProjectTexts, project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.pins import PackagesRequest, ask_packages
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, sysroot_of_target, sysroot_target
@@ -164,15 +165,17 @@ async def generate_lock(
     digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
     diff = None
     if request.diff:
-        old = await get_digest_contents(**implicitly(PathGlobs([literal(path)])))
-        diff = lock_diff(path, name, _old_lock(old), lock)
+        old = await project_texts([path], LOCK_BYTES)
+        diff = lock_diff(path, name, _old_lock(path, old), lock)
     return GenerateLockfileResult(digest, name, path, diff)
 
 
-def _old_lock(contents: DigestContents) -> Lock:
+def _old_lock(path: str, found: ProjectTexts) -> Lock:
     """The lock file that was there; empty where there was none, or none that can be read."""
     try:
-        return read_lock(contents[0].content, contents[0].path) if contents else Lock({})
+        if found.too_large:
+            raise too_large(path, LOCK_BYTES, "sysroot-lock")
+        return read_lock(found.contents[path], path) if found.contents else Lock({})
     except OcclumError as error:
         logger.warning(f"no differences are told, as the old lock file is damaged: {error}")
         return Lock({})

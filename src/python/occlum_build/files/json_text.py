@@ -20,9 +20,7 @@ def load_json(data: bytes, name: str, *, code: str = "json", depth: int = JSON_D
     none of JSON's or too long, a string with half a character.
     """
     try:
-        value = json.loads(
-            data.decode("utf-8"), parse_int=_integer, parse_constant=_refuse_constant
-        )
+        value = _decode(data.decode("utf-8"))
         if _is_deeper(value, depth):
             raise RecursionError
         if b"\\u" in data and _has_surrogate(value):
@@ -36,7 +34,7 @@ def load_json(data: bytes, name: str, *, code: str = "json", depth: int = JSON_D
         place = Place(name, _line_deeper(data, depth))
         raise OcclumError(code, f"nested more than {depth} levels deep", place=place) from None
     except MemoryError:  # a list of nothing but lists takes thirty times its text
-        message = "there is not enough memory to read it"
+        message = "too large for the memory that there is"
         raise OcclumError(code, message, place=Place(name)) from None
     return value
 
@@ -88,3 +86,6 @@ def _integer(digits: str) -> int:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number of JSON")
+
+
+_decode = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant).decode

@@ -68,6 +68,10 @@ def test_versions(toolchain: Path, tmp_path: Path, maker: ModuleType) -> None:
         find(tmp_path / "old", "HW")
     with pytest.raises(OcclumError, match="defines no Occlum version"):
         parse_version("#define OCCLUM_MAJOR_VERSION 0\n")
+    numbers = {"MAJOR": "9" * 100_000, "MINOR": "31", "PATCH": "0"}
+    header = "".join(f"#define OCCLUM_{name}_VERSION {one}\n" for name, one in numbers.items())
+    with pytest.raises(OcclumError, match="defines no Occlum version"):
+        parse_version(header)
 
 
 def test_unknown_mode(toolchain: Path) -> None:

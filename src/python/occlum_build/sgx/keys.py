@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import KEY_BYTES, shown_bytes
 from occlum_build.sgx.sigstruct import EXPONENT, MODULUS_SIZE
 
 _KEY_BITS = MODULUS_SIZE * 8
@@ -64,20 +66,42 @@ def run_signer(command: Sequence[str], data: bytes) -> bytes:
     if not command:
         raise OcclumError("signer", "the signer command is empty")
     try:
-        answer = subprocess.run(list(command), input=data, stdout=subprocess.PIPE, check=False)
-    except OSError as error:
-        raise OcclumError(
-            "signer", f"the signer {command[0]} cannot be run: {error.strerror}"
-        ) from error
-    if answer.returncode:
-        raise OcclumError("signer", f"the signer {command[0]} ended with {answer.returncode}")
-    if len(answer.stdout) != MODULUS_SIZE:
+        signer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except (OSError, ValueError) as error:  # no such program; a NUL in its name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OcclumError("signer", f"the signer {command[0]} cannot be run: {reason}") from error
+    with signer:
+        try:
+            answer = _answer(signer, data)
+        except BaseException:  # who interrupts us wants an end of it
+            signer.kill()
+            raise
+        if len(answer) > KEY_BYTES:
+            signer.kill()
+    if len(answer) <= KEY_BYTES and signer.returncode:
+        raise OcclumError("signer", f"the signer {command[0]} ended with {signer.returncode}")
+    if len(answer) != MODULUS_SIZE:
+        size = f"{len(answer)} bytes"
+        if len(answer) > KEY_BYTES:
+            size = f"more than {shown_bytes(KEY_BYTES)}"
         raise OcclumError(
             "signer",
-            f"the signer {command[0]} answered with {len(answer.stdout)} bytes, not {MODULUS_SIZE}",
+            f"the signer {command[0]} answered with {size}, not {MODULUS_SIZE}",
             hint="it has to write the raw PKCS#1 v1.5 SHA-256 signature, not text or base64",
         )
-    return answer.stdout
+    return answer
+
+
+def _answer(signer: subprocess.Popen[bytes], data: bytes) -> bytes:
+    """What the signer writes, up to a byte more than is allowed; how long it takes is its matter.
+
+    The data are so few that a pipe takes them at once, also where nobody reads them.
+    """
+    if signer.stdin is None or signer.stdout is None:
+        raise ValueError("the signer has no pipes")
+    with suppress(BrokenPipeError), signer.stdin:
+        signer.stdin.write(data)
+    return signer.stdout.read(KEY_BYTES + 1)
 
 
 def is_signature(data: bytes, signature: bytes, modulus: int) -> bool:

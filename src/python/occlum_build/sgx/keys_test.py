@@ -105,6 +105,10 @@ def test_signer_gets_the_data_on_stdin() -> None:
         (["/nonexistent/signer"], "/nonexistent/signer cannot be run"),
         ([sys.executable, "-c", "raise SystemExit(3)"], "ended with 3"),
         ([sys.executable, "-c", "print('no')"], "3 bytes, not 384"),
+        (["yes"], "more than 64 KiB, not 384"),
+        (["sh", "-c", "exec <&-; yes & yes"], "more than 64 KiB, not 384"),
+        (["a\0b"], "cannot be run: embedded null byte"),
+        (["sh", "-c", "exec <&- >&-; exit 7"], "ended with 7"),
     ],
 )
 def test_signers_that_fail(command: list[str], message: str) -> None:

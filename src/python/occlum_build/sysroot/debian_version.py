@@ -7,14 +7,19 @@ import re
 from itertools import zip_longest
 from typing import NamedTuple
 
-_PARTS = re.compile(r"(\D*)(\d*)")
+_PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 class _Part(NamedTuple):
-    """Characters that are no digits, by their ranks and that of their end, and a number."""
+    """Characters that are no digits, by their ranks and that of their end, and a number.
+
+    The number is compared by its digits without leading zeros, first by how many they are, as dpkg
+    does: a version may have a million of them.
+    """
 
     ranks: tuple[int, ...] = (0,)
-    number: int = 0
+    size: int = 0
+    digits: str = ""
 
 
 _NOTHING = _Part()
@@ -53,9 +58,10 @@ class DebianVersion:
 
 
 def _parts(text: str) -> tuple[_Part, ...]:
-    parts = [
-        _Part((*map(_rank, match[1]), 0), int(match[2] or "0")) for match in _PARTS.finditer(text)
-    ]
+    parts = []
+    for match in _PARTS.finditer(text):
+        digits = match[2].lstrip("0")
+        parts.append(_Part((*map(_rank, match[1]), 0), len(digits), digits))
     while parts and parts[-1] == _NOTHING:
         parts.pop()
     return tuple(parts)

@@ -45,3 +45,14 @@ def test_order_is_that_of_dpkg() -> None:
     for one, other in itertools.combinations(ORDERED, 2):
         done = subprocess.run(["dpkg", "--compare-versions", one, "lt", other])
         assert (done.returncode == 0) == (DebianVersion(one) < DebianVersion(other)), (one, other)
+
+
+def test_numbers_may_have_any_number_of_digits() -> None:
+    many = "9" * 1_000_000
+    less, equal, more = map(DebianVersion, (f"1.{many[1:]}-1", f"1.00{many}-1", f"1.1{many}-1"))
+    assert less < DebianVersion(f"1.{many}-1") == equal < more
+    assert str(more) == f"1.1{many}-1"
+
+
+def test_digits_of_other_scripts_are_no_numbers() -> None:
+    assert DebianVersion("1.\u0663") != DebianVersion("1.3")

@@ -8,7 +8,6 @@ Schema 1 has the same lines, but `elf` did not tell of archives.
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.json_text import load_json
 from occlum_build.image.manifest import canonical_json
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
@@ -101,10 +101,11 @@ def write_lock(lock: Lock) -> bytes:
 def read_lock(data: bytes, file: str) -> Lock:
     """Parse a lock file; `file` names it in errors. Raises OcclumError for the first bad line."""
     try:
-        lines = data.decode("utf-8").split("\n")
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
         place = Place(file, data.count(b"\n", 0, error.start) + 1)
         raise _damaged(place, "the line is not UTF-8") from None
+    lines = data.split(b"\n")
     schema = _schema(lines[0], Place(file, 1))
     if lines[-1]:
         raise _damaged(Place(file, len(lines)), "the last line is not complete")
@@ -124,7 +125,7 @@ def read_lock(data: bytes, file: str) -> Lock:
     return Lock(pins)
 
 
-def _schema(line: str, place: Place) -> int:
+def _schema(line: bytes, place: Place) -> int:
     """The version that the header names. Raises OcclumError where that cannot be read."""
     header = _json(line, place)
     if not isinstance(header, dict) or header.keys() != {"schema"}:
@@ -134,20 +135,21 @@ def _schema(line: str, place: Place) -> int:
         return schema
     raise OcclumError(
         "sysroot-lock",
-        f"the lock file has schema {schema!r}, not {' or '.join(map(str, _READ_VERSIONS))}",
+        f"the lock file has schema {schema!r:.20}, not {' or '.join(map(str, _READ_VERSIONS))}",
         place=place,
         hint="generate it anew, or use the version of the backend that wrote it",
     )
 
 
-def _json(line: str, place: Place) -> Any:
+def _json(line: bytes, place: Place) -> Any:
     try:
-        return json.loads(line)
-    except ValueError:
-        raise _damaged(place, "the line is not JSON") from None
+        return load_json(line, place.file)
+    except OcclumError as error:
+        what = error.problems[0].message.partition(":")[0]  # what the reader expected helps nobody
+        raise _damaged(place, f"the line is {what}") from None
 
 
-def _pin(line: str, place: Place) -> Pin:
+def _pin(line: bytes, place: Place) -> Pin:
     value = _json(line, place)
     if not isinstance(value, dict):
         raise _damaged(place, "the line is not a JSON object")
@@ -156,15 +158,14 @@ def _pin(line: str, place: Place) -> Pin:
         if _is_sound(pin) and pin.to_json() == value:
             return pin
     except (TypeError, ValueError):
-        pass  # no field, no octal number, no Unicode: told below, as all that is wrong with a line
+        pass  # no field, no octal number: told below, as all that is wrong with a line
     raise _damaged(place, "the line is not what `generate-lockfiles` writes")
 
 
 def _is_sound(pin: Pin) -> bool:
-    """Whether the values have the right types and fit. Raises ValueError where no Unicode."""
+    """Whether the values have the right types and fit."""
     if any(type(value) is not type(default) for value, default in zip(pin, _OF_EACH_TYPE)):
         return False
-    "".join((pin.path, pin.target, pin.package, pin.version)).encode("utf-8")
     is_content = len(pin.sha256) == 64 and set(pin.sha256) <= _HEX
     return (
         _PATH.fullmatch(pin.path) is not None
