@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from occlum_build.cli.copy_bom_checks import OnThisMachine, check_copy
 from occlum_build.cli.output import Progress, add_allow_option, logs_operations, print_problems
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Report
+from occlum_build.files.trees import walk
 from occlum_build.image.builder import keep_mode, normal_mode
 from occlum_build.image.entries import DIR, SYMLINK, Entry
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
@@ -167,10 +169,10 @@ class _ExistingImage:
     def _by_name(self) -> dict[str, list[str]]:
         """The paths of all files and links, by base name; only asked for what is missing."""
         by_name: dict[str, list[str]] = {}
-        for directory, _, names in os.walk(self.root):
-            for name in names:
-                path = os.path.relpath(os.path.join(directory, name), self.root)
-                by_name.setdefault(name, []).append(path)
+        with suppress(OSError):
+            for path, entry in walk(self.root):
+                if not entry.is_dir():
+                    by_name.setdefault(entry.name, []).append(path)
         return by_name
 
 

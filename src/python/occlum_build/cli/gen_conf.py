@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from occlum_build.cli.output import print_problems
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import CONFIG_BYTES
+from occlum_build.files.change import Change
 from occlum_build.files.reading import read_file
 from occlum_build.sgx.config import generate, parse_json
-from occlum_build.sgx.config.output import write_all
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -44,8 +44,6 @@ def run(args: argparse.Namespace) -> int:
     config, xml, sys_json = (
         path.absolute() for path in (args.config, args.enclave_xml, args.sys_json)
     )
-    if xml == sys_json:
-        raise OcclumError("output-same", "both outputs have this name", place=Place(str(xml)))
     data = read_file(
         config, CONFIG_BYTES, code="config-read", large="json-size", name=str(args.config)
     )
@@ -54,5 +52,12 @@ def run(args: argparse.Namespace) -> int:
         document, args.image_mac, args.initfs_mac, edmm=args.edmm, strict=args.strict
     )
     print_problems(generated.warnings)
-    write_all({xml: generated.enclave_xml, sys_json: generated.sys_json})
+    try:
+        with Change() as change:
+            change.write(xml, generated.enclave_xml)
+            change.write(sys_json, generated.sys_json)
+            change.commit()
+    except OSError as error:
+        message = error.strerror or "cannot write"
+        raise OcclumError("output-write", message, place=Place(str(error.filename))) from error
     return 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import stat
 from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.change import Change
 
 _KEY_BYTES = 16
 
@@ -31,13 +30,16 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """16 random bytes as hex pairs joined by `-`, and a newline: 48 bytes, mode 0600."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-    flags |= os.O_TRUNC if options.force else os.O_EXCL
+    text = (os.urandom(_KEY_BYTES).hex("-") + "\n").encode("ascii")
     try:
-        with open(os.open(options.path, flags, 0o600), "w", encoding="ascii") as stream:
-            if options.force and stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                os.fchmod(stream.fileno(), 0o600)
-            stream.write(secrets.token_bytes(_KEY_BYTES).hex("-") + "\n")
+        if options.force and options.path.exists() and not options.path.is_file():
+            options.path.write_bytes(text)  # a fifo or device, as /dev/stdout
+            return
+        # As other tools that write a file, --force follows a link.
+        path = Path(os.path.realpath(options.path)) if options.force else options.path
+        with Change() as change:
+            change.write(path, text, 0o600, must_be_new=not options.force)
+            change.commit()
     except FileExistsError:
         raise OcclumError(
             "key-file",

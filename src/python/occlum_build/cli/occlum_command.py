@@ -109,15 +109,16 @@ def _parser() -> argparse.ArgumentParser:
 def _build(options: argparse.Namespace) -> None:
     """As our `build`, but with the mke2fs of an ext2 mount put into the image before."""
     from occlum_build.occlum.ext2 import add_mke2fs
-    from occlum_build.occlum.instance import read_status
+    from occlum_build.occlum.instance import read_status, writing
 
     if options.image_key is not None and not options.insecure_key_file:
         _warn_of_open_key(options.image_key)
         options.insecure_key_file = True
-    read_status(Path.cwd())
-    with instance.naming_toolchain_option():
-        add_mke2fs(Path.cwd(), options.toolchain)
-    build.run(options)
+    with writing(Path.cwd()):
+        read_status(Path.cwd())
+        with instance.naming_toolchain_option():
+            add_mke2fs(Path.cwd(), options.toolchain)
+        build.run(options)
     print("Built the Occlum image and enclave successfully")
 
 
@@ -146,8 +147,11 @@ def _package(options: argparse.Namespace) -> None:
 
 
 def _status(_options: argparse.Namespace) -> None:
-    from occlum_build.occlum.instance import read_status
+    from occlum_build.files.journal import sweep
+    from occlum_build.occlum.instance import as_problem, read_status
 
+    with as_problem(Path.cwd()):
+        sweep(Path.cwd())
     print(read_status(Path.cwd()))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from occlum_build.cli.output import print_problems
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.findings import package_findings
+from occlum_build.occlum.instance import reading
 from occlum_build.occlum.package import SUFFIX, check_packageable, package
 
 
@@ -44,6 +45,7 @@ def write_archive(out: Path, *, debug: bool) -> None:
     All is below a directory with the name of the archive, without SUFFIX.
     """
     instance = Path.cwd()
-    check_packageable(instance, debug=debug)
-    print_problems(package_findings(instance))
-    print_problems(package(instance, out, out.name[: -len(SUFFIX)]))
+    with reading(instance):
+        check_packageable(instance, debug=debug)
+        print_problems(package_findings(instance))
+        print_problems(package(instance, out, out.name[: -len(SUFFIX)]))

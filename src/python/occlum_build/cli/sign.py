@@ -20,7 +20,7 @@ from occlum_build.cli.signing_options import (
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES, KEY_BYTES
 from occlum_build.files.reading import read_file
-from occlum_build.sgx.files import replace_file
+from occlum_build.sgx.files import write_files
 
 if TYPE_CHECKING:
     from occlum_build.sgx.sign import Unsigned
@@ -108,7 +108,7 @@ def run_gendata(arguments: argparse.Namespace) -> None:
     """Write what has to be signed."""
     enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
     unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
-    replace_file(arguments.out, unsigned.signing_data, _DATA_MODE)
+    write_files((arguments.out, unsigned.signing_data, _DATA_MODE))
 
 
 def run_catsig(arguments: argparse.Namespace) -> None:
@@ -146,6 +146,7 @@ def _write(arguments: argparse.Namespace, signed: bytes) -> None:
     from occlum_build.sgx.measurement import read_sigstruct
 
     mode = stat.S_IMODE(os.stat(arguments.enclave).st_mode) & 0o777
-    replace_file(arguments.out, signed, mode)
+    outputs = [(arguments.out, signed, mode)]
     if arguments.sigstruct:
-        replace_file(arguments.sigstruct, read_sigstruct(signed).to_bytes(), _DATA_MODE)
+        outputs.append((arguments.sigstruct, read_sigstruct(signed).to_bytes(), _DATA_MODE))
+    write_files(*outputs)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.checks.allowed import sort_out
-from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES, STATE_BYTES
+from occlum_build.files.change import Change
 from occlum_build.files.reading import read_file
 from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum import instance as layout
@@ -21,8 +22,6 @@ from occlum_build.occlum.measurement import MEASUREMENT, read_earlier
 from occlum_build.occlum.prebuilt import copy_prebuilt
 from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, seal
 from occlum_build.occlum.signing import finish_signing, mrsigner, public_test_mrsigner
-from occlum_build.occlum.stage import replace_directory, staged
-from occlum_build.sgx.files import replace_file
 from occlum_build.sgx.measurement import read_sigstruct
 
 _MODE = 0o644
@@ -42,25 +41,23 @@ def build(request: BuildRequest) -> Built:
 
     Raises OcclumError: `instance`, `toolchain`, `usage`, `mrenclave`, and those of the steps.
     """
-    layout.read_status(request.instance)
-    if request.buildin_image_key and request.image_key is None:
-        raise OcclumError("usage", "--buildin-image-key needs --image-key")
-    with staged(request.instance) as stage:
-        try:
-            return _Build(request, stage).run()
-        except OSError as error:
-            place = Place(str(error.filename or request.instance))
-            raise OcclumError("instance", error.strerror or str(error), place=place) from error
+    with layout.writing(request.instance), Change() as change:
+        layout.read_status(request.instance)
+        if request.buildin_image_key and request.image_key is None:
+            raise OcclumError("usage", "--buildin-image-key needs --image-key")
+        with layout.as_problem(request.instance):
+            return _Build(request, change).run()
 
 
 class _Build:
-    """One build; its stage has the parts, and then `build/`."""
+    """One build; its stage has the parts that `build/` is made of."""
 
-    def __init__(self, request: BuildRequest, stage: Path) -> None:
+    def __init__(self, request: BuildRequest, change: Change) -> None:
         self._request = request
         self._settings = request.settings
         self._instance = request.instance
-        self._stage = stage
+        self._change = change
+        self._stage = change.stage_in(request.instance)
         self._last = read_earlier(request.instance, with_manifest=False).record
         self._found: list[Problem] = []
 
@@ -72,6 +69,7 @@ class _Build:
         if self._last is not None and self._is_up_to_date(self._last, inputs, signer_id):
             self._check_expected(self._last, inputs)
             self._reset_run()
+            self._change.commit()
             return self._finished(self._last, inputs, unchanged=True)
         self._seal(inputs)
         configured = self._configure(inputs)
@@ -171,29 +169,29 @@ class _Build:
         for name in ("image", "initfs"):
             parts[name] = self._part(name) / ROOT
             parts[f"{name}_mac"] = self._part(name) / ROOT_MAC
-        layout.assemble(planned, parts, self._part("build"))
+        layout.assemble(planned, parts, self._change.part(self._instance / "build"))
 
     def _install(self, measured: Mapping[str, Any], inputs: Inputs, *, is_signed: bool) -> None:
-        """Replace the old build; the status says "built" only while there is a signed enclave."""
-        instance = self._instance
-        if not is_signed:
-            replace_file(instance / layout.STATUS, f"{layout.INITIALIZED}\n".encode(), _MODE)
-        replace_directory(self._part("build"), instance / "build", self._stage)
+        """Replace the old build, and all that tells of it, as one change."""
         self._reset_run()
+        status = layout.BUILT if is_signed else layout.INITIALIZED
+        files = {
+            MEASUREMENT: measurement.to_bytes(measured),
+            layout.SGX_MODE: f"{self._settings.sgx_mode}\n".encode(),
+            layout.STATUS: f"{status}\n".encode(),
+        }
         if inputs.image_manifest is not None:
-            manifest = canonical_json(inputs.image_manifest)
-            replace_file(instance / MANIFEST, manifest, _MODE)
-        replace_file(instance / MEASUREMENT, measurement.to_bytes(measured), _MODE)
-        replace_file(instance / layout.SGX_MODE, f"{self._settings.sgx_mode}\n".encode(), _MODE)
-        if is_signed:
-            replace_file(instance / layout.STATUS, f"{layout.BUILT}\n".encode(), _MODE)
+            files[MANIFEST] = canonical_json(inputs.image_manifest)
+        for name, content in files.items():
+            self._change.write(self._instance / name, content, _MODE)
+        self._change.commit()
 
     def _reset_run(self) -> None:
         """As `occlum build` always does, empty what enclaves have written at run time."""
         fresh = self._part("fresh")
         fresh.mkdir()
         layout.fresh_run_directory(fresh)
-        replace_directory(fresh / "run", self._instance / "run", self._stage)
+        (fresh / "run").rename(self._change.part(self._instance / "run"))
 
     def _finished(self, measured: Mapping[str, Any], inputs: Inputs, *, unchanged: bool) -> Built:
         weak = measurement.security_warnings(

@@ -7,14 +7,17 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import OcclumError
+from occlum_build.files import journal
+from occlum_build.files.exchange import exchange
 from occlum_build.occlum import build as build_module
-from occlum_build.occlum import instance, stage
+from occlum_build.occlum import instance
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
 from occlum_build.occlum.inputs import BuildRequest
@@ -176,7 +179,7 @@ def test_unsigned_then_a_signature_from_elsewhere(
     assert snapshot(inst) == by_signature
 
 
-@pytest.mark.parametrize("where", ["finish_signing", "assemble", "rename"])
+@pytest.mark.parametrize("where", ["finish_signing", "assemble", "second move"])
 def test_an_interrupted_build_leaves_the_old_one(
     build_request: BuildRequest, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -185,16 +188,15 @@ def test_an_interrupted_build_leaves_the_old_one(
 
     build(build_request)
     before = snapshot(build_request.instance)
-    original = Path.rename
 
-    def rename(self: Path, target: Path) -> Path:
-        if target.name == "build":
-            monkeypatch.setattr(Path, "rename", original)
+    def exchange_all_but_run(first: str, second: str) -> bool:
+        if second.endswith("/run"):
+            monkeypatch.setattr(journal, "exchange", exchange)
             raise KeyboardInterrupt
-        return original(self, target)
+        return exchange(first, second)
 
-    if where == "rename":
-        monkeypatch.setattr(Path, "rename", rename)
+    if where == "second move":
+        monkeypatch.setattr(journal, "exchange", exchange_all_but_run)
     elif where == "assemble":
         monkeypatch.setattr(instance, where, interrupt)
     else:
@@ -207,13 +209,22 @@ def test_an_interrupted_build_leaves_the_old_one(
 def test_what_a_killed_build_left_goes_away_and_two_builds_do_not_meet(
     build_request: BuildRequest,
 ) -> None:
-    leftover = build_request.instance / ".occlum-build-killed"
+    leftover = build_request.instance / ".occlum-build-0123456789abcdef"
     leftover.mkdir()
     (leftover / "x").touch()
-    with stage.staged(build_request.instance):
+    with instance.writing(build_request.instance):
         assert not leftover.exists()
-        with pytest.raises(OcclumError, match="another build of this instance is running"):
-            build(build_request)
+        refused: list[OcclumError] = []
+
+        def build_again() -> None:
+            with pytest.raises(OcclumError, match="another run is writing") as error:
+                build(build_request)
+            refused.append(error.value)
+
+        thread = Thread(target=build_again)
+        thread.start()
+        thread.join()
+    assert [error.code for error in refused] == ["instance"]
 
 
 def test_wrong_inputs_are_one_clear_error(

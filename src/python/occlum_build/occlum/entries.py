@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
+from occlum_build.files.change import Change
 from occlum_build.files.reading import chunks_of, too_large
+from occlum_build.files.trees import walk
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 
@@ -63,11 +67,11 @@ def link(path: str, target: str) -> TreeEntry:
 
 def scan(root: Path) -> tuple[TreeEntry, ...]:
     """All files, directories and links below a directory, with their modes, sorted by path."""
-    found: list[TreeEntry] = []
-    for folder, directories, files in os.walk(root, onerror=_refuse):
-        for name in sorted([*directories, *files]):
-            source = Path(folder, name)
-            found.append(_scanned(source, source.relative_to(root).as_posix()))
+    try:
+        found = [_scanned(Path(entry.path), path) for path, entry in walk(root)]
+    except OSError as error:
+        message = error.strerror or "cannot be read"
+        raise OcclumError("tree", message, place=Place(str(error.filename))) from error
     return tuple(sorted(found, key=lambda entry: entry.path))
 
 
@@ -108,6 +112,61 @@ def write(entries: Iterable[TreeEntry], root: Path) -> None:
         raise OcclumError("tree", message, place=Place(str(error.filename or root))) from error
 
 
+def install(entries: Iterable[TreeEntry], root: Path) -> None:
+    """Write entries into an existing directory as one change; what is there is replaced.
+
+    Directories that are there are kept with what else is in them. Raises as `write` does.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.path)
+    kept = [one for one in ordered if one.kind == DIR and (root / one.path).is_dir()]
+    try:
+        with Change() as change:
+            for group in _new_things(ordered, {one.path for one in kept}):
+                top = group[0].path
+                if group[0].kind == DIR and os.path.lexists(root / top):
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(root / top))
+                part = change.part(root / top)
+                moved = [replace(one, path=part.name + one.path[len(top) :]) for one in group]
+                write(moved, part.parent)
+            with _modes_of(kept, root):
+                change.commit()
+    except OSError as error:
+        message = error.strerror or "cannot be written"
+        raise OcclumError("tree", message, place=Place(str(error.filename or root))) from error
+
+
+def _new_things(ordered: list[TreeEntry], kept: set[str]) -> list[list[TreeEntry]]:
+    """What is not kept: files and links, and directories with all that is below them."""
+    groups: dict[str, list[TreeEntry]] = {}
+    for entry in ordered:
+        if entry.path in kept:
+            continue
+        top = above = entry.path
+        while above := os.path.dirname(above):
+            top = above if above in groups else top
+        groups.setdefault(top, []).append(entry)
+    return list(groups.values())
+
+
+@contextmanager
+def _modes_of(entries: list[TreeEntry], root: Path) -> Iterator[None]:
+    """The modes that kept directories are to have, unless the body fails."""
+    before: list[tuple[Path, int]] = []
+    try:
+        for entry in entries:
+            path = root / entry.path
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode != entry.mode:
+                before.append((path, mode))
+                path.chmod(entry.mode)
+        yield
+    except BaseException:
+        for path, mode in before:
+            with suppress(OSError):
+                path.chmod(mode)
+        raise
+
+
 def _write(entry: TreeEntry, path: Path) -> None:
     if entry.kind == DIR:
         path.mkdir(mode=0o700, exist_ok=True)
@@ -136,8 +195,3 @@ def _scanned(source: Path, path: str) -> TreeEntry:
     raise OcclumError(
         "tree", "is neither a file nor a directory nor a link", place=Place(str(source))
     )
-
-
-def _refuse(error: OSError) -> None:
-    message = error.strerror or "cannot be read"
-    raise OcclumError("tree", message, place=Place(str(error.filename))) from error

@@ -55,9 +55,14 @@ def add_mke2fs(instance: Path, toolchain: Path) -> None:
         raise OcclumError.of(missing)
     entries = [tree.copy_of(path, source) for path, source in found.items() if source]
     loader = tree.link(f"{GLIBC_DIR}/{GLIBC_LOADER}", f"/lib64/{GLIBC_LOADER}")
-    for entry in tree.merged(entries, [loader]):
-        if entry.kind != DIR or not (image / entry.path).is_dir():
-            tree.write([entry], image)
+    tree.install(
+        [
+            entry
+            for entry in tree.merged(entries, [loader])
+            if entry.kind != DIR or not (image / entry.path).is_dir()
+        ],
+        image,
+    )
 
 
 def _problem(path: str, places: list[Path]) -> Problem:

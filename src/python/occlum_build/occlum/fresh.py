@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.change import Change
 from occlum_build.occlum import entries as tree
+from occlum_build.occlum import instance as layout
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.init_ra import attesting_initfs
 from occlum_build.occlum.initfs import HOSTS, default_initfs, musl_libraries
-from occlum_build.occlum.instance import INITIALIZED, STATUS
 from occlum_build.occlum.toolchain import (
     GLIBC,
     GLIBC_DIR,
@@ -55,32 +55,49 @@ def plan_fresh(
         _below("image", _image(toolchain, localtime)),
         _below("image", glibc),
         _below("initfs", initfs),
-        [config, tree.file_of(STATUS, f"{INITIALIZED}\n".encode()), *conf],
+        [config, tree.file_of(layout.STATUS, f"{layout.INITIALIZED}\n".encode()), *conf],
     )
 
 
 def make_instance(path: Path, planned: Iterable[TreeEntry]) -> None:
     """Write a fresh instance as the new directory `path`: complete or not at all."""
-    if os.path.lexists(path) or not path.name:
-        raise OcclumError("instance", "exists already", place=Place(str(path)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
     try:
-        tree.write(planned, temporary)
-        temporary.rename(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        if os.path.lexists(path) or not path.name:
+            raise FileExistsError
+        with _made_parents(path), Change() as change:
+            part = change.part(path, must_be_new=True)
+            tree.write(planned, part)
+            change.commit()
+    except FileExistsError as error:
+        where = str(error.filename or path)
+        raise OcclumError("instance", "exists already", place=Place(where)) from None
+    except OSError as error:
+        message = error.strerror or "cannot be made"
+        where = str(error.filename or path)
+        raise OcclumError("instance", message, place=Place(where)) from error
 
 
 def init_instance(directory: Path, planned: Iterable[TreeEntry]) -> None:
-    """Write a fresh instance into an existing directory; its status file comes last."""
-    entries = list(planned)
-    if os.path.lexists(directory / STATUS):
-        message = "the directory is an Occlum instance already"
-        raise OcclumError("instance", message, place=Place(str(directory)))
-    tree.write([entry for entry in entries if entry.path != STATUS], directory)
-    tree.write([entry for entry in entries if entry.path == STATUS], directory)
+    """Write a fresh instance into an existing directory: complete or not at all."""
+    with layout.writing(directory):
+        if os.path.lexists(directory / layout.STATUS):
+            message = "the directory is an Occlum instance already"
+            raise OcclumError("instance", message, place=Place(str(directory)))
+        tree.install(planned, directory)
+
+
+@contextmanager
+def _made_parents(path: Path) -> Iterator[None]:
+    """The directories above a path, which are gone again when the body fails."""
+    missing = [one for one in path.parents if not os.path.lexists(one)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for one in missing:
+            with suppress(OSError):
+                one.rmdir()
+        raise
 
 
 def _image(toolchain: Toolchain, localtime: Path | None) -> tuple[TreeEntry, ...]:

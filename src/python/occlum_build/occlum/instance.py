@@ -7,13 +7,17 @@ The layout is a plan: `plan_build` and `plan_instance` name parts, which are mad
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import STATE_BYTES
+from occlum_build.files.journal import recover
+from occlum_build.files.locks import locked
 from occlum_build.files.reading import read_file
+from occlum_build.files.stages import has_stages
 from occlum_build.occlum.initfs import image_config_json
 from occlum_build.occlum.toolchain import check_mode, libos_name, pal_name
 from occlum_build.sources.model import DIR, FILE, SYMLINK
@@ -114,6 +118,42 @@ def fresh_run_directory(instance: Path) -> None:
     for path in _RUN_DIRECTORIES:
         (instance / path).mkdir(mode=0o755)
         (instance / path).chmod(0o755)
+
+
+@contextmanager
+def writing(instance: Path) -> Iterator[None]:
+    """Keep other runs away, after what a killed one was about to do is done.
+
+    Raises OcclumError `instance` when another run builds or packages it, or it cannot be opened.
+    """
+    with ExitStack() as stack:
+        with as_problem(instance):
+            stack.enter_context(locked(instance, seconds=0, code="instance"))
+            recover(instance)
+        yield
+
+
+@contextmanager
+def reading(instance: Path) -> Iterator[None]:
+    """As `writing`, but others may read too. Raises OcclumError `instance` as that does."""
+    with ExitStack() as stack:
+        with as_problem(instance):
+            if has_stages(instance):
+                with writing(instance):
+                    pass
+            stack.enter_context(locked(instance, shared=True, code="instance"))
+        yield
+
+
+@contextmanager
+def as_problem(instance: Path) -> Iterator[None]:
+    """OSErrors of the body as OcclumError `instance`."""
+    try:
+        yield
+    except OSError as error:
+        message = error.strerror or str(error)
+        place = Place(str(error.filename or instance))
+        raise OcclumError("instance", message, place=place) from error
 
 
 def read_status(instance: Path) -> str:

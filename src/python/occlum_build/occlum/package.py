@@ -22,8 +22,10 @@ from typing import BinaryIO
 
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES
+from occlum_build.files.change import Change
 from occlum_build.files.reading import open_regular, read_file
-from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status
+from occlum_build.files.trees import walk
+from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status, reading
 from occlum_build.occlum.toolchain import pal_name
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
@@ -80,17 +82,15 @@ def package(instance: Path, out: Path, top: str) -> tuple[Problem, ...]:
     device, as an enclave may have made in run/: they are left out. Raises OcclumError `package`.
     """
     left_out: list[Problem] = []
-    paths = list(_paths(instance, left_out))
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "xb") as stream:
-            _write(stream, instance, paths, top)
-        temporary.replace(out)
+        with reading(instance), Change() as change:
+            paths = list(_paths(instance, left_out))
+            with open(change.part(out), "xb") as stream:
+                _write(stream, instance, paths, top)
+            change.commit()
     except OSError as error:
         message = error.strerror or "cannot be written"
         raise OcclumError("package", message, place=Place(str(error.filename or out))) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return tuple(left_out)
 
 
@@ -113,14 +113,13 @@ def _paths(instance: Path, left_out: list[Problem]) -> Iterator[str]:
 
 
 def _below(instance: Path, member: str, left_out: list[Problem]) -> Iterator[str]:
-    for folder, directories, files in os.walk(instance / member):
-        for name in (*directories, *files):
-            path = os.path.join(folder, name)
-            if stat.S_IFMT(os.lstat(path).st_mode) in _ARCHIVED:
-                yield os.path.relpath(path, instance)
-            else:
-                message = "left out: neither a file nor a directory nor a symlink"
-                left_out.append(Problem("package", message, Place(path), severity=WARNING))
+    for path, entry in walk(instance / member):
+        if stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) in _ARCHIVED:
+            yield f"{member}/{path}"
+        else:
+            message = "left out: neither a file nor a directory nor a symlink"
+            place = Place(str(instance / member / path))
+            left_out.append(Problem("package", message, place, severity=WARNING))
 
 
 def _write(stream: BinaryIO, instance: Path, paths: list[str], top: str) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from occlum_build.sefs.fs_format import PERMISSION_BITS, FileType
-from occlum_build.sefs.hostio import CREATE_FLAGS, new_directory, opened, os_errors, write_at
+from occlum_build.sefs.hostio import CREATE_FLAGS, changing, opened, os_errors, write_at
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.reader import ImageEntry, ImageReader
 
@@ -20,7 +20,9 @@ def unzip_image(
     unique in its directory, files are created and never opened, and no link is followed. Nothing
     is left behind after an error. Raises OcclumError: `sefs-exists`, those of ImageReader.
     """
-    with ImageReader(image, user_key, mac=mac) as reader, new_directory(target) as root:
+    with ImageReader(image, user_key, mac=mac) as reader, changing(target) as change:
+        root = change.part(target, must_be_new=True)
+        root.mkdir()
         root_path = os.fsencode(root)
         directories = []
         count = 0

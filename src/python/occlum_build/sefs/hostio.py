@@ -1,14 +1,14 @@
-"""Host files: OSError as OcclumError, whole writes, results that appear complete or not at all."""
+"""Host files: OSError as OcclumError, whole reads and writes, changes that are made at once."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.change import Change
 
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 # O_NONBLOCK: a fifo that took the place of a regular file must not hang us.
@@ -68,53 +68,21 @@ def read_at(descriptor: int, view: memoryview, offset: int) -> bool:
     return True
 
 
-def _temporary_sibling(target: Path) -> Path:
-    return target.parent / f".{secrets.token_hex(8)}.tmp"
-
-
-def _remove_tree(root: Path) -> None:
-    """As shutil.rmtree, but deep trees of hostile images do not exhaust the stack."""
-    directories = [str(root)]
-    for directory in directories:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    directories.append(entry.path)
-                else:
-                    os.unlink(entry.path)
-    for directory in reversed(directories):
-        os.rmdir(directory)
-
-
 @contextmanager
-def new_directory(target: Path) -> Iterator[Path]:
-    """A directory to fill that is renamed to `target` when the body ends without an error.
+def changing(target: str | bytes | Path) -> Iterator[Change]:
+    """A change for the body to fill, which is made when it ends without an error.
 
-    Raises OcclumError `sefs-exists` when there is something at `target` already.
+    Raises OcclumError `sefs-exists` for a place that must be free and is not, `sefs-io`.
     """
-    if os.path.lexists(target):
+    place = place_of(target)
+    try:
+        with Change() as change:
+            yield change
+            change.commit()
+    except FileExistsError as error:
+        where = place_of(error.filename or target)
         raise OcclumError(
-            "sefs-exists", "exists already", place=place_of(target), hint="remove it first"
-        )
-    temporary = _temporary_sibling(target)
-    with os_errors(target):
-        temporary.mkdir()
-        try:
-            yield temporary
-            temporary.rename(target)
-        except BaseException:
-            with suppress(OSError):
-                _remove_tree(temporary)
-            raise
-
-
-@contextmanager
-def new_file(target: Path) -> Iterator[Path]:
-    """A path to create a file at that replaces `target` when the body ends without an error."""
-    temporary = _temporary_sibling(target)
-    with os_errors(target):
-        try:
-            yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            "sefs-exists", "exists already", place=where, hint="remove it first"
+        ) from error
+    except OSError as error:
+        raise OcclumError("sefs-io", error.strerror or str(error), place=place) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from occlum_build.errors import OcclumError
-from occlum_build.sefs.hostio import READ_FLAGS, new_file, opened, place_of
+from occlum_build.sefs.hostio import READ_FLAGS, changing, opened, place_of
 from occlum_build.sefs.pf_crypto import IntegrityOnly
 from occlum_build.sefs.pf_format import clean_file_name
 from occlum_build.sefs.pf_reader import PfReader
@@ -22,9 +22,10 @@ def protect_file(path: Path) -> tuple[Path, bytes]:
     target = path.with_name(path.name + PROTECTED_SUFFIX)
     name = clean_file_name(str(target))
     flags = READ_FLAGS | os.O_NONBLOCK  # a fifo is not waited for
-    with opened(path, flags) as descriptor, new_file(target) as temporary:
+    with opened(path, flags) as descriptor, changing(target) as change:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OcclumError("sefs-io", "is not a regular file", place=place_of(path))
+        temporary = change.part(target)
         source = DescriptorSource(descriptor, path)
         mac = PfWriter().write(temporary, name, source, IntegrityOnly())
         source.check_unchanged()

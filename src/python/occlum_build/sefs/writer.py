@@ -19,8 +19,7 @@ from occlum_build.sefs.fs_format import (
 )
 from occlum_build.sefs.hostio import (
     SOURCE_FLAGS,
-    new_directory,
-    new_file,
+    changing,
     opened,
     os_errors,
     place_of,
@@ -64,12 +63,14 @@ def zip_image(
     tree = scan_tree(source, modes)
     if user_key is not None and keys is None:
         keys = DerivedKeys(user_key, tree_digest(tree) if salt is None else salt)
-    with new_directory(image) as directory:
+    with changing(image) as change:
+        directory = change.part(image, must_be_new=True)
+        directory.mkdir()
         builder = _ImageBuilder(tree, directory, user_key, keys)
         mac = builder.write()
         if mac_file is not None:
-            with new_file(mac_file) as temporary:
-                temporary.write_text(format_mac(mac))
+            with os_errors(mac_file):
+                change.write(mac_file, format_mac(mac).encode("ascii"))
     return ZipResult(mac, len(tree.entries), builder.content_bytes, tuple(tree.warnings))
 
 

@@ -1,24 +1,19 @@
-"""Replacing whole files, with errors that name them."""
+"""Writing whole files, with errors that name them."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.change import Change
 
 
-def replace_file(path: Path, data: bytes, mode: int) -> None:
-    """Write a file with these permission bits: complete or not at all, never in place."""
-    temporary = None
+def write_files(*files: tuple[Path, bytes, int]) -> None:
+    """Write files of a path, content and permission bits as one change; OcclumError `io`."""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(descriptor, "wb") as stream:
-            stream.write(data)
-            os.fchmod(stream.fileno(), mode)
-        os.replace(temporary, path)
+        with Change() as change:
+            for path, data, mode in files:
+                change.write(path, data, mode)
+            change.commit()
     except OSError as error:
-        if temporary is not None and os.path.lexists(temporary):
-            os.unlink(temporary)
-        raise OcclumError("io", f"{path} cannot be written: {error.strerror}") from error
+        raise OcclumError("io", f"{error.filename} cannot be written: {error.strerror}") from error
