@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -18,12 +17,12 @@ from occlum_build.cli.copy_bom_checks import OnThisMachine, check_copy
 from occlum_build.cli.output import Progress, add_allow_option, logs_operations, print_problems
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Report
-from occlum_build.files.trees import walk
 from occlum_build.image.builder import keep_mode, normal_mode
-from occlum_build.image.entries import DIR, SYMLINK, Entry
+from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
+from occlum_build.image.existing import files_by_name
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
 from occlum_build.image.tree import Base, EmptyBase
-from occlum_build.image.write import ImageWriter, planned_bytes
+from occlum_build.image.write import ImageWriter
 from occlum_build.sources.model import SourceStat, join, regular_file
 from occlum_build.sources.os import OsSources, lstat
 
@@ -167,18 +166,14 @@ class _ExistingImage:
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
-        """The paths of all files and links, by base name; only asked for what is missing."""
-        by_name: dict[str, list[str]] = {}
-        with suppress(OSError):
-            for path, entry in walk(self.root):
-                if not entry.is_dir():
-                    by_name.setdefault(entry.name, []).append(path)
-        return by_name
+        """Only asked for what is missing."""
+        return files_by_name(self.root)
 
 
 def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> None:
-    progress = Progress("copy", planned_bytes(plan.entries))
-    writer = ImageWriter(root, sources.os_path)
+    size = sum(entry.size for entry in plan.entries if entry.kind == FILE)
+    progress = Progress("copy", size)
+    writer = ImageWriter(root, sources)
     writer.write(plan, sync=sync, progress=lambda entry: progress.advance(entry.size))
     progress.close()
 

@@ -11,8 +11,8 @@ from occlum_build.checks.allowed import sort_out
 from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root, entries_below
 from occlum_build.errors import Problem, Report
+from occlum_build.image.existing import others_in
 from occlum_build.image.plan import ImagePlan
-from occlum_build.image.write import others_in
 from occlum_build.sources.os import OsSources
 
 

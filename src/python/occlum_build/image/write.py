@@ -1,25 +1,35 @@
-"""Writes a planned image into a directory: only what differs, each file whole or not at all."""
+"""Writes a planned image into a directory: only what differs, each file whole or not at all.
+
+All is done below open directories: what takes the place of one is an error, and never followed.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import posixpath
-import shutil
+import secrets
 import stat
-import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import FileIO
 from typing import Callable
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.handles import (
+    CREATE,
+    PASS_DIR,
+    DirectoryHandles,
+    make_directories,
+    open_to_owner,
+    remove_entry,
+)
+from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
+from occlum_build.image.content import copy_content, same_content
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
-from occlum_build.sources.extras import copy_ranges, data_ranges
+from occlum_build.sources.os import OsSources
 
-_CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".occlum-build-"
 
 
@@ -34,12 +44,13 @@ class Written:
 
 
 class ImageWriter:
-    """Brings the directory `root` to the plan; `os_path` is where a source is on this machine."""
+    """Brings the directory `root` to the plan, with the files that `sources` have looked at."""
 
-    def __init__(self, root: str, os_path: Callable[[str], str]) -> None:
+    def __init__(self, root: str, sources: OsSources) -> None:
         self.root = os.path.realpath(root)
-        self.os_path = os_path
         self.result = Written()
+        self._sources = sources
+        self._directories: dict[str, tuple[int, int]] = {}  # path -> device and inode
 
     def write(
         self,
@@ -53,214 +64,214 @@ class ImageWriter:
         With `sync` all that the plan does not name, or that has another type, is deleted first.
         """
         try:
-            if not os.path.isdir(self.root):
-                os.makedirs(self.root)
-                os.chmod(self.root, 0o755)  # whatever the umask
-            with _locked(self.root):
+            make_directories(self.root)
+            with DirectoryHandles(self.root) as image, DirectoryHandles("/", PASS_DIR) as host:
+                self._image, self._host = image, host
+                _lock(image.at(""), self.root)
+                self._note_directory("")
                 if sync:
-                    self._clean("", {entry.path: entry.kind for entry in plan.entries})
+                    self._clean({entry.path: entry.kind for entry in plan.entries})
                 self._write(plan, progress)
         except OSError as error:
-            where = error.filename or self.root
-            raise OcclumError("write", f"{where} cannot be written: {error.strerror}") from None
+            raise _cannot_be_written(error.filename or self.root, error) from None
         return self.result
 
     def _write(self, plan: ImagePlan, progress: Callable[[Entry], None] | None) -> None:
         directories = [entry for entry in plan.entries if entry.kind == DIR]
         for entry in directories:
-            self._make_dir(entry)
+            with self._told_of(entry):
+                self._make_dir(entry)
         self._remove_leftovers({entry.path for entry in plan.entries if entry.kind != DIR})
         for entry in plan.entries:
             if progress:
                 progress(entry)
-            if entry.kind == SYMLINK:
-                self._write_link(entry)
-            elif entry.kind == FILE:
-                self._write_file(entry)
+            with self._told_of(entry):
+                if entry.kind == SYMLINK:
+                    self._write_link(entry)
+                elif entry.kind == FILE:
+                    self._write_file(entry)
         for entry in reversed(directories):
-            self._finish_dir(entry)
+            with self._told_of(entry):
+                self._finish_dir(entry)
+        self._require_in_place("")
+
+    @contextmanager
+    def _told_of(self, entry: Entry) -> Iterator[None]:
+        """Let an error tell of the entry: of what is done in a directory it has only the name."""
+        try:
+            yield
+        except OSError as error:
+            raise _cannot_be_written(self._image.path(entry.path), error) from None
 
     def _remove_leftovers(self, planned: Collection[str]) -> None:
         """Delete the temporary files of a run that was killed."""
         for directory in sorted({posixpath.dirname(path) for path in planned}):
-            with os.scandir(self._path(directory)) as found:
-                for one in found:
-                    if not one.name.startswith(_TEMPORARY) or one.is_dir(follow_symlinks=False):
-                        continue
-                    if posixpath.join(directory, one.name) not in planned:
-                        os.unlink(one.path)
+            here = self._image.at(directory)
+            with os.scandir(here) as found:
+                names = [one.name for one in found if one.name.startswith(_TEMPORARY)]
+            for name in names:
+                is_dir = stat.S_ISDIR(os.lstat(name, dir_fd=here).st_mode)
+                if not is_dir and posixpath.join(directory, name) not in planned:
+                    os.unlink(name, dir_fd=here)
 
-    def _clean(self, directory: str, kinds: dict[str, str]) -> None:
-        for found in list(os.scandir(self._path(directory))):
-            path = posixpath.join(directory, found.name)
-            is_dir = found.is_dir(follow_symlinks=False)
-            kind = DIR if is_dir else SYMLINK if found.is_symlink() else FILE
-            if kinds.get(path) != kind:
-                shutil.rmtree(found.path) if is_dir else os.unlink(found.path)
-                self.result.removed += 1
-            elif is_dir:
-                self._clean(path, kinds)
-
-    def _path(self, path: str) -> str:
-        return os.path.join(self.root, path) if path else self.root
+    def _clean(self, kinds: dict[str, str]) -> None:
+        pending = [""]
+        while pending:
+            directory = pending.pop()
+            here = self._image.at(directory)
+            with os.scandir(here) as listing:
+                found = list(listing)
+            for one in found:
+                path = posixpath.join(directory, one.name)
+                is_dir = one.is_dir(follow_symlinks=False)
+                kind = DIR if is_dir else SYMLINK if one.is_symlink() else FILE
+                if kinds.get(path) != kind:
+                    remove_entry(here, one.name)
+                    self.result.removed += 1
+                elif is_dir:
+                    pending.append(path)
 
     def _make_dir(self, entry: Entry) -> None:
-        path = self._path(entry.path)
-        try:
-            os.mkdir(path, 0o700 | entry.mode)
-            self.result.written += 1
-        except FileExistsError:
-            found = stat.S_IMODE(os.lstat(path).st_mode)
-            if found & 0o700 != 0o700:
-                os.chmod(path, found | 0o700)  # until _finish_dir
+        """Make a directory, or see to it that its owner can write in it until it is finished."""
+        if entry.path:
+            here, name = self._image.beside(entry.path)
+            try:
+                os.mkdir(name, 0o700 | entry.mode, dir_fd=here)
+                self.result.written += 1
+            except FileExistsError:
+                os.close(open_to_owner(here, name))
+        self._note_directory(entry.path)
+
+    def _note_directory(self, path: str) -> None:
+        found = os.fstat(self._image.at(path))
+        self._directories[path] = found.st_dev, found.st_ino
 
     def _finish_dir(self, entry: Entry) -> None:
         """Give a directory its mode and time last, as writing below it changes the time."""
-        path = self._path(entry.path)
-        found = os.lstat(path)
+        self._require_in_place(entry.path)
+        here = self._image.at(entry.path)
+        found = os.fstat(here)
         if not entry.source:
             if entry.path and stat.S_IMODE(found.st_mode) != entry.mode:
-                os.chmod(path, entry.mode)
+                os.fchmod(here, entry.mode)
             return
-        source = os.lstat(self.os_path(entry.source))
+        source = self._source_dir(entry.source)
         if stat.S_IMODE(found.st_mode) != entry.mode:
-            os.chmod(path, entry.mode)
+            os.fchmod(here, entry.mode)
         if found.st_mtime_ns != source.st_mtime_ns:
-            os.utime(path, ns=(source.st_atime_ns, source.st_mtime_ns))
+            os.utime(here, ns=(source.st_atime_ns, source.st_mtime_ns))
+
+    def _require_in_place(self, path: str) -> None:
+        """Is a directory that was written to still where it was?"""
+        here, name = self._image.beside(path)
+        found = os.lstat(name, dir_fd=here) if name else os.lstat(self.root)
+        if (found.st_dev, found.st_ino) != self._directories[path]:
+            raise OcclumError(
+                "write",
+                f"{self._image.path(path)} cannot be written: something else took its place",
+                hint="leave the image alone while it is written, then run it again",
+            )
+
+    def _source_dir(self, source: str) -> os.stat_result:
+        path = self._sources.os_path(source)
+        try:
+            return os.fstat(self._host.at(path.strip("/")))
+        except OSError as error:
+            raise OcclumError("file", f"{path} cannot be read: {error.strerror}") from None
 
     def _write_link(self, entry: Entry) -> None:
-        path = self._path(entry.path)
-        if os.path.islink(path) and os.readlink(path) == entry.target:
-            self.result.unchanged += 1
-            return
-        with self._replacing(path) as temporary:
-            os.symlink(entry.target, temporary)
+        here, name = self._image.beside(entry.path)
+        with suppress(OSError):
+            if os.readlink(name, dir_fd=here) == entry.target:
+                self.result.unchanged += 1
+                return
+        with self._replacing(here, name) as temporary:
+            os.symlink(entry.target, temporary, dir_fd=here)
 
     def _write_file(self, entry: Entry) -> None:
-        path, source = self._path(entry.path), self.os_path(entry.source)
-        with _open_source(source) as file:
-            wanted = os.fstat(file.fileno())
-            if self._is_same(path, file.fileno(), wanted):
-                self._fix_metadata(path, entry.mode, wanted)
+        with self._open(entry.source) as source:
+            here, name = self._image.beside(entry.path)
+            if self._is_up_to_date(here, name, source, entry):
+                self.result.unchanged += 1
                 return
-            with self._replacing(path) as temporary, open(temporary, "xb", buffering=0) as out:
-                if wanted.st_blocks * 512 < wanted.st_size:
-                    copy_ranges(file.fileno(), out.fileno(), wanted.st_size)
-                else:
-                    _copy(file.fileno(), out.fileno(), wanted.st_size)
-                os.fchmod(out.fileno(), entry.mode)
-                os.utime(out.fileno(), ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
-        self.result.bytes += wanted.st_size
+            with self._replacing(here, name) as temporary:
+                out = os.open(temporary, CREATE, 0o600, dir_fd=here)
+                try:
+                    self._copy(source, out, entry)
+                    os.fchmod(out, entry.mode)
+                    os.utime(out, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
+                finally:
+                    os.close(out)
+        self.result.bytes += source.size
 
-    @contextmanager
-    def _replacing(self, path: str) -> Iterator[str]:
-        """A temporary name beside `path`; what is made there takes its place, unless that fails."""
-        temporary = tempfile.mktemp(prefix=_TEMPORARY, dir=os.path.dirname(path))
+    def _open(self, source: str) -> SourceFile:
+        """A source as it was planned."""
+        path = self._sources.os_path(source)
         try:
-            yield temporary
-            os.replace(temporary, path)
-        except BaseException:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-            raise
-        self.result.written += 1
+            here, name = self._host.beside(path.lstrip("/"))
+            planned = self._sources.identity(source)
+            return open_source(name, directory=here, shown=path, planned=planned)
+        except OSError as error:
+            raise OcclumError("file", f"{path} cannot be read: {error.strerror}") from None
 
-    def _is_same(self, path: str, source: int, wanted: os.stat_result) -> bool:
-        """Does the regular file at `path` hold the bytes of the open source?"""
+    def _is_up_to_date(self, here: int, name: str, source: SourceFile, entry: Entry) -> bool:
+        """Has the image the file already? If so, with the mode and time that it is to have."""
         try:
             # Non-blocking, as it may be a fifo.
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            existing = os.open(name, SOURCE_FLAGS, dir_fd=here)
         except OSError:
             return False
         try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_size != wanted.st_size:
+            found = os.fstat(existing)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != source.size:
                 return False
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+            if os.path.samestat(found, source.status):
                 return False  # a hard link to the source would change with it
-            same = _same_bytes(fd, source, wanted.st_size)
-        finally:
-            os.close(fd)
-        os.lseek(source, 0, os.SEEK_SET)
-        return same
-
-    def _fix_metadata(self, path: str, mode: int, wanted: os.stat_result) -> None:
-        found = os.lstat(path)
-        if stat.S_IMODE(found.st_mode) != mode:
-            os.chmod(path, mode)
-        if found.st_mtime_ns != wanted.st_mtime_ns:
-            os.utime(path, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
-        self.result.unchanged += 1
-
-
-@contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    """Keeps a second run out of the directory; where the file system has no locks, it cannot."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OcclumError("write", f"another run is writing to {directory}") from None
-        yield
-    finally:
-        os.close(fd)
-
-
-def _open_source(path: str) -> FileIO:
-    try:
-        return FileIO(path)
-    except OSError as error:
-        raise OcclumError("file", f"{path} cannot be read: {error.strerror}") from None
-
-
-def _copy(source: int, target: int, size: int) -> None:
-    """Copy in the kernel; a source that grows meanwhile is copied to its end."""
-    while True:
-        copied = os.sendfile(target, source, None, max(size, _CHUNK_BYTES))
-        if copied == 0:
-            return
-
-
-def _same_bytes(first: int, second: int, size: int) -> bool:
-    """Compare two open files of one size; holes that both have are not read."""
-    ranges = data_ranges(second, size)
-    for start, end in ranges if ranges == data_ranges(first, size) else [(0, size)]:
-        while start < end:
-            chunk = os.pread(first, min(end - start, _CHUNK_BYTES), start)
-            if not chunk or chunk != os.pread(second, len(chunk), start):
+            if not same_content(existing, source):
                 return False
-            start += len(chunk)
-    return True
+            self._check_copied(entry, source, "")
+            if stat.S_IMODE(found.st_mode) != entry.mode:
+                os.fchmod(existing, entry.mode)
+            if found.st_mtime_ns != source.status.st_mtime_ns:
+                os.utime(existing, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
+        finally:
+            os.close(existing)
+        return True
 
+    def _copy(self, source: SourceFile, out: int, entry: Entry) -> None:
+        """Copy a source that stays as it is meanwhile, hashed where its hash is known."""
+        is_hashed = bool(self._sources.known_sha256(entry.source))
+        self._check_copied(entry, source, copy_content(source, out, is_hashed=is_hashed))
 
-def others_in(root: str, plan: ImagePlan) -> list[str]:
-    """The in-image paths in the directory `root` that the plan does not name, topmost and sorted.
+    def _check_copied(self, entry: Entry, source: SourceFile, copied: str) -> None:
+        """Is what was read what was planned? `copied`: its SHA-256, "" where it is to be read."""
+        wanted = self._sources.known_sha256(entry.source)
+        if wanted and (copied or source.sha256()) != wanted:
+            raise source.changed()
+        source.check_unchanged()
 
-    The directories above a planned entry count as named, and the links that the BOM led through.
-    """
-    named = {*(entry.path for entry in plan.entries), *plan.followed}
-    for path in list(named):
-        while path:
-            path = posixpath.dirname(path)
-            named.add(path)
-    others: list[str] = []
-    pending = [""]
-    while pending:
-        directory = pending.pop()
+    @contextmanager
+    def _replacing(self, here: int, name: str) -> Iterator[str]:
+        """A temporary name beside another; what is made there takes its place if nothing fails."""
+        temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
-            found = list(os.scandir(os.path.join(root, directory)))
-        except OSError:
-            continue
-        for child in found:
-            path = posixpath.join(directory, child.name)
-            if path not in named:
-                others.append(path)
-            elif child.is_dir(follow_symlinks=False):
-                pending.append(path)
-    return sorted(others)
+            yield temporary
+            os.replace(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=here)
+            raise
+        self.result.written += 1
 
 
-def planned_bytes(entries: Iterable[Entry]) -> int:
-    return sum(entry.size for entry in entries if entry.kind == FILE)
+def _lock(directory: int, path: str) -> None:
+    """Keep a second run out of the directory; where the file system has no locks, it cannot."""
+    with suppress(OSError):
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OcclumError("write", f"another run is writing to {path}") from None
+
+
+def _cannot_be_written(path: str, error: OSError) -> OcclumError:
+    return OcclumError("write", f"{path} cannot be written: {error.strerror}")

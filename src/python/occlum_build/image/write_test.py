@@ -12,76 +12,23 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.files.source import SourceFile
 from occlum_build.image import write as write_module
-from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
+from occlum_build.image.entries import FILE, Entry, Origin
+from occlum_build.image.existing import others_in
 from occlum_build.image.plan import ImagePlan
-from occlum_build.image.write import ImageWriter, Written, others_in, planned_bytes
-
-ORIGIN = Origin(Place("f", 1))
-OLD = 1_500_000_000_123_456_789  # nanoseconds
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    source = tmp_path / "source"
-    source.mkdir()
-    for name, content in (("a", b"1" * 10), ("b", b"2" * 3_000_000), ("empty", b"")):
-        (source / name).write_bytes(content)
-        os.utime(source / name, ns=(OLD, OLD))
-    os.utime(source, ns=(OLD, OLD))
-    return source
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return tmp_path / "image"
-
-
-def _dir(path: str, mode: int = 0o755, source: str = "") -> Entry:
-    return Entry(path, DIR, ORIGIN, mode, source)
-
-
-def _file(path: str, source: str, mode: int = 0o644, size: int = 0) -> Entry:
-    return Entry(path, FILE, ORIGIN, mode, source, size)
-
-
-def _link(path: str, target: str) -> Entry:
-    return Entry(path, SYMLINK, ORIGIN, 0o777, target=target)
-
-
-PLAN = (
-    _dir("d"),
-    _file("d/a", "a", 0o4755),
-    _file("d/b", "b"),
-    _file("e", "empty"),
-    _link("l", "d/a"),
+from occlum_build.image.testing_write import (
+    DUE,
+    OLD,
+    PLAN,
+    dir_at,
+    file_at,
+    link_at,
+    tree_of,
+    write_image,
 )
-
-
-def _write(source: Path, image: Path, *entries: Entry, sync: bool = False) -> Written:
-    writer = ImageWriter(str(image), lambda path: str(source / path))
-    return writer.write(ImagePlan(entries), sync=sync)
-
-
-def _tree(image: Path) -> dict[str, tuple[int, str]]:
-    """Path -> mode, and content or target."""
-    found = {}
-    for path in sorted(image.rglob("*")):
-        status = path.lstat()
-        content = os.readlink(path) if path.is_symlink() else ""
-        if stat.S_ISREG(status.st_mode):
-            content = path.read_bytes()[:10].decode()
-        found[str(path.relative_to(image))] = (stat.S_IMODE(status.st_mode), content)
-    return found
-
-
-DUE = {
-    "d": (0o755, ""),
-    "d/a": (0o4755, "1" * 10),
-    "d/b": (0o644, "2" * 10),
-    "e": (0o644, ""),
-    "l": (0o777, "d/a"),
-}
+from occlum_build.image.write import ImageWriter, Written
+from occlum_build.sources.os import OsSources
 
 
 @contextmanager
@@ -96,8 +43,8 @@ def _umask(mask: int) -> Iterator[None]:
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
 def test_new_image_whatever_the_umask(source: Path, image: Path, mask: int) -> None:
     with _umask(mask):
-        result = _write(source, image / "deep", *PLAN)
-    assert _tree(image / "deep") == DUE
+        result = write_image(source, image / "deep", *PLAN)
+    assert tree_of(image / "deep") == DUE
     assert stat.S_IMODE((image / "deep").stat().st_mode) == 0o755
     assert (image / "deep/d/b").read_bytes() == (source / "b").read_bytes()
     assert (image / "deep/d/a").stat().st_mtime_ns == OLD
@@ -107,23 +54,23 @@ def test_new_image_whatever_the_umask(source: Path, image: Path, mask: int) -> N
 def test_existing_root_keeps_its_mode(source: Path, image: Path) -> None:
     image.mkdir()
     image.chmod(0o700)
-    _write(source, image, *PLAN)
+    write_image(source, image, *PLAN)
     assert stat.S_IMODE(image.stat().st_mode) == 0o700
 
 
 def test_root_that_takes_the_mode_of_a_source(source: Path, image: Path) -> None:
     source.chmod(0o1777)
-    _write(source, image, _dir("", 0o1777, "."), _file("a", "a"))
+    write_image(source, image, dir_at("", 0o1777, "."), file_at("a", "a"))
     assert stat.S_IMODE(image.stat().st_mode) == 0o1777
     assert image.stat().st_mtime_ns == source.stat().st_mtime_ns
 
 
 def test_second_run_writes_nothing(source: Path, image: Path) -> None:
     (source / "ro").mkdir(mode=0o555)
-    plan = (*PLAN, _dir("ro", 0o555, "ro"))
-    _write(source, image, *plan)
+    plan = (*PLAN, dir_at("ro", 0o555, "ro"))
+    write_image(source, image, *plan)
     before = {path: path.lstat() for path in [image, *image.rglob("*")]}
-    result = _write(source, image, *plan)
+    result = write_image(source, image, *plan)
     assert result == Written(unchanged=4)
     for path, status in before.items():
         after = path.lstat()
@@ -133,12 +80,12 @@ def test_second_run_writes_nothing(source: Path, image: Path) -> None:
 
 
 def test_content_decides_and_not_size_or_time(source: Path, image: Path) -> None:
-    _write(source, image, *PLAN)
+    write_image(source, image, *PLAN)
     (source / "a").write_bytes(b"9" * 10)
     os.utime(source / "a", ns=(OLD, OLD))
     os.utime(source / "b", ns=(OLD + 1, OLD + 1))
     inode = (image / "d/b").stat().st_ino
-    result = _write(source, image, *PLAN)
+    result = write_image(source, image, *PLAN)
     assert (image / "d/a").read_bytes() == b"9" * 10
     assert (image / "d/b").stat().st_mtime_ns == OLD + 1
     assert (image / "d/b").stat().st_ino == inode
@@ -146,19 +93,19 @@ def test_content_decides_and_not_size_or_time(source: Path, image: Path) -> None
 
 
 def test_modes_and_links_are_brought_up_to_date(source: Path, image: Path) -> None:
-    _write(source, image, *PLAN)
+    write_image(source, image, *PLAN)
     (image / "d").chmod(0o700)
     (image / "e").chmod(0o600)
     (image / "l").unlink()
     (image / "l").symlink_to("elsewhere")
-    _write(source, image, *PLAN)
-    assert _tree(image) == DUE
+    write_image(source, image, *PLAN)
+    assert tree_of(image) == DUE
 
 
 def test_hard_link_to_the_source_is_parted(source: Path, image: Path) -> None:
     image.mkdir()
     os.link(source / "a", image / "a")
-    _write(source, image, _file("a", "a"))
+    write_image(source, image, file_at("a", "a"))
     assert (image / "a").stat().st_ino != (source / "a").stat().st_ino
 
 
@@ -167,18 +114,18 @@ def test_other_kinds_are_replaced(source: Path, image: Path) -> None:
     os.mkfifo(image / "d/a")
     (image / "d/b").symlink_to(source / "a")
     (image / "l").write_bytes(b"file")
-    _write(source, image, *PLAN)
-    assert _tree(image) == DUE
+    write_image(source, image, *PLAN)
+    assert tree_of(image) == DUE
     assert (source / "a").read_bytes() == b"1" * 10
 
 
 def test_read_only_directories(source: Path, image: Path) -> None:
     (source / "ro").mkdir(mode=0o555)
     os.utime(source / "ro", ns=(OLD, OLD))
-    plan = (_dir("ro", 0o555, "ro"), _file("ro/a", "a"))
+    plan = (dir_at("ro", 0o555, "ro"), file_at("ro/a", "a"))
     for content in (b"1", b"2"):
         (source / "a").write_bytes(content)
-        _write(source, image, *plan)
+        write_image(source, image, *plan)
         assert (image / "ro/a").read_bytes() == content
         assert stat.S_IMODE((image / "ro").stat().st_mode) == 0o555
         assert (image / "ro").stat().st_mtime_ns == OLD
@@ -193,26 +140,26 @@ def test_sync_deletes_what_the_plan_does_not_name(source: Path, image: Path) -> 
     (image / "e").mkdir()
     (image / "linked").symlink_to(outside)
     (image / "l").write_bytes(b"")
-    result = _write(source, image, *PLAN, sync=True)
-    assert _tree(image) == DUE
+    result = write_image(source, image, *PLAN, sync=True)
+    assert tree_of(image) == DUE
     assert (outside / "kept").exists()
     assert result.removed == 5
 
 
 def test_without_sync_the_rest_stays(source: Path, image: Path) -> None:
     (image / "other").mkdir(parents=True)
-    _write(source, image, *PLAN)
+    write_image(source, image, *PLAN)
     assert (image / "other").is_dir()
 
 
 def test_others_in(source: Path, image: Path) -> None:
     assert others_in(str(image), ImagePlan(PLAN)) == []
-    _write(source, image, *PLAN)
+    write_image(source, image, *PLAN)
     assert others_in(str(image), ImagePlan(PLAN)) == []
     (image / "d/x/y").mkdir(parents=True)
     (image / "z").symlink_to(source)
     assert others_in(str(image), ImagePlan(PLAN)) == ["d/x", "z"]
-    assert others_in(str(image), ImagePlan((_file("d/x/y/f", "a"),))) == [
+    assert others_in(str(image), ImagePlan((file_at("d/x/y/f", "a"),))) == [
         "d/a",
         "d/b",
         "e",
@@ -224,30 +171,30 @@ def test_others_in(source: Path, image: Path) -> None:
 def test_interrupted_write_leaves_no_half_file(
     source: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(source, image, *PLAN)
+    write_image(source, image, *PLAN)
     (source / "b").write_bytes(b"3" * 3_000_000)
 
-    def interrupted(source: int, target: int, size: int) -> None:
-        os.write(target, b"half")
+    def interrupted(source: SourceFile, out: int, *, is_hashed: bool) -> str:
+        os.write(out, b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(write_module, "_copy", interrupted)
+    monkeypatch.setattr(write_module, "copy_content", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _write(source, image, *PLAN)
-    assert _tree(image) == DUE
+        write_image(source, image, *PLAN)
+    assert tree_of(image) == DUE
 
 
 def test_failed_rename_leaves_nothing(
     source: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(source: str, target: str) -> None:
-        raise OSError(28, "No space left on device", target)
+    def refused(source: str, target: str, **_: int) -> None:
+        raise OSError(28, "No space left on device", source)
 
     monkeypatch.setattr(os, "replace", refused)
-    for entry in (_file("a", "a"), _link("l", "x")):
+    for entry in (file_at("a", "a"), link_at("l", "x")):
         with pytest.raises(OcclumError, match="cannot be written: No space left on device"):
-            _write(source, image, entry)
-        assert _tree(image) == {}
+            write_image(source, image, entry)
+        assert tree_of(image) == {}
 
 
 KILLED = """
@@ -256,14 +203,15 @@ from occlum_build.errors import Place
 from occlum_build.image import write
 from occlum_build.image.entries import FILE, Entry, Origin
 from occlum_build.image.plan import ImagePlan
+from occlum_build.sources.os import OsSources
 
-def killed(source, target, size):
+def killed(source, target, is_hashed):
     os.write(target, b"half")
     os.kill(os.getpid(), 9)
 
-write._copy = killed
-entry = Entry("a", FILE, Origin(Place("f")), 0o644, "a")
-write.ImageWriter(sys.argv[2], lambda path: sys.argv[1] + "/" + path).write(ImagePlan((entry,)))
+write.copy_content = killed
+entry = Entry("a", FILE, Origin(Place("f")), 0o644, "/a")
+write.ImageWriter(sys.argv[2], OsSources(sys.argv[1])).write(ImagePlan((entry,)))
 """
 
 
@@ -273,15 +221,15 @@ def test_leftovers_of_a_killed_run_go_with_the_next(source: Path, image: Path) -
     assert subprocess.run(command, env=env).returncode == -9
     (leftover,) = image.iterdir()
     assert leftover.read_bytes() == b"half"
-    _write(source, image, _file("a", "a"))
-    assert _tree(image) == {"a": (0o644, "1" * 10)}
+    write_image(source, image, file_at("a", "a"))
+    assert tree_of(image) == {"a": (0o644, "1" * 10)}
 
 
 def test_planned_file_with_the_name_of_a_leftover_stays(source: Path, image: Path) -> None:
     name = ".occlum-build-own"
     for _ in range(2):
-        _write(source, image, _file(name, "a"))
-    assert list(_tree(image)) == [name]
+        write_image(source, image, file_at(name, "a"))
+    assert list(tree_of(image)) == [name]
 
 
 def test_second_run_at_the_same_time_is_refused(source: Path, image: Path) -> None:
@@ -290,34 +238,30 @@ def test_second_run_at_the_same_time_is_refused(source: Path, image: Path) -> No
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         with pytest.raises(OcclumError, match="another run is writing"):
-            _write(source, image, *PLAN)
+            write_image(source, image, *PLAN)
     finally:
         os.close(fd)
-    _write(source, image, *PLAN)
-    assert _tree(image) == DUE
+    write_image(source, image, *PLAN)
+    assert tree_of(image) == DUE
 
 
 def test_image_that_cannot_be_written(source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OcclumError, match="cannot be written: ") as caught:
-        _write(source, tmp_path / "file/image", *PLAN)
+        write_image(source, tmp_path / "file/image", *PLAN)
     assert caught.value.code == "write"
 
 
 def test_source_that_has_gone(source: Path, image: Path) -> None:
     with pytest.raises(OcclumError, match="gone cannot be read: No such file") as caught:
-        _write(source, image, _file("a", "gone"))
+        write_image(source, image, file_at("a", "gone"))
     assert caught.value.code == "file"
 
 
 def test_root_that_is_a_link(source: Path, image: Path, tmp_path: Path) -> None:
     image.symlink_to(tmp_path / "real")
-    _write(source, image, *PLAN)
-    assert _tree(tmp_path / "real") == DUE
-
-
-def test_planned_bytes() -> None:
-    assert planned_bytes([_dir("d"), _file("a", "a", size=3), _file("b", "b", size=4)]) == 7
+    write_image(source, image, *PLAN)
+    assert tree_of(tmp_path / "real") == DUE
 
 
 def test_a_sparse_file_stays_sparse_and_is_compared_by_what_it_holds(tmp_path: Path) -> None:
@@ -332,7 +276,7 @@ def test_a_sparse_file_stays_sparse_and_is_compared_by_what_it_holds(tmp_path: P
         with open(source, "r+b") as file:
             file.seek(5 << 20)
             file.write(text)
-        written = ImageWriter(str(tmp_path / "image"), lambda path: path).write(plan)
+        written = ImageWriter(str(tmp_path / "image"), OsSources()).write(plan)
         assert (written.written, written.unchanged) == outcome
         with open(image, "rb") as file:
             file.seek(5 << 20)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat as stat_module
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import CONFIG_BYTES
-from occlum_build.files.reading import open_regular, read_file
+from occlum_build.files.reading import read_file
+from occlum_build.files.source import Identity, SourceFile, identity_of, open_source
 from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
-_CHUNK_BYTES = 1 << 20
 _KINDS = {
     stat_module.S_IFREG: FILE,
     stat_module.S_IFDIR: DIR,
@@ -28,13 +28,17 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 class OsSources:
     """Absolute source paths are looked up below `sysroot`, relative ones below the root directory.
 
-    `image` is a real path that is never listed: the directory that the image is written to.
+    `image` is a real path that is never listed: the directory that the image is written to. What
+    was looked at is expected to stay as it was: a file that is another one when it is read is an
+    error.
     """
 
     def __init__(self, sysroot: str = "/", image: str = "") -> None:
         self._image = image
         self._prefix = "" if sysroot == "/" else sysroot.rstrip("/")
         self._stats: dict[str, SourceStat | None] = {}
+        self._identities: dict[str, Identity] = {}
+        self._hashes: dict[str, str] = {}
         self._facts: dict[str, Outcome] = {}
 
     def os_path(self, path: str) -> str:
@@ -46,8 +50,18 @@ class OsSources:
 
     def lstat(self, path: str) -> SourceStat | None:
         if path not in self._stats:
-            self._stats[path] = lstat(self.os_path(path))
+            self._stats[path], identity = _look(self.os_path(path))
+            if identity is not None:
+                self._identities[path] = identity
         return self._stats[path]
+
+    def identity(self, path: str) -> Identity | None:
+        """What a regular file was when it was looked at; None where nobody looked."""
+        return self._identities.get(path)
+
+    def known_sha256(self, path: str) -> str:
+        """The SHA-256 of a file that somebody asked for, else ""."""
+        return self._hashes.get(path, "")
 
     def names(self, path: str) -> Sequence[str]:
         try:
@@ -61,17 +75,19 @@ class OsSources:
         return read_file(self.os_path(path), limit, code="file", name=path)
 
     def sha256(self, path: str) -> str:
-        digest = hashlib.sha256()
+        if path not in self._hashes:
+            with self._opened(path) as file:
+                self._hashes[path] = file.sha256()
+                file.check_unchanged()
+        return self._hashes[path]
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[SourceFile]:
         try:
-            with open(self._opened(path), "rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    digest.update(chunk)
+            with open_source(self.os_path(path), planned=self._identities.get(path)) as file:
+                yield file
         except OSError as error:
             raise _unreadable(path, error) from None
-        return digest.hexdigest()
-
-    def _opened(self, path: str) -> int:
-        return open_regular(self.os_path(path), code="file", name=path)
 
     def facts(self, path: str) -> ElfFacts | None:
         found = self._known_facts(path)
@@ -95,32 +111,35 @@ class OsSources:
         return self._facts[path]
 
     def _read_facts(self, path: str) -> Outcome:
-        try:
-            with open(self._opened(path), "rb") as file:
-                if not may_hold_elf(file.read(4)):
-                    return None
-                from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
+        with self._opened(path) as source:
+            if not may_hold_elf(os.pread(source.descriptor, 4, 0)):
+                return None
+            from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
 
+            with open(source.descriptor, "rb", closefd=False) as file:
                 return read_outcome(file)
-        except OSError as error:
-            raise _unreadable(path, error) from None
 
 
 def lstat(os_path: str) -> SourceStat | None:
     """The entry at a path of this machine; None where there is none."""
+    return _look(os_path)[0]
+
+
+def _look(os_path: str) -> tuple[SourceStat | None, Identity | None]:
     try:
         found = os.lstat(os_path)
         kind = _KINDS.get(stat_module.S_IFMT(found.st_mode), OTHER)
         target = os.readlink(os_path) if kind == SYMLINK else ""
     except OSError as error:
         if error.errno in _NOT_THERE:
-            return None
+            return None, None
         raise _unreadable(os_path, error) from None
     mode = stat_module.S_IMODE(found.st_mode)
     if kind != FILE:
-        return SourceStat(kind, mode, found.st_size, target)
+        return SourceStat(kind, mode, found.st_size, target), None
     xattrs, holes = xattrs_of(os_path), holes_of(os_path, found)
-    return SourceStat(kind, mode, found.st_size, xattrs=xattrs, holes=holes)
+    stat = SourceStat(kind, mode, found.st_size, xattrs=xattrs, holes=holes)
+    return stat, identity_of(found)
 
 
 def _unreadable(path: str, error: OSError) -> OcclumError:

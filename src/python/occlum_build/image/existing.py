@@ -1,0 +1,55 @@
+"""What stands in the directory of an image, seen without following links."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator
+from contextlib import suppress
+
+from occlum_build.files.handles import DirectoryHandles
+from occlum_build.image.plan import ImagePlan
+
+_PATH_MAX = 4096  # bytes; nothing opens what has a longer path
+
+
+def others_in(root: str, plan: ImagePlan) -> list[str]:
+    """The in-image paths in the directory `root` that the plan does not name, topmost and sorted.
+
+    The directories above a planned entry count as named, and the links that the BOM led through.
+    """
+    named = {*(entry.path for entry in plan.entries), *plan.followed, ""}
+    for path in list(named):
+        while (path := posixpath.dirname(path)) not in named:
+            named.add(path)
+    others: list[str] = []
+    pending = [""]
+    with suppress(OSError), DirectoryHandles(root) as image:
+        while pending:
+            for path, child in _listed(image, pending.pop()):
+                if path not in named:
+                    others.append(path)
+                elif child.is_dir(follow_symlinks=False):
+                    pending.append(path)
+    return sorted(others)
+
+
+def files_by_name(root: str) -> dict[str, list[str]]:
+    """The paths in the directory `root` of all that leads to no directory, by base name."""
+    by_name: dict[str, list[str]] = {}
+    pending = [""]
+    with suppress(OSError), DirectoryHandles(root) as image:
+        while pending:
+            for path, child in _listed(image, pending.pop()):
+                if not child.is_dir():
+                    by_name.setdefault(child.name, []).append(path)
+                elif not child.is_symlink() and len(os.fsencode(path)) < _PATH_MAX:
+                    pending.append(path)
+    return by_name
+
+
+def _listed(image: DirectoryHandles, directory: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The entries of a directory with their paths; none where it cannot be listed."""
+    with suppress(OSError), os.scandir(image.at(directory)) as listing:
+        for child in list(listing):
+            yield posixpath.join(directory, child.name), child
