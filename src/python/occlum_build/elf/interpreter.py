@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from occlum_build.elf.facts import LIBC, ElfFacts
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
+from occlum_build.elf.lookup import mismatch
 from occlum_build.errors import Problem
-from occlum_build.sources.model import Sources, regular_file
+from occlum_build.sources.model import DIR, Sources, kind_name, regular_file, resolve
 
 GLIBC_LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
@@ -21,13 +22,15 @@ class Interpreter:
     """A loader: the path it is known by in the sysroot, and its content, a source path.
 
     `image_path` is where the program looks for it, "" where no program does: a shared object
-    brings no loader into the image. `source` is "" when the loader does not exist.
+    brings no loader into the image. `source` is "" when the loader does not exist. `fault` is why
+    the file that is there cannot be the loader, "" where it can: such a file is not copied.
     """
 
     path: str
     source: str
     image_path: str
     entry: LoaderEntry | None = None
+    fault: str = ""
 
     @property
     def is_lacking(self) -> bool:
@@ -60,9 +63,10 @@ def choose_interpreter(
     path = entry.loader if entry else wanted
     source = regular_file(sources, path) if path.startswith("/") else None
     image_path = posixpath.normpath(facts.interpreter) if facts.interpreter else ""
-    found = Interpreter(path, source or "", image_path, entry)
+    fault = _fault(sources.facts(source), facts) if source else ""
+    found = Interpreter(path, source or "", image_path, entry, fault)
     # A shared object runs in a program that brings the loader; only a config can name a wrong one.
-    if not found.is_lacking:
+    if not (found.is_lacking or (found.fault and (image_path or entry))):
         return found, None
     origin = f" the loader config names for {wanted} and which" if entry else ""
     hint = (
@@ -70,8 +74,32 @@ def choose_interpreter(
         if entry
         else "install the loader in the sysroot, or copy the program with `autodep: false`"
     )
-    message = f"{program} needs the loader {path}, which{origin} does not exist"
+    if fault:
+        hint = f"{TAKE_ANOTHER}; whoever made this one may be after the file that it names"
+    reason = fault or _absence(sources, path)
+    message = f"{program} needs the loader {path}, which{origin} {reason}"
     return found, Problem("libraries", message, hint=hint)
+
+
+def _absence(sources: Sources, path: str) -> str:
+    """Why there is no file at the path of a loader."""
+    if not path.startswith("/"):
+        return "is no absolute path"
+    real = resolve(sources, path)
+    stat = sources.lstat(real) if real is not None else None
+    if stat is None:
+        return "does not exist"
+    return f"is a {'directory' if stat.kind == DIR else kind_name(stat.kind)}"
+
+
+def _fault(found: ElfFacts | None, program: ElfFacts) -> str:
+    """Why a file cannot be the loader of a program: a path in a program may name any file."""
+    if found is None or not found.loadable:
+        return "is no ELF file"
+    if found.interpreter is not None:
+        return "is no loader, but a program that needs one itself"
+    wrong = mismatch(found, program)
+    return f"has the {wrong}" if wrong else ""
 
 
 def foreign_machine(facts: ElfFacts) -> str:

@@ -29,7 +29,7 @@ def placements(closure: Closure) -> tuple[Placement, ...]:
     program = closure.program.path
     placed: dict[str, Placement] = {}
     loader = closure.interpreter
-    if loader is not None and loader.source and loader.image_path:
+    if loader is not None and loader.source and loader.image_path and not loader.fault:
         why: tuple[str, ...] = (program, f"interpreter {loader.image_path}")
         placed[loader.image_path] = Placement(loader.image_path, loader.source, why)
     provided = {node.real for node in closure.libraries if node.provided}

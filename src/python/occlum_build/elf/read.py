@@ -18,6 +18,7 @@ from occlum_build.table import Record
 
 MAX_STRING = 1 << 16  # bytes; a longer name is junk
 USUAL_STRING = 1 << 8
+MAX_PATH = 4096  # bytes with the NUL, the kernel's PATH_MAX
 MAX_ENTRIES = 1 << 16  # of a table without a length of its own
 MAX_NAMES = 1 << 22  # bytes of a string table that is looked through
 # Functions of glibc for which it opens libgcc_s.so.1, and aborts or fails without it.
@@ -82,8 +83,19 @@ class _Reader:
     def _interpreter(self, segments: list[dict[str, Any]]) -> str | None:
         for segment in segments:
             if segment["p_type"] == layout.PT_INTERP and segment["p_filesz"]:
-                return self._string(segment["p_offset"])
+                return self._path(segment["p_offset"], segment["p_filesz"])
         return None
+
+    def _path(self, offset: int, size: int) -> str:
+        """A path with its end in so many bytes, as a kernel takes it."""
+        if not 1 < size <= MAX_PATH:
+            raise _Junk(f"the path of its loader has {size} bytes, not 2 to {MAX_PATH}")
+        path = self._read(offset, size, "the path of its loader")
+        if path[-1:] != b"\0":
+            raise _Junk("the path of its loader has no end")
+        if not path.partition(b"\0")[0]:
+            raise _Junk("the path of its loader is empty")
+        return self._string(offset)
 
     def _dynamic_facts(self, base: ElfFacts, segment: dict[str, Any]) -> ElfFacts:
         tags = self._tags(segment)

@@ -73,8 +73,9 @@ class LibraryFinder:
             if closure.interpreter is None:
                 continue
             self.closures.append(closure)
-            if closure.interpreter.is_lacking:
-                refused.add(closure.problems[0], program)
+            loader = closure.interpreter
+            if loader.is_lacking or (loader.fault and closure.problems):
+                refused.add(closure.problems[0], program, is_error=bool(loader.fault))
             else:
                 self._check(closure, program)
             known = len(self.report.errors)
@@ -170,15 +171,18 @@ class _Refused:
         self._programs: dict[tuple[Problem, bool], list[Program]] = {}
         self.paths: set[str] = set()  # of the image
 
-    def add(self, problem: Problem, program: Program) -> None:
-        """Take a problem whose message starts with the program's source."""
+    def add(self, problem: Problem, program: Program, *, is_error: bool = False) -> None:
+        """Take a problem whose message starts with the program's source.
+
+        An error of a program that must find its libraries, of others where it `is_error`.
+        """
         reason = replace(problem, message=problem.message[len(program.source) :])
-        self._programs.setdefault((reason, program.required), []).append(program)
+        self._programs.setdefault((reason, program.required or is_error), []).append(program)
         self.paths.add("/" + program.path)
 
     def problems(self) -> Iterator[Problem]:
-        """One for each reason: an error for files that must find their libraries."""
-        for (reason, required), programs in self._programs.items():
+        """One for each reason."""
+        for (reason, is_error), programs in self._programs.items():
             who = programs[0].source
             if programs[1:]:
                 who = f"{len(programs)} files, {who} among them, each"
@@ -186,7 +190,7 @@ class _Refused:
                 reason,
                 message=who + reason.message,
                 place=programs[0].origin.place,
-                severity=ERROR if required else WARNING,
+                severity=ERROR if is_error else WARNING,
             )
 
 

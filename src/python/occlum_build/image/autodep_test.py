@@ -326,3 +326,22 @@ def test_of_copies_to_one_path_the_last_says_whether_it_is_left_alone(
     searched = plan_image(sets, PlanOptions(), sources, Report()).searched
     is_asked = last == "true"
     assert ("/m" in searched.required, "/m" in searched.left_alone) == (is_asked, not is_asked)
+
+
+def test_a_file_that_is_no_loader_is_an_error_wherever_its_programs_come_from() -> None:
+    """A path in a program may name any file of the host, as a key."""
+    hostile = program(interpreter="/keys/release.pem")
+    files: Files = {
+        "/keys/release.pem": b"secret",
+        **{f"ws/d/{n}": hostile for n in "ab"},
+        "ws/m": hostile,
+    }
+    for bom, who in (
+        (DIRS, "2 files, ws/d/a among them, each needs"),
+        (FILES, "ws/m needs"),
+    ):
+        planned = plan_bom(bom, files)
+        error = planned.error()
+        assert error.code == "libraries"
+        assert error.message == f"{who} the loader /keys/release.pem, which is no ELF file"
+        assert "/keys/release.pem" not in planned.sources.values()

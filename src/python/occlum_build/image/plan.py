@@ -161,7 +161,7 @@ def _warn_of_own_loader(
         return
     for closure in closures:
         loader = closure.interpreter
-        if loader is None or loader.is_lacking:
+        if loader is None or loader.is_lacking or loader.fault:
             continue
         if loader.entry is None and loader.image_path:
             report.warn(
