@@ -17,14 +17,14 @@ from pants.util.strutil import help_text
 from occlum_build.checks.allowed import parse_allowed, sort_out
 from occlum_build.errors import NOTE, WARNING, OcclumError, Problem
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, rule
-from pants_occlum.problems import InvalidOption
+from pants_occlum.problems import InvalidOption, logger_of
 from pants_occlum.subsystem import OcclumSubsystem
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
 _RawTexts = Optional[Iterable[str]]
 _Texts = Optional[tuple[str, ...]]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _LEVELS = {WARNING: logging.WARNING, NOTE: logging.INFO}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ from pants.engine.addresses import Address
 from pants.util.strutil import pluralize
 
 from occlum_build.errors import OcclumError, Problem
+from occlum_build.shown import escaped
 
 
 class InvalidImage(Exception):
@@ -58,7 +60,27 @@ def container_errors(address: Address, verb: str = "built") -> Iterator[None]:
         raise InvalidContainer(_text(address, error.problems, verb)) from None
 
 
+class _Escaping(logging.Filter):
+    """What is put into a message is shown on one line; problems escape what is in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        record.msg = escaped(record.msg)
+        record.args = tuple(
+            one if isinstance(one, (Problem, OcclumError, int)) else escaped(str(one))
+            for one in args
+        )
+        return True
+
+
+def logger_of(name: str) -> logging.Logger:
+    """The logger of a module, whose messages cannot move a cursor."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_Escaping())
+    return logger
+
+
 def _text(address: Address | str, problems: Sequence[Problem], verb: str = "built") -> str:
     unique = list(dict.fromkeys(str(problem) for problem in problems))
     count = pluralize(len(unique), "error")
-    return f"{address} cannot be {verb}, {count}:\n\n" + "\n\n".join(unique)
+    return f"{escaped(str(address))} cannot be {verb}, {count}:\n\n" + "\n\n".join(unique)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -12,8 +11,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
+from pants_occlum.problems import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class IndexRow(NamedTuple):

@@ -17,7 +17,6 @@ of a BuiltPackage after its rule has run: it must not be a directory above the t
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 import uuid
@@ -31,6 +30,7 @@ from pants.engine.fs import AddPrefix, CreateDigest, FileDigest, FileEntry
 from pants.engine.process import Process, ProcessCacheScope
 
 from occlum_build.errors import OcclumError
+from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import (
     add_prefix,
@@ -48,8 +48,9 @@ from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
+from pants_occlum.problems import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 BATCH_BYTES = 32 << 20
 MOST_BYTES_IN_MEMORY = 64 << 20
@@ -191,7 +192,7 @@ async def _write_by_process(
     process = Process(
         ("/bin/cp", "-R", "--", _STAGED, staged),
         input_digest=await add_prefix(AddPrefix(await create_digest(_digest_of(batch)), _STAGED)),
-        description=f"Write files of {name} ({size >> 20:,} MB)",
+        description=escaped(f"Write files of {name} ({size >> 20:,} MB)"),
         cache_scope=ProcessCacheScope.PER_SESSION,
     )
     try:

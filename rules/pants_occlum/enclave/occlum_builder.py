@@ -30,6 +30,7 @@ from occlum_build.occlum import configure
 from occlum_build.occlum.instance import INITIALIZED, SIGNED_LIBOS, STATUS
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
+from occlum_build.shown import Lines, escaped, output_of
 from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
@@ -151,7 +152,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         argv += ["--enable-edmm", "Y"]
     process = Process(
         argv,
-        description=f"Run `occlum build` for {request.address}",
+        description=escaped(f"Run `occlum build` for {request.address}"),
         input_digest=await _input(enclave),
         working_directory=_INSTANCE,
         env=env,
@@ -163,8 +164,8 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
     except Exception as error:
         raise await explain_missing(error, enclave.root.plan, request.address) from None
     if result.exit_code:
-        text = (result.stdout + result.stderr).decode("utf-8", "replace")
-        raise OcclumError("occlum-build", f"`{' '.join(argv)}` failed:\n{text}")
+        text = output_of(result.stdout + result.stderr)
+        raise OcclumError("occlum-build", Lines(f"`{' '.join(argv)}` failed:", *text.lines))
     theirs = await get_digest_contents(result.output_digest)
     wanted = [
         FileEntry("build/mount/.ROOT_MAC", enclave.image.mac),

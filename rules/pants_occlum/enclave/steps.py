@@ -25,6 +25,7 @@ from occlum_build.occlum.seal import ROOT, ROOT_MAC
 from occlum_build.process.complete import TABLE
 from occlum_build.process.packs import INDEX, PACKS, read_index
 from occlum_build.process.step import EXIT_CONTENT_MISSING
+from occlum_build.shown import escaped, output_of
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
@@ -102,7 +103,7 @@ async def run_step(step: _Step) -> Parts:
     result = await execute_process(process, **implicitly())
     if result.exit_code:
         kind = HostContentError if result.exit_code == EXIT_CONTENT_MISSING else InvalidEnclave
-        raise kind(f"{step.description} failed:\n\n{result.stderr.decode()}")
+        raise kind(f"{escaped(step.description)} failed:\n\n{output_of(result.stderr)}")
     entries = await get_digest_entries(result.output_digest)
     files = {
         entry.path[len(_OUT) + 1 :]: entry.file_digest

@@ -15,6 +15,7 @@ from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
+from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import collect_rules, rule
 from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.process.tool_sources import requirement_modules, tool_modules
@@ -107,7 +108,7 @@ async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) 
     )
     return Process(
         (*python.argv, TOOL_DIR, request.module, *request.argv),
-        description=request.description,
+        description=escaped(request.description),
         level=request.level,
         input_digest=request.input_digest,
         immutable_input_digests={TOOL_DIR: sources.digest},

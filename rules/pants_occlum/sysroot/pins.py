@@ -15,6 +15,7 @@ from pants.util.logging import LogLevel
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.bounds import LOCK_BYTES
 from occlum_build.files.reading import too_large
+from occlum_build.shown import Lines
 from occlum_build.sources.model import SourceStat
 from occlum_build.sources.os import OsSources
 from occlum_build.sysroot.dpkg import Packages, packages_of
@@ -98,8 +99,10 @@ async def lock_problem(sysroot: Sysroot, lock: Lock, found: Sequence[Difference]
     packages = await ask_packages(PackagesRequest(sysroot.root, paths))
     return Problem(
         "sysroot-lock",
-        f"the files in {sysroot.root} are not those that {sysroot.lockfile} pins:\n"
-        + describe(found, lock, packages),
+        Lines(
+            f"the files in {sysroot.root} are not those that {sysroot.lockfile} pins:",
+            *describe(found, lock, packages).lines,
+        ),
         hint=f"install the versions that are pinned, or pin what is there: {sysroot.command}",
     )
 
@@ -195,8 +198,11 @@ async def missing_content(
     packages = await ask_packages(PackagesRequest(sysroot.root, ()))
     problem = Problem(
         "content-missing",
-        f"{sysroot.lockfile} pins files that are not in {sysroot.root}, and no cache has the "
-        f"content of {missing[0].path}:\n" + describe(gone, lock, packages),
+        Lines(
+            f"{sysroot.lockfile} pins files that are not in {sysroot.root}, and no cache has the "
+            f"content of {missing[0].path}:",
+            *describe(gone, lock, packages).lines,
+        ),
         hint="install the versions that are pinned, or let a machine that has them fill the remote "
         f"cache with `[occlum].share_host_files`, or pin what is there: {sysroot.command}",
     )

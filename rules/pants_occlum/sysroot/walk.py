@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import posixpath
 import stat
@@ -14,13 +13,14 @@ from typing import NamedTuple, cast
 
 from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
+from pants_occlum.problems import logger_of
 from pants_occlum.sysroot.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.sysroot.listing import Listing, host_path, list_directory
 
 HASH_THREADS = 2
 MUCH_BYTES = 64 << 20  # so much that a user who waits wants to know what for
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class KnownDirectory(NamedTuple):

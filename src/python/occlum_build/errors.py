@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
+from occlum_build.shown import shown
+
 # How grave a problem is. What is certain to fail is an error; a warning depends on what is run; a
 # note tells of something that is right as it is, but may be looked for.
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -32,6 +34,9 @@ class Place:
 class Problem:
     """One thing that is wrong: a short stable code, the message, where, and what to do.
 
+    Names and values of others may be in all of them as they are: `str` escapes what cannot be
+    printed, line breaks too. A message or hint of several lines is one of shown.Lines.
+
     `missing` holds the source paths that were looked for in vain, if that is what is wrong;
     `severity` is ERROR, WARNING or NOTE.
     """
@@ -44,8 +49,9 @@ class Problem:
     severity: str = ERROR
 
     def __str__(self) -> str:
-        text = f"{self.place}: {self.message}" if self.place else self.message
-        return f"{text}\n  hint: {self.hint}" if self.hint else text
+        place = f"{shown(str(self.place))}: " if self.place else ""
+        hint = f"\n  hint: {shown(self.hint)}" if self.hint else ""
+        return f"{place}{shown(self.message)}{hint}"
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict with every field."""

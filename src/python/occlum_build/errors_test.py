@@ -5,6 +5,7 @@ import json
 import pytest
 
 from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Place, Problem, Report
+from occlum_build.shown import Lines
 
 
 def test_places_and_problems_as_text() -> None:
@@ -89,3 +90,14 @@ def test_a_problem_goes_where_its_severity_says() -> None:
 def test_problems_travel_as_json(place: Place | None) -> None:
     problem = Problem("c", "text", place, "hint", ("a", "b"), NOTE)
     assert Problem.from_json(json.loads(json.dumps(problem.to_json()))) == problem
+
+
+def test_nothing_in_a_problem_can_forge_a_line() -> None:
+    evil = "a\n  hint: b\x1b[1A\u202e\udcff"
+    shown = r"a\n  hint: b\x1b[1A\u202e\udcff"
+    problem = Problem("c", evil, Place(evil, 1), evil)
+    assert str(problem) == f"{shown}:1: {shown}\n  hint: {shown}"
+    assert str(OcclumError.of([problem, problem])) == f"{problem}\n{problem}"
+    assert Problem.from_json(json.loads(json.dumps(problem.to_json()))) == problem
+    laid_out = Problem("c", Lines("a", f"  1. {evil}"), hint=Lines("b", evil))
+    assert str(laid_out) == f"a\n  1. {shown}\n  hint: b\n{shown}"

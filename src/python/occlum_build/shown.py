@@ -1,9 +1,76 @@
-"""Several names in one message: the first few, and how many more there are."""
+"""Text for people: what cannot be printed is shown as escapes, and of many names the first few."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+MAX_LINE = 16 << 10  # characters of a message; paths of the longest kind have room in it
+_SHOWN_END = 1 << 10
+
+# What str.isprintable lets pass, though nothing of it is seen: fillers, variation selectors and
+# other characters that renderers ignore.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001bca0-\U0001bca3\U000e0100-\U000e01ef]"
+)
+
+
+def escaped(text: str | bytes) -> str:
+    """The text on one line, with escapes for all that is not UTF-8, moves a cursor or is not seen.
+
+    A backslash stays as it is, so that what has been escaped may be escaped again.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
+        return text
+    return "".join(
+        one if one.isprintable() and not _UNSEEN.match(one) else _escape(one) for one in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class Lines(str):
+    """A text of several lines, each of which is escaped: only here do line breaks get into one.
+
+    Whatever makes another text of it gives a plain str, which is shown on one line.
+    """
+
+    def __new__(cls, *lines: str) -> Lines:
+        return super().__new__(cls, "\n".join(map(escaped, lines)))
+
+    @property
+    def lines(self) -> list[str]:
+        return self.split("\n")
+
+    def each(self, change: Callable[[str], str]) -> Lines:
+        """The lines as a function changes them."""
+        return Lines(*map(change, self.lines))
+
+
+def shown(text: str) -> str:
+    """A message as it is printed: on one line, but for Lines, and none longer than MAX_LINE."""
+    if isinstance(text, Lines):
+        return "\n".join(map(_cut, text.lines))
+    return escaped(_cut(text))
+
+
+def _cut(line: str) -> str:
+    """A long line without its middle: what was wrong is often said at the end."""
+    if len(line) <= MAX_LINE:
+        return line
+    more = len(line) - MAX_LINE
+    return f"{line[: MAX_LINE - _SHOWN_END]} [{more:,} more characters] {line[-_SHOWN_END:]}"
+
+
+def output_of(content: bytes) -> Lines:
+    """What a program printed, line by line."""
+    return Lines(*content.decode("utf-8", "backslashreplace").expandtabs().split("\n"))
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

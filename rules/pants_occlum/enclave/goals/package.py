@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,10 +41,10 @@ from pants_occlum.enclave.instance import (
 )
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
-from pants_occlum.problems import enclave_errors
+from pants_occlum.problems import enclave_errors, logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,9 +18,10 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.enclave.boot_types import RootfsImageField
 from pants_occlum.enclave.rootfs import BootRootfsRequest, make_boot_rootfs
+from pants_occlum.problems import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 LOWER, UPPER = "lower", "upper"
 

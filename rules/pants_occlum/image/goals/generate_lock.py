@@ -5,7 +5,6 @@ A resolve is named after the target's address.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,13 +41,14 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.image.nodes import plan_request
 from pants_occlum.image.planning import LookedAtBy, look_for_pins
+from pants_occlum.problems import logger_of
 from pants_occlum.project_texts import ProjectTexts, project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.pins import PackagesRequest, ask_packages
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, sysroot_of_target, sysroot_target
 from pants_occlum.sysroot.target_types import SysrootLockfileField
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class KnownSysrootNames(KnownUserResolveNamesRequest):
@@ -177,7 +177,7 @@ def _old_lock(path: str, found: ProjectTexts) -> Lock:
             raise too_large(path, LOCK_BYTES, "sysroot-lock")
         return read_lock(found.contents[path], path) if found.contents else Lock({})
     except OcclumError as error:
-        logger.warning(f"no differences are told, as the old lock file is damaged: {error}")
+        logger.warning("no differences are told, as the old lock file is damaged: %s", error)
         return Lock({})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -29,10 +28,11 @@ from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image
 from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
+from pants_occlum.problems import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.subsystem import OcclumSubsystem
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,9 +23,10 @@ from pants_occlum.dist.sync import sync_tree
 from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField
+from pants_occlum.problems import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 BUNDLE = "bundle"
 

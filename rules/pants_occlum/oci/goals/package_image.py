@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,9 +25,10 @@ from pants_occlum.oci.image import (
     make_oci_layout,
 )
 from pants_occlum.oci.target_types import OciFormatsField
+from pants_occlum.problems import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 LAYOUT, DIGEST = "layout", "oci.digest"
 

@@ -12,8 +12,3 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def printable(name: str) -> str:
-    """The name with what is not UTF-8 in it written as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from occlum_build.bom.excludes import Excluded
-from occlum_build.bom.names import is_utf8, printable
+from occlum_build.bom.names import is_utf8
 from occlum_build.bom.operations import CopyDir
 from occlum_build.errors import OcclumError, Report
+from occlum_build.shown import escaped
 from occlum_build.sources.model import (
     DIR,
     FILE,
@@ -120,7 +121,7 @@ class _Walker:
                 source = real_above + name
                 stat = lstat(source)
                 if stat is None:
-                    self.fail(f"{printable(source)} has gone, or its path is too long")
+                    self.fail(f"{source} has gone, or its path is too long")
                 else:
                     yield above + name, source, stat, way
         except OcclumError as error:
@@ -156,16 +157,16 @@ class _Walker:
         self, path: str, source: str, stat: SourceStat, problem: str, hint: str
     ) -> None:
         if not self.excluded(path, True):
-            self.fail(f"the link {printable(f'{source} -> {stat.target}')} {problem}", hint)
+            self.fail(f"the link {source} -> {stat.target} {problem}", hint)
 
     def can_be_held(self, path: str, source: str, stat: SourceStat) -> bool:
         """Can the secure file system hold the entry? Tells why not."""
         if stat.kind not in _HELD:
-            self.warn(f"{printable(source)} is a {kind_name(stat.kind)} and is left out")
+            self.warn(f"{source} is a {kind_name(stat.kind)} and is left out")
         elif not path.isascii() and not is_utf8(posixpath.basename(path)):
-            self.fail(f"the name {printable(source)} is not UTF-8", _ONLY_UTF8)
+            self.fail(f"the name {escaped(source)} is not UTF-8", _ONLY_UTF8)
         elif stat.target and not is_utf8(stat.target):
-            shown = printable(f"{source} -> {stat.target}")
+            shown = escaped(f"{source} -> {stat.target}")
             self.fail(f"the target of the link {shown} is not UTF-8", _ONLY_UTF8)
         else:
             return True

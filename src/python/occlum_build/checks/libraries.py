@@ -17,7 +17,7 @@ from occlum_build.elf.lookup import NO_LIBRARY
 from occlum_build.elf.search import expanded
 from occlum_build.errors import ERROR, WARNING, Place, Problem
 from occlum_build.image.missing import ALONE, Elsewhere, library_path_setting, version_problem
-from occlum_build.shown import who
+from occlum_build.shown import Lines, who
 from occlum_build.sources.model import FILE
 
 CODE = "library-unreachable"
@@ -133,10 +133,11 @@ def _place(root: Root, path: str) -> Place | None:
 def _unreachable(root: Root, found: Sequence[Missing]) -> Problem:
     required = root.searched.required
     first = next((one for one in found if one.chain[0] in required), found[0])
-    _, _, rest = first.problem().message.partition("\n")
-    text = (
+    _, *rest = first.text().lines
+    text = Lines(
         f"library {first.name}, needed by {who(one.chain[-1] for one in found)}, is not where the "
-        f"image's loader looks for it\n{rest.replace('searched:', 'searched in the image:')}"
+        "image's loader looks for it",
+        *(line.replace("searched:", "searched in the image:") for line in rest),
     )
     paths = _with_name(root, first.name) if "/" not in first.name else []
     hint = "give who needs it a RUNPATH that leads to it, or copy it to one of these directories"

@@ -6,7 +6,6 @@ import posixpath
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from occlum_build.bom.names import printable
 from occlum_build.checks.root import Root
 from occlum_build.errors import WARNING, Place, Problem
 from occlum_build.image.entries import SYMLINK, Entry
@@ -56,7 +55,7 @@ def _problems(groups: dict[_Group, list[Entry]]) -> Iterator[Problem]:
         else:
             verb = nowhere
             hint = "copy what it leads to there as well, or leave the link out with `excludes`"
-        shown = some([printable(f"/{link.path} -> {link.target}") for link in links])
+        shown = some([f"/{link.path} -> {link.target}" for link in links])
         text = f"{what} {verb}: {shown}" if many else f"{what} {shown} {verb}"
         yield Problem("link-dangling", text, group.place, hint, severity=WARNING)
 

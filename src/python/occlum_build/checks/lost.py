@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from occlum_build.bom.names import printable
 from occlum_build.checks.root import Root
 from occlum_build.errors import NOTE, WARNING, Place, Problem
 from occlum_build.image.entries import Entry
@@ -69,4 +68,4 @@ def _sparse(found: dict[Place, list[tuple[Entry, int]]]) -> Iterator[Problem]:
 
 
 def _files(paths: Sequence[str], one: str, many: str) -> str:
-    return f"{some([printable(path) for path in paths])} {one if len(paths) == 1 else many}"
+    return f"{some(paths)} {one if len(paths) == 1 else many}"

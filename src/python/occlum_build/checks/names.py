@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from occlum_build.bom.names import printable
 from occlum_build.checks.root import Root
 from occlum_build.errors import Problem
 from occlum_build.image.entries import Entry
+from occlum_build.shown import escaped
 
 # In bytes, as Linux and the secure file system have them; PATH_MAX counts a zero byte at the end.
 NAME_MAX, PATH_MAX = 255, 4096
@@ -32,7 +32,7 @@ def _of(path: str, entry: Entry) -> Iterator[Problem]:
     ):
         size = len(text.encode("utf-8", "surrogateescape"))
         if size > most:
-            shown = printable(name if what == "target of the link" else text)
+            shown = escaped(name if what == "target of the link" else text)
             shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
             message = f"the {what} {shown} has {size:,} bytes, and Linux opens none of more than"
             hint = "give it a shorter one"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.cli.instance import add_toolchain_option, naming_toolchain_option
-from occlum_build.cli.output import add_allow_option, print_problem, print_problems
+from occlum_build.cli.output import add_allow_option, print_problem, print_problems, say
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.toolchain import (
     BUILD,
@@ -113,8 +113,8 @@ def run(options: argparse.Namespace) -> None:
         built = build(request)
     print_problems(built.warnings)
     if built.measurement["mrsigner"] is None:
-        print("unsigned: sign build/signing-data, then give --signature and --pubkey")
-    print(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")
+        say("unsigned: sign build/signing-data, then give --signature and --pubkey")
+    say(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")
 
 
 def _edmm(option: str | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
@@ -14,7 +13,15 @@ from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
 from occlum_build.checks.allowed import parse_allowed
 from occlum_build.cli.copy_bom_checks import OnThisMachine, check_copy
-from occlum_build.cli.output import Progress, add_allow_option, logs_operations, print_problems
+from occlum_build.cli.output import (
+    Progress,
+    add_allow_option,
+    logs_operations,
+    print_operation,
+    print_problems,
+    say,
+    say_json,
+)
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Report
 from occlum_build.image.builder import keep_mode, normal_mode
@@ -186,17 +193,14 @@ def _print_why(plan: ImagePlan, path: str) -> None:
     if not chains:
         raise OcclumError("file", f"the image would not hold {wanted}")
     for line, *chain in chains:
-        print(" -> ".join(["/" + line, *chain]))
+        say(" -> ".join(["/" + line, *chain]))
 
 
 def _print_json(plan: ImagePlan, sources: OsSources) -> None:
-    import json
-
     from occlum_build.image.manifest import manifest_of
 
     manifest = manifest_of(map(_with_absolute_bom, plan.entries), sources.sha256)
-    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-    sys.stdout.buffer.write(text.encode() + b"\n")  # UTF-8 in any locale
+    say_json(manifest, indent=1)
 
 
 def _with_absolute_bom(entry: Entry) -> Entry:
@@ -210,7 +214,7 @@ def _log(plan: ImagePlan, root: str, sources: OsSources) -> None:
     if not logs_operations():
         return
     for entry in plan.entries:
-        print(f"INFO  {_operation(entry, root, sources)}", file=sys.stderr)
+        print_operation(_operation(entry, root, sources))
 
 
 def _operation(entry: Entry, root: str, sources: OsSources) -> str:

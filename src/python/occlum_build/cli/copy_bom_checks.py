@@ -13,6 +13,7 @@ from occlum_build.checks.root import Root, entries_below
 from occlum_build.errors import Problem, Report
 from occlum_build.image.existing import others_in
 from occlum_build.image.plan import ImagePlan
+from occlum_build.shown import Lines
 from occlum_build.sources.os import OsSources
 
 
@@ -94,5 +95,10 @@ class OnThisMachine:
         place = problem.place
         if place is not None and not place.file.startswith("/"):
             place = replace(place, file="/" + place.file)
-        message, hint = (self._relative.sub("/", text) for text in (problem.message, problem.hint))
+        message, hint = map(self._with_root, (problem.message, problem.hint))
         return replace(problem, message=message, hint=hint, place=place)
+
+    def _with_root(self, text: str) -> str:
+        if isinstance(text, Lines):
+            return text.each(self._with_root)
+        return self._relative.sub("/", text)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from occlum_build.cli.start import start
+
+if __name__ == "__main__":
+    start()
+
 import argparse
 import sys
 from collections.abc import Sequence

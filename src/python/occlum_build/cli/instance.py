@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from occlum_build.cli.output import say
 from occlum_build.errors import OcclumError, Problem
 
 DEFAULT_TOOLCHAIN = Path("/opt/occlum")
@@ -79,7 +80,7 @@ def _new(options: argparse.Namespace) -> None:
     with naming_toolchain_option():
         planned = plan_fresh(options.toolchain, options.localtime, options.init_ra)
     make_instance(options.path.absolute(), planned)
-    print(f"{options.path} initialized as an Occlum instance")
+    say(f"{options.path} initialized as an Occlum instance")
 
 
 def _init(options: argparse.Namespace) -> None:
@@ -88,4 +89,4 @@ def _init(options: argparse.Namespace) -> None:
     with naming_toolchain_option():
         planned = plan_fresh(options.toolchain, options.localtime, options.init_ra)
     init_instance(Path.cwd(), planned)
-    print(f"{Path.cwd()} initialized as an Occlum instance")
+    say(f"{Path.cwd()} initialized as an Occlum instance")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from occlum_build.cli.start import Stopped, clean_up_when_stopped, finish, start
+
+if __name__ == "__main__":
+    start()
+
 import argparse
+import errno
 import gc
 import importlib
-import io
 import os
 import sys
 from collections.abc import Sequence
 
-from occlum_build.cli.output import print_problem, print_problems
+from occlum_build.cli.output import close_streams, open_streams, print_problem, print_problems
+from occlum_build.cli.usage import Parser
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.version import VERSION
 
@@ -68,28 +74,55 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     """Call the `func` of the parsed arguments; tells errors, and returns the exit code."""
     gc.set_threshold(GC_THRESHOLD)
-    for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed by the caller
-            setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), "utf-8"))
-    options = parser.parse_args(arguments)
+    open_streams()
     try:
-        _check_locale()
-        options.func(options)
-        sys.stdout.flush()
+        clean_up_when_stopped()
+        return _run(parser, arguments)
+    except KeyboardInterrupt as stop:
+        return stop.exit_code if isinstance(stop, Stopped) else EXIT_INTERRUPTED
+    finally:
+        finish()
+        close_streams()
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    try:
+        if any("\0" in argument for argument in arguments):
+            parser.error("an argument has a NUL character, which no name of a file can have")
+        try:
+            options = parser.parse_args(arguments)
+            _check_locale()
+            options.func(options)
+        finally:
+            sys.stdout.flush()
     except OcclumError as error:
         print_problems([*error.told, *error.problems])
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
     except BrokenPipeError:
-        _flush_or_discard()
         return EXIT_FAILURE
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print_problem(Problem("system", f"{where}{error.strerror or error}"))
-        _flush_or_discard()
+        print_problem(_system_problem(error))
         return EXIT_FAILURE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except MemoryError:
+        print_problem(Problem("system", "there is not enough memory"))
+        return EXIT_FAILURE
     return 0
+
+
+def _system_problem(error: OSError) -> Problem:
+    if error.errno == errno.ENOENT and error.filename is None and not _has_working_directory():
+        hint = "go to a directory that exists, or give all paths as absolute ones"
+        return Problem("system", "the working directory does not exist any more", hint=hint)
+    where = f"{error.filename}: " if error.filename else ""
+    return Problem("system", f"{where}{error.strerror or error}")
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _check_locale() -> None:
@@ -102,16 +135,8 @@ def _check_locale() -> None:
         )
 
 
-def _flush_or_discard() -> None:
-    """Drop what standard output does not take, about which Python would complain at its end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="occlum-build",
         description="Build Occlum enclave images without an Occlum toolchain.",
     )

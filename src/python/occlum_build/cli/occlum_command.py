@@ -5,6 +5,11 @@ Its options and files are those that Occlum's scripts know; docs/switch.md has w
 
 from __future__ import annotations
 
+from occlum_build.cli.start import start
+
+if __name__ == "__main__":
+    start()
+
 import argparse
 import os
 import sys
@@ -14,7 +19,7 @@ from typing import Any
 
 from occlum_build.cli import build, gen_image_key, instance, package, print_measurement
 from occlum_build.cli.main import EXIT_FAILURE, run
-from occlum_build.cli.output import print_problem
+from occlum_build.cli.output import print_problem, say
 from occlum_build.cli.usage import CommandParser, add_version
 from occlum_build.errors import WARNING, OcclumError, Problem
 
@@ -119,7 +124,7 @@ def _build(options: argparse.Namespace) -> None:
         with instance.naming_toolchain_option():
             add_mke2fs(Path.cwd(), options.toolchain)
         build.run(options)
-    print("Built the Occlum image and enclave successfully")
+    say("Built the Occlum image and enclave successfully")
 
 
 def _warn_of_open_key(key: Path) -> None:
@@ -143,7 +148,7 @@ def _package(options: argparse.Namespace) -> None:
     if out.name[: -len(SUFFIX)] in ("", ".", ".."):
         raise OcclumError("usage", f"{name!r} is no name of an archive")
     package.write_archive(out, debug=options.debug)
-    print(f"The package {name} is generated successfully")
+    say(f"The package {name} is generated successfully")
 
 
 def _status(_options: argparse.Namespace) -> None:
@@ -152,7 +157,7 @@ def _status(_options: argparse.Namespace) -> None:
 
     with as_problem(Path.cwd()):
         sweep(Path.cwd())
-    print(read_status(Path.cwd()))
+    say(read_status(Path.cwd()))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,74 @@
-"""What the CLI tells its user, on standard error: problems, operations, progress."""
+"""The one printer of the CLI: results on standard output; problems, operations, progress on error.
+
+Whatever it prints is one line a call, in which nothing that others wrote can move the cursor.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any, TextIO
 
 from occlum_build.errors import ERROR, NOTE, WARNING, Problem
+from occlum_build.shown import escaped
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
 _LEVEL_OF = {WARNING: "warn", NOTE: "info"}
+
+
+def open_streams() -> None:
+    """See to it that both streams are there and take every text, whatever the locale.
+
+    In place of a closed one something is opened, so that no file of ours gets its number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            _discard(number)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller
+            stream = io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8")
+            setattr(sys, name, stream)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def close_streams() -> bool:
+    """Write what is left to both streams, or drop it; says whether standard output took all.
+
+    Python would do so at its end, and change the exit code where it cannot.
+    """
+    _flush(sys.stderr)
+    return _flush(sys.stdout)
+
+
+def say(text: str) -> None:
+    """One line of a result, on standard output. May raise OSError."""
+    print(escaped(text))
+
+
+def say_json(value: Any, indent: int) -> None:
+    """A result as JSON, on standard output: in ASCII, which no terminal and no locale changes."""
+    import json
+
+    print(json.dumps(value, indent=indent, sort_keys=True))
+
+
+def print_operation(text: str) -> None:
+    """One line of a log, on standard error."""
+    _tell(f"INFO  {escaped(text)}\n")
+
+
+def print_usage_error(usage: str, program: str, message: str) -> None:
+    """What argparse found: messages of its own repeat arguments as they are."""
+    _tell(f"{usage}{program}: error: {escaped(message)}\n")
 
 
 def print_problem(problem: Problem) -> None:
@@ -21,18 +78,54 @@ def print_problem(problem: Problem) -> None:
     """
     if not _is_told(problem.severity):
         return
-    if problem.place:
-        here = os.getcwd().rstrip("/") + "/"
-        if problem.place.file.startswith(here) and problem.place.file != here:
-            shown = problem.place.file[len(here) :]
-            problem = replace(problem, place=replace(problem.place, file=shown))
-    print(f"{problem.severity}: {problem}", file=sys.stderr)
+    here, place = _working_directory(), problem.place
+    if here and place and place.file.startswith(here) and place.file != here:
+        problem = replace(problem, place=replace(place, file=place.file[len(here) :]))
+    _tell(f"{problem.severity}: {problem}\n")
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
     """Each of them once."""
     for problem in dict.fromkeys(problems):
         print_problem(problem)
+
+
+def _working_directory() -> str:
+    """With a slash at its end; "" where it has gone."""
+    try:
+        return os.getcwd().rstrip("/") + "/"
+    except OSError:
+        return ""
+
+
+def _tell(text: str) -> None:
+    """Write to standard error; what it does not take is lost, as nobody could be told of that."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):  # full, a pipe that nobody reads, closed
+        _flush(sys.stderr)
+
+
+def _flush(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            _discard(stream.fileno())
+            stream.flush()
+        return False
+    return True
+
+
+def _discard(number: int) -> None:
+    """Have a file descriptor lead to nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere == number:
+        os.set_inheritable(number, True)
+    else:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 def add_allow_option(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +173,8 @@ class Progress:
         if self.active and percent != self.shown:
             self.shown = percent
             bar = "#" * (self._WIDTH * percent // 100)
-            print(f"\r{self.label} [{bar:<{self._WIDTH}}] {percent:3d}%", end="", file=sys.stderr)
+            _tell(f"\r{escaped(self.label)} [{bar:<{self._WIDTH}}] {percent:3d}%")
 
     def close(self) -> None:
         if self.active and self.shown >= 0:
-            print("\r\033[K", end="", file=sys.stderr)
+            _tell("\r\033[K")

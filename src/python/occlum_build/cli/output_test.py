@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from occlum_build.cli.output import Progress, logs_operations, print_problem, print_problems
+from occlum_build.cli.output import (
+    Progress,
+    logs_operations,
+    print_operation,
+    print_problem,
+    print_problems,
+    print_usage_error,
+    say,
+    say_json,
+)
 from occlum_build.errors import ERROR, NOTE, WARNING, Place, Problem
 
 
@@ -108,3 +119,47 @@ def test_progress_elsewhere_is_silent(capsys: pytest.CaptureFixture[str]) -> Non
     progress.advance(5)
     progress.close()
     assert capsys.readouterr() == ("", "")
+
+
+EVIL = "a\n\x1b[2J\u202e\x9b\udcff\x7f"
+SHOWN = r"a\n\x1b[2J\u202e\x9b\udcff\x7f"
+
+
+def test_nothing_of_others_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    say(EVIL)
+    say_json({EVIL: "\u202eä"}, indent=1)
+    print_operation(EVIL)
+    print_usage_error("usage: x\n", "x", EVIL)
+    print_problem(Problem("c", EVIL, Place(EVIL)))
+    out, err = capsys.readouterr()
+    first, _, rest = out.partition("\n")
+    assert first == SHOWN
+    assert rest.isascii() and json.loads(rest) == {EVIL: "\u202eä"}
+    assert err.splitlines() == [
+        f"INFO  {SHOWN}",
+        "usage: x",
+        f"x: error: {SHOWN}",
+        f"error: {SHOWN}: {SHOWN}",
+    ]
+
+
+def test_only_the_printer_prints() -> None:
+    """All else that writes to the streams would have to escape by itself."""
+    printing = re.compile(r"\bprint\(|sys\.(stdout|stderr)\b")
+    library = Path(__file__).parents[1]
+    found = {
+        str(path.relative_to(library))
+        for path in library.rglob("*.py")
+        if printing.search(path.read_text())
+        and not path.name.startswith(("testing", "conftest"))
+        and not path.name.endswith("_test.py")
+    }
+    assert found == {
+        "checks/families/document.py",  # a text of its own
+        "cli/main.py",  # flushes
+        "cli/occlum_command.py",  # flushes
+        "cli/output.py",
+        "cli/protect.py",  # `show` writes what it is asked for
+        "elf/scan.py",  # a text of its own
+        "process/step.py",
+    }

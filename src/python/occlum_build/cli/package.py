@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from occlum_build.cli.output import print_problems
+from occlum_build.cli.output import print_problems, say
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.findings import package_findings
 from occlum_build.occlum.instance import reading
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     if top in ("", ".", "..") or "/" in top:
         raise OcclumError("usage", f"{top!r} is no name of a directory")
     write_archive(instance / f"{top}{SUFFIX}", debug=options.debug)
-    print(f"{top}{SUFFIX} generated")
+    say(f"{top}{SUFFIX} generated")
 
 
 def write_archive(out: Path, *, debug: bool) -> None:

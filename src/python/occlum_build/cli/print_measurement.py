@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from occlum_build.cli.output import say
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.files.reading import read_file
@@ -35,4 +36,4 @@ def run(arguments: argparse.Namespace) -> None:
         hint = "run `occlum-build build` first, in the directory of the instance, or name a file"
         raise OcclumError("instance", f"there is no signed enclave {_DEFAULT}", hint=hint)
     measurement = Measurement.of(read_sigstruct(read_file(arguments.file, ENCLAVE_BYTES)))
-    print((measurement.mrenclave if arguments.what == "mrenclave" else measurement.mrsigner).hex())
+    say((measurement.mrenclave if arguments.what == "mrenclave" else measurement.mrsigner).hex())

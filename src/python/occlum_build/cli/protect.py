@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from occlum_build.cli.output import say
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.protect import file_mac, protect_file, show_file
 
@@ -36,5 +37,5 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _show_mac(args: argparse.Namespace) -> int:
-    print(format_mac(file_mac(args.file)))
+    say(format_mac(file_mac(args.file)))
     return 0

@@ -6,16 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from occlum_build.cli.output import print_problems
+from occlum_build.cli.output import print_problems, say
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.fs_format import FileType
-from occlum_build.sefs.hostio import printable
 from occlum_build.sefs.keys import RandomKeys, UserKey, read_key_file
 from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sefs.pf_format import format_mac, parse_mac
 from occlum_build.sefs.reader import ImageEntry, ImageReader
 from occlum_build.sefs.verify import verify_image
 from occlum_build.sefs.writer import zip_image
+from occlum_build.shown import escaped
 
 _TYPE_LETTERS = {FileType.FILE: "-", FileType.DIR: "d", FileType.SYMLINK: "l"}
 
@@ -102,21 +102,21 @@ def _unzip(args: argparse.Namespace) -> int:
 def _ls(args: argparse.Namespace) -> int:
     with ImageReader(args.image, _user_key(args), mac=_mac(args)) as reader:
         for entry in reader.walk():
-            print(_ls_line(reader, entry))
+            say(_ls_line(reader, entry))
     return 0
 
 
 def _ls_line(reader: ImageReader, entry: ImageEntry) -> str:
     inode = entry.inode
     letter = _TYPE_LETTERS[FileType(inode.type)]
-    line = f"{letter} {inode.mode:04o} {inode.size:>12} /{printable(entry.path)}"
+    line = f"{letter} {inode.mode:04o} {inode.size:>12} /{escaped(entry.path)}"
     if inode.type == FileType.SYMLINK:
-        line += f" -> {printable(reader.link_target(entry.number, inode))}"
+        line += f" -> {escaped(reader.link_target(entry.number, inode))}"
     return line
 
 
 def _verify(args: argparse.Namespace) -> int:
     result = verify_image(args.image, _user_key(args), mac=_mac(args))
     result.report.raise_errors()
-    print(f"{format_mac(result.mac)} {result.inodes} inodes, {result.content_bytes} bytes")
+    say(f"{format_mac(result.mac)} {result.inodes} inodes, {result.content_bytes} bytes")
     return 0

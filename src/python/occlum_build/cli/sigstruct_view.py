@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from occlum_build.cli.output import say, say_json
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.files.reading import read_file
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     fields = sigstruct_to_json(read_sigstruct(read_file(arguments.file, ENCLAVE_BYTES)))
     if arguments.json:
-        print(json.dumps(fields, indent=2, sort_keys=True))
+        say_json(fields, indent=2)
     else:
         _print_table({key: value for key, value in fields.items() if key != "schema"})
     if not fields["signature_valid"]:
@@ -37,4 +37,4 @@ def _print_table(fields: dict[str, Any]) -> None:
     attributes = fields.pop("attributes")
     fields.update(attributes)
     for name in sorted(fields):
-        print(f"{name:16} {fields[name]}")
+        say(f"{name:16} {fields[name]}")

@@ -1,22 +1,30 @@
-"""What the commands `copy_bom` and `occlum` have in common: their usage, as scripts know it."""
+"""How commands read their arguments and tell of wrong ones."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import NoReturn
 
+from occlum_build.cli.output import print_usage_error
 from occlum_build.version import VERSION
 
 EXIT_USAGE = 1
 
 
-class CommandParser(argparse.ArgumentParser):
-    """A parser that ends with 1 where the usage is wrong, as Occlum's own commands do."""
+class Parser(argparse.ArgumentParser):
+    """A parser that ends with 2 where the usage is wrong."""
+
+    exit_code = 2
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message}\n")
+        print_usage_error(self.format_usage(), self.prog, message)
+        raise SystemExit(self.exit_code)
+
+
+class CommandParser(Parser):
+    """A parser of `copy_bom` or `occlum`: it ends with 1, as Occlum's own commands do."""
+
+    exit_code = EXIT_USAGE
 
 
 def add_version(parser: argparse.ArgumentParser, version: str) -> None:

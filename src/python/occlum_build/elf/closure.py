@@ -10,6 +10,7 @@ from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.lookup import Tried
 from occlum_build.errors import Problem
+from occlum_build.shown import Lines
 
 ALREADY_LOADED = "already loaded"  # the rule of an edge that made no search
 
@@ -57,13 +58,17 @@ class Missing:
     hint: str = ""
 
     def problem(self) -> Problem:
-        """The error (code "libraries") with the chain and the numbered list of paths."""
+        """The error, code "libraries"."""
+        return Problem("libraries", self.text(), hint=self.hint)
+
+    def text(self) -> Lines:
+        """What is missing, a line of the chain, and the numbered list of paths."""
         lines = [f"{self.chain[0]}: library {self.name} is missing"]
         lines.append("  needed by: " + " -> ".join(self.chain))
         if self.tried:
             lines.append("  searched:")
             lines += [f"  {n:3}. {one}" for n, one in enumerate(self.tried, start=1)]
-        return Problem("libraries", "\n".join(lines), hint=self.hint)
+        return Lines(*lines)
 
 
 @dataclass(frozen=True, order=True)

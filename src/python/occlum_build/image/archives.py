@@ -30,6 +30,7 @@ from occlum_build.image.missing import (
     version_problem,
 )
 from occlum_build.image.shebang import PROGRAM_DIRECTORIES, interpreter_problem
+from occlum_build.shown import Lines
 from occlum_build.sources.model import Sources
 
 _NAMES = {GLIBC_LOADER: "glibc", MUSL_LOADER: "musl", OTHER_LOADER: "another libc"}
@@ -218,11 +219,11 @@ class _Archives:
         hint = problem.hint or hint_for_absent(
             missing, closure, self._linker, self._image, "archive"
         )
-        _, _, rest = problem.message.partition("\n")
+        _, *rest = missing.text().lines
         who = (
             "an ELF file in it needs"
             if len(needers) == 1
             else f"{len(needers)} ELF files in it need"
         )
-        text = f"{program.source}: library {missing.name} is missing, which {who}\n{rest}"
+        text = Lines(f"{program.source}: library {missing.name} is missing, which {who}", *rest)
         return Problem("libraries", text, program.origin.place, hint, severity=WARNING)

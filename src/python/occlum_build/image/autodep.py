@@ -16,6 +16,7 @@ from occlum_build.errors import ERROR, WARNING, Problem, Report
 from occlum_build.image.builder import ImageBuilder, Program
 from occlum_build.image.entries import FILE, Entry, Origin
 from occlum_build.image.missing import MissingLibraries
+from occlum_build.shown import Lines
 from occlum_build.sources.model import Sources
 
 
@@ -156,8 +157,11 @@ class LibraryFinder:
     def _report_clash(self, path: str, first: Origin, second: Origin) -> None:
         self.report.error(
             "libraries",
-            f"two different libraries claim /{path}:\n"
-            f"  {' -> '.join(first.chain)}\n  {' -> '.join(second.chain)}",
+            Lines(
+                f"two different libraries claim /{path}:",
+                f"  {' -> '.join(first.chain)}",
+                f"  {' -> '.join(second.chain)}",
+            ),
             second.place,
             "copy one of the programs with `autodep: false`, give one a RUNPATH of its own, or "
             "make both use one library",

@@ -9,7 +9,7 @@ from typing import Callable, NamedTuple
 
 from occlum_build.bom.excludes import compile_excludes
 from occlum_build.bom.named_links import is_named_link, keeps_link
-from occlum_build.bom.names import is_utf8, printable
+from occlum_build.bom.names import is_utf8
 from occlum_build.bom.operations import CopyDir, CopyFile, MakeDir, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
@@ -188,7 +188,7 @@ class ImageBuilder:
                 "file", f"{shown} is a {kind_name(stat.kind)}, not a file", place=place
             )
         if not is_utf8(operation.path):
-            raise OcclumError("file", f"the name {printable(shown)} is not UTF-8", place=place)
+            raise OcclumError("file", f"the name {shown} is not UTF-8", place=place)
         origin = Origin(place)
         parent = self.make_dirs(posixpath.dirname(operation.path), origin)
         path = self._into_linked_dir(

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple
 
-from occlum_build.bom.names import printable
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 
 SCHEMA_VERSION = 1
@@ -87,10 +86,15 @@ def _tail(entry: Entry, sha256: Callable[[str], str]) -> str:
 
 
 def _provenance(entry: Entry) -> str:
-    text = f'{{"bom":{_string(printable(str(entry.origin.place)))}'
+    text = f'{{"bom":{_text(str(entry.origin.place))}'
     if entry.origin.chain:
-        chain = ",".join(_string(printable(link)) for link in entry.origin.chain)
+        chain = ",".join(_text(link) for link in entry.origin.chain)
         text += f',"needed_by":[{chain}]'
     if entry.source:
-        text += f',"source":{_string(printable(entry.source))}'
+        text += f',"source":{_text(entry.source)}'
     return text + "}"
+
+
+def _text(name: str) -> str:
+    """As JSON; bytes of a name that are not UTF-8 are written as escapes."""
+    return _string(name.encode("utf-8", "backslashreplace").decode())

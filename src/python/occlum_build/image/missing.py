@@ -15,7 +15,7 @@ from occlum_build.errors import ERROR, NOTE, WARNING, Place, Problem
 from occlum_build.image.builder import Program
 from occlum_build.image.entries import FILE, SYMLINK
 from occlum_build.image.tree import ImageTree
-from occlum_build.shown import some, who
+from occlum_build.shown import Lines, some, who
 from occlum_build.sources.model import Sources
 
 CODE, ELSEWHERE, VERSION = "libraries", "library-elsewhere", "library-version"
@@ -168,9 +168,9 @@ class MissingLibraries:
         problem = first.missing.problem()
         others = [one for one in needers if one != first.missing.chain[-1]]
         if others:
-            head, _, rest = problem.message.partition("\n  searched:")
-            rest = f"\n  searched:{rest}" if rest else ""
-            problem = replace(problem, message=f"{head}\n  as well as by {who(others)}{rest}")
+            head, needed_by, *searched = first.missing.text().lines
+            message = Lines(head, needed_by, f"  as well as by {who(others)}", *searched)
+            problem = replace(problem, message=message)
         hint = problem.hint or hint_for_absent(first.missing, first.closure, first.linker, image)
         severity = ERROR if first.program.required else WARNING
         return replace(problem, place=place, hint=hint, severity=severity)

@@ -25,6 +25,7 @@ from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.config import Node
 from occlum_build.sgx.measurement import sigstruct_to_json
 from occlum_build.sgx.sigstruct import Sigstruct
+from occlum_build.shown import Lines
 
 MEASUREMENT, MANIFEST = "measurement.json", "manifest.json"
 SCHEMA = 1
@@ -247,7 +248,8 @@ def check_expected(
         which = "the expected MRENCLAVE" if old["mrenclave"] == expected.lower() else "another one"
         head = f"since the last measurement.json, which has {which}:"
         lines = [*explain(old, new, last.manifest, new_image), *lines]
-    raise OcclumError("mrenclave", message, hint="\n    ".join([head, *lines]))
+    hint = Lines(head, *(f"    {line}" for line in lines))
+    raise OcclumError("mrenclave", message, hint=hint)
 
 
 def security_warnings(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from occlum_build.errors import OcclumError
 from occlum_build.process.complete import CONTENT_MISSING
+from occlum_build.shown import escaped
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_CONTENT_MISSING = 1, 2, 3
 
@@ -30,6 +31,6 @@ def run_step(
         is_missing = error.problems[0].code == CONTENT_MISSING
         return EXIT_CONTENT_MISSING if is_missing else EXIT_FAILURE
     except OSError as error:
-        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        sys.stderr.write(escaped(f"{error.filename}: {error.strerror or error}") + "\n")
         return EXIT_FAILURE
     return 0

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
-from occlum_build.sefs.hostio import printable
+from occlum_build.shown import escaped
 from occlum_build.table import Field, Record
 
 MAGIC = 0x2F8DBE2A
@@ -186,7 +186,7 @@ def unpack_directory(content: bytes) -> list[Dirent]:
 
 def check_name(name: bytes) -> None:
     """Raise OcclumError `sefs-name` unless `name` can be the name of a child of a directory."""
-    shown = printable(name[: MAX_NAME + 1])
+    shown = escaped(name[: MAX_NAME + 1])
     if not 1 <= len(name) <= MAX_NAME:
         raise OcclumError("sefs-name", f"a name must have 1 to {MAX_NAME} bytes: {shown!r}")
     if name in (b".", b"..") or b"/" in name or b"\0" in name:

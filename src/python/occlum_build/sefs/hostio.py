@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
@@ -16,17 +16,12 @@ SOURCE_FLAGS = READ_FLAGS | os.O_NOFOLLOW | os.O_NONBLOCK
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def printable(name: bytes) -> str:
-    """A name of a file on one line of text; what is not UTF-8 or not printable is escaped."""
-    text = name.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def place_of(path: str | bytes | Path) -> Place:
     """The place of a problem in a host file: its absolute path."""
-    return Place(printable(os.path.abspath(os.fsencode(path))))
+    name = os.fsdecode(path)
+    with suppress(OSError):  # the working directory has gone
+        name = os.path.abspath(name)
+    return Place(name)
 
 
 @contextmanager

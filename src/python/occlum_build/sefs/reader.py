@@ -26,11 +26,12 @@ from occlum_build.sefs.fs_format import (
     metadata_length,
     unpack_directory,
 )
-from occlum_build.sefs.hostio import place_of, printable
+from occlum_build.sefs.hostio import place_of
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.pf_crypto import opener_for
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.pf_reader import PfReader
+from occlum_build.shown import escaped
 
 MAX_PATH = 4096
 MAX_LINK_TARGET = 4095
@@ -145,7 +146,7 @@ class ImageReader:
         for entry in entries[2:]:
             check_name(entry.name)
             if entry.name in names:
-                message = f"directory {number} has {printable(entry.name)!r} twice"
+                message = f"directory {number} has {escaped(entry.name)!r} twice"
                 raise OcclumError("sefs-dirent", message, place=place)
             names.add(entry.name)
         subdirectories = sum(entry.type == FileType.DIR for entry in entries[2:])
@@ -162,7 +163,7 @@ class ImageReader:
         """The same error with the path in the image added."""
         problem = error.problems[0]
         place = problem.place or place_of(self.metadata.path)
-        message = f"{problem.message} (in the image: /{printable(path)})"
+        message = f"{problem.message} (in the image: /{escaped(path)})"
         return OcclumError(problem.code, message, place=place, hint=problem.hint)
 
     def walk(self, on_error: OnError | None = None) -> Iterator[ImageEntry]:

@@ -19,8 +19,9 @@ from occlum_build.sefs.fs_format import (
     check_name,
     inode_numbers,
 )
-from occlum_build.sefs.hostio import os_errors, place_of, printable
+from occlum_build.sefs.hostio import os_errors, place_of
 from occlum_build.sefs.modes import lost_modes
+from occlum_build.shown import escaped
 
 _TYPES = {
     stat.S_IFREG: FileType.FILE,
@@ -136,9 +137,9 @@ def _mode(path: bytes, file_type: FileType, st_mode: int, modes: Mapping[str, in
     if modes is None:
         return st_mode & PERMISSION_BITS
     try:
-        return modes[path.decode("utf-8")] & PERMISSION_BITS
+        return modes[path.decode("utf-8", "surrogateescape")] & PERMISSION_BITS
     except KeyError:
-        message = f"the manifest has no mode for {printable(path)!r}, which is in the tree"
+        message = f"the manifest has no mode for {escaped(path)!r}, which is in the tree"
         raise OcclumError("sefs-manifest", message) from None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from occlum_build.shown import some
+from occlum_build.shown import Lines, some
 from occlum_build.sources.model import DIR, FILE, SourceStat
 from occlum_build.sources.recorded import Asked
 from occlum_build.sysroot.dpkg import Owner, Packages
@@ -118,7 +118,7 @@ def _difference(now: Pin, pinned: Pin | None) -> str:
     return CHANGED if now.listing and now.mode != pinned.mode else ""
 
 
-def describe(found: Sequence[Difference], lock: Lock, now: Packages) -> str:
+def describe(found: Sequence[Difference], lock: Lock, now: Packages) -> Lines:
     """The differences by package, a line each, with its version in the lock and that of now."""
     by_package: dict[str, list[Difference]] = {}
     for one in found:
@@ -128,7 +128,7 @@ def describe(found: Sequence[Difference], lock: Lock, now: Packages) -> str:
     for package in sorted(by_package, key=lambda package: (package == "", package)):
         title = _title(package, pinned.get(package, ""), now.versions.get(package, ""))
         lines.append(f"  {title}: {'; '.join(_by_kind(by_package[package]))}")
-    return "\n".join(lines)
+    return Lines(*lines)
 
 
 def _package(path: str, lock: Lock, now: Packages) -> str:

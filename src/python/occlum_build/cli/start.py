@@ -1,0 +1,58 @@
+"""How a command starts and is stopped: a signal ends it quietly, from its first moment on."""
+
+from __future__ import annotations
+
+# Built in, unlike `os` and `signal`: while those are imported a signal would show a traceback.
+import _signal
+import posix
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` itself takes its time
+    from typing import Any, NoReturn
+
+_SIGNALS: tuple[int, ...] = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the run: what was begun is cleaned up, and the exit code says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number  # as a shell has it
+
+
+def start() -> None:
+    """For the first lines of a command: until its verb runs, a signal ends it at once."""
+    for number in _SIGNALS:
+        if _signal.getsignal(number) != _signal.SIG_IGN:  # as nohup and a shell's `&` leave it
+            _signal.signal(number, _end_at_once)
+    if sys.flags.no_site:  # left out by the command, so that not even this comes before us
+        import site
+
+        site.main()
+
+
+def clean_up_when_stopped() -> None:
+    """From now on a signal raises Stopped. Does nothing in a program that did not `start`."""
+    _replace(_end_at_once, _raise_stopped)
+
+
+def finish() -> None:
+    """The work is done, or cleaned up: what comes now is too late, and does not change the end."""
+    _replace(_raise_stopped, _signal.SIG_IGN)
+
+
+def _replace(old: Any, new: Any) -> None:
+    for number in _SIGNALS:
+        if _signal.getsignal(number) is old:
+            _signal.signal(number, new)
+
+
+def _end_at_once(number: int, _frame: Any) -> NoReturn:
+    posix._exit(128 + number)
+
+
+def _raise_stopped(number: int, _frame: Any) -> NoReturn:
+    finish()  # what sends a signal twice is not to stop the cleaning up
+    raise Stopped(number)
