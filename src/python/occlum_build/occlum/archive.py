@@ -6,13 +6,19 @@ Only the files that a build needs are read. They are written to OUT under their 
 
 from __future__ import annotations
 
+import os
 import posixpath
+import shutil
+import stat
 import sys
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
+from occlum_build.files.reading import READ_FLAGS
+from occlum_build.occlum.tar_reader import BadArchive, Member, contents_of, members_of
 from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
     OCCLUM_DIR,
@@ -42,9 +48,12 @@ def unpack_toolchain(
     Raises OcclumError `toolchain-archive` when it is none, and what `find` raises.
     """
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            _ArchiveReader(tar, str(archive)).unpack(out, mode, groups, version)
-    except (tarfile.TarError, EOFError) as error:
+        descriptor = os.open(archive, READ_FLAGS)
+        with open(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BadArchive("it is not a regular file")
+            _ArchiveReader(stream, str(archive)).unpack(out, mode, groups, version)
+    except BadArchive as error:
         message = f"no usable tar archive: {error}"
         raise OcclumError("toolchain-archive", message, place=Place(str(archive))) from error
     except OSError as error:
@@ -55,10 +64,10 @@ def unpack_toolchain(
 class _ArchiveReader:
     """Finds members by their places; links lead to other members and never out of the archive."""
 
-    def __init__(self, tar: tarfile.TarFile, name: str) -> None:
-        self._tar = tar
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream = stream
         self._name = name
-        self._members = {_clean(member.name): member for member in tar.getmembers()}
+        self._members = {_clean(member.name): member for member in members_of(stream)}
         self._occlum = self._occlum_dir()
         self._system = self._occlum
         if f"/{self._occlum}".endswith(f"/{OCCLUM_DIR}"):
@@ -66,19 +75,41 @@ class _ArchiveReader:
 
     def unpack(self, out: Path, mode: str, groups: Iterable[str], wanted: str) -> None:
         header = ToolFile("version header", (VERSION_HEADER,))
-        text = self._read(self._member(VERSION_HEADER)).decode("utf-8", "replace")
-        place = Place(self._name)
-        version = check_version(parse_version(text, place), wanted, place)
+        version = self._version(wanted)
         problems: list[Problem] = []
+        chosen: dict[str, Member] = {}
         for file in (header, *required_files(version, mode, groups)):
-            found = next((place for place in file.places if self._member(place)), None)
+            members = {place: self._member(place) for place in file.places}
+            found = next(((place, one) for place, one in members.items() if one), None)
             if found is None:
                 searched = [f"{self._path(place)} in {self._name}" for place in file.places]
                 problems.append(missing(file, searched))
             else:
-                self._write(found, out)
+                chosen[found[0]] = found[1]
         if problems:
             raise OcclumError.of(problems)
+        places: dict[Member, list[str]] = {}  # links may lead several places to one file
+        for place, member in chosen.items():
+            places.setdefault(member, []).append(place)
+        for member, chunks in contents_of(self._stream, places, ENCLAVE_BYTES):
+            first, *others = (out / place for place in places[member])
+            _write(first, chunks, 0o755 if member.is_executable else 0o644)
+            for other in others:
+                other.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(first, other)
+
+    def _version(self, wanted: str) -> str:
+        member, place = self._member(VERSION_HEADER), Place(self._name)
+        if member is None:
+            message = f"{_HEADER_IN_OCCLUM} is no file"
+            raise OcclumError("toolchain-archive", message, place=place)
+        text = b"".join(
+            chunk
+            for _, chunks in contents_of(self._stream, [member], CONFIG_BYTES)
+            for chunk in chunks
+        )
+        found = parse_version(text.decode("utf-8", "replace"), place)
+        return check_version(found, wanted, place)
 
     def _occlum_dir(self) -> str:
         found = [
@@ -100,36 +131,27 @@ class _ArchiveReader:
             return _clean(posixpath.join(self._occlum, place[len(OCCLUM_DIR) + 1 :]))
         return _clean(posixpath.join(self._system, place))
 
-    def _member(self, place: str) -> tarfile.TarInfo | None:
+    def _member(self, place: str) -> Member | None:
         """The regular file at a place, links followed; None when there is none."""
         path = self._path(place)
         for _ in range(_MAX_LINKS):
             member = self._members.get(path)
-            if member is None or member.isreg():
+            if member is None or member.link is None:
                 return member
-            if member.islnk():
-                path = _clean(member.linkname)
-            elif member.issym() and member.linkname.startswith("/"):
-                path = _clean(posixpath.join(self._system, member.linkname.lstrip("/")))
-            elif member.issym():
-                path = _clean(posixpath.join(posixpath.dirname(path), member.linkname))
+            if not member.is_symbolic:
+                path = _clean(member.link)
+            elif member.link.startswith("/"):
+                path = _clean(posixpath.join(self._system, member.link.lstrip("/")))
             else:
-                return None
+                path = _clean(posixpath.join(posixpath.dirname(path), member.link))
         return None
 
-    def _read(self, member: tarfile.TarInfo | None) -> bytes:
-        stream = self._tar.extractfile(member) if member else None
-        if stream is None:
-            message = f"{_HEADER_IN_OCCLUM} is no file"
-            raise OcclumError("toolchain-archive", message, place=Place(self._name))
-        return stream.read()
 
-    def _write(self, place: str, out: Path) -> None:
-        member = self._member(place)
-        target = out / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self._read(member))
-        target.chmod(0o755 if member and member.mode & 0o100 else 0o644)
+def _write(target: Path, chunks: Iterable[bytes], mode: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "wb") as file:
+        file.writelines(chunks)
+    target.chmod(mode)
 
 
 def _clean(name: str) -> str:
