@@ -59,7 +59,8 @@ def test_mistakes_in_an_enclave(project: Project, fields: str, message: str) -> 
         ('archive=":two"', "must be a target with one file, not 2"),
         (
             'archive=":source"',
-            "Unpack the toolchain app/app.sh failed:\n\napp/app.sh: no usable tar",
+            "The 'archive' field in target app:tools cannot be used. Unpack the toolchain "
+            "app/app.sh failed:\n\napp/app.sh: no usable tar",
         ),
     ],
 )

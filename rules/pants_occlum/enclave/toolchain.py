@@ -26,6 +26,7 @@ from occlum_build.occlum.toolchain import (
     parse_version,
     required_files,
 )
+from occlum_build.shown import escaped, output_of
 from occlum_build.sources.model import Sources, regular_file
 from pants_occlum.bom.knowledge import Knowledge, settle, stored
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
@@ -108,6 +109,7 @@ class _Archive:
     archive: ToolchainArchive
     sgx_mode: str
     version: str
+    address: Address  # for errors
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,10 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
     )
     result = await execute_process(process, **implicitly())
     if result.exit_code:
-        raise InvalidEnclave(f"{process.description} failed:\n\n{result.stderr.decode()}")
+        raise InvalidEnclave(
+            f"The 'archive' field in target {escaped(str(request.address))} cannot be used. "
+            f"{process.description} failed:\n\n{output_of(result.stderr)}"
+        )
     entries = await get_digest_entries(result.output_digest)
     unpacked = {
         posixpath.relpath(entry.path, _OUTPUT): entry
@@ -262,7 +267,10 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
         )
     return await archived_toolchain(
         _Archive(
-            ToolchainArchive(sources.snapshot.digest, sources.files[0]), request.sgx_mode, version
+            ToolchainArchive(sources.snapshot.digest, sources.files[0]),
+            request.sgx_mode,
+            version,
+            target.address,
         )
     )
 
