@@ -15,7 +15,7 @@ from pants.option.global_options import GlobalOptions
 from pants.util.strutil import help_text
 
 from occlum_build.checks.allowed import parse_allowed, sort_out
-from occlum_build.errors import NOTE, WARNING, OcclumError, Problem
+from occlum_build.errors import NOTE, WARNING, OcclumError, Problem, first_told
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, rule
 from pants_occlum.problems import InvalidOption, logger_of
 from pants_occlum.subsystem import OcclumSubsystem
@@ -96,7 +96,7 @@ async def tell(
 ) -> Told:
     if not told.is_first(run_id, findings):  # it runs again where files change meanwhile
         return Told()
-    for problem in findings.told:
+    for problem in first_told(findings.told):
         level = _LEVELS[problem.severity]
         # pantsd itself logs at the level that it was started with, whatever a run asks for.
         if level >= global_options.level.level:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pants.engine.addresses import Address
 from pants.util.strutil import pluralize
 
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import OcclumError, Problem, first_told
 from occlum_build.shown import escaped
 
 
@@ -81,6 +81,6 @@ def logger_of(name: str) -> logging.Logger:
 
 
 def _text(address: Address | str, problems: Sequence[Problem], verb: str = "built") -> str:
-    unique = list(dict.fromkeys(str(problem) for problem in problems))
-    count = pluralize(len(unique), "error")
+    count = pluralize(len(dict.fromkeys(map(str, problems))), "error")
+    unique = list(dict.fromkeys(map(str, first_told(problems))))
     return f"{escaped(str(address))} cannot be {verb}, {count}:\n\n" + "\n\n".join(unique)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-from occlum_build.shown import shown
+from occlum_build.shown import Lines, shown
 
 # How grave a problem is. What is certain to fail is an error; a warning depends on what is run; a
 # note tells of something that is right as it is, but may be looked for.
 ERROR, WARNING, NOTE = "error", "warning", "note"
+MOST_TOLD = 1_000  # problems of one kind, of which a file of others may give any number
 
 
 @dataclass(frozen=True, order=True)
@@ -54,14 +55,44 @@ class Problem:
         return f"{place}{shown(self.message)}{hint}"
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict with every field."""
-        return asdict(self)
+        """A plain dict with every field; a text of several lines is a list of them."""
+        texts = {name: _plain(getattr(self, name)) for name in ("message", "hint")}
+        return {**asdict(replace(self, message="", hint="")), **texts}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Problem:
         """The inverse of `to_json`."""
         place = Place(**value["place"]) if value["place"] else None
-        return cls(**{**value, "place": place, "missing": tuple(value["missing"])})
+        texts = {name: _text(value[name]) for name in ("message", "hint")}
+        return cls(**{**value, **texts, "place": place, "missing": tuple(value["missing"])})
+
+
+def _plain(text: str) -> str | list[str]:
+    return text.lines if isinstance(text, Lines) else text
+
+
+def _text(plain: str | list[str]) -> str:
+    return Lines(*plain) if isinstance(plain, list) else plain
+
+
+def first_told(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems that are told: each once, MOST_TOLD of each severity, and how many are not."""
+    told: dict[str, list[Problem]] = {}
+    unique = list(dict.fromkeys(problems))
+    if len(unique) <= MOST_TOLD:
+        return unique
+    first: list[Problem] = []
+    for one in unique:
+        of_kind = told.setdefault(one.severity, [])
+        of_kind.append(one)
+        if len(of_kind) <= MOST_TOLD:
+            first.append(one)
+    for severity, of_kind in told.items():
+        more = len(of_kind) - MOST_TOLD
+        if more > 0:
+            text = f"and {more:,} more, of which no more than {MOST_TOLD:,} are told"
+            first.append(Problem(of_kind[0].code, text, severity=severity))
+    return first
 
 
 class OcclumError(Exception):
@@ -90,12 +121,16 @@ class OcclumError(Exception):
             raise ValueError("an error needs at least one problem")
         error = cls(problems[0].code, problems[0].message)
         error.problems, error.told = tuple(problems), tuple(told)
-        error.args = ("\n".join(str(problem) for problem in problems),)
+        error.args = ("\n".join(str(problem) for problem in problems[:MOST_TOLD]),)
         return error
 
     @property
     def code(self) -> str:
         return self.problems[0].code
+
+
+class TooMuch(OcclumError):
+    """More than a bound allows: what would follow it is of no use, and so nothing does."""
 
 
 @dataclass
@@ -156,7 +191,10 @@ class Report:
 
 @dataclass(frozen=True)
 class ReportAt:
-    """A report of what goes wrong at one place; can be entered again and again."""
+    """A report of what goes wrong at one place; can be entered again and again.
+
+    TooMuch goes on, to end more than what is done at the place.
+    """
 
     report: Report
     place: Place
@@ -172,9 +210,13 @@ class ReportAt:
     ) -> bool:
         if not isinstance(error, OcclumError):
             return False
-        self.report.errors.extend(
+        problems = [
             problem if problem.place else replace(problem, place=self.place)
             for problem in error.problems
-        )
+        ]
+        if isinstance(error, TooMuch):
+            error.problems = tuple(problems)
+            return False
+        self.report.errors.extend(problems)
         self.report.warnings.extend(error.told)
         return True

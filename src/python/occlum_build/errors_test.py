@@ -4,7 +4,18 @@ import json
 
 import pytest
 
-from occlum_build.errors import ERROR, NOTE, WARNING, OcclumError, Place, Problem, Report
+from occlum_build.errors import (
+    ERROR,
+    MOST_TOLD,
+    NOTE,
+    WARNING,
+    OcclumError,
+    Place,
+    Problem,
+    Report,
+    TooMuch,
+    first_told,
+)
 from occlum_build.shown import Lines
 
 
@@ -101,3 +112,26 @@ def test_nothing_in_a_problem_can_forge_a_line() -> None:
     assert Problem.from_json(json.loads(json.dumps(problem.to_json()))) == problem
     laid_out = Problem("c", Lines("a", f"  1. {evil}"), hint=Lines("b", evil))
     assert str(laid_out) == f"a\n  1. {shown}\n  hint: b\n{shown}"
+    travelled = Problem.from_json(json.loads(json.dumps(laid_out.to_json())))
+    assert (travelled, str(travelled)) == (laid_out, str(laid_out))
+
+
+def test_of_very_many_problems_the_first_are_told_and_how_many_more() -> None:
+    few = [Problem("c", str(number % 7)) for number in range(1000)]
+    assert first_told(few) == few[:7]
+    many = [Problem("c", str(number)) for number in range(MOST_TOLD + 2)]
+    told = first_told([*many, Problem("w", "fine", severity=NOTE)])
+    assert told[:MOST_TOLD] == many[:MOST_TOLD]
+    assert told[-2:] == [
+        Problem("w", "fine", severity=NOTE),
+        Problem("c", "and 2 more, of which no more than 1,000 are told"),
+    ]
+
+
+def test_what_is_too_much_ends_more_than_its_place() -> None:
+    report, place = Report(), Place("f", 3)
+    with report:
+        with report.at(place):
+            raise TooMuch("a", "1")
+        raise AssertionError
+    assert report.errors == [Problem("a", "1", place)]

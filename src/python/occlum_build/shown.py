@@ -73,6 +73,16 @@ def output_of(content: bytes) -> Lines:
     return Lines(*content.decode("utf-8", "backslashreplace").expandtabs().split("\n"))
 
 
+MOST_QUOTED = 200  # characters of a text that a message quotes
+
+
+def quoted(text: str) -> str:
+    """A text as a message quotes it; of a long one the beginning, and how long it is."""
+    if len(text) <= MOST_QUOTED:
+        return repr(text)
+    return f"{text[:MOST_QUOTED]!r}... ({len(text):,} characters)"
+
+
 def some(names: Sequence[str], shown: int = 3) -> str:
     """The first names, as a sentence has them, and how many more there are where that is shorter.
 
@@ -80,6 +90,15 @@ def some(names: Sequence[str], shown: int = 3) -> str:
     """
     more = len(names) - shown
     return f"{', '.join(names[:shown])} and {more:,} more" if more > 1 else listed(names)
+
+
+def shown_chain(names: Sequence[str], shown: int = 20) -> str:
+    """What leads to what: `a -> b -> c`; of a long chain its begin and its end."""
+    if len(names) > shown:
+        left_out = len(names) - shown
+        half = shown // 2
+        names = [*names[:half], f"({left_out:,} more)", *names[-half:]]
+    return " -> ".join(names)
 
 
 def listed(names: Sequence[str]) -> str:

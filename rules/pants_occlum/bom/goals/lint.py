@@ -17,7 +17,7 @@ from pants.option.option_types import SkipOption
 from pants.option.subsystem import Subsystem
 from pants.util.logging import LogLevel
 
-from occlum_build.errors import Place, Problem
+from occlum_build.errors import Place, Problem, first_told
 from pants_occlum.bom.on_disk import boms_on_disk
 from pants_occlum.bom.roots import BomRootRequest, bom_root
 from pants_occlum.bom.target_types import BomSourceField, ImageBomsField
@@ -128,7 +128,7 @@ async def lint_boms(
         for problem in checked.problems_of(field_set.address, field_set.source.file_path)
     ]
     problems.sort(key=lambda problem: (problem.place or Place(""), problem.message))
-    texts = list(dict.fromkeys(map(str, problems)))
+    texts = list(dict.fromkeys(map(str, first_told(problems))))
     return LintResult(
         exit_code=1 if texts else 0,
         stdout="\n\n".join(texts),

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TextIO
 
-from occlum_build.errors import ERROR, NOTE, WARNING, Problem
+from occlum_build.errors import ERROR, NOTE, WARNING, Problem, first_told
 from occlum_build.shown import escaped
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
@@ -85,8 +85,8 @@ def print_problem(problem: Problem) -> None:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Each of them once."""
-    for problem in dict.fromkeys(problems):
+    """Each of them once; of very many the first, and how many more."""
+    for problem in first_told(problems):
         print_problem(problem)
 
 

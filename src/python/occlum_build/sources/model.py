@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FILE, DIR, SYMLINK, FIFO, OTHER = "file", "dir", "symlink", "fifo", "other"
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
+MOST_COMPARED = 20_000  # names of a directory that are compared with one that is not there
+MOST_COMPARISONS = 20  # problems of a run that are worth one
 
 
 def kind_name(kind: str) -> str:
@@ -136,12 +138,12 @@ def resolve(sources: Sources, path: str, *, follow_last: bool = True) -> str | N
     return here
 
 
-def hint_for_missing(sources: Sources, path: str, base: str) -> str:
+def hint_for_missing(sources: Sources, path: str, base: str, known: int = 0) -> str:
     """What to do about a source that does not exist: a similar name, or where it is looked for.
 
-    `base` is the directory that the path was joined to.
+    `base` is the directory that the path was joined to, `known` how many problems there are.
     """
-    near = _nearest(sources, path)
+    near = _nearest(sources, path) if known < MOST_COMPARISONS else ""
     if near:
         return f"did you mean {near}?"
     if path.startswith("/"):
@@ -160,8 +162,14 @@ def _nearest(sources: Sources, path: str) -> str:
         names = sources.names(real)
     except OcclumError:  # no hint is not worth an error that hides the one it is for
         return ""
-    near = difflib.get_close_matches(name, names, n=1)
-    return posixpath.join(directory, near[0]) if near else ""
+    near = similar_name(name, names)
+    return posixpath.join(directory, near) if near else ""
+
+
+def similar_name(name: str, names: Sequence[str]) -> str:
+    """The most similar of the names in a directory; "" for none, or where there are very many."""
+    near = difflib.get_close_matches(name, names, n=1) if len(names) <= MOST_COMPARED else []
+    return near[0] if near else ""
 
 
 def _components(path: str) -> list[str]:
