@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +19,9 @@ from occlum_build.bom.excludes import Excluded, compile_excludes
 from occlum_build.bom.operations import CopyFile, Operations, has_wildcard
 from occlum_build.bom.walk import walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
-from occlum_build.errors import WARNING, Problem, Report
+from occlum_build.errors import WARNING, Problem, Report, first_told
 from occlum_build.shown import some
-from occlum_build.sources.model import FILE, Sources
+from occlum_build.sources.model import FILE, Sources, similar_name
 from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
@@ -71,8 +70,8 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
     directory, name = posixpath.split(path)
     beside = await path_globs_to_paths(PathGlobs([posixpath.join(literal(directory), "*")]))
     names = sorted(posixpath.basename(one) for one in (*beside.files, *beside.dirs))
-    near = difflib.get_close_matches(name, names, n=1)
-    return Advice(f"did you mean {posixpath.join(directory, near[0])}?" if near else "")
+    near = similar_name(name, names)
+    return Advice(f"did you mean {posixpath.join(directory, near)}?" if near else "")
 
 
 def _advice_of_existing(missing: MissingSource, is_file: bool, owners: Sequence[Address]) -> str:
@@ -92,7 +91,7 @@ def _advice_of_existing(missing: MissingSource, is_file: bool, owners: Sequence[
 
 async def explain(problems: Iterable[Problem]) -> list[Problem]:
     """The problems, with what to do in the hints of those that are about missing sources."""
-    known = list(dict.fromkeys(problems))
+    known = first_told(problems)
     missing = list(dict.fromkeys(one for problem in known for one in _missing_sources(problem)))
     found = await concurrently(advise(one, **implicitly()) for one in missing)
     advice = {one: advised.text for one, advised in zip(missing, found)}
@@ -168,10 +167,12 @@ def _copied(copy: Copy, sources: Sources, excluded: Excluded) -> Iterator[str]:
     if isinstance(copy, CopyFile):
         yield from matched
         return
+    report = Report()  # of the plan, which tells it
     for source in matched:
-        for entry in walk_copy(sources, replace(copy, source=source), excluded, Report()):
-            if entry.stat.kind == FILE:
-                yield entry.source
+        with report:
+            for entry in walk_copy(sources, replace(copy, source=source), excluded, report):
+                if entry.stat.kind == FILE:
+                    yield entry.source
 
 
 def _warning(copy: Copy, left_out: Sequence[str]) -> Problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
@@ -15,12 +16,16 @@ from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.bom.yaml_nodes import invalid
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.files.bounds import BOM_BYTES, shown_bytes
+from occlum_build.shown import quoted, shown_chain
 from occlum_build.sources.model import Sources, join, regular_file
 
 TEMPLATES = "/opt/occlum/etc/template"
 BASE_BOM = f"{TEMPLATES}/base.yaml"
 # The BOMs that Occlum brings.
 _TEMPLATE = re.compile(r"base\.yaml|java-[0-9]+-(openjdk(-amd64)?|alibaba-dragonwell)\.yaml")
+
+MAX_BOMS = 10_000
+MAX_BOM_BYTES = 64 << 20  # of all together; through links to directories one is many
 
 # The bytes of a BOM by its source path; None where there is no such regular file.
 Reader = Callable[[str], Optional[bytes]]
@@ -37,10 +42,11 @@ def load_boms(
     loader = _Loader(tuple(include_dirs), env, read, report)
     if not loader.parse(path, None):
         return ()
-    loader.load_includes(path)
-    if loader.report_cycle(path):
-        return ()
-    return tuple(loader.boms[name] for name in loader.order(path))
+    with report:
+        loader.load_includes(path)
+        if not loader.report_cycle(path):
+            return tuple(loader.boms[name] for name in loader.order(path))
+    return ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class _Loader:
         self.boms: dict[str, Bom] = {}
         self.failed: dict[str, None] = {}
         self.includes: dict[str, list[_Include]] = {}
+        self.there: dict[str, bool] = {}
+        self.bytes = 0
 
     def parse(self, path: str, place: Place | None) -> bool:
         """Parse the BOM at `path` once; False when there is none or it is invalid."""
@@ -79,6 +87,7 @@ class _Loader:
                     hint="correct the name of the BOM, or of the directory that it is in",
                     missing=(path,),
                 )
+            self.bytes += len(data)
             self.boms[path] = parse_bom(data, path)
         except OcclumError as error:
             self.failed[path] = None
@@ -93,10 +102,22 @@ class _Loader:
             if path in self.includes:
                 continue
             found = [self.find(path, name) for name in self.boms[path].includes]
-            self.includes[path] = [
-                include for include in found if include and self.parse(include.path, include.place)
-            ]
+            self.includes[path] = []
+            for include in filter(None, found):
+                if self.parse(include.path, include.place):
+                    self.includes[path].append(include)
+                self.check_bounds(include)
             pending.extend(include.path for include in self.includes[path])
+
+    def check_bounds(self, last: _Include) -> None:
+        if len(self.boms) > MAX_BOMS or self.bytes > MAX_BOM_BYTES:
+            bounds = f"more than {MAX_BOMS:,} BOMs, or more than {MAX_BOM_BYTES:,} bytes of them"
+            raise OcclumError(
+                "bom-invalid",
+                f"with {quoted(last.path)} {bounds}, include one another",
+                place=last.place,
+                hint="does a link lead back to a directory above the BOMs?",
+            )
 
     def find(self, bom: str, name: Text) -> _Include | None:
         value = expand(name, self.env, self.report)
@@ -112,7 +133,7 @@ class _Loader:
         folders = ", ".join(posixpath.dirname(candidate) or "." for candidate in tried)
         self.report.error(
             "bom-missing",
-            f"include {value!r} was not found",
+            f"include {quoted(value)} was not found",
             name.place,
             f"searched: {folders}{_template_hint(value, tried)}",
             tuple(tried),
@@ -120,54 +141,71 @@ class _Loader:
         return None
 
     def exists(self, path: str) -> bool:
-        try:
-            return path in self.boms or self.read(path) is not None
-        except OcclumError:
-            return True  # parse tells why it cannot be read
+        if path not in self.there:
+            try:
+                self.there[path] = path in self.boms or self.read(path) is not None
+            except OcclumError:
+                self.there[path] = True  # parse tells why it cannot be read
+        return self.there[path]
 
     def report_cycle(self, top: str) -> bool:
         """Depth-first search for a chain of includes that comes back to itself."""
         done: set[str] = set()
-        chain: list[str] = [top]
+        chain: dict[str, None] = {top: None}
         stack = [iter(self.includes[top])]
         while stack:
             include = next(stack[-1], None)
             if include is None:
                 stack.pop()
-                done.add(chain.pop())
+                done.add(chain.popitem()[0])
             elif include.path in chain:
-                cycle = [*chain[chain.index(include.path) :], include.path]
+                above = list(chain)
+                cycle = [*above[above.index(include.path) :], include.path]
                 self.report.error(
                     "bom-invalid",
-                    "BOMs include one another: " + " -> ".join(cycle),
+                    f"BOMs include one another: {shown_chain(cycle)}",
                     include.place,
                     "leave one of these includes out",
                 )
                 return True
             elif include.path not in done:
-                chain.append(include.path)
+                chain[include.path] = None
                 stack.append(iter(self.includes[include.path]))
         return False
 
     def order(self, top: str) -> list[str]:
         """Breadth-first with repeats, the last occurrence kept.
 
-        Keeping the last occurrence level by level gives the same order without walking every path
-        of a diamond: the last occurrence of a BOM always stems from that of one of its includers.
+        The last level that a BOM occurs in is the length of the longest chain of includes to it,
+        and there it stems from BOMs whose last level is the one before.
         """
-        order: dict[str, None] = {}
+        levels = self.last_levels(top)
+        order: list[str] = []
         level = [top]
         while level:
-            for path in level:
-                order.pop(path, None)
-                order[path] = None
+            order += level
             following: dict[str, None] = {}
             for path in level:
                 for include in self.includes[path]:
-                    following.pop(include.path, None)
-                    following[include.path] = None
+                    if levels[include.path] == levels[path] + 1:
+                        following.pop(include.path, None)
+                        following[include.path] = None
             level = list(following)
-        return list(order)
+        return order
+
+    def last_levels(self, top: str) -> dict[str, int]:
+        """The length of the longest chain of includes to each BOM; there is no cycle."""
+        waiting = Counter(include.path for found in self.includes.values() for include in found)
+        levels = {top: 0}
+        ready = [top]
+        while ready:
+            path = ready.pop()
+            for include in self.includes[path]:
+                levels[include.path] = max(levels.get(include.path, 0), levels[path] + 1)
+                waiting[include.path] -= 1
+                if not waiting[include.path]:
+                    ready.append(include.path)
+        return levels
 
 
 def _template_hint(name: str, tried: Sequence[str]) -> str:

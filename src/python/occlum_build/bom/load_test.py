@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from occlum_build.bom.load import BASE_BOM, include_candidates, load_boms, reader_of
+from occlum_build.bom.load import (
+    BASE_BOM,
+    Reader,
+    _Loader,
+    include_candidates,
+    load_boms,
+    reader_of,
+)
 from occlum_build.bom.parse import parse_bom
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.testing import MemoryView
@@ -191,3 +198,53 @@ def test_unreadable_include_is_a_missing_bom() -> None:
     (problem,) = report.errors
     assert problem.code == "bom-missing"
     assert "Permission denied" in problem.message
+
+
+def test_order_where_every_bom_includes_all_later_ones() -> None:
+    names = [f"b{number}" for number in range(40)]
+    texts = {
+        name: ", ".join(f"{one}.yaml" for one in names[at + 1 :]) for at, name in enumerate(names)
+    }
+    reads: list[str] = []
+    loader = _Loader((), {}, _reading(texts, reads), Report())
+    assert loader.parse("b0.yaml", None)
+    loader.load_includes("b0.yaml")
+    assert loader.order("b0.yaml") == [f"{name}.yaml" for name in names]
+    assert len(reads) <= 2 * len(names)
+
+
+def _reading(texts: dict[str, str], reads: list[str]) -> Reader:
+    def read(path: str) -> bytes | None:
+        reads.append(path)
+        return f"includes: [{texts[path[:-5]]}]".encode()
+
+    return read
+
+
+def test_long_chain_of_includes_and_a_long_cycle() -> None:
+    boms = {f"b{number}.yaml": f"b{number + 1}.yaml" for number in range(1500)}
+    loaded, report = _load({**boms, "b1500.yaml": ""}, top="b0.yaml")
+    assert (len(loaded), report.errors) == (1501, [])
+    loaded, report = _load({**boms, "b1500.yaml": "b0.yaml"}, top="b0.yaml")
+    (error,) = report.errors
+    assert loaded == []
+    assert error.message.startswith("BOMs include one another: b0.yaml -> b1.yaml -> ")
+    assert "(1,482 more)" in error.message and error.message.endswith("b1500.yaml -> b0.yaml")
+
+
+def test_boms_that_links_make_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occlum_build.bom.load.MAX_BOMS", 50)
+    report = Report()
+    assert load_boms("b", (), {}, lambda _: b"includes: [l/b, m/b]", report) == ()
+    assert "more than 50 BOMs" in report.errors[-1].message
+
+
+def test_a_bom_that_cannot_be_read_is_read_once() -> None:
+    reads: list[str] = []
+
+    def read(path: str) -> bytes | None:
+        reads.append(path)
+        return b"[" if path == "bad" else b"includes: [" + b"bad, " * 100 + b"bad]"
+
+    load_boms("top", (), {}, read, Report())
+    assert reads == ["top", "bad", "bad"]  # is it there, and what is in it

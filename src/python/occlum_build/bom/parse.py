@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from typing import Callable, TypeVar
 
+from occlum_build.bom.excludes import MAX_PATTERN, MAX_WILDCARDS
 from occlum_build.bom.model import Bom, CopyItem, DirItem, FileItem, LinkItem, Target, Text
 from occlum_build.bom.modes import MODE_HINT, parse_mode
 from occlum_build.bom.names import is_utf8
+from occlum_build.bom.operations import has_wildcard
 from occlum_build.bom.yaml_nodes import Mapping, Node, Scalar, Sequence, parse_yaml
 from occlum_build.errors import Place, Report
+from occlum_build.shown import MOST_QUOTED, quoted
+from occlum_build.sources.model import MOST_COMPARISONS
 
 T = TypeVar("T")
 
@@ -38,8 +42,7 @@ class _Reader:
     def bom(self, node: Node, path: str) -> Bom:
         keys = self.mapping(node, "a BOM", BOM_KEYS)
         excludes = self.list_of(keys.get("excludes"), "excludes", self.text)
-        for pattern in excludes:
-            self.check_exclude(pattern)
+        self.check_excludes(excludes)
         return Bom(
             path=path,
             includes=self.list_of(keys.get("includes"), "includes", self.text),
@@ -69,7 +72,7 @@ class _Reader:
             return None
         mode = parse_mode(node.value) if isinstance(node, Scalar) else None
         if mode is None:
-            shown = f", not {node.value!r}" if isinstance(node, Scalar) else ""
+            shown = f", not {quoted(node.value)}" if isinstance(node, Scalar) else ""
             self.fail(f"`mode` must be permission bits{shown}", node.place, MODE_HINT)
         return mode
 
@@ -106,15 +109,28 @@ class _Reader:
         autodep = self.boolean(keys.get("autodep"), "autodep", default=True)
         return FileItem(name, item_hash, autodep, rename) if name else None
 
+    def check_excludes(self, patterns: tuple[Text, ...]) -> None:
+        wildcards = 0
+        for pattern in patterns:
+            self.check_exclude(pattern)
+            wildcards += len(pattern.value) if has_wildcard(pattern.value) else 0
+            if wildcards > MAX_WILDCARDS:
+                shown = f"{MAX_WILDCARDS:,} characters together"
+                self.fail(f"the excludes with wildcards have more than {shown}", pattern.place)
+                return
+
     def check_exclude(self, pattern: Text) -> None:
-        if pattern.value == "!" or pattern.value.startswith("+ "):
+        if len(pattern.value) > MAX_PATTERN:
+            shown = f"{quoted(pattern.value)} has more than {MAX_PATTERN:,} characters"
+            self.fail(f"exclude {shown}", pattern.place)
+        elif pattern.value == "!" or pattern.value.startswith("+ "):
             self.fail(
-                f"exclude {pattern.value!r} is an rsync filter rule, not a pattern",
+                f"exclude {quoted(pattern.value)} is an rsync filter rule, not a pattern",
                 pattern.place,
                 "only patterns of what to leave out can be given",
             )
         elif not pattern.value.strip("/"):
-            self.fail(f"exclude {pattern.value!r} is no pattern", pattern.place)
+            self.fail(f"exclude {quoted(pattern.value)} is no pattern", pattern.place)
 
     def mapping(
         self, node: Node, what: str, known: tuple[str, ...], required: tuple[str, ...] = ()
@@ -126,9 +142,11 @@ class _Reader:
         found: dict[str, Node] = {}
         for key, value in node.items:
             if key.value not in known:
-                near = difflib.get_close_matches(key.value, known, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {_listing(known)}"
-                self.fail(f"unknown key {key.value!r} in {what}", key.place, hint)
+                self.fail(
+                    f"unknown key {quoted(key.value)} in {what}",
+                    key.place,
+                    self.known_key(key.value, known),
+                )
             elif not (isinstance(value, Scalar) and value.is_null):
                 found[key.value] = value
         for name in required:
@@ -137,6 +155,12 @@ class _Reader:
             elif name not in found:
                 self.fail(f"`{name}` has no value", node.place)
         return found
+
+    def known_key(self, key: str, known: tuple[str, ...]) -> str:
+        """A hint that names the most similar key, or all; comparing takes long."""
+        near = len(key) <= MOST_QUOTED and len(self.report.errors) < MOST_COMPARISONS
+        found = difflib.get_close_matches(key, known, n=1, cutoff=0.5) if near else []
+        return f"did you mean {found[0]!r}?" if found else f"known keys: {_listing(known)}"
 
     def list_of(
         self, node: Node | None, what: str, convert: Callable[[Node, str], T | None]
@@ -157,7 +181,9 @@ class _Reader:
             self.fail(f"{what} must be text", node.place)
         elif node.is_bool or node.is_int:
             self.fail(
-                f"{what} must be text, not {node.value}", node.place, f'write it as "{node.value}"'
+                f"{what} must be text, not {node.value[:MOST_QUOTED]}",
+                node.place,
+                f'write it as "{node.value[:MOST_QUOTED]}"',
             )
         elif "\0" in node.value or not is_utf8(node.value):
             self.fail(f"{what} has a character that no path can have", node.place)

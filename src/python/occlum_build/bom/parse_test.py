@@ -200,3 +200,36 @@ def test_what_is_no_mode(text: str) -> None:
     (problem,) = error.value.problems
     assert problem.place == Place("f", 1, 48)
     assert problem.hint == 'write three or four octal digits, as "1777" or "0755"'
+
+
+def test_texts_are_not_repeated_whole() -> None:
+    long = "a" * 10_000
+    mkdirs = f"[{{path: b, mode: {long}}}]"
+    text = f"? {long}\n: 1\nexcludes: [{long}]\ntargets: [{{target: /, mkdirs: {mkdirs}}}]"
+    with pytest.raises(OcclumError) as error:
+        parse_bom(text.encode(), "f")
+    assert len(error.value.problems) == 3
+    assert all(len(one.message) < 400 for one in error.value.problems)
+    assert "has more than 4,096 characters" in str(error.value)
+
+
+def test_excludes_with_wildcards_have_a_bound() -> None:
+    literal = "\n".join(f"- 'name{number}'" for number in range(20_000))
+    parse_bom(f"excludes:\n{literal}".encode(), "f")
+    with pytest.raises(OcclumError, match="wildcards have more than 65,536 characters together"):
+        parse_bom(f"excludes:\n{literal.replace('name', '?')}".encode(), "f")
+
+
+def test_anchors_make_no_more_text_than_a_file_may_have() -> None:
+    text = "excludes:\n- &a " + "b" * 1_000_000 + "\n- *a" * 5
+    with pytest.raises(OcclumError, match=r"more than 4194304 characters \(anchors"):
+        parse_bom(text.encode(), "f")
+
+
+def test_similar_keys_are_looked_for_of_the_first_mistakes_alone() -> None:
+    text = "targets:\n" + "- {target: /, tarket: a}\n" * 50
+    with pytest.raises(OcclumError) as error:
+        parse_bom(text.encode(), "f")
+    hints = [one.hint for one in error.value.problems]
+    assert hints[:20] == ["did you mean 'target'?"] * 20
+    assert hints[20:] == ["known keys: `target`, `mkdirs`, `createlinks`, `copy`"] * 30

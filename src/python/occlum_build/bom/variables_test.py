@@ -75,3 +75,32 @@ def test_value_that_is_not_utf8() -> None:
     report = Report()
     expand(Text("$X", PLACE), {"X": os.fsdecode(b"\xff")}, report)
     assert report.errors[0].message == "variable 'X' is not UTF-8 text"
+
+
+def test_braces_that_are_not_closed_stay() -> None:
+    report = Report()
+    assert _expand("${" * 2000, report) == "${" * 2000
+    assert _expand("${" * 3 + "A}" + "${" * 3, report).endswith("${${${")
+
+
+def test_a_text_that_is_no_path_is_told_once_and_not_repeated() -> None:
+    for text in ("/a" * 100_000, "${" * 100_000, "$A" * 1_000_000, "$LONG" * 10):
+        report = Report()
+        assert expand(Text(text, PLACE), {"A": "1", "LONG": "x" * 1000}, report) == UNDEFINED
+        (error,) = report.errors
+        assert "has more than the 4,095 bytes that a path may have" in error.message
+        assert len(error.message) < 400
+
+
+def test_a_path_has_bytes_and_not_characters() -> None:
+    report = Report()
+    assert _expand("é" * 2047, report) == "é" * 2047
+    assert _expand("é" * 2048, report) == UNDEFINED
+    assert len(report.errors) == 1
+
+
+def test_an_undefined_variable_is_told_once_a_text() -> None:
+    report = Report()
+    _expand("$NO" * 500 + "$NOPE" * 500, report)
+    assert [one.message.split()[1] for one in report.errors] == ["'NO'", "'NOPE'"]
+    assert all(len(one.message) < 400 for one in report.errors)

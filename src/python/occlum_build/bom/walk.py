@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from occlum_build.bom.excludes import Excluded
+from occlum_build.bom.looked import Again, Looked
 from occlum_build.bom.names import is_utf8
 from occlum_build.bom.operations import CopyDir
+from occlum_build.bom.variables import PATH_BYTES
 from occlum_build.errors import OcclumError, Report
 from occlum_build.shown import escaped
 from occlum_build.sources.model import (
@@ -45,20 +47,21 @@ def walk_copy(
     report: Report,
     *,
     keep_link: bool = False,
+    looked: Looked | None = None,
 ) -> Iterator[WalkEntry]:
     """The entries of a directory copy, parents before children, sorted in each directory.
 
     Where the source is a link, what it leads to is copied under its name, or with `keep_link` the
-    link itself.
+    link itself. Raises TooMuch `directory` where there are too many, by what `looked` counts.
     """
-    walker = _Walker(sources, operation, excluded, report)
+    walker = _Walker(sources, operation, excluded, report, looked or Looked())
     sources.expect(operation.source, tree=True)
     contents_only = operation.contents_only
     real = resolve(sources, operation.source, follow_last=contents_only)
     stat = sources.lstat(real) if real is not None else None
     if real is None or stat is None:
         message = f"there is no directory {operation.source or '.'}"
-        hint = hint_for_missing(sources, operation.source, operation.base)
+        hint = hint_for_missing(sources, operation.source, operation.base, len(report.errors))
         report.error("directory", message, operation.place, hint, missing=(operation.source,))
     elif not contents_only:
         name = posixpath.basename(operation.source)
@@ -92,6 +95,8 @@ class _Walker:
     operation: CopyDir
     excluded: Excluded
     report: Report
+    looked: Looked
+    again: Again = field(default_factory=Again)
 
     def tree(self, found: Iterator[_Found], *, is_followed: bool = False) -> Iterator[WalkEntry]:
         """What was found and all that is below it; of any depth.
@@ -110,22 +115,31 @@ class _Walker:
                 continue
             entry, way = taken
             yield entry
-            if entry.stat.kind == DIR:
+            # Of a path that no kernel takes, a check tells; what is below it is of no use either.
+            if entry.stat.kind == DIR and len(entry.path) <= PATH_BYTES:
                 pending.append(self.children(entry.path, entry.source, way))
 
     def children(self, path: str, real: str, way: _Way) -> Iterator[_Found]:
         above, real_above = path and f"{path}/", real and f"{real.rstrip('/')}/"
         lstat = self.sources.lstat
         try:
-            for name in self.sources.names(real):
-                source = real_above + name
-                stat = lstat(source)
-                if stat is None:
-                    self.fail(f"{source} has gone, or its path is too long")
-                else:
-                    yield above + name, source, stat, way
+            names = self.sources.names(real)
         except OcclumError as error:
             self.fail(error.problems[0].message)
+            return
+        self.looked.listed(path, names)
+        self.again.listed(path, real, names)
+        for name in names:
+            source = real_above + name
+            try:
+                stat = lstat(source)
+            except OcclumError as error:
+                self.fail(error.problems[0].message)
+                return
+            if stat is None:
+                self.fail(f"{source} has gone, or its path is too long")
+            else:
+                yield above + name, source, stat, way
 
     def take(
         self, path: str, source: str, stat: SourceStat, way: _Way, *, is_followed: bool

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
+from occlum_build.bom.looked import Looked
 from occlum_build.bom.wildcards import expand_wildcard
 from occlum_build.elf.testing import MemoryView
+from occlum_build.errors import TooMuch
 
 VIEW = MemoryView(
     {
@@ -52,3 +56,19 @@ def test_no_match() -> None:
     assert expand_wildcard(VIEW, "ws/*.txt", "ws") == []
     assert expand_wildcard(VIEW, "ws/a.so/*", "ws") == []
     assert expand_wildcard(VIEW, "gone/*", "gone") == []
+
+
+def test_names_that_links_make_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occlum_build.bom.looked.MAX_MATCHES", 1000)
+    view = MemoryView({f"ws/l{number}": "-> ." for number in range(10)})
+    with pytest.raises(TooMuch, match="matches more than 1,000 names"):
+        expand_wildcard(view, "ws/" + "*/" * 30 + "x", "ws")
+
+
+def test_names_that_are_compared_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occlum_build.bom.looked.MAX_COMPARED", 14)
+    looked = Looked()
+    for pattern in ("ws/*.so", "ws/a*"):
+        assert expand_wildcard(VIEW, pattern, "ws", looked)
+    with pytest.raises(TooMuch, match="compared with more than 14 names"):
+        expand_wildcard(VIEW, "ws/b*", "ws", looked)

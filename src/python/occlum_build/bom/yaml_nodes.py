@@ -9,10 +9,13 @@ from typing import Any, Union
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import BOM_BYTES, shown_bytes
+from occlum_build.shown import MOST_QUOTED, quoted
 
 MAX_TEXT_BYTES = BOM_BYTES
 MAX_DEPTH = 32
-MAX_NODES = 200_000  # after anchors are expanded
+# Both after anchors are expanded.
+MAX_NODES = 200_000
+MAX_CHARACTERS = MAX_TEXT_BYTES
 
 # Its bound is above ours, but it reads ahead.
 _TOO_DEEP_FOR_LIBYAML = "exceeded maximum nesting depth"
@@ -105,8 +108,8 @@ class _Composer:
     def __init__(self, events: Iterator[Any], file: str) -> None:
         self.events = events
         self.file = file
-        self.anchors: dict[str, tuple[Node, int]] = {}
-        self.nodes = 0
+        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        self.nodes = self.characters = 0
 
     def document(self) -> Node:
         from yaml import events
@@ -135,18 +138,23 @@ class _Composer:
         if event.tag not in (None, "!", _STR_TAG) or (
             event.tag and not isinstance(event, events.ScalarEvent)
         ):
-            raise invalid(f"the tag {event.tag} means nothing here", place, "remove it")
-        before = self.nodes
-        self._count(1, place)
+            raise invalid(
+                f"the tag {event.tag[:MOST_QUOTED]} means nothing here", place, "remove it"
+            )
+        nodes, characters = self.nodes, self.characters
         node: Node
         if isinstance(event, events.ScalarEvent):
+            self._count(1, len(event.value), place)
             node = Scalar(event.value, event.implicit[0], place)
         elif isinstance(event, events.SequenceStartEvent):
+            self._count(1, 0, place)
             node = Sequence(tuple(self._items(events.SequenceEndEvent, depth)), place)
         else:
+            self._count(1, 0, place)
             node = self._mapping(place, depth)
         if event.anchor:
-            self.anchors[event.anchor] = (node, self.nodes - before)
+            counted = self.nodes - nodes, self.characters - characters
+            self.anchors[event.anchor] = (node, *counted)
         return node
 
     def _items(self, end: type, depth: int) -> Iterator[Node]:
@@ -168,7 +176,7 @@ class _Composer:
                 raise invalid("merge keys (<<) are not supported", key.place, "write the keys out")
             if key.value in seen:
                 raise invalid(
-                    f"key {key.value!r} is given twice, first at {seen[key.value]}",
+                    f"key {quoted(key.value)} is given twice, first at {seen[key.value]}",
                     key.place,
                     "leave one of the two out",
                 )
@@ -178,12 +186,15 @@ class _Composer:
 
     def _alias(self, anchor: str, place: Place) -> Node:
         if anchor not in self.anchors:
-            raise invalid(f"anchor &{anchor} is not defined before its use", place)
-        node, size = self.anchors[anchor]
-        self._count(size, place)
+            raise invalid(f"anchor &{anchor[:MOST_QUOTED]} is not defined before its use", place)
+        node, nodes, characters = self.anchors[anchor]
+        self._count(nodes, characters, place)
         return node
 
-    def _count(self, nodes: int, place: Place) -> None:
+    def _count(self, nodes: int, characters: int, place: Place) -> None:
         self.nodes += nodes
+        self.characters += characters
         if self.nodes > MAX_NODES:
             raise invalid(f"more than {MAX_NODES} nodes (anchors expanded)", place)
+        if self.characters > MAX_CHARACTERS:
+            raise invalid(f"more than {MAX_CHARACTERS} characters (anchors expanded)", place)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Callable, NamedTuple
 
 from occlum_build.bom.excludes import compile_excludes
-from occlum_build.bom.named_links import is_named_link, keeps_link
+from occlum_build.bom.looked import Looked
+from occlum_build.bom.named_links import KeptLinks, is_named_link
 from occlum_build.bom.names import is_utf8
 from occlum_build.bom.operations import CopyDir, CopyFile, MakeDir, MakeLink, Operations
 from occlum_build.bom.walk import WalkEntry, walk_copy
@@ -59,6 +60,9 @@ class ImageBuilder:
         self.overrides = Overrides(sources)
         self.merging = Merging(tree, self.overrides)
         self._said: dict[str, MakeDir] = {}  # directories whose mode a BOM says
+        self._looked = Looked()
+        self._matched: dict[CopyDir, list[CopyDir]] = {}
+        self._kept: tuple[Sequence[CopyDir], KeptLinks] | None = None  # by these copies
 
     def apply(self, operations: Operations, of_all: Sequence[CopyDir] = ()) -> list[Program]:
         """Carry out one BOM; the copied files that may be programs, in their order.
@@ -82,7 +86,9 @@ class ImageBuilder:
                 for matched in self._matched_dirs(copy_dir):
                     keep = self._keeps_link(matched, copies)
                     for entry in walk_copy(
-                        self.sources, matched, excluded, self.report, keep_link=keep
+                        *(self.sources, matched, excluded, self.report),
+                        keep_link=keep,
+                        looked=self._looked,
                     ):
                         with here:
                             self._copy_entry(entry, matched.path, origin, programs)
@@ -223,7 +229,9 @@ class ImageBuilder:
             code,
             message,
             place=operation.place,
-            hint=hint_for_missing(self.sources, operation.source, operation.base),
+            hint=hint_for_missing(
+                self.sources, operation.source, operation.base, len(self.report.errors)
+            ),
             missing=(operation.source,),
         )
 
@@ -247,8 +255,14 @@ class ImageBuilder:
     def _matched_dirs(self, operation: CopyDir) -> list[CopyDir]:
         if not operation.wildcard:
             return [operation]
-        found = expand_wildcard(self.sources, operation.source, operation.base)
-        return [replace(operation, source=source) for source in found] or [operation]
+        if operation not in self._matched:
+            found = self._expand(operation)
+            copies = [replace(operation, source=source) for source in found]
+            self._matched[operation] = copies or [operation]
+        return self._matched[operation]
+
+    def _expand(self, operation: CopyDir | CopyFile) -> list[str]:
+        return expand_wildcard(self.sources, operation.source, operation.base, self._looked)
 
     def _keeps_link(self, copy: CopyDir, copies: Sequence[CopyDir]) -> bool:
         if not is_named_link(self.sources, copy):
@@ -257,14 +271,15 @@ class ImageBuilder:
         planned = self.tree.entries.get(path)
         if planned is not None and planned.kind == SYMLINK:
             return True
-        return keeps_link(
-            self.sources, copy, (one for other in copies for one in self._matched_dirs(other))
-        )
+        if self._kept is None or self._kept[0] is not copies:
+            every = (one for other in copies for one in self._matched_dirs(other))
+            self._kept = copies, KeptLinks(self.sources, every)
+        return self._kept[1].keeps(copy)
 
     def _matched_files(self, operation: CopyFile) -> list[CopyFile]:
         if not operation.wildcard:
             return [operation]
-        found = expand_wildcard(self.sources, operation.source, operation.base)
+        found = self._expand(operation)
         name = posixpath.basename(operation.source)
         if posixpath.basename(operation.path) == name:  # not renamed
             directory = posixpath.dirname(operation.path)

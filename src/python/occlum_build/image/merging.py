@@ -51,7 +51,4 @@ def _may_merge(tree: ImageTree, entry: Entry) -> bool:
 
     As with rsync a directory may, and what is none may where the directory is empty.
     """
-    if entry.kind == DIR:
-        return True
-    below = f"{entry.path}/"
-    return not any(path.startswith(below) for path in tree.entries)
+    return entry.kind == DIR or not tree.has_below(entry.path)

@@ -83,14 +83,16 @@ def draft_image(
     tree = ImageTree(options.base)
     builder = ImageBuilder(sources, tree, options.mode, report)
     expanded = []
+    copied: tuple[tuple[LoaderConfig | None, tuple[tuple[Program, ...], ...]], ...] = ()
     for bom_set in sets:
         boms = [bom_operations(bom, bom_set.workspace, bom_set.env, report) for bom in bom_set.boms]
         expanded.append((bom_set.loader_config, drop_overridden_dirs(boms, report)))
     dirs = [copy for _, boms in expanded for one in boms for copy in one.dirs]
-    copied = tuple(
-        (config, tuple(tuple(builder.apply(one, dirs)) for one in boms))
-        for config, boms in expanded
-    )
+    with report:  # it ends where there is too much
+        copied = tuple(
+            (config, tuple(tuple(builder.apply(one, dirs)) for one in boms))
+            for config, boms in expanded
+        )
     builder.merging.report_blocked(report)
     builder.overrides.report(report, as_errors=options.conflicts_are_errors)
     return Draft(tree, copied)

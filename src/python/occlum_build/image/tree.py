@@ -6,7 +6,8 @@ import posixpath
 from collections.abc import Collection
 from typing import Protocol
 
-from occlum_build.errors import OcclumError, Place
+from occlum_build.bom.looked import MAX_ENTRIES, MAX_PATHS_BYTES
+from occlum_build.errors import OcclumError, Place, TooMuch
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.sources.model import MAX_LINKS, SourceStat
 
@@ -43,6 +44,8 @@ class ImageTree:
     def __init__(self, base: Base) -> None:
         self.base = base
         self.entries: dict[str, Entry] = {}
+        self._parents: set[str] = set()  # of entries
+        self._paths_bytes = 0
         # The links from before that paths of the plan led through.
         self.followed: set[str] = set()
         self._directories: dict[str, str] = {"": ""}  # path -> real path of an existing directory
@@ -51,6 +54,8 @@ class ImageTree:
         """A tree that can be changed without changing this one."""
         copied = ImageTree(self.base)
         copied.entries.update(self.entries)
+        copied._parents.update(self._parents)
+        copied._paths_bytes = self._paths_bytes
         copied.followed.update(self.followed)
         return copied
 
@@ -73,7 +78,24 @@ class ImageTree:
         before = self.kind(entry.path)
         if SYMLINK in (entry.kind, before) or (before == DIR and entry.kind != DIR):
             self._directories = {"": ""}
+        if entry.path not in self.entries:
+            self._count(entry)
         self.entries[entry.path] = entry
+
+    def _count(self, entry: Entry) -> None:
+        self._paths_bytes += len(entry.path)
+        if len(self.entries) == MAX_ENTRIES or self._paths_bytes > MAX_PATHS_BYTES:
+            most = f"{MAX_ENTRIES:,} entries, or more than {MAX_PATHS_BYTES:,} bytes of paths"
+            message = f"the image would have more than {most}"
+            raise TooMuch("directory", message, place=entry.origin.place)
+        parent = entry.path.rpartition("/")[0]
+        while parent and parent not in self._parents:
+            self._parents.add(parent)
+            parent = parent.rpartition("/")[0]
+
+    def has_below(self, path: str) -> bool:
+        """Whether something is planned below a path."""
+        return path in self._parents
 
     def is_dir(self, path: str) -> bool:
         return self.kind(path) == DIR
