@@ -10,7 +10,7 @@ from pants.engine.unions import UnionRule
 
 from pants_occlum import findings
 from pants_occlum.bom import register as bom
-from pants_occlum.dist import places
+from pants_occlum.dist import places, stored
 from pants_occlum.enclave import register as enclave
 from pants_occlum.image import register as image
 from pants_occlum.oci import register as oci
@@ -27,4 +27,6 @@ def target_types() -> list[type[Target]]:
 def rules() -> Iterable[Rule | UnionRule]:
     # Pants asks for the rules at the start of each run, also of one in a pantsd that has them.
     loaded_sources.LOADED.start_run()
-    return [one for room in (findings, tool_process, places, *_FAMILIES) for one in room.rules()]
+    return [
+        one for room in (findings, tool_process, places, stored, *_FAMILIES) for one in room.rules()
+    ]

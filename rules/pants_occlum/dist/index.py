@@ -7,10 +7,14 @@ import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import MANIFEST_BYTES
+from occlum_build.files.reading import read_file
+from pants_occlum.dist.errors import dist_errors
+from pants_occlum.dist.removing import make_way
 from pants_occlum.problems import logger_of
 
 logger = logger_of(__name__)
@@ -55,7 +59,7 @@ class DistIndex:
         try:
             rows = json.loads(self._lines.get(directory, "{}"))
             return {name: IndexRow(*row) for name, row in rows.items()}
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return {}
 
     def replace(self, directory: str, rows: Mapping[str, IndexRow]) -> None:
@@ -83,24 +87,42 @@ def load_index(file: str) -> DistIndex:
     found = _version(file)
     if index is not None and found == version:
         return index
-    lines = {}
-    try:
-        with open(file, encoding="utf-8") as stream:
-            for line in stream:
-                path, _, rows = line.rstrip("\n").partition("\t")
-                lines[str(json.loads(path))] = rows
-    except (OSError, ValueError):
-        lines = {}
-    index = DistIndex(lines)
+    index = DistIndex(_read_lines(file))
     _loaded[file] = (found, index)
     return index
 
 
+def _read_lines(file: str) -> dict[str, str]:
+    """The rows of a file by directory; none where it cannot be read or a line of it is damaged."""
+    lines = {}
+    try:
+        # By lines of the file, as other ends of lines may stand in what is quoted.
+        for line in read_file(file, MANIFEST_BYTES).decode("utf-8").split("\n"):
+            path, _, rows = line.partition("\t")
+            if line:
+                lines[str(json.loads(path))] = rows
+    except (OcclumError, ValueError, RecursionError):
+        return {}
+    return lines
+
+
 def save_index(file: str, index: DistIndex) -> None:
-    """Replace the index as a whole. The lock of the tree must be held."""
-    with open(f"{file}.new", "w", encoding="utf-8") as stream:
-        stream.write(index.text())
-    os.replace(f"{file}.new", file)
+    """Replace the index as a whole; failing to is no error, only slower.
+
+    The lock of the tree must be held.
+    """
+    try:
+        make_way(file)
+        make_way(f"{file}.new")
+        with suppress(FileNotFoundError):
+            os.unlink(f"{file}.new")
+        with open(f"{file}.new", "x", encoding="utf-8") as stream:
+            stream.write(index.text())
+        os.replace(f"{file}.new", file)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(f"{file}.new")
+        return
     index.is_changed = False
     _loaded[file] = (_version(file), index)
 
@@ -160,8 +182,10 @@ class TreeLock:
         return self._owner is owner
 
     def _wait(self) -> int:
-        os.makedirs(os.path.dirname(self._file), exist_ok=True)
-        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with dist_errors(self._file):
+            os.makedirs(os.path.dirname(self._file), exist_ok=True)
+            make_way(self._file)
+            fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,59 @@ def test_index_of_another_process_is_read_again(tmp_path: Path) -> None:
     assert dist_index.load_index(file).rows("d") == {"b": ROW}
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '""\t{"a":[1]}\n', '""\t[1]', '\t{"a":1}', "\x00"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("", "[]", '""\t{"a":[1]}\n', '""\t[1]', '\t{"a":1}', "\x00", '""\t{"a":null}', '""\t'),
+        *('""\tnull', '""\t' + "[" * 100_000, "[" * 100_000, '""\t' + '{"a":' * 100_000, "\xff"),
+        *('[]\t{"a":[1,2,3,4,5,"00"]}', '{}\t{}', '""\t{"a":"abcde"}', '""\t{"a":' + "9" * 5000),
+    ],
+)
 def test_damaged_index_counts_as_empty(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "index.rows"
-    file.write_text(damage)
-    assert dist_index.load_index(str(file)).rows("") == {}
+    file.write_bytes(damage.encode("latin-1"))
+    index = dist_index.load_index(str(file))
+    assert index.rows("") == {}
+    index.replace("", {"a": ROW})
+    dist_index.save_index(str(file), index)
+    assert saved_by_another_process(str(file)).rows("") == {"a": ROW}
+
+
+def make_large(file: Path) -> None:
+    with file.open("wb") as stream:
+        stream.truncate(6 << 30)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, make_large, lambda file: file.symlink_to("x")])
+@pytest.mark.parametrize("suffix", ["", ".new"])
+def test_index_that_is_no_file(
+    tmp_path: Path, make: Callable[[Path], None], suffix: str
+) -> None:
+    file = tmp_path / "index.rows"
+    make(Path(f"{file}{suffix}"))
+    index = dist_index.load_index(str(file))
+    assert index.rows("") == {}
+    index.replace("", {"a": ROW})
+    dist_index.save_index(str(file), index)
+    assert saved_by_another_process(str(file)).rows("") == {"a": ROW}
+    assert [path.name for path in tmp_path.iterdir()] == ["index.rows"]
+
+
+def test_index_that_cannot_be_saved_is_only_slower(tmp_path: Path) -> None:
+    index = dist_index.DistIndex()
+    index.replace("", {"a": ROW})
+    dist_index.save_index(str(tmp_path / "none/index.rows"), index)
+    assert index.is_changed
+
+
+def test_lock_that_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "lock/d").mkdir(parents=True)
+    with dist_index.TreeLock(str(tmp_path / "lock"), "dist/x").held_by(object()):
+        assert (tmp_path / "lock").is_file()
+    (tmp_path / "file").touch()
+    lock = dist_index.TreeLock(str(tmp_path / "file/lock"), "dist/x")
+    with pytest.raises(OcclumError, match="file: cannot be written"), lock.held_by(object()):
+        pass
 
 
 def test_other_process_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

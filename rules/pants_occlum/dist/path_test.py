@@ -30,7 +30,7 @@ OUT = {
 def places(tmp_path: Path) -> DistPlaces:
     root = tmp_path / "root"
     (root / "dist/app").mkdir(parents=True)
-    return DistPlaces(str(root), str(root / "dist"), str(root / "state"), False)
+    return DistPlaces(str(root), str(root / "dist"), str(root / "state"), False, "")
 
 
 @pytest.fixture

@@ -20,12 +20,14 @@ class DistPlaces:
     """Absolute paths: of the project, of dist, and of where the state of each tree is kept.
 
     executes_remotely: processes may run on another machine, and then cannot write here.
+    store_dir: Pants' local store.
     """
 
     build_root: str
     dist_dir: str
     state_dir: str
     executes_remotely: bool
+    store_dir: str
 
     def shown(self, name: str) -> str:
         """How messages call what is in dist."""
@@ -42,6 +44,7 @@ async def dist_places(
         os.path.join(build_root.path, str(dist_dir.relpath)),
         state_dir,
         global_options.remote_execution,
+        global_options.local_store_dir,
     )
 
 

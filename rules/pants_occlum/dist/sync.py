@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -30,21 +29,26 @@ from pants.engine.fs import AddPrefix, CreateDigest, FileDigest, FileEntry
 from pants.engine.process import Process, ProcessCacheScope
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.reading import read_file
 from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    execute_process_or_raise,
+    execute_process,
     get_digest_contents,
 )
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.removing import make_way
+from pants_occlum.dist.stored import damaged_store
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
@@ -83,22 +87,29 @@ class _Piece(NamedTuple):
 def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
     """Make dist/<name> hold the content; it is not touched where it does.
 
-    Raises OcclumError when that is not below dist.
+    Raises OcclumError when that is not below dist or cannot be written.
     """
     path = real_path(places.dist_dir, name)
-    with suppress(OSError), open(path, "rb") as file:
-        if file.read() == content and not os.path.islink(path):
+    with suppress(OcclumError):
+        if not os.path.islink(path) and read_file(path, len(content)) == content:
             return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    state = _state(places, path)
+    # One name for all runs, so that none leaves a file of its own; hence the lock.
+    temporary = f"{path}.occlum-new"
+    with tree_lock(f"{state}.lock", path).held_by(object()), dist_errors(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_way(temporary)
+        make_way(path)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            with open(temporary, "xb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
 
 
 async def sync_tree(
@@ -111,12 +122,13 @@ async def sync_tree(
     """Make dist/<name> hold the entries, and nothing else.
 
     Files are copied from the host where `host` tells of one with the content, and the others
-    are in Pants' store, maybe in packs. The next run completes what an interrupted one left. Raises
-    OcclumError when that is not below dist, another target writes to the same tree or a file of the
-    host has changed since it was looked at, ValueError for entries that make no tree.
+    are in Pants' store, maybe in packs. Each content is compared with its SHA-256. The next run
+    completes what an interrupted one left. Raises OcclumError when that is not below dist or cannot
+    be written, another target writes to the same tree, a file of the host has changed since it was
+    looked at or the store is damaged, ValueError for entries that make no tree.
     """
     root = real_path(places.dist_dir, name)
-    state = os.path.join(places.state_dir, hashlib.sha256(root.encode("utf-8")).hexdigest())
+    state = _state(places, root)
     lock = tree_lock(f"{state}.lock", root)
     owner = object()
     turn = partial(lock.turn_of, owner)
@@ -124,6 +136,14 @@ async def sync_tree(
         with turn(), quiet_gc():
             index = load_index(f"{state}.rows")
             writer = TreeWriter(root, entries, index)
+
+        def finish() -> None:
+            if lock.is_held_by(owner):
+                with turn(), quiet_gc():
+                    writer.finish()
+                    if index.is_changed:
+                        save_index(f"{state}.rows", index)
+
         try:
             with turn(), quiet_gc():
                 missing = differing = writer.compare()
@@ -136,18 +156,23 @@ async def sync_tree(
                 missing = await _copy_from_host(writer, differing, host, turn)
             pieces = _pieces(missing, packed)
             stored_size = sum(piece.size for piece in pieces)
-            if stored_size > MOST_BYTES_IN_MEMORY and not places.executes_remotely:
-                for batch in _batches(pieces, STAGED_BYTES):
-                    await _write_by_process(writer, batch, f"{state}.staged", name, turn)
-            else:
+            if stored_size <= MOST_BYTES_IN_MEMORY or places.executes_remotely:
+                damaged = []
                 for batch in _batches(pieces, BATCH_BYTES):
-                    await _write(writer, batch, turn)
-        finally:
-            if lock.is_held_by(owner):
-                with turn(), quiet_gc():
-                    writer.finish()
-                    if index.is_changed:
-                        save_index(f"{state}.rows", index)
+                    damaged += await _write(writer, batch, turn)
+                pieces = damaged  # what rules have read stays in memory: the store may be mended
+            if not places.executes_remotely:
+                damaged = []
+                for batch in _batches(pieces, STAGED_BYTES):
+                    damaged += await _write_by_process(writer, batch, f"{state}.staged", name, turn)
+                pieces = damaged
+            if pieces:
+                raise damaged_store(places, (piece.sha256 for piece in pieces))
+        except BaseException:
+            with suppress(OcclumError):  # the first error is the one to tell
+                finish()
+            raise
+        finish()
     return SyncedTree(len(differing), writer.removed)
 
 
@@ -167,26 +192,30 @@ async def _copy_from_host(
                     missing.append(entry)
     changed = {entry.sha256: blobs[entry.sha256] for entry in missing if entry.sha256 in blobs}
     if changed:
+        await look_again(HostDoubt(host.root, tuple(changed.values())), **implicitly())
         await ingest(SysrootIngest(host.root, tuple(changed.values())))
     return missing
 
 
-async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> None:
+async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> list[_Piece]:
+    """What could not be written, as the store is damaged."""
     contents = await get_digest_contents(await create_digest(_digest_of(batch)))
     by_sha256 = {file.path: file.content for file in contents}
     with turn():
-        for piece in batch:
-            content = by_sha256[piece.sha256]
-            for entry, offset in piece.entries:
-                writer.put(entry, content[offset : offset + entry.size])
+        return _unwritten(
+            batch,
+            lambda piece, entry, offset: writer.put(
+                entry, by_sha256[piece.sha256][offset : offset + entry.size]
+            ),
+        )
 
 
 async def _write_by_process(
     writer: TreeWriter, batch: Sequence[_Piece], staged: str, name: str, turn: Turn
-) -> None:
+) -> list[_Piece]:
     """Write files of which contents in memory would be too much, for Pants keeps those.
 
-    A process that is not cached brings them out of the store.
+    A process that is not cached brings them out of the store. Gives what could not be written.
     """
     size = sum(piece.size for piece in batch)
     process = Process(
@@ -198,17 +227,36 @@ async def _write_by_process(
     try:
         with turn():
             shutil.rmtree(staged, ignore_errors=True)
-        await execute_process_or_raise(**implicitly({process: Process}))
+        result = await execute_process(process, **implicitly())
+        if result.exit_code:
+            message = f"files of {name} cannot be brought out of Pants' store: "
+            message += result.stderr.decode("utf-8", "replace").strip()
+            raise OcclumError("dist", message, hint=_NO_SPACE)
         with turn():
-            for piece in batch:
-                source = os.path.join(staged, piece.sha256).encode("utf-8")
-                for entry, offset in piece.entries:
-                    if not writer.copy(entry, source, offset):
-                        raise OcclumError(
-                            "dist", f"{entry.path} of {name} cannot be written", hint=_NO_SPACE
-                        )
+            return _unwritten(
+                batch,
+                lambda piece, entry, offset: writer.copy(
+                    entry, os.path.join(staged, piece.sha256).encode("utf-8"), offset
+                ),
+            )
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _unwritten(
+    batch: Iterable[_Piece], write: Callable[[_Piece, TreeEntry, int], bool]
+) -> list[_Piece]:
+    """The pieces with the entries that `write` says it could not write."""
+    tried = (
+        piece._replace(entries=[one for one in piece.entries if not write(piece, *one)])
+        for piece in batch
+    )
+    return [piece for piece in tried if piece.entries]
+
+
+def _state(places: DistPlaces, path: str) -> str:
+    """Where what is kept of something in dist begins."""
+    return os.path.join(places.state_dir, hashlib.sha256(path.encode("utf-8")).hexdigest())
 
 
 def _pieces(entries: Iterable[TreeEntry], packed: Packed | None) -> list[_Piece]:

@@ -12,24 +12,29 @@ from pathlib import Path
 import pytest
 from pants.core.goals import package
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, Package, PackageFieldSet
+from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, FileContent, PathGlobs
 from pants.engine.rules import QueryRule
 from pants.engine.target import COMMON_TARGET_FIELDS, MultipleSourcesField, Target
 from pants.engine.unions import UnionRule
 from pants.testutil.rule_runner import RuleRunner
 
+from occlum_build.errors import OcclumError
 from occlum_build.process.packs import PackedFile
 from occlum_build.sources.model import FILE
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents
 from pants_occlum.dist import places as dist_places
+from pants_occlum.dist import stored as dist_stored
 from pants_occlum.dist import sync as dist_sync
 from pants_occlum.dist.digest import store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.dist.sync import SyncedTree, sync_tree
+from pants_occlum.dist.stored import Stored, StoredRequest
+from pants_occlum.dist.sync import SyncedTree, sync_file, sync_tree
 from pants_occlum.dist.tree import TreeWriter
+from pants_occlum.sysroot import doubt
 from pants_occlum.sysroot import host as sysroot
 from pants_occlum.sysroot.host import SysrootBlob, SysrootIngest
 
@@ -99,7 +104,7 @@ async def package_tree(field_set: TreeFieldSet, places: DistPlaces) -> BuiltPack
 
 
 @pytest.fixture
-def rule_runner(monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
+def rule_runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RuleRunner:
     LOG.clear()
     HOST_BLOBS.clear()
     PACKS.clear()
@@ -109,14 +114,19 @@ def rule_runner(monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
             contents_of,
             package_tree,
             *dist_places.rules(),
+            *dist_stored.rules(),
+            *doubt.rules(),
             *sysroot.rules(),
             *collect_rules(vars(package)),
             UnionRule(PackageFieldSet, TreeFieldSet),
             QueryRule(DistPlaces, []),
+            QueryRule(Contents, [ContentField]),
+            QueryRule(Stored, [StoredRequest]),
         ],
         target_types=[TreeTarget],
-        isolated_local_store=True,
+        bootstrap_args=[f"--local-store-dir={tmp_path}/store"],
     )
+    runner.set_options([f"--local-store-dir={tmp_path}/store"])
     write_content(runner, CONTENT)
     runner.write_files({"t/BUILD": "tree(sources=[])"})
     return runner
@@ -128,7 +138,9 @@ def write_content(runner: RuleRunner, content: dict[str, bytes]) -> None:
 
 def run_package(runner: RuleRunner) -> dict[str, bytes]:
     """Run the goal in a session of its own; what then is in dist."""
-    assert runner.run_goal_rule(Package, args=["t"]).exit_code == 0
+    store = runner.request(DistPlaces, []).store_dir
+    options = (f"--local-store-dir={store}",)
+    assert runner.run_goal_rule(Package, global_args=options, args=["t"]).exit_code == 0
     tree = Path(runner.build_root, "dist/x/image")
     return {path.name: path.read_bytes() for path in sorted(tree.iterdir())}
 
@@ -197,6 +209,91 @@ def test_files_in_packs(
     assert run_package(rule_runner) == {**PACKS["0"], **CONTENT, **PACKS["1"]}
     shutil.rmtree(Path(rule_runner.build_root, "dist"))
     assert run_package(rule_runner) == {**PACKS["0"], **CONTENT, **PACKS["1"]}
+
+
+LARGE = bytes(range(256)) * 4096  # beyond 512 KiB, in a file of its own in the store
+
+
+def stored_file(runner: RuleRunner, content: bytes) -> Path:
+    places = runner.request(DistPlaces, [])
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Path(places.store_dir, "immutable/files", sha256[:2], sha256)
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.chmod(0o600)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("most_bytes", [1 << 10, 64 << 20])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_damaged_store_is_told_and_damages_nothing(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch, most_bytes: int, is_packed: bool
+) -> None:
+    monkeypatch.setattr(dist_sync, "MOST_BYTES_IN_MEMORY", most_bytes)
+    if is_packed:
+        PACKS["0"] = {"a": b"a" * 3000, "large": LARGE}
+    else:
+        write_content(rule_runner, {"large": LARGE})
+    content = b"a" * 3000 + LARGE if is_packed else LARGE
+    # What is in the store, and in no other sync's memory.
+    rule_runner.request(Contents, [content_field(rule_runner)])
+    file = stored_file(rule_runner, content)
+    flip_a_byte(file)
+    with pytest.raises(Exception) as error:
+        run_package(rule_runner)
+    assert f"Pants' local store is damaged: {file} has another content" in str(error.value)
+    assert "remove it, and run Pants again" in str(error.value)
+    tree = Path(rule_runner.build_root, "dist/x/image")
+    assert "large" not in os.listdir(tree)
+    file.write_bytes(content)  # as when it is made anew
+    assert run_package(rule_runner)["large"] == LARGE
+
+
+def content_field(runner: RuleRunner) -> ContentField:
+    return runner.get_target(Address("t")).get(ContentField)
+
+
+def test_damaged_artefact_is_told_before_it_is_written(rule_runner: RuleRunner) -> None:
+    digest = rule_runner.make_snapshot({"large": LARGE.decode("latin-1"), "small": "1"}).digest
+    content = LARGE.decode("latin-1").encode()
+    request = StoredRequest(digest)
+    assert rule_runner.request(Stored, [request]) == Stored(digest)
+    file = stored_file(rule_runner, content)
+    flip_a_byte(file)
+    store = rule_runner.request(DistPlaces, []).store_dir
+    rule_runner.set_options([f"--local-store-dir={store}"])  # another session
+    with pytest.raises(Exception, match=f"{file} has another content"):
+        rule_runner.request(Stored, [request])
+
+
+def test_file_is_synced(rule_runner: RuleRunner) -> None:
+    places = rule_runner.request(DistPlaces, [])
+    path = Path(places.dist_dir, "x/manifest.json")
+    sync_file(places, "x/manifest.json", b"{}")
+    inode = path.stat().st_ino
+    sync_file(places, "x/manifest.json", b"{}")
+    assert path.stat().st_ino == inode
+    for make in (Path.unlink, Path.mkdir, os.mkfifo, lambda file: file.symlink_to("other")):
+        if path.exists():
+            path.unlink()
+        if make is not Path.unlink:
+            make(path)
+        sync_file(places, "x/manifest.json", b"[]")
+        assert not path.is_symlink() and path.read_bytes() == b"[]"
+        assert os.listdir(path.parent) == ["manifest.json"]
+
+
+def test_file_below_a_file(rule_runner: RuleRunner) -> None:
+    places = rule_runner.request(DistPlaces, [])
+    Path(places.dist_dir).mkdir()
+    Path(places.dist_dir, "x").write_text("mine")
+    with pytest.raises(OcclumError) as error:
+        sync_file(places, "x/manifest.json", b"{}")
+    assert str(error.value.problems[0].place) == os.path.join(places.dist_dir, "x")
+    assert error.value.problems[0].hint.endswith("remove it")
 
 
 def test_index_and_lock_stand_outside_of_dist(rule_runner: RuleRunner) -> None:

@@ -14,11 +14,14 @@ from typing import BinaryIO, NamedTuple
 from occlum_build.sources.extras import write_or_skip
 from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
+from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
+from pants_occlum.dist.removing import OPEN_DIR, remove
 from pants_occlum.sysroot.listing import Listing, list_directory
 
-OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, a fifo that took the place of a file would hang us.
+READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 COPY_BYTES = 1 << 20
 
 
@@ -47,7 +50,8 @@ class TreeWriter:
 
     First compare(), which does all but the files, then put() or copy() for each of those, then
     finish(), also after an error: until then a directory may be open to its owner that is not meant
-    to be. index: what is known of the files that are there; it is brought up to date.
+    to be. index: what is known of the files that are there; it is brought up to date. What cannot
+    be written is OcclumError `dist`.
     """
 
     def __init__(self, root: str, entries: Iterable[TreeEntry], index: DistIndex) -> None:
@@ -67,7 +71,8 @@ class TreeWriter:
 
     def compare(self) -> list[TreeEntry]:
         """Remove what is not wanted, make directories and links; give the files to be written."""
-        self._make_root()
+        with dist_errors(self._root):
+            self._make_root()
         self._index.forget_all_but(self._children)
         for path in self._synced.keys() - self._children.keys():
             del self._synced[path]
@@ -76,39 +81,41 @@ class TreeWriter:
         while pending:
             path = pending.pop()
             wanted = self._children[path]
-            with self._open(path) as fd:
+            with dist_errors(self._path(path)), self._open(path) as fd:
                 listing = list_directory(fd)
                 if self._synced.get(path) != (wanted, listing.fingerprint):
                     differing += self._compare_one(fd, path, wanted, listing)
             pending += [entry.path for entry in wanted.values() if entry.kind == DIR]
         return sorted(differing)
 
-    def put(self, entry: TreeEntry, content: bytes) -> None:
-        """Write one file in the place of what is there."""
-        with self._new_file(entry) as stream:
-            stream.write(content)
+    def put(self, entry: TreeEntry, content: bytes) -> bool:
+        """Write one file in the place of what is there; False where it is not what is wanted."""
+        return self._fill(entry, (content,))
 
     def copy(self, entry: TreeEntry, source: bytes, offset: int | None = None) -> bool:
         """Write one file from another; False where that has another content than is wanted.
 
         With an offset, in bytes, the content is a part of the other file.
         """
+        return self._fill(entry, _chunks(source, entry.size, offset))
+
+    def _fill(self, entry: TreeEntry, chunks: Iterable[bytes]) -> bool:
         hasher = hashlib.sha256()
         try:
-            with open(source, "rb") as original, self._new_file(entry) as stream:
-                for chunk in _chunks(original, entry.size, offset):
+            with dist_errors(self._path(entry.path)), self._new_file(entry) as stream:
+                for chunk in chunks:
                     write_or_skip(stream, chunk)
                     hasher.update(chunk)
                 if hasher.hexdigest() != entry.sha256:
                     raise _OtherContentError
-        except (OSError, _OtherContentError):
+        except _OtherContentError:
             return False
         return True
 
     def finish(self) -> None:
         """Give the directories their modes, the deepest first, and remember what is there."""
         for path, mode in sorted(self._modes.items(), reverse=True):
-            with self._open(path) as fd:
+            with dist_errors(self._path(path)), self._open(path) as fd:
                 os.fchmod(fd, mode)
         self._modes.clear()
         for path, rows in self._touched.items():
@@ -188,7 +195,7 @@ class TreeWriter:
             if entry is not None and stat.S_ISDIR(status.st_mode) == (entry.kind == DIR):
                 found[name] = status
             else:
-                self._remove(fd, name)
+                self.removed += remove(fd, name, self._temporary)
         return found
 
     def _make_dir(
@@ -216,20 +223,9 @@ class TreeWriter:
         os.rename(self._temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         return os.lstat(name, dir_fd=fd)
 
-    def _remove(self, fd: int, name: bytes) -> None:
-        """Remove an entry with all below it."""
-        self.removed += 1
-        if not stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode):
-            os.unlink(name, dir_fd=fd)
-            return
-        os.chmod(name, 0o700, dir_fd=fd)
-        below = os.open(name, OPEN_DIR, dir_fd=fd)
-        try:
-            for child in os.listdir(below):
-                self._remove(below, os.fsencode(child))
-        finally:
-            os.close(below)
-        os.rmdir(name, dir_fd=fd)
+    def _path(self, path: str) -> str:
+        """How errors call what is in the tree."""
+        return os.path.join(self._root, path) if path else self._root
 
     @contextmanager
     def _open(self, path: str) -> Iterator[int]:
@@ -245,15 +241,23 @@ class TreeWriter:
             os.close(fd)
 
 
-def _chunks(file: BinaryIO, size: int, offset: int | None) -> Iterator[bytes]:
-    """The whole file, or with an offset so many bytes of it."""
-    if offset is None:
-        yield from iter(lambda: file.read(COPY_BYTES), b"")
-        return
-    file.seek(offset)
-    while chunk := file.read(min(size, COPY_BYTES)):
-        yield chunk
-        size -= len(chunk)
+def _chunks(source: bytes, size: int, offset: int | None) -> Iterator[bytes]:
+    """A whole file that should have so many bytes, or with an offset so many bytes of it.
+
+    Raises _OtherContentError where it cannot be read, is no regular file, or has more.
+    """
+    try:
+        with open(os.open(source, READ), "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _OtherContentError
+            file.seek(offset or 0)
+            while chunk := file.read(min(size, COPY_BYTES)):
+                yield chunk
+                size -= len(chunk)
+            if offset is None and file.read(1):
+                raise _OtherContentError
+    except OSError as error:
+        raise _OtherContentError from error
 
 
 def _is_open(mode: int) -> bool:

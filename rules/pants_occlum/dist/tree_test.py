@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FIFO, FILE, SYMLINK
 from pants_occlum.dist import index as dist_index
 from pants_occlum.dist.entries import TreeEntry
@@ -141,6 +143,63 @@ def test_copy_of_another_file(disk: Disk, tmp_path: Path) -> None:
     assert disk.sync(entry) == []
 
 
+@pytest.mark.parametrize("content", [b"other", b"", b"su", b"suffix"])
+def test_content_is_compared_as_it_is_written(disk: Disk, content: bytes) -> None:
+    entry = disk.file("d/su", b"su", 0o4755)
+    writer = TreeWriter(str(disk.root), [entry], disk.index)
+    writer.compare()
+    assert writer.put(entry, content) is (content == b"su")
+    writer.finish()
+    assert ("d/su" in disk.listing()) is (content == b"su")
+    assert disk.sync(entry) == ([] if content == b"su" else ["d/su"])
+
+
+def test_source_that_is_no_regular_file_or_grows(disk: Disk, tmp_path: Path) -> None:
+    entry = disk.file("su", b"su")
+    writer = TreeWriter(str(disk.root), [entry], disk.index)
+    writer.compare()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "longer").write_bytes(b"su and more")
+    for name in ("fifo", "longer", "."):
+        assert not writer.copy(entry, bytes(tmp_path / name))
+    assert not writer.copy(entry, b"/dev/zero")
+    assert writer.copy(entry, bytes(tmp_path / "longer"), 0)
+
+
+def test_errors_name_what_was_to_be_written(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = disk.file("d/su", b"su")
+    writer = TreeWriter(str(disk.root), [entry], disk.index)
+    writer.compare()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pants_occlum.dist.tree.write_or_skip", full)
+        with pytest.raises(OcclumError) as error:
+            writer.put(entry, b"su")
+    assert str(error.value) == (
+        f"{disk.root}/d/su: cannot be written: No space left on device\n"
+        "  hint: free some space there; the next run completes what is missing"
+    )
+    writer.finish()
+    assert list(disk.listing()) == ["d"]
+    assert disk.sync(entry) == ["d/su"]
+
+
+def test_file_in_the_way_of_dist_is_named(disk: Disk) -> None:
+    disk.root.parent.parent.mkdir()
+    disk.root.parent.write_text("mine")
+    with pytest.raises(OcclumError) as error:
+        disk.sync(disk.file("su", b"su"))
+    (problem,) = error.value.problems
+    assert (problem.code, str(problem.place)) == ("dist", str(disk.root.parent))
+    assert problem.hint.endswith("remove it")
+    assert disk.root.parent.read_text() == "mine"
+
+
 def rewrite(path: Path) -> None:
     status = path.stat()
     path.write_bytes(b"two")  # of the same size, with the same mtime
@@ -149,6 +208,29 @@ def rewrite(path: Path) -> None:
 
 def make_private(path: Path) -> None:
     path.chmod(0o600)
+
+
+def make_setuid(path: Path) -> None:
+    path.chmod(0o4777)
+
+
+def make_deep(path: Path) -> None:
+    path.unlink()
+    make_deep_directory(path)
+
+
+def make_deep_directory(path: Path, levels: int = 3000) -> None:
+    """Deeper than a path may be long, than Python recurses and than files may be open."""
+    path.mkdir()
+    fd = os.open(path, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=fd)
+        os.close(os.open("f", os.O_CREAT, dir_fd=fd))
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.fchmod(fd, 0o500)
+        os.close(fd)
+        fd = below
+    os.close(fd)
 
 
 def make_directory(path: Path) -> None:
@@ -168,7 +250,17 @@ def make_fifo(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [rewrite, make_private, make_directory, make_link, make_fifo, Path.unlink]
+    "damage",
+    [
+        rewrite,
+        make_private,
+        make_setuid,
+        make_directory,
+        make_deep,
+        make_link,
+        make_fifo,
+        Path.unlink,
+    ],
 )
 def test_damage_is_mended(disk: Disk, damage: Callable[[Path], None]) -> None:
     entries = [disk.file("d/one", b"one"), disk.file("d/two", b"two")]
@@ -203,6 +295,17 @@ def test_kinds_trade_places(disk: Disk) -> None:
         "c": "drwxr-xr-x",
         "c/x": "-rw-r--r--",
     }
+
+
+def test_deep_trees_are_removed(disk: Disk) -> None:
+    kept = disk.file("kept", b"")
+    disk.sync(kept)
+    make_deep_directory(disk.root / "a")
+    make_deep_directory(disk.root / "b", 40)
+    (disk.root / "b" / "link").symlink_to("/")
+    assert disk.sync(kept) == []
+    assert disk.listing() == {"kept": "-rw-r--r--"}
+    assert disk.removed == 2 * 3000 + 1 + 2 * 40 + 1 + 1
 
 
 @pytest.mark.parametrize("planted", ["lib", "lib/deep", ""])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from pants.engine.fs import (
 from pants.engine.process import Process
 from pants.engine.rules import Rule
 
+from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import STATE_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum import configure
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
 from occlum_build.occlum.package import package
@@ -40,9 +45,12 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.errors import dist_errors
+from pants_occlum.dist.index import row_of
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.removing import make_way
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
@@ -198,24 +206,26 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None
     """Archive the instance that was just synced to dist/<output>, unless that was done before.
 
     For an encrypted one: a process would leave the archive in caches that are shared, or run again
-    in each session without pantsd. Raises what `package` raises.
+    in each session without pantsd. Raises what `package` raises, and OcclumError `dist`.
     """
     archive = Path(real_path(places.dist_dir, f"{output}/{INSTANCE}.tar.gz"))
     state = hashlib.sha256(str(archive).encode()).hexdigest()
-    record = Path(places.state_dir, f"{state}.archive")
-    if (
-        archive.is_file()
-        and record.is_file()
-        and record.read_text() == _row(archive, instance.input)
-    ):
-        return
+    record = os.path.join(places.state_dir, f"{state}.archive")
+    with suppress(OcclumError, OSError):
+        if read_file(record, STATE_BYTES) == _row(archive, instance.input):
+            return
+    with dist_errors(str(archive)):
+        make_way(str(archive))
     package(archive.parent / INSTANCE, archive, INSTANCE)
-    record.write_text(_row(archive, instance.input))
+    with suppress(OSError):  # then the next run archives it again
+        make_way(record)
+        Path(record).write_bytes(_row(archive, instance.input))
 
 
-def _row(archive: Path, instance: Digest) -> str:
-    found = archive.stat()
-    return f"{instance.fingerprint} {found.st_size} {found.st_mtime_ns} {found.st_ino}\n"
+def _row(archive: Path, instance: Digest) -> bytes:
+    """What tells that a file is the archive of an instance, as it was written."""
+    row = row_of(os.lstat(archive), instance.fingerprint)
+    return f"{' '.join(map(str, row))}\n".encode()
 
 
 def rules() -> Iterable[Rule]:

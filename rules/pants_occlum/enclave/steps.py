@@ -37,7 +37,13 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
-from pants_occlum.image.nodes import ImageContentRequest, ImageRequest, image_content, make_image
+from pants_occlum.image.nodes import (
+    ImageContentRequest,
+    ImageRequest,
+    doubt_host,
+    image_content,
+    make_image,
+)
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
@@ -153,6 +159,7 @@ async def seal_image(request: SealRequest) -> SealedImage:
     try:
         parts = await run_step(await _seal(request, is_whole=False))
     except HostContentError:
+        await doubt_host(request.image)
         parts = await run_step(await _seal(request, is_whole=True))
     index = await create_digest(CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
     (content,) = await get_digest_contents(index)

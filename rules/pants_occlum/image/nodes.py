@@ -45,6 +45,7 @@ from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
 from pants_occlum.sysroot.pins import host_contents
 
@@ -176,6 +177,15 @@ async def image_content(
         return ImageContent(digest, table, FrozenDict({}))
     link_sysroot(named_caches_dir, image.plan.sysroot.root)
     return ImageContent(digest, table, SYSROOT_CACHES)
+
+
+async def doubt_host(address: Address) -> None:
+    """After a process found a file of the host not as the image's plan has it.
+
+    Raises OcclumError where the plan was made of what the file only seemed to hold.
+    """
+    plan = (await make_image(ImageRequest(address), **implicitly())).plan
+    await look_again(HostDoubt(plan.sysroot.root, plan.host_blobs()), **implicitly())
 
 
 async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:

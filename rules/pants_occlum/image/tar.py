@@ -21,7 +21,13 @@ from pants_occlum.compat.pants_rules import (
     execute_process_or_raise,
     merge_digests,
 )
-from pants_occlum.image.nodes import ImageContentRequest, ImageRequest, image_content, make_image
+from pants_occlum.image.nodes import (
+    ImageContentRequest,
+    ImageRequest,
+    doubt_host,
+    image_content,
+    make_image,
+)
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 _ROOT, _ENTRIES, _OUTPUT = "root", "entries.json", "image.tar"
@@ -65,6 +71,7 @@ async def archive_image(request: ImageTarRequest) -> ImageTar:
     process = await _process(request.address, is_whole=False)
     result = await execute_process(process, **implicitly())
     if result.exit_code == EXIT_CONTENT_MISSING:
+        await doubt_host(request.address)
         process = await _process(request.address, is_whole=True)
     return ImageTar(
         (await execute_process_or_raise(**implicitly({process: Process}))).output_digest

@@ -44,6 +44,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planned import PlannedImage, check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
 from pants_occlum.sysroot.pins import HostContents, host_contents
 
@@ -155,7 +156,9 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
 async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
     process = await _process(request, is_whole=places.executes_remotely)
     attempt = await execute_process(process, **implicitly())
-    if attempt.exit_code == EXIT_CONTENT_MISSING:
+    if attempt.exit_code == EXIT_CONTENT_MISSING and request.host is not None:
+        host = HostDoubt(request.host.sysroot.root, request.host.blobs)
+        await look_again(host, **implicitly())
         process = await _process(request, is_whole=True)
     result = await execute_process_or_raise(**implicitly({process: Process}))
     files = await file_digests(result.output_digest)

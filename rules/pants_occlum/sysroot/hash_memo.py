@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -17,9 +19,13 @@ import xxhash
 from occlum_build.elf.facts import may_hold_elf
 from occlum_build.elf.layout import MAGIC
 from occlum_build.elf.zip_reader import is_zip
+from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import MIB
+from occlum_build.files.reading import read_file
 from occlum_build.sources.model import FILE, SourceStat
 
 MAX_ROWS = 300_000
+MEMO_BYTES = 256 * MIB
 # A file written this recently may be written again within the same tick of its time stamps.
 SETTLED_NS = 2_000_000_000
 CHUNK_BYTES = 1 << 20
@@ -37,12 +43,17 @@ class _Row(NamedTuple):
     is_elf_or_zip: bool
 
 
+_TYPES = [int, int, int, int, int, str, bool]
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
 class HashMemo:
     """path -> content hash, valid for one (device, inode, size, mtime, ctime); safe for threads.
 
     The file has a line for each row, the XXH3-64 of the rest of the line in hex before it; the last
     line of a path counts, one whose row is null drops the path. Rows are appended, so that a change
-    costs what it changes. A line that is damaged counts as absent.
+    costs what it changes. A line that is damaged counts as absent. What a row says is believed
+    until a copy of the file turns out to be something else: who copies compares, and forgets.
     """
 
     def __init__(self, file: str) -> None:
@@ -107,8 +118,9 @@ _memos: dict[str, HashMemo] = {}
 _memos_lock = threading.Lock()
 
 
-def shared_memo(file: str) -> HashMemo:
-    """The memo of a file, loaded once a process."""
+def memo_of(named_caches_dir: str) -> HashMemo:
+    """The memo in a directory of named caches, loaded once a process."""
+    file = os.path.join(named_caches_dir, "occlum_hashes", "contents.rows")
     with _memos_lock:
         if file not in _memos:
             _memos[file] = HashMemo(file)
@@ -154,22 +166,40 @@ def _line(path: str, row: _Row | None) -> bytes:
 
 
 def _load(file: str) -> tuple[dict[str, _Row], int]:
-    """The rows of the file, and how many lines it has."""
-    try:
-        with open(file, "rb") as stream:
-            lines = stream.read().split(b"\n")
-    except OSError:
+    """The rows of the file, and how many lines it has, so many that it is written anew where it
+    cannot be read.
+    """
+    if not os.path.lexists(file):
         return {}, 0
+    try:
+        lines = read_file(file, MEMO_BYTES).split(b"\n")
+    except OcclumError:
+        return {}, sys.maxsize
     rows: dict[str, _Row] = {}
     for line in lines:
         checksum, _, body = line.partition(b" ")
         if not body or checksum != xxhash.xxh3_64_hexdigest(body).encode("ascii"):
             continue
-        path, row = json.loads(body)
+        try:
+            path, row = _parse(body)
+        except (ValueError, TypeError, RecursionError):
+            continue
         rows.pop(path, None)
         if row is not None:
-            rows[path] = _Row(*row)
+            rows[path] = row
     return rows, len(lines) - 1
+
+
+def _parse(body: bytes) -> tuple[str, _Row | None]:
+    """A path and its row. The checksum of a line shows an accident, not who wrote it."""
+    path, row = json.loads(body)
+    if not isinstance(path, str):
+        raise ValueError
+    if row is None:
+        return path, None
+    if [type(value) for value in row] != _TYPES or not _SHA256.fullmatch(row[5]):
+        raise ValueError
+    return path, _Row(*row)
 
 
 def _write(file: str, content: bytes, *, whole: bool) -> None:
@@ -177,7 +207,9 @@ def _write(file: str, content: bytes, *, whole: bool) -> None:
     folder = os.path.dirname(file)
     os.makedirs(folder, exist_ok=True)
     if not whole:
-        fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # Without O_NONBLOCK, a fifo that took the file's place would block for ever.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(file, flags, 0o666)
         with open(fd, "wb", buffering=0) as stream:
             stream.write(content)
         return

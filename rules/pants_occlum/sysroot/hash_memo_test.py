@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from pants_occlum.sysroot import hash_memo
 from pants_occlum.sysroot.hash_memo import HashMemo
@@ -50,7 +52,7 @@ def test_a_change_costs_what_it_changes(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("damage", [b"\xff", b"", b"0 [", b"0123456789abcdef {}"])
 def test_a_damaged_line_counts_as_absent(tmp_path: Path, damage: bytes) -> None:
-    row = hash_memo._Row(1, 2, 3, 4, 5, "00", True)
+    row = hash_memo._Row(1, 2, 3, 4, 5, "00" * 32, True)
     store = tmp_path / "memo"
     lines = [hash_memo._line(path, row) for path in ("/a", "/b")]
     store.write_bytes(b"".join([lines[0], damage + lines[1][len(damage) + 1 :], lines[0]]))
@@ -106,3 +108,69 @@ def test_files_that_may_hold_elf_facts_are_told_apart(tmp_path: Path) -> None:
     found = {name: memo.read(bytes(tmp_path / name)).is_elf_or_zip for name in names}
     assert [name for name in names if found[name]] == ["app.jar", "app.pex", "lib.so"]
     assert set(found.values()) == {True, False}
+
+
+def signed(body: bytes) -> bytes:
+    """A line with a right checksum."""
+    return xxhash.xxh3_64_hexdigest(body).encode() + b" " + body + b"\n"
+
+
+SHA256 = "0" * 64
+FORGED = [
+    *("0", "null", "[]", "{}", '"ab"', '["/b"]', '["/b",[]]', '["/b",[1,2,3,4,5,6]]', "[1,null]"),
+    *('["/b","abcdefg"]', '["/b",{}]', '["/b",5]', "{not json", "", '[["/b"],null]', "[{},null]"),
+    f'[["/b"],[1,2,3,4,5,"{SHA256}",true]]',
+    f'["/b",[1,2,3,4,"5","{SHA256}",true]]',
+    f'["/b",[1,2,3.0,4,5,"{SHA256}",true]]',
+    f'["/b",[true,2,3,4,5,"{SHA256}",true]]',
+    f'["/b",[1,2,3,4,5,"{SHA256}",1]]',
+    f'["/b",[1,2,3,4,5,"{SHA256}",true,7]]',
+    f'["/b",[1,2,3,4,5,"{SHA256.replace("0", "G")}",true]]',
+    f'["/b",[1,2,3,4,5,"{SHA256}0",true]]',
+    f'["/b",[1,2,3,4,5,["{SHA256}"],true]]',
+    f'["/b",[[1],2,3,4,5,"{SHA256}",true]]',
+    f'["/b",[{"9" * 5000},2,3,4,5,"{SHA256}",true],1]',
+    '["/b",' + "[" * 100_000,
+    "[" * 100_000 + "]" * 100_000,
+    '{"a":' * 100_000,
+]
+
+
+@pytest.mark.parametrize("body", FORGED)
+def test_a_line_of_another_shape_counts_as_absent(tmp_path: Path, body: str) -> None:
+    row = hash_memo._Row(1, 2, 3, 4, 5, SHA256, True)
+    store = tmp_path / "memo"
+    store.write_bytes(hash_memo._line("/a", row) + signed(body.encode()))
+    assert HashMemo(str(store))._rows == {"/a": row}
+
+
+def make_large(file: Path) -> None:
+    with file.open("wb") as stream:
+        stream.truncate(6 << 30)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, make_large, lambda file: file.symlink_to("none")])
+def test_a_memo_that_is_no_file_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(hash_memo, "SETTLED_NS", -1)
+    file, store = tmp_path / "file", tmp_path / "memo"
+    file.write_bytes(b"1")
+    make(store)
+    memo = HashMemo(str(store))
+    content = memo.read(bytes(file))
+    memo.save()
+    assert HashMemo(str(store)).known(bytes(file), file.lstat()) == content
+
+
+def test_a_memo_that_became_something_else_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hash_memo, "SETTLED_NS", -1)
+    (tmp_path / "file").write_bytes(b"1")
+    for number, make in enumerate((os.mkfifo, os.mkdir)):
+        store = tmp_path / f"memo{number}"
+        memo = HashMemo(str(store))
+        make(store)
+        memo.read(bytes(tmp_path / "file"))
+        memo.save()

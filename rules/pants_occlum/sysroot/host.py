@@ -35,7 +35,7 @@ from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import link_in_cache, link_python
-from pants_occlum.sysroot.hash_memo import HashMemo, shared_memo
+from pants_occlum.sysroot.hash_memo import HashMemo, memo_of
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import Found, KnownDirectory, SysrootWalk
 
@@ -204,7 +204,7 @@ async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) ->
                 for url, blob in zip(urls, batch.blobs)
             )
         except Exception as error:
-            _forget(_memo(named_caches_dir), batch.root, batch.blobs)
+            forget(_memo(named_caches_dir), batch.root, batch.blobs)
             raise OcclumError(
                 "source-changed",
                 f"a host file is not what it was when the run began: {error}",
@@ -250,14 +250,18 @@ def _url(root: str, blob: SysrootBlob, links: str) -> str:
     return f"file:{path.decode()}"
 
 
-def _forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
+def forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
+    """Let the next look read some files, whatever their times say."""
     for blob in blobs:
         memo.forget(host_path(root, blob.path))
     memo.save()
+    with _looks_lock:
+        for last in _looks.values():
+            last.directories = {}
 
 
 def _memo(named_caches_dir: NamedCachesDirOption) -> HashMemo:
-    return shared_memo(os.path.join(str(named_caches_dir.val), "occlum_hashes", "contents.rows"))
+    return memo_of(str(named_caches_dir.val))
 
 
 def rules() -> Iterable[Rule]:

@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.sysroot import host, pins, sysroots
+from pants_occlum.sysroot import doubt, host, pins, sysroots
 from pants_occlum.sysroot.target_types import OcclumSysroot
 
 
@@ -18,6 +18,7 @@ def target_types() -> list[type[Target]]:
 
 def rules() -> Iterable[Rule | UnionRule]:
     modules = (
+        doubt,
         host,
         pins,
         sysroots,

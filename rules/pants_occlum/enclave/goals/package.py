@@ -24,6 +24,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.checked import (
@@ -95,8 +96,9 @@ async def package_enclave(
         digests.append(archive.digest)
         names.append(f"{INSTANCE}.tar.gz")
     merged = await merge_digests(MergeDigests(digests))
+    stored = await check_stored(StoredRequest(merged), **implicitly())
     return BuiltPackage(
-        await add_prefix(AddPrefix(merged, output)),
+        await add_prefix(AddPrefix(stored.digest, output)),
         (
             *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
             BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),

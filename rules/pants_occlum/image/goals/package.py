@@ -22,6 +22,7 @@ from pants_occlum.compat.pants_rules import (
     resolve_target,
 )
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
@@ -89,9 +90,10 @@ async def write_image(
         f"{image.size_bytes:,}",
     )
     merged = await merge_digests(MergeDigests(digests))
+    stored = await check_stored(StoredRequest(merged), **implicitly())
     return _WrittenImage(
         BuiltPackage(
-            await add_prefix(AddPrefix(merged, output)),
+            await add_prefix(AddPrefix(stored.digest, output)),
             (
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
                 BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),

@@ -16,6 +16,7 @@ from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implic
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.oci.image import (
     ARCHIVE,
@@ -61,8 +62,9 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId)
     layers = pluralize(layout.layer_count, "layer", include_count=True)
     logger.info("%s: OCI image %s, %s", field_set.address, layout.name, layers)
     merged = await merge_digests(MergeDigests(digests))
+    stored = await check_stored(StoredRequest(merged), **implicitly())
     return BuiltPackage(
-        await add_prefix(AddPrefix(merged, output)),
+        await add_prefix(AddPrefix(stored.digest, output)),
         tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
     )
 
