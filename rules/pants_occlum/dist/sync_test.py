@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -276,11 +276,14 @@ def test_file_is_synced(rule_runner: RuleRunner) -> None:
     inode = path.stat().st_ino
     sync_file(places, "x/manifest.json", b"{}")
     assert path.stat().st_ino == inode
-    for make in (Path.unlink, Path.mkdir, os.mkfifo, lambda file: file.symlink_to("other")):
-        if path.exists():
-            path.unlink()
-        if make is not Path.unlink:
-            make(path)
+
+    def make_link(file: Path) -> None:
+        file.symlink_to("other")
+
+    makers: list[Callable[[Path], None]] = [Path.touch, Path.mkdir, os.mkfifo, make_link]
+    for make in makers:
+        path.unlink()
+        make(path)
         sync_file(places, "x/manifest.json", b"[]")
         assert not path.is_symlink() and path.read_bytes() == b"[]"
         assert os.listdir(path.parent) == ["manifest.json"]

@@ -29,9 +29,10 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import STATE_BYTES
 from occlum_build.files.reading import read_file
 from occlum_build.occlum import configure
+from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
 from occlum_build.occlum.package import package
-from occlum_build.occlum.seal import MANIFEST
+from occlum_build.occlum.seal import MANIFEST, SECRET_MODE
 from occlum_build.process.complete import TABLE, table_json
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
@@ -113,13 +114,14 @@ def _subtree(
     path: str, inner: str, initfs: DigestEntries, modes: Mapping[str, int]
 ) -> Iterator[TreeEntry]:
     """The entries of a tree that the step of the initfs left: what is in it, or as it is sealed."""
+    sealed_mode = SECRET_MODE if IMAGE_KEY in modes else 0o644
     for entry in initfs:
         if not entry.path.startswith(f"{inner}/"):
             continue
         name = entry.path[len(inner) + 1 :]
         below = f"{path}/{name}"
         if isinstance(entry, FileEntry):
-            mode = modes[name] if inner == INITFS_TREE else 0o644
+            mode = modes[name] if inner == INITFS_TREE else sealed_mode
             yield file_of(below, mode, entry.file_digest)
         elif isinstance(entry, SymlinkEntry):
             yield TreeEntry(below, SYMLINK, 0o777, target=entry.target)

@@ -12,7 +12,7 @@ from pants.engine.rules import Rule
 from pants.option.global_options import GlobalOptions, NamedCachesDirOption
 
 from occlum_build.errors import OcclumError
-from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, mrsigner
+from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, open_signer
 from occlum_build.sefs.keys import read_key_file
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.process.tool_process import link_in_cache
@@ -30,8 +30,8 @@ class ImageKeyRequest:
 class ImageKey:
     """The image key by its fingerprint, an HMAC that says nothing about it.
 
-    A process reads it through a link of that name in a named cache: neither the key nor the path of
-    its file is part of the process.
+    A process reads it through a link of that name in a named cache, and compares: neither the key
+    nor the path of its file is part of the process.
     """
 
     fingerprint: str
@@ -76,7 +76,8 @@ async def image_key(
             hint="make one with `occlum-build gen-image-key`, and name it with "
             "[occlum].image_key_file",
         )
-    key = ImageKey(read_key_file(Path(file)).fingerprint())
+    with read_key_file(Path(file)) as read:
+        key = ImageKey(read.fingerprint())
     link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
     return key
 
@@ -92,7 +93,7 @@ async def enclave_signer(request: EnclaveSignerRequest, occlum: OcclumSubsystem)
         signer = SignerCommand(tuple(occlum.signer), Path(public_key))
     elif key_file is not None:
         signer = KeyFile(Path(key_file))
-    return EnclaveSigner(signer, mrsigner(signer) if signer is not None else "")
+    return EnclaveSigner(signer, open_signer(signer).mrsigner if signer is not None else "")
 
 
 def _absolute(value: str | None, option: str) -> str | None:

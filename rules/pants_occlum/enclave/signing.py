@@ -16,7 +16,7 @@ from pants.engine.rules import Rule
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.archive import unpack_toolchain
 from occlum_build.occlum.configure import LIBOS, UNSIGNED
-from occlum_build.occlum.signing import finish_signing, finish_with_test_key
+from occlum_build.occlum.signing import finish_signing, finish_with_test_key, open_signer
 from occlum_build.occlum.toolchain import SGX_MODES, SIGN_KEY
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
@@ -99,11 +99,17 @@ async def sign_enclave(request: SignRequest, occlum: OcclumSubsystem) -> SignedE
         return SignedEnclave(None, unsigned.sigstruct)
     signer = None
     if occlum.signer or occlum.sign_key_file:  # else nothing needs a look in each session
-        signer = (
-            await enclave_signer(EnclaveSignerRequest(request.address), **implicitly())
-        ).signer
+        looked = await enclave_signer(EnclaveSignerRequest(request.address), **implicitly())
+        signer = looked.signer
     if signer is not None:
-        signed = finish_signing(by_name[LIBOS], unsigned, signer)
+        opened = open_signer(signer)
+        if opened.mrsigner != looked.mrsigner:  # what is signed is kept under that
+            raise OcclumError(
+                "sign-key",
+                "the key that signs is another one than when the run began",
+                hint="leave the key file alone while Pants runs, then run it again",
+            )
+        signed = finish_signing(by_name[LIBOS], unsigned, opened)
     else:
         test_key = await public_test_key(PublicTestKeyRequest(enclave.toolchain))
         if test_key.pem is None:

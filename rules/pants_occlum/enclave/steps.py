@@ -68,15 +68,15 @@ class Parts:
 class _Step:
     """A run of a module of occlum_build.occlum that writes the directory `out`.
 
-    `argv` comes before and `key` after it, a path that leads to the image key. `caches` are
-    append-only caches that it needs besides.
+    `argv` comes before and `key` after it: a path that leads to the image key, and the fingerprint.
+    `caches` are append-only caches that it needs besides.
     """
 
     module: str
     argv: tuple[str, ...]
     input: Digest
     description: str = field(compare=False)
-    key: str = ""
+    key: tuple[str, ...] = ()
     uses_key: bool = False
     caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
 
@@ -90,7 +90,7 @@ async def run_step(step: _Step) -> Parts:
     process = await prepare_tool_process(
         ToolProcessRequest(
             module=f"occlum_build.occlum.{step.module}",
-            argv=(*step.argv, _OUT, *([step.key] if step.key else [])),
+            argv=(*step.argv, _OUT, *step.key),
             description=step.description,
             input_digest=step.input,
             requirements=PURE,
@@ -148,7 +148,7 @@ async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
         argv=("tree", "manifest.json", TABLE),
         input=await merge_digests(MergeDigests([tree, manifest, content.table])),
         description=f"Make the secure file system of {request.of}",
-        key=request.key.path if request.key else "",
+        key=(request.key.path, request.key.fingerprint) if request.key else (),
         uses_key=request.key is not None,
         caches=content.caches,
     )
@@ -199,6 +199,7 @@ async def seal_initfs(request: InitfsRequest) -> Parts:
         "tree": "tree" if request.image else None,
         "manifest": "manifest.json" if request.image else None,
         "image_key": request.key.path if request.key else None,
+        "key_fingerprint": request.key.fingerprint if request.key else None,
         "boot": asdict(request.boot) if request.boot else None,
     }
     files = [FileContent(_REQUEST, _json(asked))]

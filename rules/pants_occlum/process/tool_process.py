@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
+from pants.engine.fs import (
+    EMPTY_DIGEST,
+    CreateDigest,
+    Digest,
+    DigestEntries,
+    FileContent,
+    FileEntry,
+    MergeDigests,
+)
 from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
@@ -17,7 +26,7 @@ from pants.util.logging import LogLevel
 
 from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import collect_rules, rule
-from pants_occlum.compat.pants_rules import create_digest
+from pants_occlum.compat.pants_rules import create_digest, get_digest_entries, merge_digests
 from pants_occlum.process.tool_sources import requirement_modules, tool_modules
 
 TOOL_DIR = ".tool"
@@ -28,10 +37,36 @@ INTERPRETER = (f"{PYTHON_DIR}/python", "-I", "-S", "-B", "-X", "utf8")
 # Pants races a process against the remote cache's answer from the start, and what takes 100 ms here
 # would win from a distant server. A miss starts it at once; only a server that hangs is waited for.
 REMOTE_CACHE_HEAD_START_MILLIS = 10_000
-LAUNCHER = b"""import runpy
+# Pants keeps such contents in files of their own and reads them without a look at their hash.
+LARGE_BYTES = 512 << 10
+INPUTS = ".inputs.json"
+# A process that reads a damaged input would give results of it that caches keep.
+LAUNCHER = b"""import os
+import runpy
 import sys
 
 del sys.argv[0]
+if os.path.exists(".inputs.json"):
+    import hashlib
+    import json
+
+    damaged = False
+    with open(".inputs.json", encoding="utf-8") as text:
+        inputs = json.load(text)
+    for path, sha256 in inputs:
+        hasher = hashlib.sha256()
+        with open(path, "rb") as stream:
+            while chunk := stream.read(1 << 20):
+                hasher.update(chunk)
+        if hasher.hexdigest() != sha256:
+            damaged = True
+            place = f"immutable/files/{sha256[:2]}/{sha256} below Pants' local_store_dir"
+            sys.stderr.write(
+                f"{path}: the input is damaged, its SHA-256 is not {sha256}\\n"
+                f"  hint: remove {place}, and run Pants again: what it held is made anew\\n"
+            )
+    if damaged:
+        sys.exit(1)
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
@@ -106,17 +141,32 @@ async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) 
     sources = await collect_tool_sources(
         ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements)
     )
+    inputs = request.input_digest
+    table = _large_files(await get_digest_entries(inputs))
+    if table:
+        files = [FileContent(INPUTS, json.dumps(table, ensure_ascii=False).encode())]
+        compared = await create_digest(CreateDigest(files))
+        inputs = await merge_digests(MergeDigests([inputs, compared]))
     return Process(
         (*python.argv, TOOL_DIR, request.module, *request.argv),
         description=escaped(request.description),
         level=request.level,
-        input_digest=request.input_digest,
+        input_digest=inputs,
         immutable_input_digests={TOOL_DIR: sources.digest},
         append_only_caches={**dict([python.append_only_cache]), **request.append_only_caches},
         output_files=request.output_files,
         output_directories=request.output_directories,
         cache_scope=request.cache_scope,
         remote_cache_speculation_delay_millis=REMOTE_CACHE_HEAD_START_MILLIS,
+    )
+
+
+def _large_files(entries: DigestEntries) -> list[tuple[str, str]]:
+    """Path and SHA-256 of those that the launcher compares."""
+    return sorted(
+        (entry.path, entry.file_digest.fingerprint)
+        for entry in entries
+        if isinstance(entry, FileEntry) and entry.file_digest.serialized_bytes_length >= LARGE_BYTES
     )
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -60,6 +63,46 @@ def test_process_does_its_work(tmp_path: Path) -> None:
     assert output.path == "facts.json"
     assert facts["text"] is None
     assert "libc.so.6" in facts["self"]["needed"]
+
+
+def test_large_inputs_are_compared_by_the_process(tmp_path: Path) -> None:
+    rule_runner = new_runner(tmp_path)
+    files = [FileContent("in/large", bytes(512 << 10)), FileContent("in/small", bytes(512 << 9))]
+    request = replace(
+        scan_request(rule_runner, ""),
+        input_digest=rule_runner.request(Digest, [CreateDigest(files)]),
+    )
+    process = rule_runner.request(Process, [request])
+    contents = rule_runner.request(DigestContents, [process.input_digest])
+    (table,) = (file.content for file in contents if file.path == ".inputs.json")
+    assert json.loads(table) == [["in/large", hashlib.sha256(bytes(512 << 10)).hexdigest()]]
+    assert rule_runner.request(ProcessResult, [process]).stderr == b""
+
+
+def launch(folder: Path, **contents: bytes) -> subprocess.CompletedProcess[str]:
+    """Run the launcher on a module that says hello, with large inputs that should be `x`."""
+    (folder / ".tool").mkdir(exist_ok=True)
+    (folder / ".tool/__main__.py").write_bytes(tool_process.LAUNCHER)
+    (folder / ".tool/hello.py").write_text("import sys; print('hello', sys.argv[1])")
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    (folder / ".inputs.json").write_text(json.dumps([[path, sha256] for path in sorted(contents)]))
+    for path, content in contents.items():
+        (folder / path).write_bytes(content)
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", ".tool", "hello", "world"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_damaged_inputs_are_told_and_not_used(tmp_path: Path) -> None:
+    assert launch(tmp_path, a=b"x").stdout == "hello world\n"
+    done = launch(tmp_path, a=b"x", b=b"", c=b"xx")
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert [line[:30] for line in lines[::2]] == [
+        "b: the input is damaged, its S",
+        "c: the input is damaged, its S",
+    ]
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    assert f"remove immutable/files/{sha256[:2]}/{sha256} below" in lines[1]
 
 
 def test_same_key_in_another_checkout_with_another_interpreter(

@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
     """Build, print the warnings and MRENCLAVE."""
     from occlum_build.checks.allowed import parse_allowed
     from occlum_build.cli.signing_options import signer_of, signing_date
+    from occlum_build.files.secret import no_core_dumps
     from occlum_build.occlum.build import build
     from occlum_build.occlum.configure import Settings
     from occlum_build.occlum.inputs import BuildRequest
@@ -107,6 +108,7 @@ def run(options: argparse.Namespace) -> None:
         allowed=allowed,
         expected_mrenclave=expected,
     )
+    no_core_dumps()
     with naming_toolchain_option():
         if signer == KeyFile(default_key) and not default_key.is_file():
             find(options.toolchain, settings.sgx_mode, [BUILD, SIGN_KEY])

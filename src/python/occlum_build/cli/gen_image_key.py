@@ -9,6 +9,7 @@ from typing import Any
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.change import Change
+from occlum_build.files.secret import no_core_dumps
 
 _KEY_BYTES = 16
 
@@ -30,6 +31,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """16 random bytes as hex pairs joined by `-`, and a newline: 48 bytes, mode 0600."""
+    no_core_dumps()
     text = (os.urandom(_KEY_BYTES).hex("-") + "\n").encode("ascii")
     try:
         if options.force and options.path.exists() and not options.path.is_file():

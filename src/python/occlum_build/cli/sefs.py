@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.cli.output import print_problems, say
+from occlum_build.files.secret import no_core_dumps
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.keys import RandomKeys, UserKey, read_key_file
@@ -72,6 +73,7 @@ def _add_key_options(parser: argparse.ArgumentParser) -> None:
 def _user_key(args: argparse.Namespace) -> UserKey | None:
     if args.key is None:
         return None
+    no_core_dumps()
     return read_key_file(args.key, allow_insecure=args.insecure_key_file)
 
 

@@ -85,6 +85,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run_sign(arguments: argparse.Namespace) -> None:
     """Sign with a key file or an external signer."""
+    from occlum_build.files.secret import no_core_dumps
     from occlum_build.sgx import keys
     from occlum_build.sgx.sign import finish
 
@@ -93,7 +94,8 @@ def run_sign(arguments: argparse.Namespace) -> None:
     enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
     if arguments.key:
         warn_if_exposed(arguments.key)
-        key = keys.load_private_key(read_file(arguments.key, KEY_BYTES))
+        no_core_dumps()
+        key = keys.read_private_key(arguments.key)
         unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
         modulus = keys.modulus_of(key)
         signature = keys.sign_data(key, unsigned.signing_data)

@@ -17,11 +17,12 @@ from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum import instance as layout
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Configured, configure
-from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs
+from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs, read_key
 from occlum_build.occlum.measurement import MEASUREMENT, read_earlier
 from occlum_build.occlum.prebuilt import copy_prebuilt
-from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, seal
-from occlum_build.occlum.signing import finish_signing, mrsigner, public_test_mrsigner
+from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, hide, seal
+from occlum_build.occlum.signing import finish_signing, open_signer, public_test_mrsigner
+from occlum_build.sefs.keys import UserKey
 from occlum_build.sgx.measurement import read_sigstruct
 
 _MODE = 0o644
@@ -45,15 +46,21 @@ def build(request: BuildRequest) -> Built:
         layout.read_status(request.instance)
         if request.buildin_image_key and request.image_key is None:
             raise OcclumError("usage", "--buildin-image-key needs --image-key")
-        with layout.as_problem(request.instance):
-            return _Build(request, change).run()
+        key = read_key(request)
+        try:
+            with layout.as_problem(request.instance):
+                return _Build(request, change, key).run()
+        finally:
+            if key is not None:
+                key.wipe()
 
 
 class _Build:
     """One build; its stage has the parts that `build/` is made of."""
 
-    def __init__(self, request: BuildRequest, change: Change) -> None:
+    def __init__(self, request: BuildRequest, change: Change, key: UserKey | None) -> None:
         self._request = request
+        self._key = key
         self._settings = request.settings
         self._instance = request.instance
         self._change = change
@@ -63,19 +70,22 @@ class _Build:
 
     def run(self) -> Built:
         # First, so that a wrong key is told before long work.
-        signer_id = mrsigner(self._request.signer) if self._request.signer else None
-        inputs = read_inputs(self._request, self._part("initfs_tree"))
+        signer = open_signer(self._request.signer) if self._request.signer else None
+        signer_id = signer.mrsigner if signer is not None else None
+        inputs = read_inputs(self._request, self._key, self._part("initfs_tree"))
         self._found += inputs.found
         if self._last is not None and self._is_up_to_date(self._last, inputs, signer_id):
             self._check_expected(self._last, inputs)
+            if self._request.buildin_image_key:
+                hide(self._instance / "build/initfs" / ROOT)
             self._reset_run()
             self._change.commit()
             return self._finished(self._last, inputs, unchanged=True)
         self._seal(inputs)
         configured = self._configure(inputs)
         signed = None
-        if self._request.signer is not None:
-            signed = finish_signing(configured.libos, configured.unsigned, self._request.signer)
+        if signer is not None:
+            signed = finish_signing(configured.libos, configured.unsigned, signer)
         sigstruct = configured.unsigned.sigstruct if signed is None else read_sigstruct(signed)
         macs = [self._mac(name) for name in ("image", "initfs")]
         measured = measurement.record(inputs.described, sigstruct, *macs)
@@ -126,9 +136,9 @@ class _Build:
             manifest = self._part(MANIFEST)
             manifest.write_bytes(canonical_json(inputs.image_manifest))
             source = self._instance / "image"
-            sealed = seal(source, image, user_key=inputs.key, manifest=manifest)
+            sealed = seal(source, image, user_key=self._key, manifest=manifest)
             self._found += sealed.warnings
-        seal(self._part("initfs_tree"), initfs)
+        seal(self._part("initfs_tree"), initfs, is_secret=self._request.buildin_image_key)
 
     def _configure(self, inputs: Inputs) -> Configured:
         libos = inputs.toolchain.read("libos")

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from occlum_build.files.bounds import CONFIG_BYTES, KEY_BYTES
+from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import read_file
+from occlum_build.files.secret import no_core_dumps
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.runtime_boot import BOOT_CONF, BootSettings, boot_conf, check_initfs
@@ -25,6 +26,7 @@ from occlum_build.occlum.toolchain import (
     find,
 )
 from occlum_build.process.step import run_step
+from occlum_build.sefs.keys import read_key_file
 from occlum_build.sefs.manifest import read_manifest
 
 ENCRYPTED, INTEGRITY_ONLY = "encrypted", "integrity-only"
@@ -95,7 +97,8 @@ def _step(request_file: str, toolchain: str, out: str) -> None:
 
     REQUEST: {"version", "sgx_mode", "image_type", "tree": directory or null for the default one,
     "manifest": its manifest or null, "init_ra_conf": file or null, "localtime": file or null,
-    "image_key": key file or null, "boot": the fields of BootSettings or null}. OUT must not exist.
+    "image_key": key file or null, "key_fingerprint": that it must have, or null, "boot": the fields
+    of BootSettings or null}. OUT must not exist.
     """
     request = json.loads(Path(request_file).read_bytes())
 
@@ -108,7 +111,7 @@ def _step(request_file: str, toolchain: str, out: str) -> None:
         _base(request, Path(toolchain), given("localtime")),
         str(request["image_type"]),
         init_ra_conf=None if conf is None else read_file(conf, CONFIG_BYTES),
-        image_key=None if key is None else read_file(key, KEY_BYTES),
+        image_key=None if key is None else _key_text(key, request.get("key_fingerprint")),
         boot=boot,
     )
     folder = Path(out)
@@ -117,6 +120,12 @@ def _step(request_file: str, toolchain: str, out: str) -> None:
     if boot is not None:
         check_initfs(folder / "tree", boot)
     seal(folder / "tree", folder)
+
+
+def _key_text(file: Path, fingerprint: str | None) -> bytes:
+    no_core_dumps()
+    with read_key_file(file, fingerprint=fingerprint) as key:
+        return key.file_text()
 
 
 def _boot(given: dict[str, Any] | None) -> BootSettings | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
-from occlum_build.files.bounds import CONFIG_BYTES, KEY_BYTES
+from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import read_file
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
@@ -57,7 +57,6 @@ class Inputs:
 
     toolchain: Toolchain
     config: Node
-    key: UserKey | None
     image: ImageIdentity
     image_manifest: dict[str, Any] | None
     described: dict[str, Any]
@@ -65,7 +64,14 @@ class Inputs:
     found: tuple[Problem, ...]
 
 
-def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
+def read_key(request: BuildRequest) -> UserKey | None:
+    """The image key of a build, which reads its file here and nowhere else."""
+    if request.image_key is None:
+        return None
+    return read_key_file(request.image_key, allow_insecure=request.insecure_key_file)
+
+
+def read_inputs(request: BuildRequest, key: UserKey | None, initfs: Path) -> Inputs:
     """Read and hash everything; the initfs of the build is written to `initfs`.
 
     Raises all errors of the image that are not allowed, with what is to be told beside them.
@@ -76,9 +82,6 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
     config = read_config([instance / "Occlum.json"])
     settings = request.settings
     checked = check(config, edmm=settings.is_for_edmm, strict=settings.strict)
-    key = None
-    if request.image_key is not None:
-        key = read_key_file(request.image_key, allow_insecure=request.insecure_key_file)
     manifest: dict[str, Any] | None = None
     found += checked.warnings
     init = own_init(request.toolchain)
@@ -91,11 +94,12 @@ def read_inputs(request: BuildRequest, initfs: Path) -> Inputs:
             raise OcclumError.of(errors, told)
     else:
         image = read_prebuilt(instance / "build/mount", key)
-    _write_initfs(request, image.type, initfs)
+    built_in = key.file_text() if key is not None and request.buildin_image_key else None
+    _write_initfs(request, image.type, built_in, initfs)
     described = measurement.inputs_of_build(
         image, manifest_of_tree(initfs), config, toolchain, request.settings
     )
-    return Inputs(toolchain, config, key, image, manifest, described, init, tuple(found))
+    return Inputs(toolchain, config, image, manifest, described, init, tuple(found))
 
 
 def check_config_file(instance: Path) -> tuple[Problem, ...]:
@@ -124,14 +128,15 @@ def _identity(manifest: dict[str, Any], key: UserKey | None) -> ImageIdentity:
     return ImageIdentity(ENCRYPTED, "", digest, key.fingerprint())
 
 
-def _write_initfs(request: BuildRequest, image_type: str, out: Path) -> None:
+def _write_initfs(
+    request: BuildRequest, image_type: str, image_key: bytes | None, out: Path
+) -> None:
     """A copy of the instance's initfs with what a build adds; the instance's own stays as it is."""
     conf = request.instance / _INIT_RA_CONF
-    key = request.image_key if request.buildin_image_key else None
     planned = build_initfs(
         tree.scan(request.instance / "initfs"),
         image_type,
         init_ra_conf=read_file(conf, CONFIG_BYTES) if conf.exists() else None,
-        image_key=None if key is None else read_file(key, KEY_BYTES),
+        image_key=image_key,
     )
     tree.write(planned, out)

@@ -25,16 +25,20 @@ from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.files.change import Change
 from occlum_build.files.reading import open_regular, read_file
 from occlum_build.files.trees import walk
+from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status, reading
+from occlum_build.occlum.seal import ROOT, SECRET_MODE
 from occlum_build.occlum.toolchain import pal_name
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
+from occlum_build.sefs.reader import ImageReader
 from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.measurement import read_sigstruct
 
 SUFFIX = ".tar.gz"
 # What `tar -z` has: level 9 takes twice the time for a hundredth of the size.
 _GZIP_LEVEL = 6
+_SEALED_INITFS = f"build/initfs/{ROOT}"
 _SIGNED = f"build/{SIGNED_LIBOS}"
 _ARCHIVED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _MEMBERS = (
@@ -78,8 +82,9 @@ def check_packageable(instance: Path, *, debug: bool) -> None:
 def package(instance: Path, out: Path, top: str) -> tuple[Problem, ...]:
     """Write the archive of an instance; `top` is the name of the directory in it.
 
-    Sorted, times and owners zero, modes 0755 or 0644. Gives a warning for each fifo, socket and
-    device, as an enclave may have made in run/: they are left out. Raises OcclumError `package`.
+    Sorted, times and owners zero, modes 0755 or 0644, and 0600 of what holds a key that is built
+    in. Gives a warning for each fifo, socket and device, as an enclave may have made in run/: they
+    are left out. Raises OcclumError `package`.
     """
     left_out: list[Problem] = []
     try:
@@ -128,11 +133,16 @@ def _write(stream: BinaryIO, instance: Path, paths: list[str], top: str) -> None
         archive = stack.enter_context(
             tarfile.TarFile(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT)
         )
+        sealed = f"build/initfs/{ROOT}"
+        secret = (
+            (f"{sealed}/", f"initfs/{IMAGE_KEY}") if _holds_image_key(instance / sealed) else ()
+        )
         for path in paths:
-            _add(archive, instance / path, f"{top}/{path}")
+            is_secret = path.startswith(secret)
+            _add(archive, instance / path, f"{top}/{path}", is_secret=is_secret)
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+def _add(archive: tarfile.TarFile, path: Path, name: str, *, is_secret: bool) -> None:
     member = tarfile.TarInfo(name)
     if path.is_symlink():
         member.type, member.mode, member.linkname = tarfile.SYMTYPE, 0o777, os.readlink(path)
@@ -145,7 +155,18 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
             found = os.fstat(content.fileno())
             member.size = found.st_size
             member.mode = 0o755 if found.st_mode & 0o100 else 0o644
+            if is_secret:
+                member.mode = SECRET_MODE
             archive.addfile(member, content)
+
+
+def _holds_image_key(sealed: Path) -> bool:
+    """Is the image key built into a sealed initfs?"""
+    try:
+        with ImageReader(sealed) as reader:
+            return any(entry.path == IMAGE_KEY.encode() for entry in reader.walk())
+    except OcclumError:  # nobody reads a key from it
+        return False
 
 
 def _step(instance: str, out: str, top: str, table: str) -> None:

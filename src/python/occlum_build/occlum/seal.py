@@ -1,9 +1,9 @@
 """Secure file systems of the image and the initfs, as a build lays them out.
 
-Process: `python -m occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY]`. MANIFEST is `-` to take
-the modes from the tree; TABLE has what the tree lacks (occlum_build.process.complete); KEY is a
-file, best named by a link, and makes the image an encrypted one. The files of OUT/__ROOT are in
-packs (occlum_build.process.packs).
+Process: `python -m occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY FINGERPRINT]`. MANIFEST is
+`-` to take the modes from the tree; TABLE has what the tree lacks (occlum_build.process.complete);
+KEY is a file, best named by a link, that must hold the key of FINGERPRINT, and makes the image an
+encrypted one. The files of OUT/__ROOT are in packs (occlum_build.process.packs).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError, Problem
+from occlum_build.files.secret import no_core_dumps
 from occlum_build.image.manifest import canonical_json, image_digest
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.packs import pack_files
@@ -29,6 +30,7 @@ from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
 from occlum_build.sefs.writer import zip_image
 
+SECRET_MODE = 0o600
 ROOT, ROOT_MAC, MANIFEST = "__ROOT", ".ROOT_MAC", "manifest.json"
 _CHUNK_BYTES = 1 << 20
 
@@ -48,11 +50,12 @@ def seal(
     *,
     user_key: UserKey | None = None,
     manifest: Path | None = None,
+    is_secret: bool = False,
 ) -> Sealed:
     """Write `out/__ROOT`, `out/.ROOT_MAC`, and without a manifest `out/manifest.json`.
 
-    `out` must exist. The digest of the manifest is the salt of the keys. Raises what `zip_image`
-    and `read_manifest` raise.
+    `out` must exist. The digest of the manifest is the salt of the keys. `is_secret`: the files of
+    `out/__ROOT` are for their owner alone. Raises what `zip_image` and `read_manifest` raise.
     """
     if manifest is None:
         manifest = out / MANIFEST
@@ -66,7 +69,15 @@ def seal(
         modes=read.modes,
         salt=read.digest,
     )
+    if is_secret:
+        hide(out / ROOT)
     return Sealed(format_mac(result.mac), read.digest.hex(), result.warnings)
+
+
+def hide(root: Path) -> None:
+    """Let the owner alone read the files of a secure file system that is not encrypted."""
+    for file in root.iterdir():
+        file.chmod(SECRET_MODE)
 
 
 def manifest_of_tree(directory: Path) -> dict[str, Any]:
@@ -117,10 +128,20 @@ def _content(path: bytes) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _step(directory: str, manifest: str, table: str, out: str, key: str = "") -> None:
+def _step(
+    directory: str,
+    manifest: str,
+    table: str,
+    out: str,
+    key: str = "",
+    fingerprint: str | None = None,
+) -> None:
     """Write OUT, which must not exist."""
     complete_tree(directory, table)
-    user_key = read_key_file(Path(key)) if key else None
+    user_key = None
+    if key:
+        no_core_dumps()
+        user_key = read_key_file(Path(key), fingerprint=fingerprint)
     Path(out).mkdir()
     seal(
         Path(directory),
@@ -132,5 +153,5 @@ def _step(directory: str, manifest: str, table: str, out: str, key: str = "") ->
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY]"
-    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))
+    usage = "occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY FINGERPRINT]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=2))

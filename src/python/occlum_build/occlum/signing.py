@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Union
 
@@ -45,39 +45,49 @@ class DetachedSignature:
 Signer = Union[KeyFile, SignerCommand, DetachedSignature]
 
 
-def modulus_of_signer(signer: Signer) -> int:
-    """The public modulus; OcclumError `io` or `sign-key`."""
+@dataclass(frozen=True)
+class OpenSigner:
+    """A signer whose key file, or public key, was read, once: what it signs is of that key."""
+
+    signer: Signer
+    modulus: int
+    key: keys.PrivateKey | None = field(repr=False)
+
+    @property
+    def mrsigner(self) -> str:
+        """MRSIGNER in hex of what this signer signs."""
+        return hashlib.sha256(self.modulus.to_bytes(MODULUS_SIZE, "little")).hexdigest()
+
+    def sign(self, data: bytes) -> bytes:
+        """384 bytes, most significant first; OcclumError `signer` or `io`."""
+        if self.key is not None:
+            return keys.sign_data(self.key, data)
+        if isinstance(self.signer, SignerCommand):
+            return keys.run_signer(self.signer.command, data)
+        if isinstance(self.signer, DetachedSignature):
+            return read_file(self.signer.signature, KEY_BYTES)
+        raise ValueError("there is no key")
+
+
+def open_signer(signer: Signer) -> OpenSigner:
+    """Read the key of a signer; OcclumError `io` or `sign-key`."""
     if isinstance(signer, KeyFile):
-        return keys.modulus_of(keys.load_private_key(read_file(signer.path, KEY_BYTES)))
-    return keys.load_modulus(read_file(signer.public_key, KEY_BYTES))
-
-
-def mrsigner(signer: Signer) -> str:
-    """MRSIGNER in hex of what this signer signs."""
-    modulus = modulus_of_signer(signer).to_bytes(MODULUS_SIZE, "little")
-    return hashlib.sha256(modulus).hexdigest()
+        key = keys.read_private_key(signer.path)
+        return OpenSigner(signer, keys.modulus_of(key), key)
+    return OpenSigner(signer, keys.load_modulus(read_file(signer.public_key, KEY_BYTES)), None)
 
 
 def public_test_mrsigner(toolchain: Path) -> str:
     """MRSIGNER of the test key in a toolchain, "" where it has none that can be read."""
     try:
-        return mrsigner(KeyFile(ToolchainDirectory(toolchain).path(TEST_KEY)))
+        return open_signer(KeyFile(ToolchainDirectory(toolchain).path(TEST_KEY))).mrsigner
     except OcclumError:
         return ""
 
 
-def finish_signing(enclave: bytes, unsigned: Unsigned, signer: Signer) -> bytes:
+def finish_signing(enclave: bytes, unsigned: Unsigned, signer: OpenSigner) -> bytes:
     """The signed file; raises what `keys` and `finish` raise: the signature is verified."""
-    data = unsigned.signing_data
-    if isinstance(signer, KeyFile):
-        key = keys.load_private_key(read_file(signer.path, KEY_BYTES))
-        return finish(enclave, unsigned, keys.sign_data(key, data), keys.modulus_of(key))
-    modulus = keys.load_modulus(read_file(signer.public_key, KEY_BYTES))
-    if isinstance(signer, SignerCommand):
-        signature = keys.run_signer(signer.command, data)
-    else:
-        signature = read_file(signer.signature, KEY_BYTES)
-    return finish(enclave, unsigned, signature, modulus)
+    return finish(enclave, unsigned, signer.sign(unsigned.signing_data), signer.modulus)
 
 
 def finish_with_test_key(enclave: bytes, unsigned: Unsigned, pem: bytes) -> bytes:

@@ -20,7 +20,7 @@ from occlum_build.occlum.inputs import BuildRequest
 from occlum_build.occlum.instance import assemble, plan_instance
 from occlum_build.occlum.measurement import ImageIdentity
 from occlum_build.occlum.seal import digest_of
-from occlum_build.occlum.signing import finish_signing
+from occlum_build.occlum.signing import finish_signing, open_signer
 from occlum_build.occlum.testing import run_process, snapshot
 from occlum_build.occlum.toolchain import BUILD, find
 from occlum_build.process.complete import HostFile, table_json
@@ -102,7 +102,8 @@ def _finish(root: Path, request: BuildRequest, expected: Any) -> None:
     unsigned = Unsigned.from_json(json.loads((configured / "unsigned.json").read_text()))
     assert (configured / "signing-data").read_bytes() == unsigned.signing_data
     assert request.signer is not None and request.image_key is not None
-    signed = finish_signing((configured / "libos.so").read_bytes(), unsigned, request.signer)
+    signer = open_signer(request.signer)
+    signed = finish_signing((configured / "libos.so").read_bytes(), unsigned, signer)
     macs = [(root / name / ".ROOT_MAC").read_text() for name in ("image", "initfs")]
     fingerprint = read_key_file(request.image_key).fingerprint()
     inputs = measurement.inputs_of(
@@ -184,7 +185,7 @@ def test_initfs_of_a_tree_with_all_that_can_be_added(sandbox: Sandbox, image_key
     ]
     sandbox.json("manifest.json", {"schema": 1, "entries": entries})
     (root / "ra.json").write_text("{}")
-    shutil.copyfile(image_key, root / "key")
+    shutil.copy(image_key, root / "key")
     request = {
         "image_type": "integrity-only",
         "tree": "mine",

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import os
 import re
-import stat
 import struct
 from pathlib import Path
 from typing import Protocol
@@ -15,10 +14,11 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from occlum_build.errors import OcclumError
-from occlum_build.sefs.hostio import READ_FLAGS, opened, place_of
+from occlum_build.files.secret import read_secret, wipe
+from occlum_build.sefs.hostio import os_errors, place_of
 from occlum_build.sefs.pf_format import KEY_ID_SIZE, KEY_SIZE
 
-_KEY_TEXT = re.compile(rb"[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){15}")
+_KEY_TEXT = re.compile(rb"[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){15}[\r\n]*")
 _KEY_FILE_LIMIT = 1024
 _OTHERS_READ_OR_WRITE = 0o066
 
@@ -29,14 +29,18 @@ _node_number = struct.Struct("<Q").pack
 
 
 class UserKey:
-    """The 16-byte key of an image; its text forms hide the value, and it cannot be pickled."""
+    """The 16-byte key of an image; its text forms hide the value, and it cannot be pickled.
 
-    __slots__ = ("_value",)
+    It is wiped at the end of `with key:`. `text`: the file that it was read from, for whoever
+    builds it in.
+    """
 
-    def __init__(self, value: bytes) -> None:
+    __slots__ = ("_text", "_value")
+
+    def __init__(self, value: bytes | bytearray, text: bytes | bytearray = b"") -> None:
         if len(value) != KEY_SIZE:
             raise ValueError(f"a user key has {KEY_SIZE} bytes")
-        self._value = value
+        self._value, self._text = bytearray(value), bytearray(text)
 
     def __repr__(self) -> str:
         return "UserKey(hidden)"
@@ -44,44 +48,83 @@ class UserKey:
     def __reduce__(self) -> str:
         raise TypeError("a user key is not written anywhere")
 
+    def __enter__(self) -> UserKey:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Overwrite the key; it cannot be used any more."""
+        wipe(self._value)
+        wipe(self._text)
+        self._value, self._text = bytearray(), bytearray()
+
+    def file_text(self) -> bytes:
+        """The bytes of the key file."""
+        return bytes(self._text)
+
     def fingerprint(self) -> str:
         """32 hex digits that tell keys apart and say nothing about them (an HMAC under the key)."""
-        return hmac.digest(self._value, _FINGERPRINT_CONTEXT, "sha256")[:16].hex()
+        return hmac.digest(self._key(), _FINGERPRINT_CONTEXT, "sha256")[:16].hex()
 
     def metadata_key(self, key_id: bytes) -> bytes:
         """The key of node 0 (16 bytes) for this key id (section 2.3)."""
-        mac = CMAC(AES128(self._value))
+        mac = CMAC(AES128(self._key()))
         mac.update(struct.pack("<I64s4xQ32sI4x", 1, _METADATA_LABEL, 0, key_id, 0x80))
         return mac.finalize()
 
     def image_key(self, salt: bytes) -> bytes:
         """The key (32 bytes) that all derived node keys of one image come from (section 2.5)."""
-        return hmac.digest(self._value, _IMAGE_CONTEXT + salt, "sha256")
+        return hmac.digest(self._key(), _IMAGE_CONTEXT + salt, "sha256")
+
+    def _key(self) -> bytearray:
+        if not self._value:
+            raise ValueError("the user key was wiped")
+        return self._value
 
 
-def read_key_file(path: Path, *, allow_insecure: bool = False) -> UserKey:
+def read_key_file(
+    path: Path, *, allow_insecure: bool = False, fingerprint: str | None = None
+) -> UserKey:
     """The user key of a key file: 16 hex pairs joined by `-`, line end allowed.
 
     Raises OcclumError: `key-file-mode` when group or others may read or write the file (unless
-    `allow_insecure`), `key-file-format` when it is something else, `sefs-io`.
+    `allow_insecure`), `key-file-format` when it is something else, `key-file-changed` when it is
+    not the key of a fingerprint, `sefs-io`.
     """
-    with opened(path, READ_FLAGS | os.O_NONBLOCK) as descriptor:  # a fifo is not waited for
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        text = os.read(descriptor, _KEY_FILE_LIMIT).rstrip(b"\r\n")
-    if mode & _OTHERS_READ_OR_WRITE and not allow_insecure:
-        raise OcclumError(
-            "key-file-mode",
-            f"the key file is open to group or others (mode {mode:04o})",
-            place=place_of(path),
-            hint="chmod 600 it, or give --insecure-key-file",
-        )
-    if not _KEY_TEXT.fullmatch(text):
-        raise OcclumError(
-            "key-file-format",
-            "the key file must hold 16 hex pairs joined by '-' and nothing else",
-            place=place_of(path),
-        )
-    return UserKey(bytes.fromhex(text.replace(b"-", b"").decode("ascii")))
+    with os_errors(path):
+        text, mode = read_secret(path, _KEY_FILE_LIMIT)
+    value = bytearray()
+    try:
+        if mode & _OTHERS_READ_OR_WRITE and not allow_insecure:
+            raise OcclumError(
+                "key-file-mode",
+                f"the key file is open to group or others (mode {mode:04o})",
+                place=place_of(path),
+                hint="chmod 600 it, or give --insecure-key-file",
+            )
+        if not _KEY_TEXT.fullmatch(text):
+            raise OcclumError(
+                "key-file-format",
+                "the key file must hold 16 hex pairs joined by '-' and nothing else",
+                place=place_of(path),
+            )
+        value += bytes(KEY_SIZE)
+        for number in range(KEY_SIZE):
+            value[number] = int(text[3 * number : 3 * number + 2], 16)
+        key = UserKey(value, text)
+    finally:
+        wipe(text)
+        wipe(value)
+    if fingerprint not in (None, key.fingerprint()):
+        with key:
+            raise OcclumError(
+                "key-file-changed",
+                "the key file holds another key than when the build began",
+                hint="leave the key file alone while images are encrypted, then build again",
+            )
+    return key
 
 
 class FileKeys(Protocol):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,53 @@ def test_bad_key_file_is_refused_and_not_shown(tmp_path: Path, text: str) -> Non
         read_key_file(path)
     assert caught.value.code == "key-file-format"
     assert "22" not in str(caught.value).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_text_of_a_key_file_is_kept_as_it_is(tmp_path: Path, end: str) -> None:
+    text = TEXT.upper() + end
+    with read_key_file(write_key(tmp_path / "key", text)) as key:
+        assert key.file_text() == text.encode()
+
+
+def test_key_of_another_fingerprint_is_refused(tmp_path: Path) -> None:
+    path = write_key(tmp_path / "key", TEXT)
+    assert read_key_file(path, fingerprint=KEY.fingerprint()).fingerprint() == KEY.fingerprint()
+    for fingerprint in ("", "0" * 32, UserKey(bytes(16)).fingerprint()):
+        with pytest.raises(OcclumError) as caught:
+            read_key_file(path, fingerprint=fingerprint)
+        assert caught.value.code == "key-file-changed"
+        assert KEY.fingerprint() not in str(caught.value)
+
+
+def test_wiped_key_is_gone_and_cannot_be_used() -> None:
+    value, text = bytearray(b"k" * 16), bytearray(b"text")
+    with UserKey(value, text) as key:
+        held = key._value, key._text
+    assert held == (bytes(16), bytes(4))
+    uses: list[Callable[[], object]] = [
+        key.fingerprint,
+        lambda: key.metadata_key(bytes(32)),
+        lambda: key.image_key(b""),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="wiped"):
+            use()
+    assert key.file_text() == b""
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/tmp"])
+def test_key_file_that_is_no_file(path: str) -> None:
+    with pytest.raises(OcclumError, match="not a regular file"):
+        read_key_file(Path(path), allow_insecure=True)
+
+
+def test_key_file_that_nobody_writes_to_or_that_is_large(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    with pytest.raises(OcclumError, match="not a regular file"):
+        read_key_file(tmp_path / "fifo")
+    with pytest.raises(OcclumError, match="more than the 1 KiB that are allowed"):
+        read_key_file(write_key(tmp_path / "large", TEXT + "\n" * 1000))
 
 
 def test_missing_key_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,13 +16,29 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import KEY_BYTES, shown_bytes
+from occlum_build.files.secret import read_secret, wipe
 from occlum_build.sgx.sigstruct import EXPONENT, MODULUS_SIZE
 
 _KEY_BITS = MODULUS_SIZE * 8
 _MAKE_KEY = "openssl genrsa -3 -out key.pem 3072"
 
 
-def load_private_key(pem: bytes) -> rsa.RSAPrivateKey:
+PrivateKey = rsa.RSAPrivateKey
+
+
+def read_private_key(path: Path) -> PrivateKey:
+    """The key of a PEM file, whose text is wiped from memory; OcclumError `io` or `sign-key`."""
+    try:
+        pem, _ = read_secret(path, KEY_BYTES)
+    except OSError as error:
+        raise OcclumError("io", f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return load_private_key(pem)
+    finally:
+        wipe(pem)
+
+
+def load_private_key(pem: bytes | bytearray) -> PrivateKey:
     """A PEM private key, PKCS#1 or PKCS#8, not encrypted; OcclumError `sign-key` otherwise."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
@@ -47,12 +64,12 @@ def load_modulus(pem: bytes) -> int:
     return _check_numbers(key)
 
 
-def modulus_of(key: rsa.RSAPrivateKey) -> int:
+def modulus_of(key: PrivateKey) -> int:
     """The public modulus of a private key."""
     return key.public_key().public_numbers().n
 
 
-def sign_data(key: rsa.RSAPrivateKey, data: bytes) -> bytes:
+def sign_data(key: PrivateKey, data: bytes) -> bytes:
     """The PKCS#1 v1.5 SHA-256 signature: 384 bytes, most significant first."""
     return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
