@@ -40,10 +40,13 @@ def looked_at(stats: Mapping[str, SourceStat | None], asked: Asked) -> Looked:
     real_dirs: dict[str, bool] = {"/": True}
 
     def is_real_dir(path: str) -> bool:
-        if path not in real_dirs:
-            stat = stats.get(path)
+        unknown, above, is_dir = [], path, True
+        while is_dir and above not in real_dirs:
+            unknown.append(above)
+            stat = stats.get(above)
             is_dir = stat is not None and stat.kind == DIR
-            real_dirs[path] = is_dir and is_real_dir(posixpath.dirname(path))
+            above = posixpath.dirname(above)
+        real_dirs.update(dict.fromkeys(unknown, is_dir and real_dirs[above]))
         return real_dirs[path]
 
     paths = {path for path in asked.paths if path.startswith("/")}

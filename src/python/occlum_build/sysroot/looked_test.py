@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from occlum_build.sources.model import DIR, FILE, SYMLINK, SourceStat, resolve
-from occlum_build.sources.recorded import RecordedSources
+from occlum_build.sources.recorded import Asked, RecordedSources
 from occlum_build.sysroot.dpkg import Owner, Packages
 from occlum_build.sysroot.lock import Lock, Pin
 from occlum_build.sysroot.looked import (
@@ -179,3 +179,14 @@ def test_description() -> None:
         "  d 7 (no file of it is pinned): not pinned /d",
         "  of no package: changed /n",
     ]
+
+
+def test_a_directory_may_lie_as_deep_as_paths_go() -> None:
+    paths = ["/" + "/".join("d" * depth) for depth in range(1, 2000)]
+    stats: dict[str, SourceStat | None] = {path: SourceStat(DIR, 0o755) for path in paths}
+    asked = Asked({f"{paths[-1]}/x"})
+    assert looked_at(stats, asked).absent == {f"{paths[-1]}/x"}
+    asked = Asked({paths[-1]})
+    assert looked_at(stats, asked).pins.keys() == {"/", *paths}
+    stats[paths[500]] = None
+    assert looked_at(stats, asked).pins.keys() == {"/"}
