@@ -176,7 +176,7 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
         return
     try:
         await _learn_contents(known, unknown, of)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         host = _host_blobs(known, {**unknown.facts, **unknown.texts})
         raise await missing_content(error, known.sysroot, host, of) from None
 

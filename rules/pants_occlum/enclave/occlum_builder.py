@@ -161,7 +161,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
     )
     try:
         result = await execute_process(process, **implicitly())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         raise await explain_missing(error, enclave.root.plan, request.address) from None
     if result.exit_code:
         text = output_of(result.stdout + result.stderr)

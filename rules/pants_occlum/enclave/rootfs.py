@@ -115,7 +115,7 @@ async def make_boot_rootfs(request: BootRootfsRequest, occlum: OcclumSubsystem) 
     seal = SealRequest(image.address, key, str(target.address))
     try:
         sealed = await seal_image(seal)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         raise await explain_missing(error, image.plan, target.address) from None
     return BootRootfs(image, tuple(sealed.packed.tree("", 0o644)), sealed.packed)
 

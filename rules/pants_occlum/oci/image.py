@@ -139,7 +139,7 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
         blobs = await make_layers(
             layers_request(rootfs, max_layers, compression, str(target.address)), **implicitly()
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         raise await explain_missing(error, rootfs.plan, target.address) from None
     layout = layout_of(blobs.layers, settings)
     files = await store_files(layout.files)

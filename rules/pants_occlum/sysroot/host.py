@@ -203,7 +203,7 @@ async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) ->
                 download_file(NativeDownloadFile(url, digests[blob.sha256]))
                 for url, blob in zip(urls, batch.blobs)
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever Pants raises for a download
             forget(_memo(named_caches_dir), batch.root, batch.blobs)
             raise OcclumError(
                 "source-changed",

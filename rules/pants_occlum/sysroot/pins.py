@@ -250,7 +250,7 @@ async def host_contents(request: HostContents) -> IngestedBlobs:
     if sysroot.share and request.for_image:
         try:
             await _share(blobs, request.of)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
             raise await missing_content(error, sysroot, blobs, request.of) from None
     return IngestedBlobs(digests)
 

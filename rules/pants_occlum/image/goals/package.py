@@ -111,7 +111,7 @@ async def package_image(
     request = _WriteImage(field_set, field_set.output_path.in_dist(places))
     try:
         return (await write_image(request, **implicitly())).package
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         image = await make_image(ImageRequest(field_set.address), **implicitly())
         raise await explain_missing(error, image.plan, field_set.address) from None
 

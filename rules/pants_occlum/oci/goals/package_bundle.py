@@ -75,7 +75,7 @@ async def package_bundle(
     request = _WriteBundle(field_set, field_set.output_path.in_dist(places))
     try:
         return (await write_bundle(request, **implicitly())).package
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         bundle = await make_bundle(BundleRequest(field_set.address), **implicitly())
         raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
 
