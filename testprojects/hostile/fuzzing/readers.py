@@ -1,0 +1,43 @@
+"""Every reader of what others make, by name: a function of bytes that raises only OcclumError."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from hostile.fuzzing import binary_readers, cache_readers, text_readers
+
+Reader = Callable[[bytes], None]
+
+READERS: dict[str, Reader] = {
+    "archive": binary_readers.archive,
+    "bom": text_readers.bom,
+    "dist_index": cache_readers.dist_index,
+    "dpkg": text_readers.dpkg,
+    "elf": binary_readers.elf,
+    "enclave": binary_readers.enclave,
+    "enclave_xml": binary_readers.enclave_xml,
+    "hash_memo": cache_readers.hash_memo,
+    "image_files": text_readers.image_files,
+    "json": text_readers.json_document,
+    "keys": binary_readers.keys,
+    "loader": text_readers.loader,
+    "lock": text_readers.lock,
+    "manifest": text_readers.manifest,
+    "measurement": text_readers.measurement,
+    "occlum_json": text_readers.occlum_json,
+    "oci_settings": text_readers.oci_settings,
+    "protected_file": binary_readers.protected_file,
+    "sefs": binary_readers.sefs,
+    "sigstruct": binary_readers.sigstruct,
+    "toolchain": binary_readers.toolchain,
+    "unsigned": binary_readers.unsigned,
+    "version_header": text_readers.version_header,
+}
+
+# Those of JSON: changed as such, and not as bytes alone.
+JSON_READERS = frozenset(
+    [
+        *("dist_index", "hash_memo", "json", "lock", "manifest", "measurement"),
+        *("occlum_json", "unsigned"),
+    ]
+)
