@@ -25,7 +25,7 @@ from hostile.fuzzing.seeds import seeds_of
 
 _TARGET = Path(__file__).with_name("fuzz_target.py")
 _MAX_BYTES = 1 << 17
-_KEPT_BYTES = 1 << 13  # a larger input is not kept
+_KEPT_BYTES = 1 << 16  # a larger input is not kept
 _SEED = 1
 _PROGRESS = re.compile(r"^#\d+\s.*cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
 _UNITS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)|^#(\d+)\s", re.MULTILINE)

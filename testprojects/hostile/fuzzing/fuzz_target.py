@@ -16,7 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
-import atheris
+import atheris  # pants: no-infer-dep
 
 from hostile.fuzzing.limits import MEMORY_BYTES, SLOW_SECONDS
 from hostile.fuzzing.mutations import mutate_json
