@@ -73,6 +73,8 @@ def _wrong(node: ast.AST, lines: list[str]) -> Iterator[str]:
 
 def _wrong_call(call: ast.Call) -> Iterator[str]:
     function = call.func
+    if "JSONDecoder" in (getattr(function, "id", ""), getattr(function, "attr", "")):
+        yield JSON
     if not isinstance(function, ast.Attribute):
         return
     of = function.value.id if isinstance(function.value, ast.Name) else ""

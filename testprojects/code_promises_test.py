@@ -29,6 +29,8 @@ _OWN_JSON = "what our own process or the plugin wrote, within one run"
 _OWN_CODE = "the plugin's own source files"
 _DEPTH_OF_JSON = "as deep as parse_json lets a document be"
 
+ANY = "*"  # function of a file
+
 # File, and function with what it does -> why that is right.
 ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{LIBRARY}/bom/yaml_nodes.py": {
@@ -43,8 +45,8 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
         (f"_Reader.{name}", RECURSION): "no more archives in one another than MAX_DEPTH"
         for name in ("_read_member", "read")
     },
-    f"{LIBRARY}/files/json_text.py": {("load_json", JSON): "the one place for it"},
-    f"{LIBRARY}/files/shape.py": {("_check", RECURSION): "no deeper than the shape"},
+    f"{LIBRARY}/files/json_text.py": {(ANY, JSON): "the one place for it"},
+    f"{LIBRARY}/files/shape.py": {(ANY, RECURSION): "no deeper than the shape"},
     f"{LIBRARY}/image/manifest.py": {("manifest_of", JSON): "the text that was just written"},
     f"{LIBRARY}/image/tar.py": {("_step", JSON): _OWN_JSON},
     f"{LIBRARY}/occlum/configure.py": {
@@ -108,12 +110,13 @@ def sources() -> Iterator[tuple[str, str]]:
                 yield str(path), path.read_text(encoding="utf-8")
 
 
-def allowed() -> set[Finding]:
-    return {
-        Finding(file, function, what)
-        for file, of_file in ALLOWED.items()
-        for function, what in of_file
-    }
+def allowed_as(found: Finding) -> Finding | None:
+    """The entry of ALLOWED that a finding is one of; None where it has no reason."""
+    of_file = ALLOWED.get(found.file, {})
+    for function in (found.function, ANY):
+        if (function, found.what) in of_file:
+            return found._replace(function=function)
+    return None
 
 
 def test_nothing_is_found_that_has_no_reason(
@@ -123,12 +126,17 @@ def test_nothing_is_found_that_has_no_reason(
     found = [one for path, text in modules.items() for one in findings(text, path)]
     record_property("modules whose reads and recursion are checked", len(modules))
     assert len(modules) > 200
-    assert [str(one) for one in found if one not in allowed()] == []
+    assert [str(one) for one in found if allowed_as(one) is None] == []
 
 
 def test_every_reason_is_for_something() -> None:
-    found = {one for path, text in sources() for one in findings(text, path)}
-    assert [str(one) for one in sorted(allowed() - found)] == []
+    used = {allowed_as(one) for path, text in sources() for one in findings(text, path)}
+    given = {
+        Finding(file, function, what)
+        for file, of_file in ALLOWED.items()
+        for function, what in of_file
+    }
+    assert [str(one) for one in sorted(given - used)] == []
 
 
 PLANTED = {
@@ -138,7 +146,7 @@ PLANTED = {
         "with open(p) as lines:\n    for line in lines:\n        print(line)",
         "with path.open() as lines:\n    found = [one for one in lines]",
     ],
-    JSON: ["json.loads(text)", "x = json.load(file)"],
+    JSON: ["json.loads(text)", "x = json.load(file)", "JSONDecoder().decode(a)"],
     TREE: ["os.walk(p)", "shutil.rmtree(p)", "for one in path.rglob('*'): pass"],
     RECURSION: [
         "def walk(a):\n    for one in a:\n        walk(one)",
