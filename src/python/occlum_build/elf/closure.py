@@ -10,7 +10,7 @@ from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter
 from occlum_build.elf.lookup import Tried
 from occlum_build.errors import Problem
-from occlum_build.shown import Lines
+from occlum_build.shown import Lines, shown_chain
 
 ALREADY_LOADED = "already loaded"  # the rule of an edge that made no search
 
@@ -50,12 +50,16 @@ class Edge:
 
 @dataclass(frozen=True)
 class Missing:
-    """A library that was not found: the chain of paths that led to it, and all that was tried."""
+    """A library that was not found: the chain of paths that led to it, and what was tried.
+
+    `more` tells how many directories were searched besides.
+    """
 
     name: str
     chain: tuple[str, ...]  # from the program to the object that needs it
     tried: tuple[Tried, ...]
     hint: str = ""
+    more: int = 0
 
     def problem(self) -> Problem:
         """The error, code "libraries"."""
@@ -64,10 +68,12 @@ class Missing:
     def text(self) -> Lines:
         """What is missing, a line of the chain, and the numbered list of paths."""
         lines = [f"{self.chain[0]}: library {self.name} is missing"]
-        lines.append("  needed by: " + " -> ".join(self.chain))
+        lines.append(f"  needed by: {shown_chain(self.chain)}")
         if self.tried:
             lines.append("  searched:")
             lines += [f"  {n:3}. {one}" for n, one in enumerate(self.tried, start=1)]
+        if self.more > 0:
+            lines.append(f"  and in {self.more:,} more directories")
         return Lines(*lines)
 
 

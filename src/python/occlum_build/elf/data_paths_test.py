@@ -18,3 +18,15 @@ def test_other_libraries_are_not_read() -> None:
     stream = io.BytesIO(PATHS)
     assert data_paths(stream, "libc.so.6") == data_paths(stream, "") == ()
     assert stream.tell() == 0
+
+
+def test_longest_path_of_a_run_and_runs_without_one() -> None:
+    start = b"/usr/share/nodejs/"
+    data = start + b"a.js/b.js.map\0" + start + b".js\0" + start + start + b"c.js"
+    due = ("/usr/share/nodejs//usr/share/nodejs/c.js", "/usr/share/nodejs/a.js/b.js")
+    assert data_paths(io.BytesIO(data), "libnode.so.108") == due
+
+
+def test_a_library_full_of_what_begins_as_a_path() -> None:
+    """Where each of them was followed to the end, this took a day."""
+    assert data_paths(io.BytesIO(b"/usr/share/nodejs/" * 100_000), "libnode.so.108") == ()

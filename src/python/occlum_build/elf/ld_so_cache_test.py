@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from occlum_build.elf.ld_so_cache import MAGIC, X86_64, read_cache
+from occlum_build.elf.ld_so_cache import ENTRY, HEADER, MAGIC, X86_64, read_cache
 from occlum_build.elf.testing import ld_so_cache
 
 
@@ -35,3 +35,16 @@ def test_the_cache_of_this_machine_is_as_ldconfig_lists_it() -> None:
         found = read_cache(file.read())
     assert lines
     assert [(name, path) for name, paths in found.items() for path in paths] == lines
+
+
+def test_a_cache_whose_entries_all_name_one_long_string_is_none() -> None:
+    """Its names would have a megabyte for each kilobyte of it."""
+    count, start = 5000, HEADER.size + 5000 * ENTRY.size
+    table = ENTRY.pack(flags=X86_64, hwcap=0, key=start, value=start) * count
+    header = MAGIC + HEADER.pack(nlibs=count)[len(MAGIC) :]
+    assert read_cache(header + table + b"a" * 4000 + b"\0") == {}
+
+
+def test_a_name_with_very_many_paths() -> None:
+    data = ld_so_cache(*((X86_64, 0, "a", f"/{number}") for number in range(2000)))
+    assert len(read_cache(data)["a"]) == 2000

@@ -1,36 +1,19 @@
-"""Compute closures: breadth first, with the loader's rules, on files that are never run."""
+"""Closures of programs: all that their loaders would load."""
 
 from __future__ import annotations
 
-import posixpath
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import Callable
 
-from occlum_build.elf.closure import ALREADY_LOADED, Closure, Edge, Lacking, Missing, Node
-from occlum_build.elf.facts import ElfFacts
+from occlum_build.elf.closure import Closure, Node
 from occlum_build.elf.interpreter import Interpreter, choose_interpreter
 from occlum_build.elf.loader_config import LoaderConfig, default_config
-from occlum_build.elf.lookup import Found, Lookup, Tried, mismatch
-from occlum_build.elf.placement import image_directory, library_path
-from occlum_build.elf.search import (
-    DEPENDS_ON_CWD,
-    Loaded,
-    SearchDir,
-    SystemDirs,
-    glibc_dirs,
-    hwcaps_subdirs,
-    is_musl_reserved,
-    musl_dirs,
-    needed_path,
-)
+from occlum_build.elf.loading import ImageLookup, Loading
+from occlum_build.elf.lookup import Lookup
+from occlum_build.elf.search import SearchDir, SystemDirs, hwcaps_subdirs
 from occlum_build.elf.system_dirs import other_dirs, system_dirs
-from occlum_build.errors import Problem
 from occlum_build.sources.model import Sources, regular_file
 
-# Tells which source file lies at an absolute path of the image, None for no file.
-ImageLookup = Callable[[str], Optional[str]]
 DirsOf = Callable[[Interpreter], SystemDirs]
 
 
@@ -60,6 +43,7 @@ class Linker:
         self._image_lookup = image_lookup
         self._lookup = Lookup(sources, hwcaps_subdirs(cpu_level))
         self._system: dict[Interpreter | None, SystemDirs] = {}
+        self._others: dict[Interpreter, tuple[SearchDir, ...]] = {}
 
     def close(self, program: str, image_path: str, companion: str = "") -> Closure:
         """The closure of a file (source path) that will lie at `image_path`; empty if no program.
@@ -76,7 +60,8 @@ class Linker:
         loader, problem = choose_interpreter(self._sources, facts, program, self._config, companion)
         if loader is None:
             return Closure(node)
-        walk = _Walk(self, node, facts, loader, self._dirs(loader))
+        over = self._sources, self._lookup, self._image_lookup
+        walk = Loading(*over, node, facts, loader, self._dirs(loader))
         if problem is not None:
             walk.problems.append(problem)
         return walk.run()
@@ -102,180 +87,9 @@ class Linker:
         """The path of a library of the sources, where the loader of a closure does not look."""
         if closure.interpreter is None or closure.program.facts is None or "/" in name:
             return ""
-        dirs = other_dirs(self._sources, closure.interpreter)
-        found, _ = self._lookup.find(name, dirs, closure.program.facts, hwcaps=False)
+        key = replace(closure.interpreter, image_path="")
+        if key not in self._others:
+            self._others[key] = other_dirs(self._sources, key)
+        dirs = self._others[key]
+        found = self._lookup.find(name, dirs, closure.program.facts, hwcaps=False)
         return found.path if found is not None else ""
-
-
-class _Walk:
-    """The state of one closure."""
-
-    def __init__(
-        self, linker: Linker, program: Node, facts: ElfFacts, loader: Interpreter, dirs: SystemDirs
-    ) -> None:
-        self._sources, self._lookup = linker._sources, linker._lookup
-        self._image_lookup = linker._image_lookup
-        self._program, self._facts, self._loader, self._dirs = program, facts, loader, dirs
-        self._image_paths = {program.path: program.image_path}
-        self._by_name: dict[str, Node] = {}
-        self._by_real: dict[str, Node] = {}
-        self._queue: deque[Loaded] = deque()
-        self._edges: list[Edge] = []
-        self._missing: list[Missing] = []
-        self._missing_names: set[str] = set()
-        self.problems: list[Problem] = []
-
-    def run(self) -> Closure:
-        """Load the program and the interpreter, then all that is needed, breadth first."""
-        path, real = self._program.path, self._program.real
-        self._add(self._program, Loaded(path, posixpath.dirname(real), self._facts))
-        loader = self._loader
-        facts = self._sources.facts(loader.source) if loader.source else None
-        self._interpreter = Node(
-            loader.path, loader.source or loader.path, loader.image_path, facts
-        )
-        for name in (loader.image_path or loader.path, posixpath.basename(loader.path)):
-            self._name(self._interpreter, name)
-        while self._queue:
-            needer = self._queue.popleft()
-            for name in needer.facts.needed:
-                self._need(needer, name)
-            for name in () if loader.is_musl else needer.facts.filters:
-                self._need(needer, name)
-            for name in () if loader.is_musl else needer.facts.auxiliaries:
-                self._need(needer, name, optional=True)
-        libraries = tuple(self._by_real.values())[1:]
-        return Closure(
-            program=self._program,
-            interpreter=loader,
-            libraries=libraries,
-            edges=tuple(self._edges),
-            missing=tuple(self._missing),
-            problems=tuple(self.problems),
-            lacking=tuple(self._lacking(libraries)),
-        )
-
-    def _name(self, node: Node, name: str) -> None:
-        self._by_name.setdefault(name, node)
-        if node.facts is not None and node.facts.soname and not self._loader.is_musl:
-            self._by_name.setdefault(node.facts.soname, node)
-
-    def _add(self, node: Node, loaded: Loaded | None) -> None:
-        self._by_real[node.real] = node
-        self._image_paths.setdefault(node.path, node.image_path)
-        if node is self._program:
-            self._name(node, node.path)
-        if loaded is not None:
-            self._queue.append(loaded)
-
-    def _need(self, needer: Loaded, name: str, *, optional: bool = False) -> None:
-        node = self._by_name.get(name)
-        if node is None and self._loader.is_musl and is_musl_reserved(name):
-            node = self._interpreter
-        if node is not None:
-            self._edge(needer, name, node.path, node, node.image_path, ALREADY_LOADED)
-            return
-        if name in self._missing_names:
-            return  # told once, as the loader stops at the first
-        direct = needed_path(name, needer, self._dirs)
-        rules = musl_dirs if self._loader.is_musl else glibc_dirs
-        dirs = (direct,) if direct else rules(name, needer, self._dirs)
-        base = posixpath.basename(name)
-        hwcaps = direct is None and not self._loader.is_musl
-        found, tried = self._lookup.find(base, dirs, self._facts, hwcaps=hwcaps)
-        if found is not None:
-            self._load(needer, name, found)
-        elif not self._take_from_image(needer, name, dirs) and not optional:
-            self._missing_names.add(name)
-            self._missing.append(_missing(needer, name, direct, tried))
-
-    def _load(self, needer: Loaded, name: str, found: Found) -> None:
-        image_path = library_path(found, name, self._loader.entry, self._image_paths)
-        if image_path is None:
-            self._leaves(needer, name, found)
-        node = self._by_real.get(found.real)
-        if node is None:
-            node = Node(found.path, found.real, image_path or found.path, found.facts)
-            loaded = Loaded(found.path, posixpath.dirname(found.path), found.facts, needer)
-            self._add(node, loaded)
-        self._name(node, name)
-        directory = found.directory
-        moved = bool(directory.image)
-        self._edge(needer, name, found.path, node, image_path or "", directory.rule, moved=moved)
-
-    def _leaves(self, needer: Loaded, name: str, found: Found) -> None:
-        self.problems.append(
-            Problem(
-                "libraries",
-                f"{self._program.path}: library {name}, found by {found.directory.rule} at "
-                f"{found.path}, would lie outside the image",
-                hint=f"give {needer.path} a place deeper in the image than "
-                f"{self._image_paths[needer.path]}",
-            )
-        )
-
-    def _take_from_image(self, needer: Loaded, name: str, dirs: tuple[SearchDir, ...]) -> bool:
-        """Use a library that the image holds anyway where the loader will look for it."""
-        if self._image_lookup is None:
-            return False
-        within = [image_directory(one, self._image_paths) for one in dirs if not one.refusal]
-        if "/" not in name and self._loader.entry is not None:
-            within.append(self._loader.entry.image_dir)
-        for directory in filter(None, within):
-            path = posixpath.join(directory, posixpath.basename(name))
-            source = self._image_lookup(path)
-            real = regular_file(self._sources, source) if source is not None else None
-            facts = self._sources.facts(real) if real is not None else None
-            if source and real and facts and not mismatch(facts, self._facts):
-                self._provide(needer, name, Node(source, real, path, facts, provided=True), facts)
-                return True
-        return False
-
-    def _provide(self, needer: Loaded, name: str, found: Node, facts: ElfFacts) -> None:
-        source, image_path = found.path, found.image_path
-        node = self._by_real.get(found.real)
-        if node is None:
-            node = found
-            self._add(node, Loaded(source, posixpath.dirname(source), facts, needer))
-        self._name(node, name)
-        self._edge(needer, name, source, node, image_path, f"in the image at {image_path}")
-
-    def _edge(
-        self,
-        needer: Loaded,
-        name: str,
-        path: str,
-        node: Node,
-        image_path: str,
-        rule: str,
-        *,
-        moved: bool = False,
-    ) -> None:
-        self._edges.append(Edge(needer.path, name, path, node.real, image_path, rule, moved))
-
-    def _lacking(self, libraries: tuple[Node, ...]) -> Iterator[Lacking]:
-        """Versions that an object needs of a library which does not define them (glibc only)."""
-        for node in () if self._loader.is_musl else (self._program, *libraries):
-            for file, versions in node.facts.version_needs if node.facts else ():
-                library = self._by_name.get(file)
-                if library is None or library.facts is None:
-                    continue
-                defined = library.facts.version_defs
-                lacking = tuple(one for one in versions if one not in defined)
-                if lacking:
-                    yield Lacking(library.path, lacking, node.path, is_fatal=bool(defined))
-
-
-def _missing(
-    needer: Loaded, name: str, direct: SearchDir | None, tried: tuple[Tried, ...]
-) -> Missing:
-    chain = tuple(one.path for one in reversed(needer.chain()))
-    hint = ""
-    if direct is not None and direct.refusal == DEPENDS_ON_CWD:
-        hint = (
-            f"DT_NEEDED has the relative path {name}, which depends on the working directory; "
-            "link with a library that has a soname"
-        )
-    elif any(one.reason == DEPENDS_ON_CWD for one in tried):
-        hint = "make the relative RPATH or RUNPATH absolute, or start it with $ORIGIN"
-    return Missing(name, chain, tried, hint)

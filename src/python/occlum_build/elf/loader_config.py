@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.shown import quoted
 
 CONFIG_PATH = "/opt/occlum/etc/template/occlum_elf_loader.config"
+MAX_LOADERS = 1_000
+MAX_DIRS = 1_000  # of one loader
 _DCAP_AND_RATLS = "/opt/occlum/toolchains/grpc_ratls/{0}:/opt/occlum/toolchains/dcap_lib/{0}"
 DEFAULT_LINES = (
     "/opt/occlum/glibc/lib/ld-linux-x86-64.so.2 "
@@ -61,10 +64,15 @@ def parse_loader_config(text: str, file: str) -> LoaderConfig:
     those that start with `#` are skipped. Raises OcclumError "bom-invalid" with the file and line
     of the first line that has one column or a path that is not absolute.
     """
-    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
-    return LoaderConfig(
-        tuple(_parse_line(one, Place(file, n)) for n, one in lines if one and one[0] != "#")
-    )
+    entries: list[LoaderEntry] = []
+    for number, line in enumerate((line.strip() for line in text.splitlines()), start=1):
+        if line and line[0] != "#":
+            place = Place(file, number)
+            if len(entries) == MAX_LOADERS:
+                message = f"the loader config has more than {MAX_LOADERS:,} loaders"
+                raise OcclumError("bom-invalid", message, place=place)
+            entries.append(_parse_line(line, place))
+    return LoaderConfig(tuple(entries))
 
 
 def default_config(exists: Callable[[str], bool]) -> LoaderConfig:
@@ -84,9 +92,14 @@ def _parse_line(line: str, place: Place) -> LoaderEntry:
             hint="write: LOADER_PATH LIBRARY_DIR:LIBRARY_DIR...",
         )
     loader, dirs = columns[0], [one for one in columns[1].split(":") if one]
+    if len(dirs) > MAX_DIRS:
+        message = f"a line of the loader config has more than {MAX_DIRS:,} library directories"
+        raise OcclumError("bom-invalid", message, place=place)
     for path in (loader, *dirs):
         if not path.startswith("/"):
-            raise OcclumError("bom-invalid", f"the path {path!r} is not absolute", place=place)
+            raise OcclumError(
+                "bom-invalid", f"the path {quoted(path)} is not absolute", place=place
+            )
     return LoaderEntry(_normal(loader), tuple(_normal(one) for one in dirs))
 
 

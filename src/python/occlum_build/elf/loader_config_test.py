@@ -46,3 +46,10 @@ def test_defaults_are_occlums_lines_whose_loader_exists() -> None:
     musl = default_config(lambda path: "musl" in path)
     assert musl.entries == both.entries[1:]
     assert default_config(lambda path: False) == LoaderConfig()
+
+
+def test_bounds() -> None:
+    with pytest.raises(OcclumError, match="a line of the loader config has more than 1,000 lib"):
+        parse_loader_config("/lib/ld.so " + "/a:" * 1001, "f")
+    with pytest.raises(OcclumError, match=r"f:1001: the loader config has more than 1,000 load"):
+        parse_loader_config("/lib/ld.so /a\n" * 1001, "f")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.search import SearchDir
 from occlum_build.sources.model import Sources, join, regular_file, resolve
 
+MAX_TRIED = 100  # places of a library that is not found which are told
 NO_LIBRARY = "is no ELF shared object"
 
 
@@ -46,6 +49,9 @@ class _Probe:
     reason: str = ""
 
 
+_ABSENT = _Probe(reason="does not exist")
+
+
 class Lookup:
     """Finds libraries in sources that do not change while it lives."""
 
@@ -54,25 +60,34 @@ class Lookup:
         self._subdirs = (*subdirs, "")
         self._dirs: dict[str, tuple[str | None, str | None]] = {}
         self._probes: dict[str, _Probe] = {}
-        self._found: dict[tuple[object, ...], tuple[Found | None, tuple[Tried, ...]]] = {}
+        self._found: dict[tuple[object, ...], Found | None] = {}
 
     def find(
         self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, *, hwcaps: bool
-    ) -> tuple[Found | None, tuple[Tried, ...]]:
-        """The first file of that name, class and machine (of `like`), else what was tried."""
+    ) -> Found | None:
+        """The first file of that name, class and machine (of `like`)."""
         key = (name, dirs, like.elf_class, like.machine, hwcaps)
         if key not in self._found:
-            self._found[key] = self._search(name, dirs, like, self._subdirs if hwcaps else ("",))
+            steps = self._search(name, dirs, like, self._subdirs if hwcaps else ("",))
+            self._found[key] = next((one for one in steps if isinstance(one, Found)), None)
         return self._found[key]
+
+    def tried(
+        self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, *, hwcaps: bool
+    ) -> tuple[Tried, ...]:
+        """The first MAX_TRIED of what `find` tries."""
+        steps = self._search(name, dirs, like, self._subdirs if hwcaps else ("",))
+        tried = (one for one in steps if isinstance(one, Tried))
+        return tuple(itertools.islice(tried, MAX_TRIED))
 
     def _search(
         self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, subdirs: tuple[str, ...]
-    ) -> tuple[Found | None, tuple[Tried, ...]]:
-        tried = []
+    ) -> Iterator[Found | Tried]:
+        """What does not serve, and the first that does."""
         for directory in dirs:
             if directory.refusal:
                 path = posixpath.join(directory.path, name)
-                tried.append(Tried(path, directory.rule, directory.refusal))
+                yield Tried(path, directory.rule, directory.refusal)
                 continue
             base, _ = self._directory(directory.path)
             for subdir in subdirs:
@@ -80,10 +95,10 @@ class Lookup:
                 path, probe = self._probe(within, name)
                 reason = probe.reason or mismatch(probe.facts, like)
                 if not reason and probe.facts is not None:
-                    return Found(path, probe.real, probe.facts, directory, base or "", subdir), ()
+                    yield Found(path, probe.real, probe.facts, directory, base or "", subdir)
+                    return
                 if not subdir or reason != "does not exist":
-                    tried.append(Tried(path, directory.rule, reason))
-        return None, tuple(tried)
+                    yield Tried(path, directory.rule, reason)
 
     def _directory(self, path: str) -> tuple[str | None, str | None]:
         """A directory in normal form and its real path; None where it leaves or does not exist.
@@ -106,14 +121,13 @@ class Lookup:
         if path not in self._probes:
             self._sources.expect(path)
             if real is None:
-                self._probes[path] = _Probe(reason="does not exist")
-            else:
-                self._probes[path] = self._content(posixpath.join(real, name))
+                return path, _ABSENT
+            self._probes[path] = self._content(posixpath.join(real, name))
         return path, self._probes[path]
 
     def _content(self, path: str) -> _Probe:
         if self._sources.lstat(path) is None:
-            return _Probe(reason="does not exist")
+            return _ABSENT
         real = regular_file(self._sources, path)
         if real is None:
             return _Probe(reason="is no regular file")

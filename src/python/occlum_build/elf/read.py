@@ -20,7 +20,7 @@ MAX_STRING = 1 << 16  # bytes; a longer name is junk
 USUAL_STRING = 1 << 8
 MAX_PATH = 4096  # bytes with the NUL, the kernel's PATH_MAX
 MAX_ENTRIES = 1 << 16  # of a table without a length of its own
-MAX_NAMES = 1 << 22  # bytes of a string table that is looked through
+MAX_NAMES = 1 << 22  # bytes of a string table that is looked through, and of all names
 # Functions of glibc for which it opens libgcc_s.so.1, and aborts or fails without it.
 UNWINDING = (b"\0pthread_cancel\0", b"\0pthread_exit\0", b"\0backtrace\0")
 
@@ -56,6 +56,9 @@ class _Reader:
             raise _Junk("the ELF identification is not valid")
         self._class = layout.CLASSES[ident[layout.EI_CLASS]]
         self._layout = layout_of(self._class, layout.ORDERS[ident[layout.EI_DATA]])
+        self._names_left = MAX_NAMES
+        # Of any table: each lies in the file once, though tables may be said to share some.
+        self._versions_left = min(MAX_ENTRIES, self._size // self._layout.verneed.size)
         self._header = self._parse(self._layout.ehdr, 0, "the ELF header")
 
     def facts(self) -> ElfFacts:
@@ -125,8 +128,14 @@ class _Reader:
             nodeflib=bool(tags.get(layout.DT_FLAGS_1, [0])[0] & layout.DF_1_NODEFLIB),
             version_needs=tuple(self._version_needs(tags, table)),
             version_defs=tuple(self._version_defs(tags, table)),
-            data_paths=data_paths(self._stream, soname or ""),
+            data_paths=self._data_paths(soname or ""),
         )
+
+    def _data_paths(self, soname: str) -> tuple[str, ...]:
+        found = data_paths(self._stream, soname)
+        if sum(map(len, found)) > MAX_NAMES:
+            raise _Junk(f"the paths in its data have more than {MAX_NAMES:,} bytes together")
+        return found
 
     def _names_unwinding(self, tags: dict[int, list[int]], table: int) -> bool:
         """Whether one of UNWINDING is among the names of its symbols, called or not."""
@@ -177,7 +186,8 @@ class _Reader:
         self, offset: int, record: Record, link: str
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """The records of a list whose links are distances to the next one, 0 at the end."""
-        for _ in range(MAX_ENTRIES):
+        while self._versions_left:
+            self._versions_left -= 1
             one = self._parse(record, offset, "a version")
             yield offset, one
             if not one[link]:
@@ -199,6 +209,9 @@ class _Reader:
             self._stream.seek(offset)
             text, end, _ = self._stream.read(limit).partition(b"\0")
             if end:
+                self._names_left -= len(text)
+                if self._names_left < 0:
+                    raise _Junk(f"its names have more than {MAX_NAMES:,} bytes together")
                 try:
                     return text.decode("utf-8")
                 except UnicodeDecodeError as error:

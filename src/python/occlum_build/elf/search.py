@@ -63,6 +63,7 @@ class Loaded:
     origin: str
     facts: ElfFacts
     loader: Loaded | None = None
+    depth: int = 0  # how many needed one another before
 
     def chain(self) -> tuple[Loaded, ...]:
         """The object, the one that needed it, and so on up to the program."""

@@ -16,11 +16,14 @@ from occlum_build.elf.search import (
     SearchDir,
     SystemDirs,
 )
+from occlum_build.errors import TooMuch
+from occlum_build.shown import quoted
 from occlum_build.sources.model import DIR, Sources, regular_file, resolve
 
 LD_SO_CONF = "/etc/ld.so.conf"
 LD_SO_CACHE = "/etc/ld.so.cache"
 DEFAULT_RULE = "default directory"
+MAX_LOOKED = 200_000  # names that the includes of ldconfig's configuration are compared with
 MULTIARCH = "x86_64-linux-gnu"
 _DEBIAN_DIRS = GLIBC_SYSTEM_DIRS[:4]
 _OTHERS = (*GLIBC_SYSTEM_DIRS, "/usr/local/lib", f"/usr/local/lib/{MULTIARCH}")
@@ -51,7 +54,7 @@ def system_dirs(
         return SystemDirs(config=config, configured=listed or (), default=default)
     own = posixpath.dirname(interpreter.source)
     searched = glibc_default_dirs(own)
-    configured = () if entry else tuple(_ld_so_conf(sources, LD_SO_CONF, []))
+    configured = () if entry else tuple(_ld_so_conf(sources))
     if configured and not image_has(LD_SO_CACHE):
         configured = _moved(configured, searched, _home(sources, own, searched))
     return SystemDirs(
@@ -67,7 +70,7 @@ def other_dirs(sources: Sources, interpreter: Interpreter) -> tuple[SearchDir, .
     if interpreter.is_musl:
         listed = read_musl_path(sources, musl_path_file(interpreter.path)) or ()
         return (*listed, *_dirs(_MUSL_OTHERS, DEFAULT_RULE))
-    return (*_ld_so_conf(sources, LD_SO_CONF, []), *_dirs(_OTHERS, DEFAULT_RULE))
+    return (*_ld_so_conf(sources), *_dirs(_OTHERS, DEFAULT_RULE))
 
 
 def glibc_default_dirs(own: str) -> Sequence[str]:
@@ -125,11 +128,24 @@ def _text(sources: Sources, path: str) -> str | None:
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _ld_so_conf(sources: Sources, path: str, parents: Sequence[str]) -> Iterator[SearchDir]:
-    """The directories of ldconfig's configuration, includes in their place and sorted."""
-    if path in parents:
-        return
-    for line in (_text(sources, path) or "").splitlines():
+def _ld_so_conf(sources: Sources) -> Iterator[SearchDir]:
+    """The directories of ldconfig's configuration, includes in their place and sorted.
+
+    Each file is read once: what it says again changes nothing.
+    """
+    seen: set[str] = set()
+    includes = _Includes(sources)
+    # What is left to do, last first: a file to read, or a line of one.
+    pending: list[tuple[str, str | None]] = [(LD_SO_CONF, None)]
+    while pending:
+        path, line = pending.pop()
+        if line is None:
+            real = regular_file(sources, path)
+            if real is not None and real not in seen:
+                seen.add(real)
+                lines = (_text(sources, path) or "").splitlines()
+                pending.extend((path, one) for one in reversed(lines))
+            continue
         words = line.partition("#")[0].split()
         if not words or words[0] == "hwcap":
             continue
@@ -137,27 +153,42 @@ def _ld_so_conf(sources: Sources, path: str, parents: Sequence[str]) -> Iterator
             directory = " ".join(words).partition("=")[0].strip()  # a library type may follow
             yield from _dirs([directory.rstrip("/") or "/"], LD_SO_CONF)
             continue
-        for pattern in words[1:]:
-            for found in _glob(sources, posixpath.join(posixpath.dirname(path), pattern)):
-                yield from _ld_so_conf(sources, found, [*parents, path])
+        patterns = [posixpath.join(posixpath.dirname(path), one) for one in words[1:]]
+        found = [one for pattern in patterns for one in includes.glob(pattern)]
+        pending.extend((one, None) for one in reversed(found))
 
 
-def _glob(sources: Sources, pattern: str) -> list[str]:
-    """The sorted paths that match an absolute pattern; hidden names only by a leading dot."""
-    paths = ["/"]
-    for part in pattern.split("/"):
-        if part:
-            paths = [one for path in paths for one in _matches(sources, path, part)]
-    return sorted(paths)
+class _Includes:
+    """Finds the files that a configuration includes, and counts what it looks at."""
 
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._looked = 0
 
-def _matches(sources: Sources, directory: str, part: str) -> Iterator[str]:
-    if not any(char in part for char in "*?["):
-        yield posixpath.join(directory, part)
-        return
-    real = resolve(sources, directory)
-    found = sources.lstat(real) if real else None
-    if real and found and found.kind == DIR:
-        for name in sources.names(real):
-            if fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != "."):
-                yield posixpath.join(directory, name)
+    def glob(self, pattern: str) -> list[str]:
+        """The sorted paths that match an absolute pattern; hidden names only by a leading dot."""
+        paths = ["/"]
+        for part in pattern.split("/"):
+            if part:
+                paths = [one for path in paths for one in self._matches(path, part)]
+        return sorted(paths)
+
+    def _matches(self, directory: str, part: str) -> Iterator[str]:
+        self._count(1, directory)
+        if not any(char in part for char in "*?["):
+            yield posixpath.join(directory, part)
+            return
+        real = resolve(self._sources, directory)
+        found = self._sources.lstat(real) if real else None
+        if real and found and found.kind == DIR:
+            names = self._sources.names(real)
+            self._count(len(names), directory)
+            for name in names:
+                if fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != "."):
+                    yield posixpath.join(directory, name)
+
+    def _count(self, names: int, directory: str) -> None:
+        self._looked += names
+        if self._looked > MAX_LOOKED:
+            text = f"the includes of {LD_SO_CONF} are compared with more than {MAX_LOOKED:,} names"
+            raise TooMuch("libraries", f"{text}, the last in {quoted(directory)}")

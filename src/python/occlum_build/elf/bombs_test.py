@@ -1,0 +1,166 @@
+"""Small files and configurations that name very much: each ends at a bound, and says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from occlum_build.elf import layout
+from occlum_build.elf.closure import Closure
+from occlum_build.elf.facts import ElfFacts, Malformed
+from occlum_build.elf.interpreter import GLIBC_LOADER
+from occlum_build.elf.linker import Linker
+from occlum_build.elf.loader_config import LoaderConfig
+from occlum_build.elf.read import read_facts
+from occlum_build.elf.testing import MemoryView
+from occlum_build.errors import TooMuch
+from occlum_build.sources.model import SourceStat
+
+RECORDS = layout.layout_of(64, "<")
+BASE = ElfFacts("ET_DYN", "EM_X86_64", 64, is_dynamic=True)
+
+
+def _elf(tags: list[tuple[int, int]], data: bytes) -> bytes:
+    """A shared object whose dynamic segment stands before `data`; values are offsets in `data`."""
+    headers = RECORDS.ehdr.size + 2 * RECORDS.phdr.size
+    start = headers + (len(tags) + 2) * RECORDS.dyn.size
+    names = (layout.DT_STRTAB, 0)
+    dynamic = b"".join(
+        RECORDS.dyn.pack(d_tag=tag, d_val=value + (start if tag in (5, layout.DT_VERNEED) else 0))
+        for tag, value in [names, *tags, (0, 0)]
+    )
+    segments = [(layout.PT_LOAD, 0, start + len(data)), (layout.PT_DYNAMIC, headers, len(dynamic))]
+    header = RECORDS.ehdr.pack(
+        e_type=3, e_machine=62, e_phoff=RECORDS.ehdr.size, e_phentsize=RECORDS.phdr.size, e_phnum=2
+    )
+    ident = layout.MAGIC + bytes([2, 1, 1])
+    table = b"".join(
+        RECORDS.phdr.pack(p_type=kind, p_offset=at, p_vaddr=at, p_filesz=size)
+        for kind, at, size in segments
+    )
+    return ident + header[len(ident) :] + table + dynamic + data
+
+
+def test_version_records_that_are_visited_again() -> None:
+    """Each of 2,000 libraries has the versions of all that stand behind it."""
+    count, need, aux = 2000, RECORDS.verneed.size, RECORDS.vernaux.size
+    needs = b"".join(
+        RECORDS.verneed.pack(
+            vn_file=count * (need + aux),
+            vn_aux=(count - at) * need,
+            vn_next=need * (at + 1 < count),
+        )
+        for at in range(count)
+    )
+    records = b"".join(
+        RECORDS.vernaux.pack(
+            vna_flags=0, vna_name=count * (need + aux), vna_next=aux * (at + 1 < count)
+        )
+        for at in range(count)
+    )
+    found = read_facts(_elf([(layout.DT_VERNEED, 0)], needs + records + b"a\0"))
+    assert found == Malformed("a version table has no end")
+
+
+def test_a_version_record_that_is_its_own_next() -> None:
+    need = RECORDS.verneed.pack(vn_file=16, vn_aux=0, vn_next=0)
+    found = read_facts(_elf([(layout.DT_VERNEED, 0)], need + b"a\0"))
+    assert isinstance(found, (Malformed, ElfFacts))
+
+
+def test_names_that_all_lie_in_one_string() -> None:
+    data = b"a" * 65_000 + b"\0"
+    found = read_facts(_elf([(layout.DT_NEEDED, at) for at in range(5000)], data))
+    assert found == Malformed("its names have more than 4,194,304 bytes together")
+
+
+def _close(entries: dict[str, ElfFacts | bytes | str]) -> Closure:
+    return Linker(_Indexed(entries), LoaderConfig()).close("m", "/bin/m")
+
+
+class _Indexed(MemoryView):
+    """One that knows its directories without looking through all entries, and counts looks."""
+
+    def __init__(self, entries: dict[str, ElfFacts | bytes | str]) -> None:
+        super().__init__(entries)
+        self.dirs = {path[:at] for path in entries for at, one in enumerate(path) if one == "/"} | {
+            "/"
+        }
+        self.reads: list[str] = []
+
+    def lstat(self, path: str) -> SourceStat | None:
+        return super().lstat(path) if path in self.entries or path in self.dirs else None
+
+    def read(self, path: str) -> bytes | None:
+        self.reads.append(path)
+        return super().read(path)
+
+
+def test_needed_libraries_times_directories() -> None:
+    needed = tuple(f"lib{number}.so" for number in range(3000))
+    runpath = tuple(f"/d{number}" for number in range(500))
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=needed, runpath=runpath)
+    closure = _close({"m": program, GLIBC_LOADER: BASE})
+    (ended,) = closure.problems
+    assert "m: its libraries would be looked for at more than 200,000 places" in ended.message
+    assert len(closure.missing) < 400
+    text = closure.missing[0].problem().message
+    assert text.count("\n") == 103 and text.endswith("\n  and in 406 more directories")
+    assert sum(len(one.tried) for one in closure.missing) <= 100 * 100
+
+
+def test_libraries_that_need_one_another_in_a_long_row() -> None:
+    entries: dict[str, ElfFacts | bytes | str] = {
+        f"/lib/lib{number}.so": replace(BASE, needed=(f"lib{number + 1}.so",))
+        for number in range(2000)
+    }
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=("lib0.so",))
+    closure = _close({**entries, "m": program, GLIBC_LOADER: BASE})
+    (ended,) = closure.problems
+    assert "its libraries need more than 500 others in a row" in ended.message
+    assert len(closure.libraries) == 501
+
+
+def test_versions_of_a_library_are_looked_up() -> None:
+    names = tuple(f"V_{number}" for number in range(20_000))
+    program = replace(
+        BASE, interpreter=GLIBC_LOADER, needed=("a.so",), version_needs=(("a.so", names),)
+    )
+    library = replace(BASE, version_defs=(*reversed(names[1:]),))
+    closure = _close({"m": program, GLIBC_LOADER: BASE, "/lib/a.so": library})
+    assert [one.versions for one in closure.lacking] == [("V_0",)]
+
+
+def _configured(files: dict[str, str]) -> tuple[list[str], _Indexed]:
+    """The directories that a library is looked for in first, and the view that was asked."""
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=("gone.so",))
+    texts = {path: text.encode() for path, text in files.items()}
+    view = _Indexed({"m": program, GLIBC_LOADER: BASE, **texts})
+    (missing,) = Linker(view, LoaderConfig()).close("m", "/bin/m").missing
+    dirs = [one.path.rpartition("/")[0] for one in missing.tried if one.rule == "/etc/ld.so.conf"]
+    return dirs, view
+
+
+@pytest.mark.parametrize("count", [9, 12, 200])
+def test_configurations_that_all_include_all(count: int) -> None:
+    files = {f"/etc/c/{at:03}.conf": f"include /etc/c/*.conf\n/d{at}" for at in range(count)}
+    dirs, view = _configured({**files, "/etc/ld.so.conf": "include /etc/c/*.conf"})
+    assert dirs == [f"/d{at}" for at in reversed(range(count))][:100]
+    assert len(view.reads) == count + 1
+
+
+def test_a_long_chain_of_configurations() -> None:
+    files = {f"/etc/c/{at}.conf": f"include {at + 1}.conf" for at in range(1500)}
+    first = {"/etc/ld.so.conf": "include c/0.conf\n/last", "/etc/c/1500.conf": "/end"}
+    assert _configured({**files, **first})[0] == ["/end", "/last"]
+
+
+def test_includes_that_match_very_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occlum_build.elf.system_dirs.MAX_LOOKED", 1000)
+    links = {f"/etc/l{at}": "-> ." for at in range(10)}
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=("gone.so",))
+    conf = b"include /etc/*/*/*/*/*/*/*/*/x"
+    view = _Indexed({"m": program, GLIBC_LOADER: BASE, "/etc/ld.so.conf": conf, **links})
+    with pytest.raises(TooMuch, match="are compared with more than 1,000 names"):
+        Linker(view, LoaderConfig()).close("m", "/bin/m")
