@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from elftools.common.exceptions import ELFError
-from elftools.construct import ConstructError
-from elftools.elf.elffile import ELFFile
 
 from occlum_build.errors import OcclumError
 from occlum_build.sgx.layout_ids import SI_EXECUTE, SI_READ, SI_REGULAR, SI_WRITE
 from occlum_build.sgx.records import PAGE_SIZE, round_up
 
+MAGIC = b"\x7fELF"
+# Of the ELF header: class and byte order in its identification, and what follows that.
+_CLASS_AND_ORDER, _KIND = b"\2\1", (3, 62)  # 64 bit, little-endian; ET_DYN, EM_X86_64
+_HEADER = struct.Struct("<16xHHIQQQIHHHHHH")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_PT_LOAD, _PT_DYNAMIC, _PT_TLS = 1, 2, 7
+_SECTION_TYPES = {1: "SHT_PROGBITS", 8: "SHT_NOBITS", 11: "SHT_DYNSYM"}
 DT_SYMTAB = 6
 _DYNAMIC_ENTRY = struct.Struct("<qQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SI_OF_SEGMENT_FLAG = ((4, SI_READ), (2, SI_WRITE), (1, SI_EXECUTE))
 MAX_IMAGE_BYTES = 1 << 36
-_open_elf: Any = ELFFile  # pyelftools has no types
-# What pyelftools raises on damaged files: it checks little before it follows a header.
-_DAMAGED = (
-    *(ELFError, ConstructError, ValueError, KeyError),
-    *(TypeError, OverflowError, AttributeError, IndexError),
-)
+MAX_ALIGNMENT = 1 << 30  # bytes; linkers align to 4 KiB, 64 KiB or 2 MiB
+MAX_NAME = 4096  # bytes
+MAX_NAMES = 16 << 20  # bytes of the names of all symbols
 
 
 def elf_error(message: str, *, hint: str = "") -> OcclumError:
@@ -75,70 +74,82 @@ class ElfImage:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        try:
-            self._load(_open_elf(io.BytesIO(data)))
-        except _DAMAGED as error:
-            raise elf_error(f"no readable ELF file: {error}") from error
-
-    def _load(self, elf: Any) -> None:
-        header = elf.header
-        kind = (elf.elfclass, elf.little_endian, header["e_type"], header["e_machine"])
-        if kind != (64, True, "ET_DYN", "EM_X86_64"):
+        if data[:4] != MAGIC or len(data) < _HEADER.size:
+            raise elf_error("no readable ELF file: it has no ELF header")
+        self.entry: int
+        kind, machine, _, self.entry, *tables = _HEADER.unpack_from(data)
+        if data[4:6] != _CLASS_AND_ORDER or (kind, machine) != _KIND:
             raise elf_error("an enclave is a little-endian 64-bit x86-64 shared object (ET_DYN)")
-        self.entry: int = header["e_entry"]
-        self.sections = tuple(
-            Section(
-                name=section.name,
-                type=str(section["sh_type"]),
-                flags=section["sh_flags"],
-                address=section["sh_addr"],
-                offset=section["sh_offset"],
-                size=section["sh_size"],
-                alignment=section["sh_addralign"],
-                link=section["sh_link"],
-                header_offset=header["e_shoff"] + index * header["e_shentsize"],
-            )
-            for index, section in enumerate(elf.iter_sections())
-        )
-        headers = [segment.header for segment in elf.iter_segments()]
-        self.segments = tuple(
-            self._segment(entry) for entry in headers if entry["p_type"] == "PT_LOAD"
-        )
+        at, sections_at, _, _, size, count, section_size, section_count, names = tables
+        headers = self._table(_SEGMENT, at, size, count, "program")
+        self.sections = tuple(self._sections(sections_at, section_size, section_count, names))
+        self.segments = tuple(self._segment(*one[1:]) for one in headers if one[0] == _PT_LOAD)
         _check_segments(self.segments)
-        self.dynamic = self._dynamic(
-            [entry for entry in headers if entry["p_type"] == "PT_DYNAMIC"]
-        )
+        self.dynamic = self._dynamic([one for one in headers if one[0] == _PT_DYNAMIC])
         self.tls_size = sum(
-            round_up(entry["p_memsz"], max(entry["p_align"], 1))
-            for entry in headers
-            if entry["p_type"] == "PT_TLS"
+            round_up(one[6], max(one[7], 1)) for one in headers if one[0] == _PT_TLS
         )
 
-    def _segment(self, header: Mapping[str, int]) -> Segment:
-        where = f"the PT_LOAD at {header['p_vaddr']:#x}"
-        if header["p_align"] == 0 or header["p_align"] % PAGE_SIZE:
-            raise elf_error(f"{where} is aligned to {header['p_align']:#x}, not to pages")
-        if not header["p_flags"] & 7:
+    def _table(
+        self, record: struct.Struct, offset: int, size: int, count: int, what: str
+    ) -> list[tuple[int, ...]]:
+        if not count:
+            return []
+        if size != record.size:
+            raise elf_error(f"no readable ELF file: its {what} headers have {size} bytes each")
+        table = self.read(offset, count * size, f"the ELF file's table of {what} headers")
+        return list(record.iter_unpack(table))
+
+    def _sections(self, offset: int, size: int, count: int, names: int) -> Iterator[Section]:
+        headers = self._table(_SECTION, offset, size, count, "section")
+        if headers and names >= len(headers):
+            raise elf_error("no readable ELF file: it has no table of section names")
+        for index, header in enumerate(headers):
+            name, kind, flags, address, start, size, link, _, align, _ = header
+            yield Section(
+                name=self._name(headers[names][4] + name, "a section"),
+                type=_SECTION_TYPES.get(kind, str(kind)),
+                flags=flags,
+                address=address,
+                offset=start,
+                size=size,
+                alignment=align,
+                link=link,
+                header_offset=offset + index * _SECTION.size,
+            )
+
+    def _name(self, offset: int, what: str) -> str:
+        end = self.data.find(b"\0", offset, offset + MAX_NAME + 1)
+        if end < 0:
+            raise elf_error(f"no readable ELF file: the name of {what} has no end")
+        return self.data[offset:end].decode("utf-8", "replace")
+
+    def _segment(self, flags: int, *header: int) -> Segment:
+        offset, address, _, file_size, memory_size, alignment = header
+        where = f"the PT_LOAD at {address:#x}"
+        if alignment == 0 or alignment % PAGE_SIZE:
+            raise elf_error(f"{where} is aligned to {alignment:#x}, not to pages")
+        if alignment > MAX_ALIGNMENT:
+            raise elf_error(f"{where} is aligned to {alignment:#x}, more than {MAX_ALIGNMENT:#x}")
+        if not flags & 7:
             raise elf_error(f"{where} has no access flags")
-        if header["p_memsz"] < header["p_filesz"]:
+        if memory_size < file_size:
             raise elf_error(f"{where} is larger in the file than in memory")
-        if header["p_vaddr"] + header["p_memsz"] > MAX_IMAGE_BYTES:
+        if address + memory_size > MAX_IMAGE_BYTES:
             raise elf_error(f"{where} ends above {MAX_IMAGE_BYTES:#x}")
-        self.read(header["p_offset"], header["p_filesz"], where)
+        self._check_within(offset, file_size, where)
         si_flags = SI_REGULAR
         for flag, si_flag in _SI_OF_SEGMENT_FLAG:
-            si_flags |= si_flag if header["p_flags"] & flag else 0
-        return Segment(
-            header["p_offset"], header["p_filesz"], header["p_vaddr"], header["p_memsz"], si_flags
-        )
+            si_flags |= si_flag if flags & flag else 0
+        return Segment(offset, file_size, address, memory_size, si_flags)
 
-    def _dynamic(self, headers: list[Mapping[str, int]]) -> Mapping[int, int]:
+    def _dynamic(self, headers: list[tuple[int, ...]]) -> Mapping[int, int]:
         """Tag -> value; the first entry of a tag counts, as there is one of each we look at."""
         if not headers:
             raise elf_error("there is no PT_DYNAMIC segment")
-        size = headers[0]["p_filesz"] // _DYNAMIC_ENTRY.size * _DYNAMIC_ENTRY.size
+        size = headers[0][5] // _DYNAMIC_ENTRY.size * _DYNAMIC_ENTRY.size
         tags: dict[int, int] = {}
-        table = self.read(headers[0]["p_offset"], size, "the dynamic section")
+        table = self.read(headers[0][2], size, "the dynamic section")
         for tag, value in _DYNAMIC_ENTRY.iter_unpack(table):
             if tag == 0:
                 break
@@ -147,9 +158,12 @@ class ElfImage:
 
     def read(self, offset: int, size: int, what: str) -> bytes:
         """These bytes of the file."""
+        self._check_within(offset, size, what)
+        return self.data[offset : offset + size]
+
+    def _check_within(self, offset: int, size: int, what: str) -> None:
         if offset + size > len(self.data):
             raise elf_error(f"{what} reaches beyond the end of the file")
-        return self.data[offset : offset + size]
 
     def section(self, name: str) -> Section | None:
         return next((section for section in self.sections if section.name == name), None)
@@ -179,11 +193,19 @@ class ElfImage:
         names = self.read(strings.offset, strings.size, "the dynamic string table")
         size = table.size // _SYMBOL.size * _SYMBOL.size
         entries = self.read(table.offset, size, "the dynamic symbol table")
+        left = MAX_NAMES
         for index, entry in enumerate(_SYMBOL.iter_unpack(entries)):
             name, info, _, section_index, value, _ = entry
             if index == 0:
                 continue
-            text = names[name : names.find(b"\0", name)].decode("utf-8", "replace")
+            end = names.find(b"\0", name, name + MAX_NAME + 1)
+            left -= end - name
+            if end < 0 or left < 0:
+                raise elf_error(
+                    f"the names of dynamic symbols have more than {MAX_NAME:,} bytes each or "
+                    f"{MAX_NAMES:,} together"
+                )
+            text = names[name:end].decode("utf-8", "replace")
             yield text, Symbol(value, section_index, info >> 4)
 
 

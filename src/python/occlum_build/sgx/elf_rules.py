@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import struct
+from collections.abc import Iterable
 
 from occlum_build.sgx.elf_image import ElfImage, elf_error
 from occlum_build.shown import some
@@ -49,11 +51,9 @@ def check_dynamic(image: ElfImage) -> None:
 
 def check_relocations(image: ElfImage) -> None:
     """Only relocations the enclave's loader knows, and none in code."""
-    code = [
-        (section.address, section.address + section.size, section.name)
-        for section in image.sections
-        if section.flags & _SHF_EXECINSTR
-    ]
+    code = [section for section in image.sections if section.flags & _SHF_EXECINSTR]
+    ranges = _merged((one.address, one.address + one.size) for one in code)
+    starts = [start for start, _ in ranges]
     for table, size_tag in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
         address = image.dynamic.get(table)
         if address is None:
@@ -65,6 +65,18 @@ def check_relocations(image: ElfImage) -> None:
                 raise elf_error(
                     f"relocation type {info & 0xFFFFFFFF} at {target:#x} is not supported"
                 )
-            for begin, end, name in code:
-                if begin <= target < end:
-                    raise elf_error(f"there is a relocation at {target:#x} in the code of {name}")
+            at = bisect.bisect_right(starts, target) - 1
+            if at >= 0 and target < ranges[at][1]:
+                name = next(one.name for one in code if 0 <= target - one.address < one.size)
+                raise elf_error(f"there is a relocation at {target:#x} in the code of {name}")
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same addresses in ranges that are sorted and have others between them."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged

@@ -112,3 +112,33 @@ def test_sdk_versions() -> None:
         other = patched(SO, GLOBAL_DATA_OFFSET, "<Q", sdk_version_number(*version))
         with pytest.raises(OcclumError, match=r"SGX SDK {}\.{}\.{},".format(*version)):
             read_enclave(other)
+
+
+def _header(**fields: int) -> bytes:
+    """The enclave with other values in its ELF header."""
+    places = {"phentsize": 54, "phnum": 56, "shentsize": 58, "shnum": 60, "shstrndx": 62}
+    data = SO
+    for name, value in fields.items():
+        data = patched(data, places[name], "<H", value)
+    return data
+
+
+BOMBS = {
+    "one section header 60,000 times": (_header(shentsize=0, shnum=60_000), "headers have 0 bytes"),
+    "one program header 60,000 times": (_header(phentsize=0, phnum=60_000), "headers have 0 bytes"),
+    "section headers of the whole file": (_header(shnum=0xFF00), "beyond the end"),
+    "program headers of the whole file": (_header(phnum=0xFFFE), "beyond the end"),
+    "no section has the names": (_header(shstrndx=0xFFFF), "no table of section names"),
+    "alignment": (patched(SO, LOAD_HEADER + 48, "<Q", 1 << 63), "more than 0x40000000"),
+    "a name without an end": (
+        SO[: DYNSYM_OFFSET + 24] + b"\xff\xff\xff\x7f" + SO[DYNSYM_OFFSET + 28 :],
+        "names of dynamic symbols|undefined|global",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_tables_are_no_larger_than_the_file(name: str) -> None:
+    data, message = BOMBS[name]
+    with pytest.raises(OcclumError, match=message):
+        read_enclave(data)

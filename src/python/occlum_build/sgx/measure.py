@@ -10,12 +10,16 @@ import struct
 from array import array
 from collections.abc import Sequence
 
+from occlum_build.errors import OcclumError
 from occlum_build.sgx.enclave_elf import Segment
 from occlum_build.sgx.layout import Entry, Item
 from occlum_build.sgx.layout_ids import EADD, EEXTEND, SI_TCS
 from occlum_build.sgx.metadata_records import TCS_TEMPLATE
 from occlum_build.sgx.records import PAGE_SIZE, round_up
 
+# An enclave of 256 GiB has 4 GiB of records where its heap is added at start, some ten seconds.
+MAX_RECORDS_BYTES = 8 << 30
+MAX_RUNS = 1 << 17  # of pages: four and more a thread
 _RECORD_SIZE = 64
 _CHUNK_SIZE = 256
 _CHUNKS = PAGE_SIZE // _CHUNK_SIZE
@@ -42,6 +46,7 @@ def measure_enclave(
     `range_size` is the size of the enclave's address range and `image_offset` the distance of the
     image from its start, in bytes (0 without an ELRANGE).
     """
+    _check_work(segments, items)
     stream = _Stream(ssa_frame_pages, range_size, image_offset)
     for segment in segments:
         _add_segment(stream, image, segment)
@@ -58,6 +63,33 @@ def measure_enclave(
             for entry in replayed:
                 _add_entry(stream, entry, turn * item.load_step, tcs_template)
     return stream.digest()
+
+
+def _check_work(segments: Sequence[Segment], items: Sequence[Item]) -> None:
+    """Refuse, before it is done, what would take longer than any enclave does."""
+    measured = sum(segment.memory_size // PAGE_SIZE + 2 for segment in segments)
+    unmeasured, runs = 0, len(segments)
+    for index, item in enumerate(items):
+        times, entries = 1, [item]
+        if not isinstance(item, Entry):
+            times, entries = item.load_times, list(items[index - item.entry_count : index])
+        for entry in entries:
+            if isinstance(entry, Entry) and _is_added(entry):
+                runs += times
+                pages = times * entry.page_count
+                measured += pages if entry.attributes & EEXTEND else 0
+                unmeasured += 0 if entry.attributes & EEXTEND else pages
+    size = unmeasured * _RECORD_SIZE + measured * _PAGE_RECORDS_SIZE
+    if size <= MAX_RECORDS_BYTES and runs <= MAX_RUNS:
+        return
+    raise OcclumError(
+        "enclave-layout",
+        f"the enclave is too large to be measured: {unmeasured:,} pages, {measured:,} pages with "
+        f"their contents and {runs:,} runs of them; more than {MAX_RECORDS_BYTES >> 30} GiB of "
+        f"records (64 bytes a page, {_PAGE_RECORDS_SIZE:,} with its content) or {MAX_RUNS:,} runs "
+        "are not hashed",
+        hint="lower the heap, stack or reserved sizes, the number of threads, or the image's own",
+    )
 
 
 def _is_added(entry: Entry) -> bool:

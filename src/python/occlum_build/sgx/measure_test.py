@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import struct
 
+import pytest
+
+from occlum_build.errors import OcclumError
 from occlum_build.sgx.enclave_elf import Segment
 from occlum_build.sgx.layout import Entry, Group, Item
 from occlum_build.sgx.layout_ids import EADD, EEXTEND, GUARD, HEAP_MIN, POST_ADD, SI_RW, STACK_MIN
-from occlum_build.sgx.measure import measure_enclave
+from occlum_build.sgx.measure import _check_work, measure_enclave
 from occlum_build.sgx.records import PAGE_SIZE
 
 BASE = 0x10000  # distance of the image from the start of the range
@@ -75,3 +78,27 @@ def test_layout_entries_and_groups() -> None:
     ]
     items: list[Item] = [heap, later, guard, stack, Group(0x1009, 2, 2, step)]
     assert measured(b"", [], items) == hashlib.sha256(b"".join(expected)).digest()
+
+
+def test_an_enclave_of_any_size_is_refused_before_it_is_measured() -> None:
+    heap = Entry(HEAP_MIN, 1 << 28, EADD, SI_RW)
+    stack = Entry(STACK_MIN, 64, EADD | EEXTEND, SI_RW)
+    many = Entry(STACK_MIN, 1, EADD | EEXTEND, SI_RW)
+    image = Segment(0, 0, 0, 32 << 30, 0x203)
+    cases: list[tuple[list[Segment], list[Item]]] = [
+        ([image], []),
+        ([], [heap]),
+        ([], [stack, Group(0x1009, 1, 1_000_000, stack.size)]),
+        ([], [many, Group(0x1009, 1, 1 << 17, many.size)]),
+    ]
+    for segments, items in cases:
+        with pytest.raises(OcclumError, match="too large to be measured: ") as error:
+            measured(b"", segments, items)
+        assert error.value.code == "enclave-layout"
+        assert "8 GiB of records" in str(error.value) and "131,072 runs" in str(error.value)
+
+
+def test_an_enclave_of_64_gib_is_not() -> None:
+    heap = Entry(HEAP_MIN, 1 << 24, EADD, SI_RW)
+    thread = Entry(STACK_MIN, 256, EADD | EEXTEND, SI_RW)
+    _check_work([Segment(0, 0, 0, 256 << 20, 0x203)], [heap, thread, Group(0x1009, 1, 255)])

@@ -96,7 +96,8 @@ class _Reader:
     def _characters(self, text: str) -> None:
         if len(self._open) == 1 and text.strip(_XML_BLANKS):
             self._fail(f"text between the elements of {ROOT}")
-        self._text += text
+        if len(self._text) <= _MAX_DIGITS:  # more is no number
+            self._text += text
 
     def _end(self, _name: str) -> None:
         name, place = self._open.pop()
