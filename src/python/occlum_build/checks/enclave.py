@@ -90,6 +90,14 @@ def _is_below(path: str, entry: str) -> bool:
     return _components(path)[: len(wanted)] == wanted
 
 
+def _within(path: str, targets: set[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Those of the targets, each by its components, that a path is or lies below."""
+    parts = tuple(_components(path))
+    for depth in {len(target) for target in targets}:
+        if depth <= len(parts) and parts[:depth] in targets:
+            yield parts[:depth]
+
+
 def _components(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
@@ -97,8 +105,8 @@ def _components(path: str) -> list[str]:
 def _entry_points(root: Root, document: Node, config: OcclumConfig) -> Iterator[Problem]:
     """Entry points that lead to nothing, and files among them that the libOS does not start."""
     given = entry_points_of(config)
-    targets = [mount.target for mount in config.mount if mount.target.rstrip("/")]
-    known = [one for one in given if not any(_is_below(one, target) for target in targets)]
+    targets = {tuple(_components(mount.target)) for mount in config.mount} - {()}
+    known = [one for one in given if not any(_within(one, targets))]
     absent = [one for one in known if not root.kind(one)]
     place = place_of(document, ("entry_points",))
     if absent:
@@ -111,16 +119,22 @@ def _entry_points(root: Root, document: Node, config: OcclumConfig) -> Iterator[
         severity = ERROR if is_certain and is_chosen else WARNING
         yield Problem(_CODE, message, place, hint, severity=severity)
     yield from _hidden_entry_points(document, config)
+    asked = set(known)
     for index, path in enumerate(plain(config.entry_points) if known else ()):
-        if path in known and root.kind(path) == FILE and (why := refusal(root, path, libos=True)):
+        if path in asked and root.kind(path) == FILE and (why := refusal(root, path, libos=True)):
             where = ("entry_points", index)
             yield why.problem(f"{path_text(where)}: {shown(path)}", place_of(document, where))
 
 
 def _hidden_entry_points(document: Node, config: OcclumConfig) -> Iterator[Problem]:
     """Entry points in a file system of memory that is mounted over them, empty at boot."""
+    below: dict[tuple[str, ...], list[str]] = {}
+    targets = {tuple(_components(mount.target)) for mount in config.mount}
+    for one in entry_points_of(config):
+        for target in _within(one, targets):
+            below.setdefault(target, []).append(one)
     for mount in config.mount:
-        over = [one for one in entry_points_of(config) if _is_below(one, mount.target)]
+        over = below.get(tuple(_components(mount.target)))
         if mount.type == "ramfs" and mount.target.rstrip("/") and over:
             message = f"{path_text(('entry_points',))}: {', '.join(map(shown, over))} lies in the "
             message += f"ramfs on {shown(mount.target)}, which is empty at boot"

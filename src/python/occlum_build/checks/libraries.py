@@ -21,6 +21,7 @@ from occlum_build.shown import Lines, who
 from occlum_build.sources.model import FILE
 
 CODE = "library-unreachable"
+MAX_LIBRARY_PATH = 1_000  # directories of LD_LIBRARY_PATH that are looked at
 
 
 def library_problems(root: Root) -> Iterator[Problem]:
@@ -72,7 +73,8 @@ def uncovered(
 def library_path_of(env: Iterable[str]) -> tuple[str, ...]:
     """The directories of LD_LIBRARY_PATH in a list of NAME=VALUE, of which the last one counts."""
     values = [value for name, _, value in (one.partition("=") for one in env) if name == VARIABLE]
-    return tuple(one for one in values[-1].replace(";", ":").split(":") if one) if values else ()
+    parts = values[-1].replace(";", ":").split(":") if values else ()
+    return tuple(dict.fromkeys(filter(None, parts)))[:MAX_LIBRARY_PATH]
 
 
 def _is_covered(root: Root, library: Elsewhere, library_path: Sequence[str]) -> bool:

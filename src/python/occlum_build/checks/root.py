@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import posixpath
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -197,8 +198,9 @@ class Root:
 
     def below(self, directory: str) -> list[str]:
         """The sorted paths of the regular files in and below a directory."""
-        prefix = directory.rstrip("/") + "/"
-        return [path for path in self.files if path.startswith(prefix)]
+        prefix = directory.rstrip("/")
+        first = bisect.bisect_left(self.files, f"{prefix}/")
+        return list(self.files[first : bisect.bisect_left(self.files, f"{prefix}0")])  # behind "/"
 
     def _file(self, path: str) -> Entry | None:
         found = self.find(path)
