@@ -38,6 +38,7 @@ from occlum_build.shown import some
 MAX_DEPTH = 3  # of archives in an archive
 MAX_MEMBERS = 400_000
 MAX_ELF_FILES = 10_000
+MAX_NAMES = 64 << 20  # bytes of the names in all of them
 MAX_FILE_BYTES, MAX_BYTES = 2 << 30, 8 << 30  # of one unpacked file, and of all of an archive
 _IN_MEMORY_BYTES = 32 << 20
 _SHOWN_CHARACTERS = 200
@@ -84,6 +85,7 @@ class _Reader:
     def __init__(self) -> None:
         self.files: dict[str, ElfFacts] = {}
         self._members_left, self._bytes_left = MAX_MEMBERS, MAX_BYTES
+        self._names_left = MAX_NAMES
         self._wrong: dict[str, list[str]] = {}  # what is wrong -> of what, "" for the archive
 
     def read(self, stream: BinaryIO, folder: str, depth: int) -> None:
@@ -128,6 +130,9 @@ class _Reader:
         if isinstance(facts, Malformed):
             raise BadZip(f"it begins as an ELF file, but {facts.reason}")
         if facts is not None:
+            self._names_left -= sum(map(len, _names_of(facts)))
+            if self._names_left < 0:
+                raise BadZip(f"the ELF files have more than {MAX_NAMES:,} bytes of names")
             self.files[path] = facts
 
     @contextlib.contextmanager
@@ -139,6 +144,14 @@ class _Reader:
         with io.BytesIO() if size <= _IN_MEMORY_BYTES else tempfile.TemporaryFile() as file:
             file.writelines(chunks)
             yield file
+
+
+def _names_of(facts: ElfFacts) -> Iterator[str]:
+    yield from (*facts.needed, *facts.filters, *facts.auxiliaries)
+    yield from (*(facts.rpath or ()), *(facts.runpath or ()))
+    yield from (*facts.version_defs, *facts.data_paths)
+    for _, versions in facts.version_needs:
+        yield from versions
 
 
 def _path(name: str) -> str:

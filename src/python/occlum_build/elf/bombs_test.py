@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from zipfile import ZipFile
 
 import pytest
 
 from occlum_build.elf import layout
+from occlum_build.elf.archive import read_archive
 from occlum_build.elf.closure import Closure
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.elf.interpreter import GLIBC_LOADER
@@ -73,6 +76,18 @@ def test_names_that_all_lie_in_one_string() -> None:
     data = b"a" * 65_000 + b"\0"
     found = read_facts(_elf([(layout.DT_NEEDED, at) for at in range(5000)], data))
     assert found == Malformed("its names have more than 4,194,304 bytes together")
+
+
+def test_names_of_all_elf_files_of_an_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occlum_build.elf.archive.MAX_NAMES", 2500)
+    stream, member = io.BytesIO(), _elf([(layout.DT_NEEDED, 0)], b"a" * 1000 + b"\0")
+    with ZipFile(stream, "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.so", member)
+    found = read_archive(stream)
+    assert [path for path, _ in found.members] == ["0.so", "1.so"]
+    (problem,) = found.problems
+    assert problem.endswith("the ELF files have more than 2,500 bytes of names")
 
 
 def _close(entries: dict[str, ElfFacts | bytes | str]) -> Closure:
