@@ -21,6 +21,7 @@ from occlum_build.cli.output import (
     print_problems,
     say,
     say_json,
+    working_directory,
 )
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Report
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
             syncs_from=os.path.realpath(options.file) if options.sync else None,
             allowed=parse_allowed(options.allow),
         )
-    on_this_machine = OnThisMachine(os.getcwd(), root, os.path.abspath(options.file))
+    on_this_machine = OnThisMachine(working_directory(), root, os.path.abspath(options.file))
     print_problems(map(on_this_machine, report.warnings))
     if report.errors:
         raise OcclumError.of([on_this_machine(one) for one in dict.fromkeys(report.errors)])
@@ -134,9 +135,11 @@ def _plan(options: argparse.Namespace, sources: OsSources, root: str, report: Re
 
 
 def _load(options: argparse.Namespace, sources: OsSources, report: Report) -> tuple[Bom, ...]:
-    here = os.getcwd().lstrip("/")
     top = os.path.abspath(options.file).lstrip("/")
-    include_dirs = [join(here, directory) or "" for directory in options.include_dir]
+    include_dirs = [  # absolute ones are in the sysroot
+        join("", one) or "" if os.path.isabs(one) else os.path.abspath(one).lstrip("/")
+        for one in options.include_dir
+    ]
     return load_boms(top, include_dirs, os.environ, reader_of(sources), report)
 
 

@@ -88,7 +88,7 @@ class OnThisMachine:
     """
 
     def __init__(self, *paths: str) -> None:
-        tops = sorted({path.split("/")[1] for path in paths} - {""})
+        tops = sorted({path.split("/")[1] for path in paths if path} - {""})
         self._relative = re.compile(rf"(?<![\w./-])(?=(?:{'|'.join(map(re.escape, tops))})/)")
 
     def __call__(self, problem: Problem) -> Problem:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.cli.main import main
-from occlum_build.cli.testing import BOM, Workspace
+from occlum_build.cli.testing import BOM, DUE, Workspace
 
 # Images that cannot be written
 
@@ -38,8 +38,16 @@ def test_working_directory_that_has_gone(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert main(["copy-bom", "-f", str(ws.bom), "--root", str(ws.image)]) == 1
-    assert ws.capsys.readouterr().err.startswith("error: ")
+    ws.bom.write_text(BOM)
+    arguments = ["copy-bom", "-f", str(ws.bom), "--root", str(ws.image)]
+    assert main([*arguments, "--include-dir", str(ws.path)]) == 0
+    assert ws.image_tree() == DUE
+    ws.capsys.readouterr()
+    assert main([*arguments, "--include-dir", "relative"]) == 1
+    assert ws.capsys.readouterr().err.startswith("error: the working directory does not exist")
+    ws.bom.unlink()
+    assert main(arguments) == 255
+    assert ws.capsys.readouterr().err.startswith(f"error: there is no BOM file {ws.bom}")
 
 
 # As a process

@@ -15,7 +15,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from occlum_build.cli.output import close_streams, open_streams, print_problem, print_problems
+from occlum_build.cli.output import (
+    close_streams,
+    open_streams,
+    print_problem,
+    print_problems,
+    working_directory,
+)
 from occlum_build.cli.usage import Parser
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.version import VERSION
@@ -110,19 +116,11 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
 
 def _system_problem(error: OSError) -> Problem:
-    if error.errno == errno.ENOENT and error.filename is None and not _has_working_directory():
+    if error.errno == errno.ENOENT and error.filename is None and not working_directory():
         hint = "go to a directory that exists, or give all paths as absolute ones"
         return Problem("system", "the working directory does not exist any more", hint=hint)
     where = f"{error.filename}: " if error.filename else ""
     return Problem("system", f"{where}{error.strerror or error}")
-
-
-def _has_working_directory() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
 
 
 def _check_locale() -> None:

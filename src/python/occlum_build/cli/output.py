@@ -78,7 +78,7 @@ def print_problem(problem: Problem) -> None:
     """
     if not _is_told(problem.severity):
         return
-    here, place = _working_directory(), problem.place
+    here, place = working_directory(), problem.place
     if here and place and place.file.startswith(here) and place.file != here:
         problem = replace(problem, place=replace(place, file=place.file[len(here) :]))
     _tell(f"{problem.severity}: {problem}\n")
@@ -90,7 +90,7 @@ def print_problems(problems: Iterable[Problem]) -> None:
         print_problem(problem)
 
 
-def _working_directory() -> str:
+def working_directory() -> str:
     """With a slash at its end; "" where it has gone."""
     try:
         return os.getcwd().rstrip("/") + "/"
