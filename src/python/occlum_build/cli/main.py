@@ -11,7 +11,6 @@ import argparse
 import errno
 import gc
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 

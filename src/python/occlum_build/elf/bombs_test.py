@@ -107,7 +107,7 @@ class _Indexed(MemoryView):
     def lstat(self, path: str) -> SourceStat | None:
         return super().lstat(path) if path in self.entries or path in self.dirs else None
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, limit: int = 0) -> bytes | None:
         self.reads.append(path)
         return super().read(path)
 

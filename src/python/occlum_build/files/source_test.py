@@ -9,7 +9,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.files import source as source_module
-from occlum_build.files.source import Identity, SourceFile, identity_of, open_source
+from occlum_build.files.source import Identity, SourceFile, identity_of, ignore_ctime, open_source
 
 HINT = "leave the files alone while they are read, then run it again"
 
@@ -148,3 +148,22 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     os.symlink("x", name)
     with pytest.raises(OcclumError, match=r"\\xff: is a link now"):
         open_source(name)
+
+
+def test_links_of_a_sandbox_that_come_and_go_are_no_change(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_compared", source_module._compared)
+    for is_told in (True, False):
+        with open_source(path) as file:
+            os.link(path, path.with_name("link"))
+            os.unlink(path.with_name("link"))
+            if is_told:
+                with pytest.raises(OcclumError, match="changed while it was read"):
+                    file.check_unchanged()
+            else:
+                file.check_unchanged()
+                write(path)
+                with pytest.raises(OcclumError, match="changed while it was read"):
+                    file.check_unchanged()
+        ignore_ctime()

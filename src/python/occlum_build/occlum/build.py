@@ -136,7 +136,13 @@ class _Build:
             manifest = self._part(MANIFEST)
             manifest.write_bytes(canonical_json(inputs.image_manifest))
             source = self._instance / "image"
-            sealed = seal(source, image, user_key=self._key, manifest=manifest)
+            sealed = seal(
+                source,
+                image,
+                user_key=self._key,
+                manifest=manifest,
+                planned=inputs.image_files,
+            )
             self._found += sealed.warnings
         seal(self._part("initfs_tree"), initfs, is_secret=self._request.buildin_image_key)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
 from occlum_build.files.change import Change
-from occlum_build.files.reading import chunks_of, too_large
+from occlum_build.files.reading import too_large
+from occlum_build.files.source import open_source
 from occlum_build.files.trees import walk
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 
@@ -43,6 +44,7 @@ def copy_of(path: str, source: Path, limit: int = ENCLAVE_BYTES) -> TreeEntry:
 
     Raises OcclumError `tree` for what is no regular file, or has more than `limit` bytes.
     """
+    source = Path(os.path.realpath(source))
     try:
         found = source.stat()
     except OSError as error:
@@ -176,10 +178,13 @@ def _write(entry: TreeEntry, path: Path) -> None:
     if entry.kind == SYMLINK:
         path.symlink_to(entry.target)
         return
-    chunks = [entry.content] if entry.source is None else chunks_of(entry.source, code="tree")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        for chunk in chunks:
-            stream.write(chunk)
+        if entry.source is None:
+            stream.write(entry.content)
+        else:
+            with open_source(entry.source) as source:
+                stream.writelines(source.chunks())
+                source.check_unchanged()
         os.fchmod(stream.fileno(), entry.mode)
 
 

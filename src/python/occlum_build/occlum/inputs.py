@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,18 @@ from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import read_file
+from occlum_build.files.source import Identity
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Settings, read_config
 from occlum_build.occlum.findings import instance_findings, own_init
-from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY, build_initfs
+from occlum_build.occlum.initfs import ENCRYPTED, IMAGE_KEY, INTEGRITY_ONLY, build_initfs
 from occlum_build.occlum.measurement import ImageIdentity
+from occlum_build.occlum.own_keys import refuse_own_keys
 from occlum_build.occlum.prebuilt import read_prebuilt
 from occlum_build.occlum.seal import digest_of, manifest_of_tree
-from occlum_build.occlum.signing import Signer
-from occlum_build.occlum.toolchain import BUILD, Toolchain, find
+from occlum_build.occlum.signing import KeyFile, Signer
+from occlum_build.occlum.toolchain import BUILD, TEST_KEY, Toolchain, ToolchainDirectory, find
 from occlum_build.sefs.keys import UserKey, read_key_file
 from occlum_build.sgx.config import Node, check
 
@@ -51,8 +54,9 @@ class BuildRequest:
 class Inputs:
     """`described` goes into measurement.json; `image_manifest` is None for a prebuilt image.
 
-    `own_init`: the SHA-256 of the toolchain's init, "" where it has none. `found`: what is to be
-    told, with errors that are allowed.
+    `own_init`: the SHA-256 of the toolchain's init, "" where it has none. `image_files`: what the
+    files of the image were when the manifest was made, by path on this machine. `found`: what is to
+    be told, with errors that are allowed.
     """
 
     toolchain: Toolchain
@@ -61,6 +65,7 @@ class Inputs:
     image_manifest: dict[str, Any] | None
     described: dict[str, Any]
     own_init: str
+    image_files: dict[bytes, Identity]
     found: tuple[Problem, ...]
 
 
@@ -83,10 +88,12 @@ def read_inputs(request: BuildRequest, key: UserKey | None, initfs: Path) -> Inp
     settings = request.settings
     checked = check(config, edmm=settings.is_for_edmm, strict=settings.strict)
     manifest: dict[str, Any] | None = None
+    image_files: dict[bytes, Identity] = {}
     found += checked.warnings
     init = own_init(request.toolchain)
     if (instance / "image").is_dir():
-        manifest = manifest_of_tree(instance / "image")
+        manifest = manifest_of_tree(instance / "image", image_files)
+        _refuse_keys(request, map(Path, map(os.fsdecode, image_files)))
         image = _identity(manifest, key)
         found += instance_findings(instance, config, checked, init, strict=settings.strict)
         errors, told = sort_out(found, request.allowed)
@@ -99,7 +106,7 @@ def read_inputs(request: BuildRequest, key: UserKey | None, initfs: Path) -> Inp
     described = measurement.inputs_of_build(
         image, manifest_of_tree(initfs), config, toolchain, request.settings
     )
-    return Inputs(toolchain, config, image, manifest, described, init, tuple(found))
+    return Inputs(toolchain, config, image, manifest, described, init, image_files, tuple(found))
 
 
 def check_config_file(instance: Path) -> tuple[Problem, ...]:
@@ -128,13 +135,24 @@ def _identity(manifest: dict[str, Any], key: UserKey | None) -> ImageIdentity:
     return ImageIdentity(ENCRYPTED, "", digest, key.fingerprint())
 
 
+def _refuse_keys(request: BuildRequest, files: Iterable[Path]) -> None:
+    signer = request.signer.path if isinstance(request.signer, KeyFile) else None
+    if signer == ToolchainDirectory(request.toolchain).path(TEST_KEY):
+        signer = None  # everybody has it
+    refuse_own_keys(files, {"image key": request.image_key, "signing key": signer})
+
+
 def _write_initfs(
     request: BuildRequest, image_type: str, image_key: bytes | None, out: Path
 ) -> None:
     """A copy of the instance's initfs with what a build adds; the instance's own stays as it is."""
     conf = request.instance / _INIT_RA_CONF
+    own = tree.scan(request.instance / "initfs")
+    # A key of an earlier build is dropped.
+    kept = [one.source for one in own if one.source is not None and one.path != IMAGE_KEY]
+    _refuse_keys(request, kept)
     planned = build_initfs(
-        tree.scan(request.instance / "initfs"),
+        own,
         image_type,
         init_ra_conf=read_file(conf, CONFIG_BYTES) if conf.exists() else None,
         image_key=image_key,

@@ -23,7 +23,8 @@ from typing import BinaryIO
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.files.change import Change
-from occlum_build.files.reading import open_regular, read_file
+from occlum_build.files.reading import read_file
+from occlum_build.files.source import open_source
 from occlum_build.files.trees import walk
 from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status, reading
@@ -151,13 +152,15 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, *, is_secret: bool) ->
         member.type, member.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(member)
     else:
-        with open(open_regular(path, code="package"), "rb") as content:
-            found = os.fstat(content.fileno())
-            member.size = found.st_size
-            member.mode = 0o755 if found.st_mode & 0o100 else 0o644
+        with open_source(path) as source, open(source.descriptor, "rb", closefd=False) as content:
+            member.size = source.size
+            member.mode = 0o755 if source.status.st_mode & 0o100 else 0o644
             if is_secret:
                 member.mode = SECRET_MODE
-            archive.addfile(member, content)
+            try:
+                archive.addfile(member, content)
+            finally:  # of a file that has become shorter, addfile does not tell the name
+                source.check_unchanged()
 
 
 def _holds_image_key(sealed: Path) -> bool:

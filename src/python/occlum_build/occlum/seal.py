@@ -8,7 +8,6 @@ encrypted one. The files of OUT/__ROOT are in packs (occlum_build.process.packs)
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -18,21 +17,22 @@ from typing import Any
 
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.secret import no_core_dumps
+from occlum_build.files.source import Identity, identity_of, open_source
 from occlum_build.image.manifest import canonical_json, image_digest
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.packs import pack_files
 from occlum_build.process.step import run_step
 from occlum_build.sefs.fs_format import FileType
-from occlum_build.sefs.hostio import SOURCE_FLAGS, opened, place_of
+from occlum_build.sefs.hostio import os_errors, place_of
 from occlum_build.sefs.keys import UserKey, read_key_file
 from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sefs.pf_format import format_mac
+from occlum_build.sefs.pf_writer import SOURCE_CHANGED
 from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
 from occlum_build.sefs.writer import zip_image
 
 SECRET_MODE = 0o600
 ROOT, ROOT_MAC, MANIFEST = "__ROOT", ".ROOT_MAC", "manifest.json"
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,18 @@ def seal(
     user_key: UserKey | None = None,
     manifest: Path | None = None,
     is_secret: bool = False,
+    planned: Mapping[bytes, Identity] | None = None,
 ) -> Sealed:
     """Write `out/__ROOT`, `out/.ROOT_MAC`, and without a manifest `out/manifest.json`.
 
     `out` must exist. The digest of the manifest is the salt of the keys. `is_secret`: the files of
-    `out/__ROOT` are for their owner alone. Raises what `zip_image` and `read_manifest` raise.
+    `out/__ROOT` are for their owner alone. `planned` is what `manifest_of_tree` saw of the files,
+    where it made the manifest. Raises what `zip_image` and `read_manifest` raise.
     """
     if manifest is None:
         manifest = out / MANIFEST
-        manifest.write_bytes(canonical_json(manifest_of_tree(directory)))
+        planned = {}
+        manifest.write_bytes(canonical_json(manifest_of_tree(directory, planned)))
     read = read_manifest(manifest)
     result = zip_image(
         directory,
@@ -68,6 +71,7 @@ def seal(
         user_key=user_key,
         modes=read.modes,
         salt=read.digest,
+        planned=planned,
     )
     if is_secret:
         hide(out / ROOT)
@@ -80,10 +84,15 @@ def hide(root: Path) -> None:
         file.chmod(SECRET_MODE)
 
 
-def manifest_of_tree(directory: Path) -> dict[str, Any]:
-    """The manifest (docs/manifest.md) of a directory, without provenance."""
+def manifest_of_tree(directory: Path, seen: dict[bytes, Identity] | None = None) -> dict[str, Any]:
+    """The manifest (docs/manifest.md) of a directory, without provenance.
+
+    `seen` gets what the files were, by their paths on this machine. Raises OcclumError for one that
+    changes while it is read, and what `scan_tree` raises.
+    """
     tree = scan_tree(directory)
-    entries = [_describe(tree, entry) for entry in tree.entries]
+    seen = {} if seen is None else seen
+    entries = [_describe(tree, entry, seen) for entry in tree.entries]
     return {"schema": 1, "entries": sorted(entries, key=lambda entry: str(entry["path"]))}
 
 
@@ -92,7 +101,7 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
     return image_digest(manifest)
 
 
-def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:
+def _describe(tree: Tree, entry: TreeEntry, seen: dict[bytes, Identity]) -> dict[str, Any]:
     path = tree.host_path(entry)
     described: dict[str, Any] = {
         "path": "/" + entry.path.decode("utf-8"),
@@ -100,7 +109,7 @@ def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:
         "mode": f"{entry.mode:04o}",
     }
     if entry.type is FileType.FILE:
-        described["size"], described["sha256"] = _content(path)
+        described["size"], described["sha256"], seen[path] = _content(path)
     elif entry.type is FileType.SYMLINK:
         described["target"] = _link_target(path)
     return described
@@ -119,13 +128,12 @@ def _link_target(path: bytes) -> str:
         ) from None
 
 
-def _content(path: bytes) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    with opened(path, SOURCE_FLAGS) as descriptor:
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return size, digest.hexdigest()
+def _content(path: bytes) -> tuple[int, str, Identity]:
+    """Size, SHA-256 in hex and identity of a regular file that does not change meanwhile."""
+    with os_errors(path), open_source(path, code=SOURCE_CHANGED) as file:
+        sha256 = file.sha256()
+        file.check_unchanged()
+    return file.size, sha256, identity_of(file.status)
 
 
 def _step(

@@ -9,20 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from typing import BinaryIO, NamedTuple
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.source import SourceFile, open_source
 from occlum_build.process.packs import PACKS
 from occlum_build.sources.extras import write_or_skip
 
 SYSROOTS = ".sysroots"
 TABLE = "table.json"
 CONTENT_MISSING = "host-content"
-# O_NONBLOCK: a fifo that took the place of a file must not hang us.
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _CHUNK_BYTES = 1 << 20
 
 
@@ -117,28 +116,21 @@ def _copy(file: HostFile, path: str, sysroots: list[str]) -> None:
 def _has_copied(source: str, path: str, sha256: str) -> bool:
     hasher = hashlib.sha256()
     try:
-        original = os.open(source, _FLAGS)
-    except OSError:
+        original = open_source(source)
+    except (OSError, OcclumError):
         return False
-    try:
-        if not stat.S_ISREG(os.fstat(original).st_mode):
-            return False
-        with open(path, "xb") as copy:
-            while chunk := _read(original):
-                hasher.update(chunk)
-                write_or_skip(copy, chunk)
-            copy.truncate()
-    finally:
-        os.close(original)
+    with original, open(path, "xb") as copy:
+        for chunk in _chunks(original):
+            hasher.update(chunk)
+            write_or_skip(copy, chunk)
+        copy.truncate()
     if hasher.hexdigest() == sha256:
         return True
     os.unlink(path)
     return False
 
 
-def _read(descriptor: int) -> bytes:
-    """The next bytes; none where the file cannot be read, as its SHA-256 then tells."""
-    try:
-        return os.read(descriptor, _CHUNK_BYTES)
-    except OSError:
-        return b""
+def _chunks(source: SourceFile) -> Iterator[bytes]:
+    """Its bytes as far as it can be read: its SHA-256 tells whether that was all."""
+    with suppress(OSError, OcclumError):
+        yield from source.chunks()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.source import ignore_ctime
 from occlum_build.process.complete import CONTENT_MISSING
 from occlum_build.shown import escaped
 
@@ -24,6 +25,7 @@ def run_step(
     if not count - optional <= len(arguments) <= count:
         sys.stderr.write(f"usage: python -m {usage}\n")
         return EXIT_USAGE
+    ignore_ctime()
     try:
         step(*arguments)
     except OcclumError as error:

@@ -7,12 +7,11 @@ node is kept or written twice. What grows is 32 bytes a group, 88 KiB for 1 GiB.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Protocol
 
-from occlum_build.errors import OcclumError
-from occlum_build.sefs.hostio import CREATE_FLAGS, opened, place_of, read_at, write_at
+from occlum_build.files.source import SourceFile
+from occlum_build.sefs.hostio import CREATE_FLAGS, opened, read_at, write_at
 from occlum_build.sefs.pf_crypto import Sealer
 from occlum_build.sefs.pf_format import (
     CHILDREN_PER_MHT,
@@ -31,6 +30,8 @@ from occlum_build.sefs.pf_format import (
     Layout,
     mht_node_number,
 )
+
+SOURCE_CHANGED = "sefs-source-changed"
 
 
 class Source(Protocol):
@@ -56,30 +57,21 @@ class BytesSource:
 class DescriptorSource:
     """A regular file as plaintext, by its descriptor; `path` is for messages.
 
-    Raises OcclumError `sefs-source-changed` when it gets shorter while it is read, or (in
+    Raises OcclumError SOURCE_CHANGED when it is none, when it gets shorter while it is read, or (in
     check_unchanged) when it was written to.
     """
 
     def __init__(self, descriptor: int, path: str | bytes | Path) -> None:
-        self._descriptor = descriptor
-        self._path = path
-        self._before = os.fstat(descriptor)
-        self.size = self._before.st_size
+        self._file = SourceFile(descriptor, path, SOURCE_CHANGED)
+        self.size = self._file.size
 
     def read_into(self, view: memoryview, offset: int) -> None:
-        if not read_at(self._descriptor, view, offset):
-            raise self._changed()
+        if not read_at(self._file.descriptor, view, offset):
+            raise self._file.changed()
 
     def check_unchanged(self) -> None:
         """To be called after the last read."""
-        after = os.fstat(self._descriptor)
-        if (after.st_size, after.st_mtime_ns) != (self.size, self._before.st_mtime_ns):
-            raise self._changed()
-
-    def _changed(self) -> OcclumError:
-        return OcclumError(
-            "sefs-source-changed", "changed while it was read", place=place_of(self._path)
-        )
+        self._file.check_unchanged()
 
 
 class PfWriter:

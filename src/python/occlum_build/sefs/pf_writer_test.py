@@ -95,3 +95,16 @@ def test_a_source_that_changes_is_refused(tmp_path: Path, new_size: int) -> None
             PfWriter().write(tmp_path / "f", b"f", source, IntegrityOnly())
             source.check_unchanged()
     assert caught.value.code == "sefs-source-changed"
+
+
+def test_a_source_whose_time_is_set_back_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(bytes(5000))
+    os.utime(path, ns=(1, 1))
+    with opened(path, READ_FLAGS) as descriptor:
+        source = DescriptorSource(descriptor, path)
+        path.write_bytes(b"1" * 5000)
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(OcclumError, match="changed while it was read") as caught:
+            source.check_unchanged()
+    assert caught.value.code == "sefs-source-changed"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import Problem
+from occlum_build.files.source import Identity, open_source
 from occlum_build.sefs.fs_format import (
     METADATA_NAME,
     FileType,
@@ -18,17 +18,14 @@ from occlum_build.sefs.fs_format import (
     pack_metadata,
 )
 from occlum_build.sefs.hostio import (
-    SOURCE_FLAGS,
     changing,
-    opened,
     os_errors,
-    place_of,
 )
 from occlum_build.sefs.keys import DerivedKeys, KeySource, UserKey
 from occlum_build.sefs.manifest import tree_digest
 from occlum_build.sefs.pf_crypto import EncryptingSealer, IntegrityOnly, Sealer
 from occlum_build.sefs.pf_format import format_mac
-from occlum_build.sefs.pf_writer import BytesSource, DescriptorSource, PfWriter
+from occlum_build.sefs.pf_writer import SOURCE_CHANGED, BytesSource, DescriptorSource, PfWriter
 from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
 
 
@@ -52,12 +49,14 @@ def zip_image(
     modes: Mapping[str, int] | None = None,
     salt: bytes | None = None,
     keys: KeySource | None = None,
+    planned: Mapping[bytes, Identity] | None = None,
 ) -> ZipResult:
     """Write the tree `source` as the new image `image`, and its MAC as text to `mac_file`.
 
     Without `user_key` the image is integrity-only. With it, node keys come from `keys`, by default
     derived from user key, content and `salt` (digest of the manifest; of the tree when None).
-    `modes` as in scan_tree. Nothing is left behind after an error. Raises OcclumError:
+    `modes` as in scan_tree. `planned`: what files were when something else was made of them, by
+    their paths on this machine. Nothing is left behind after an error. Raises OcclumError:
     `sefs-exists`, `sefs-source-changed`, those of scan_tree, `sefs-io`.
     """
     tree = scan_tree(source, modes)
@@ -66,7 +65,7 @@ def zip_image(
     with changing(image) as change:
         directory = change.part(image, must_be_new=True)
         directory.mkdir()
-        builder = _ImageBuilder(tree, directory, user_key, keys)
+        builder = _ImageBuilder(tree, directory, user_key, keys, planned or {})
         mac = builder.write()
         if mac_file is not None:
             with os_errors(mac_file):
@@ -78,9 +77,15 @@ class _ImageBuilder:
     """Writes the protected files of one image into an empty directory."""
 
     def __init__(
-        self, tree: Tree, directory: Path, user_key: UserKey | None, keys: KeySource | None
+        self,
+        tree: Tree,
+        directory: Path,
+        user_key: UserKey | None,
+        keys: KeySource | None,
+        planned: Mapping[bytes, Identity],
     ) -> None:
         self._tree = tree
+        self._planned = planned
         self._directory = str(directory)
         self._user_key = user_key
         self._keys = keys
@@ -119,11 +124,11 @@ class _ImageBuilder:
         return self._write(name, BytesSource(content))
 
     def _write_file(self, name: bytes, host_path: bytes) -> tuple[int, bytes]:
-        with opened(host_path, SOURCE_FLAGS) as descriptor:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                message = "is not a regular file any more"
-                raise OcclumError("sefs-source-changed", message, place=place_of(host_path))
-            source = DescriptorSource(descriptor, host_path)
+        planned = self._planned.get(host_path)
+        with os_errors(host_path):
+            file = open_source(host_path, code=SOURCE_CHANGED, planned=planned)
+        with file:
+            source = DescriptorSource(file.descriptor, host_path)
             written = self._write(name, source)
             source.check_unchanged()
         return written
