@@ -14,6 +14,8 @@ from pants.engine.fs import CreateDigest, FileContent, FileDigest, FileEntry
 from pants.engine.rules import Rule
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import KEY_BYTES, TOOLCHAIN_ARCHIVE_BYTES
+from occlum_build.files.reading import too_large
 from occlum_build.occlum.archive import unpack_toolchain
 from occlum_build.occlum.configure import LIBOS, UNSIGNED
 from occlum_build.occlum.signing import finish_signing, finish_with_test_key, open_signer
@@ -62,11 +64,17 @@ class PublicTestKey:
 async def public_test_key(request: PublicTestKeyRequest) -> PublicTestKey:
     file, archive = request.toolchain.files.get(SIGN_KEY), request.toolchain.archive
     if file is not None:
+        if file.digest.serialized_bytes_length > KEY_BYTES:
+            raise too_large(f"/{file.place}", KEY_BYTES, "toolchain")
         digest = await create_digest(CreateDigest([FileEntry(SIGN_KEY, file.digest)]))
         contents = await get_digest_contents(digest)
         return PublicTestKey(contents[0].content)
     if archive is None:
         return PublicTestKey(None)
+    for entry in await get_digest_entries(archive.digest):
+        size = entry.file_digest.serialized_bytes_length if isinstance(entry, FileEntry) else 0
+        if size > TOOLCHAIN_ARCHIVE_BYTES:
+            raise too_large(archive.path, TOOLCHAIN_ARCHIVE_BYTES, "toolchain-archive")
     # Unpacking leaves the key out, so that nothing but a signature without a key reads it.
     contents = await get_digest_contents(archive.digest)
     return PublicTestKey(_key_in_archive(contents[0].content, posixpath.basename(archive.path)))
@@ -84,7 +92,7 @@ def _key_in_archive(archive: bytes, name: str) -> bytes | None:
                 raise
             return None
         (key,) = out.rglob("*.pem")
-        return key.read_bytes()
+        return key.read_bytes()  # unpacked by ourselves
 
 
 @rule(desc="Sign an enclave")

@@ -22,6 +22,7 @@ from occlum_build.cli.main import EXIT_FAILURE, run
 from occlum_build.cli.output import print_problem, say
 from occlum_build.cli.usage import CommandParser, add_version
 from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.files.reading import read_start
 
 _VERSION_OF_OCCLUMS = "0.31"
 _OURS = ("new", "init", "build", "package", "print", "gen-image-key", "status")
@@ -87,9 +88,8 @@ def _places() -> list[Path]:
 
 def _is_ours(path: Path) -> bool:
     try:
-        with open(path, "rb") as file:
-            return _OURSELVES in file.read(_READ_BYTES)
-    except OSError:
+        return _OURSELVES in read_start(path, _READ_BYTES)
+    except OcclumError:
         return False  # a program need not be readable to be run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from occlum_build.cli.output import say
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import ENCLAVE_BYTES
-from occlum_build.files.reading import read_file
+from occlum_build.files.reading import content_of, read_file
 
 _DEFAULT = Path("build/lib/libocclum-libos.signed.so")
 
@@ -35,5 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.file == _DEFAULT and not _DEFAULT.exists():
         hint = "run `occlum-build build` first, in the directory of the instance, or name a file"
         raise OcclumError("instance", f"there is no signed enclave {_DEFAULT}", hint=hint)
-    measurement = Measurement.of(read_sigstruct(read_file(arguments.file, ENCLAVE_BYTES)))
+    data = read_file(arguments.file, ENCLAVE_BYTES)
+    with content_of(arguments.file):
+        measurement = Measurement.of(read_sigstruct(data))
     say((measurement.mrenclave if arguments.what == "mrenclave" else measurement.mrsigner).hex())

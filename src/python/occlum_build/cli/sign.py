@@ -19,7 +19,7 @@ from occlum_build.cli.signing_options import (
 )
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES, KEY_BYTES
-from occlum_build.files.reading import read_file
+from occlum_build.files.reading import content_of, read_file
 from occlum_build.sgx.files import write_files
 
 if TYPE_CHECKING:
@@ -95,12 +95,13 @@ def run_sign(arguments: argparse.Namespace) -> None:
     if arguments.key:
         warn_if_exposed(arguments.key)
         no_core_dumps()
-        key = keys.read_private_key(arguments.key)
+        with content_of(arguments.key):
+            key = keys.read_private_key(arguments.key)
         unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
         modulus = keys.modulus_of(key)
         signature = keys.sign_data(key, unsigned.signing_data)
     else:
-        modulus = keys.load_modulus(read_file(arguments.pubkey, KEY_BYTES))
+        modulus = _modulus(arguments.pubkey)
         unsigned = _prepare(arguments, enclave, signing_date(arguments.date))
         signature = keys.run_signer(split_command(arguments.signer), unsigned.signing_data)
     _write(arguments, finish(enclave, unsigned, signature, modulus))
@@ -115,7 +116,6 @@ def run_gendata(arguments: argparse.Namespace) -> None:
 
 def run_catsig(arguments: argparse.Namespace) -> None:
     """Sign with a signature over the data of `gendata`; the date is the one in those data."""
-    from occlum_build.sgx import keys
     from occlum_build.sgx.sign import finish
 
     enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
@@ -130,7 +130,7 @@ def run_catsig(arguments: argparse.Namespace) -> None:
         raise OcclumError(
             "signature", f"{arguments.unsigned} was not made from this enclave and configuration"
         )
-    modulus = keys.load_modulus(read_file(arguments.pubkey, KEY_BYTES))
+    modulus = _modulus(arguments.pubkey)
     signature = read_file(arguments.signature, KEY_BYTES)
     _write(arguments, finish(enclave, unsigned, signature, modulus))
 
@@ -138,10 +138,17 @@ def run_catsig(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace, enclave: bytes, date: str) -> Unsigned:
     from occlum_build.sgx.sign import prepare
 
-    if arguments.config is None:
-        return prepare(enclave, None, date)
-    config = read_file(arguments.config, CONFIG_BYTES)
-    return prepare(enclave, config, date, config_name=str(arguments.config))
+    config = None if arguments.config is None else read_file(arguments.config, CONFIG_BYTES)
+    with content_of(arguments.enclave, "enclave-elf"):
+        return prepare(enclave, config, date, config_name=str(arguments.config))
+
+
+def _modulus(public_key: Path) -> int:
+    from occlum_build.sgx import keys
+
+    pem = read_file(public_key, KEY_BYTES)
+    with content_of(public_key):
+        return keys.load_modulus(pem)
 
 
 def _write(arguments: argparse.Namespace, signed: bytes) -> None:

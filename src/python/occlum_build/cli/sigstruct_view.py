@@ -9,7 +9,7 @@ from typing import Any
 from occlum_build.cli.output import say, say_json
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import ENCLAVE_BYTES
-from occlum_build.files.reading import read_file
+from occlum_build.files.reading import content_of, read_file
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,7 +24,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the fields; OcclumError `signature` when the signature is not valid."""
     from occlum_build.sgx.measurement import read_sigstruct, sigstruct_to_json
 
-    fields = sigstruct_to_json(read_sigstruct(read_file(arguments.file, ENCLAVE_BYTES)))
+    data = read_file(arguments.file, ENCLAVE_BYTES)
+    with content_of(arguments.file):
+        fields = sigstruct_to_json(read_sigstruct(data))
     if arguments.json:
         say_json(fields, indent=2)
     else:

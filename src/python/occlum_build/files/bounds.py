@@ -19,6 +19,7 @@ PACKAGE_DATABASE_BYTES = 64 * MIB
 SIGSTRUCT_BYTES = 1 * MIB
 UNSIZED_BYTES = 1 * MIB  # of a copied file that says that it is empty, as those of /proc do
 STATE_BYTES = 4 * KIB  # .__occlum_status, .sgx_mode, .ROOT_MAC
+TOOLCHAIN_ARCHIVE_BYTES = 1 * GIB
 
 # Containers in one another in a JSON document, and characters of a whole number in it.
 JSON_DEPTH = 64

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from occlum_build.errors import OcclumError
+from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import shown_bytes
 
 # O_NONBLOCK: a fifo that nobody writes to would be waited for.
@@ -52,7 +54,9 @@ def open_regular(path: str | Path, *, code: str = "io", name: str = "") -> int:
     try:
         descriptor = os.open(path, READ_FLAGS)
     except OSError as error:
-        raise OcclumError(code, f"{name or path} cannot be read: {error.strerror}") from error
+        is_socket = error.errno == errno.ENXIO
+        reason = _NOT_REGULAR if is_socket else error.strerror
+        raise OcclumError(code, f"{name or path} cannot be read: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OcclumError(code, f"{name or path} cannot be read: {_NOT_REGULAR}")
@@ -95,3 +99,19 @@ def too_large(path: str | Path, limit: int, code: str) -> OcclumError:
     """The error of a file that has more bytes than its kind may have."""
     allowed = f"it has more than the {shown_bytes(limit)} that are allowed"
     return OcclumError(code, f"{path} cannot be read: {allowed}")
+
+
+@contextmanager
+def content_of(path: str | Path, *codes: str) -> Iterator[None]:
+    """Within it, a problem that has no place, and one of the codes if any, is told of this file."""
+    try:
+        yield
+    except OcclumError as error:
+        place = Place(str(path))
+        found = [
+            replace(one, place=place)
+            if one.place is None and (not codes or one.code in codes)
+            else one
+            for one in error.problems
+        ]
+        raise OcclumError.of(found, error.told) from error.__cause__

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from occlum_build.errors import OcclumError
-from occlum_build.files.reading import read_descriptor, read_file, read_start
+from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.files.reading import content_of, read_descriptor, read_file, read_start
 
 
 def refused(path: str | Path, limit: int = 10) -> str:
@@ -92,3 +92,13 @@ def test_a_start_is_read_of_regular_files_alone(tmp_path: Path) -> None:
     assert read_start(tmp_path / "f", 4) == b"0123"
     with pytest.raises(OcclumError, match="not a regular file"):
         read_start("/dev/zero", 4)
+
+
+def test_what_is_wrong_with_a_content_is_told_of_its_file() -> None:
+    placed, other = Problem("a", "placed", Place("x", 1)), Problem("b", "other")
+    with pytest.raises(OcclumError) as raised, content_of("f"):
+        raise OcclumError.of([placed, other])
+    assert list(map(str, raised.value.problems)) == ["x:1: placed", "f: other"]
+    with pytest.raises(OcclumError) as raised, content_of("f", "a"):
+        raise OcclumError.of([other, Problem("a", "one")])
+    assert list(map(str, raised.value.problems)) == ["other", "f: one"]

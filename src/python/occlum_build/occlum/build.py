@@ -12,7 +12,7 @@ from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES, STATE_BYTES
 from occlum_build.files.change import Change
-from occlum_build.files.reading import read_file
+from occlum_build.files.reading import content_of, read_file
 from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum import instance as layout
 from occlum_build.occlum import measurement
@@ -149,7 +149,8 @@ class _Build:
     def _configure(self, inputs: Inputs) -> Configured:
         libos = inputs.toolchain.read("libos")
         macs = self._mac("image"), self._mac("initfs")
-        configured = configure(inputs.config, libos, *macs, self._settings)
+        with content_of(inputs.toolchain.files["libos"], "enclave-elf", "builtin-config"):
+            configured = configure(inputs.config, libos, *macs, self._settings)
         self._found += configured.warnings
         return configured
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from occlum_build.bom.names import is_utf8
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
 from occlum_build.files.change import Change
@@ -17,6 +18,8 @@ from occlum_build.files.reading import too_large
 from occlum_build.files.source import open_source
 from occlum_build.files.trees import walk
 from occlum_build.sources.model import DIR, FILE, SYMLINK
+
+_RENAME = "a manifest has no other names: make it anew with one in UTF-8, or remove it"
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,14 @@ def _write(entry: TreeEntry, path: Path) -> None:
 def _scanned(source: Path, path: str) -> TreeEntry:
     found = source.lstat()
     mode = stat.S_IMODE(found.st_mode) & 0o777
+    if not is_utf8(source.name):
+        raise OcclumError("tree", "the name is not UTF-8", place=Place(str(source)), hint=_RENAME)
     if stat.S_ISLNK(found.st_mode):
-        return link(path, os.readlink(source))
+        target = os.readlink(source)
+        if not is_utf8(target):
+            message = "the target of the link is not UTF-8"
+            raise OcclumError("tree", message, place=Place(str(source)), hint=_RENAME)
+        return link(path, target)
     if stat.S_ISDIR(found.st_mode):
         return TreeEntry(path, DIR, mode)
     if stat.S_ISREG(found.st_mode):

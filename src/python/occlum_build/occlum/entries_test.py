@@ -56,6 +56,17 @@ def test_what_is_copied_is_a_regular_file_of_a_bounded_size(tmp_path: Path) -> N
         tree.copy_of("bin/init", tmp_path / "large")
 
 
+def test_what_no_manifest_can_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    os.symlink(b"\xff", bytes(tmp_path / "d/l"))
+    with pytest.raises(OcclumError, match="d/l: the target of the link is not UTF-8"):
+        tree.scan(tmp_path)
+    (tmp_path / "d/l").unlink()
+    os.mkdir(bytes(tmp_path / "d") + b"/\xff")
+    with pytest.raises(OcclumError, match="d/\udcff: the name is not UTF-8"):
+        tree.scan(tmp_path)
+
+
 def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     entry = tree.copy_of("f", tmp_path / "f")
