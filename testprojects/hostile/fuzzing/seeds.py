@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import json
@@ -32,7 +33,16 @@ _SMALL = 1 << 16
 
 def seeds_of(reader: str) -> list[bytes]:
     """Of one reader."""
-    return [content for one, content in _seeds() if one == reader and len(content) <= _SMALL]
+    return _by_reader().get(reader, [])
+
+
+@functools.cache
+def _by_reader() -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for reader, content in _seeds():
+        if len(content) <= _SMALL:
+            found.setdefault(reader, []).append(content)
+    return found
 
 
 def _seeds() -> Iterator[tuple[str, bytes]]:

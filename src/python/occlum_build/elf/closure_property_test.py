@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from occlum_build.elf.closure import Closure
@@ -14,6 +14,8 @@ from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
 from occlum_build.elf.placement import placements
 from occlum_build.elf.testing import MemoryView
+
+SLOW = [HealthCheck.too_slow]  # a machine may have other things to do
 
 _LOADER = "/lib64/ld-linux-x86-64.so.2"
 _BASE = ElfFacts("ET_DYN", "EM_X86_64", 64, is_dynamic=True)
@@ -77,7 +79,7 @@ def closed(system: System, names: Names) -> Closure:
 
 
 @given(SYSTEMS, RENAMED)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=SLOW)
 def test_renamed_files_have_the_renamed_closure(system: System, names: Names) -> None:
     before, after = closed(system, PLAIN), closed(system, names)
 
@@ -96,7 +98,7 @@ def test_renamed_files_have_the_renamed_closure(system: System, names: Names) ->
 
 
 @given(SYSTEMS)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=SLOW)
 def test_all_that_is_needed_is_found_or_told(system: System) -> None:
     closure = closed(system, PLAIN)
     reached = {one.path.rpartition("/")[2] for one in closure.libraries}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from occlum_build.bom.load import load_boms, reader_of
@@ -20,13 +20,15 @@ from occlum_build.image.plan import BomSet, PlanOptions, plan_image
 from occlum_build.image.testing import plan_bom
 from occlum_build.sources.os import OsSources
 
+SLOW = [HealthCheck.too_slow]  # a machine may have other things to do
+
 # Path in a directory -> content, None for an empty directory; files and directories never share a
 # name, so that each two trees can be merged.
 Tree = Mapping[str, Optional[bytes]]
 _FOLDERS = ["", "d/", "e/", "d/e/", "d/d/e/"]
 _PATHS = [folder + name for folder in _FOLDERS for name in ("a", "b", "ü")]
 TREES = st.dictionaries(st.sampled_from(_PATHS), st.binary(max_size=3), min_size=1, max_size=6)
-BOUNDED = settings(max_examples=60, deadline=None, derandomize=True)
+BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 
 
 def merged(*trees: Tree) -> dict[str, bytes]:
@@ -74,7 +76,7 @@ def _listed(number: int, tree: Tree) -> str:
 
 
 @given(TREES, st.integers(0, 99))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=SLOW)
 def test_the_order_of_a_directory_does_not_matter(tree: Tree, seed: int) -> None:
     shuffle, listdir = random.Random(seed).shuffle, os.listdir
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from occlum_build.errors import OcclumError
@@ -28,6 +28,8 @@ from occlum_build.sefs.pf_format import (
 )
 from occlum_build.sefs.pf_reader import PfReader
 from occlum_build.sefs.pf_writer import BytesSource, PfWriter
+
+SLOW = [HealthCheck.too_slow]  # a machine may have other things to do
 
 _KEY = UserKey(bytes(range(16)))
 _NODES = st.sampled_from([0, 1, 2, DATA_PER_MHT - 1, DATA_PER_MHT, DATA_PER_MHT + 1])
@@ -59,7 +61,7 @@ def written(folder: str, content: bytes, sealer: Sealer) -> Path:
 
 @pytest.mark.parametrize("mode", [integrity_only, encrypted])
 @given(SIZES, st.data())
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 def test_what_was_written_is_read(mode: Mode, size: int, data: st.DataObject) -> None:
     sealer, opener = mode()
     content = content_of(size)
@@ -76,7 +78,7 @@ def test_what_was_written_is_read(mode: Mode, size: int, data: st.DataObject) ->
 
 @pytest.mark.parametrize("mode", [integrity_only, encrypted])
 @given(SIZES, st.data())
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 def test_one_bit_that_differs_is_told(mode: Mode, size: int, data: st.DataObject) -> None:
     """In the node of the metadata only what is used counts: what follows is padding."""
     sealer, opener = mode()

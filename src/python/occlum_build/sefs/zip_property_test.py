@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Union
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.verify import verify_image
 from occlum_build.sefs.writer import zip_image
+
+SLOW = [HealthCheck.too_slow]  # a machine may have other things to do
 
 # Path -> mode of a directory; mode, content before a hole and size of the hole; target of a link.
 Node = Union[int, "tuple[int, bytes, int]", str]
@@ -38,7 +40,7 @@ KEYS = st.none() | st.binary(min_size=16, max_size=16).map(UserKey)
 
 
 @given(_TREES, KEYS, st.lists(_MODES, min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 def test_zip_and_unzip(tree: Mapping[str, object], key: UserKey | None, modes: list[int]) -> None:
     with tempfile.TemporaryDirectory() as top:
         source, image, out = (Path(top, name) for name in ("source", "image", "out"))
