@@ -63,7 +63,7 @@ def test_what_no_manifest_can_have_is_named(tmp_path: Path) -> None:
         tree.scan(tmp_path)
     (tmp_path / "d/l").unlink()
     os.mkdir(bytes(tmp_path / "d") + b"/\xff")
-    with pytest.raises(OcclumError, match="d/\udcff: the name is not UTF-8"):
+    with pytest.raises(OcclumError, match=r"d/\\udcff: the name is not UTF-8"):
         tree.scan(tmp_path)
 
 
@@ -72,5 +72,5 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     entry = tree.copy_of("f", tmp_path / "f")
     (tmp_path / "f").unlink()
     os.mkfifo(tmp_path / "f")
-    with pytest.raises(OcclumError, match="f cannot be read: it is not a regular file"):
+    with pytest.raises(OcclumError, match="f: is not a regular file any more"):
         tree.write([entry], tmp_path / "out")
