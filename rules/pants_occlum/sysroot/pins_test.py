@@ -270,6 +270,19 @@ def test_lock_file_that_is_missing_or_damaged(project: LockProject) -> None:
     for options in (VERIFY, REQUIRE):
         (problem,) = problems(project, options)
         assert problem.startswith("app/host.lock:2: the line is not JSON")
+    project.write({"app/host.lock": '{"schema":1}\n' + "[" * 100_000 + "\n"})
+    for options in (VERIFY, REQUIRE):
+        (problem,) = problems(project, options)
+        assert problem.startswith("app/host.lock:2: the line is nested more than 64 levels deep")
+
+
+def test_lock_file_that_is_too_large(project: LockProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pants_occlum.sysroot.pins.LOCK_BYTES", 1024)
+    project.copy("files: []")
+    project.write({"app/host.lock": '{"schema":2}\n' * 100})
+    for options in (VERIFY, REQUIRE):
+        (problem,) = problems(project, options)
+        assert "app/host.lock cannot be read: it has more than the 1 KiB" in problem
 
 
 def test_lock_without_a_lock_file(project: LockProject) -> None:

@@ -82,6 +82,17 @@ INCLUDING = {
 }
 
 
+def test_bom_that_is_too_large(project: Project) -> None:
+    project.write(
+        {
+            "a/bom.yaml": "{}\n" + "#" * (4 << 20),
+            "a/BUILD": "occlum_bom(name='bom', source='bom.yaml')",
+        }
+    )
+    result = lint(project, "a:bom")
+    assert (result.exit_code, result.stdout) == (1, "a/bom.yaml: larger than 4 MiB")
+
+
 def test_included_bom_is_checked_under_its_root(project: Project) -> None:
     project.write(INCLUDING)
     project.host("etc/template/base.yaml", b"targets: []")

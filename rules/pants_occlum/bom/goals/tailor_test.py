@@ -29,6 +29,7 @@ def test_one_target_for_each_bom_of_a_directory(project: Project) -> None:
             "a/values.yaml": "replicas: 3\n",
             "a/targets.yaml": "targets: [{job: prometheus}]\n",
             "a/broken.yaml": "targets: [\n",
+            "a/large.yaml": BOM + "#" * (4 << 20),
             "b/bom/bom.yaml": BOM,
         }
     )

@@ -84,6 +84,22 @@ def test_diff_has_package_versions(project: LockProject) -> None:
     assert line.split()[2] == "-->"
 
 
+def test_diff_of_hostile_versions_and_locks(
+    project: LockProject, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.install(f"1.{'9' * 5000}", b"tool")
+    project.copy("files: [/usr/bin/tool]")
+    project.pin()
+    project.install(f"1.1{'0' * 5000}", b"new!")
+    assert "Upgraded dependencies" in project.pin("--diff")
+    project.lock.write_text("[" * 100_000 + "\n")
+    project.pin("--diff")
+    assert "the old lock file is damaged: app/host.lock:1: the line is nested" in caplog.text
+    monkeypatch.setattr("pants_occlum.image.goals.generate_lock.LOCK_BYTES", 1024)
+    project.pin("--diff")
+    assert "app/host.lock cannot be read: it has more than the 1 KiB" in caplog.text
+
+
 def test_generation_ignores_what_is_pinned(project: LockProject) -> None:
     project.install("1.0", b"tool")
     project.copy("files: [/usr/bin/tool]")
