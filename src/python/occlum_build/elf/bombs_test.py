@@ -16,7 +16,7 @@ from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.elf.read import read_facts
-from occlum_build.elf.testing import MemoryView
+from occlum_build.elf.testing import MemoryView, elf_of, elf_of_versions
 from occlum_build.errors import TooMuch
 from occlum_build.sources.model import SourceStat
 
@@ -24,63 +24,27 @@ RECORDS = layout.layout_of(64, "<")
 BASE = ElfFacts("ET_DYN", "EM_X86_64", 64, is_dynamic=True)
 
 
-def _elf(tags: list[tuple[int, int]], data: bytes) -> bytes:
-    """A shared object whose dynamic segment stands before `data`; values are offsets in `data`."""
-    headers = RECORDS.ehdr.size + 2 * RECORDS.phdr.size
-    start = headers + (len(tags) + 2) * RECORDS.dyn.size
-    names = (layout.DT_STRTAB, 0)
-    dynamic = b"".join(
-        RECORDS.dyn.pack(d_tag=tag, d_val=value + (start if tag in (5, layout.DT_VERNEED) else 0))
-        for tag, value in [names, *tags, (0, 0)]
-    )
-    segments = [(layout.PT_LOAD, 0, start + len(data)), (layout.PT_DYNAMIC, headers, len(dynamic))]
-    header = RECORDS.ehdr.pack(
-        e_type=3, e_machine=62, e_phoff=RECORDS.ehdr.size, e_phentsize=RECORDS.phdr.size, e_phnum=2
-    )
-    ident = layout.MAGIC + bytes([2, 1, 1])
-    table = b"".join(
-        RECORDS.phdr.pack(p_type=kind, p_offset=at, p_vaddr=at, p_filesz=size)
-        for kind, at, size in segments
-    )
-    return ident + header[len(ident) :] + table + dynamic + data
-
-
 def test_version_records_that_are_visited_again() -> None:
     """Each of 2,000 libraries has the versions of all that stand behind it."""
-    count, need, aux = 2000, RECORDS.verneed.size, RECORDS.vernaux.size
-    needs = b"".join(
-        RECORDS.verneed.pack(
-            vn_file=count * (need + aux),
-            vn_aux=(count - at) * need,
-            vn_next=need * (at + 1 < count),
-        )
-        for at in range(count)
-    )
-    records = b"".join(
-        RECORDS.vernaux.pack(
-            vna_flags=0, vna_name=count * (need + aux), vna_next=aux * (at + 1 < count)
-        )
-        for at in range(count)
-    )
-    found = read_facts(_elf([(layout.DT_VERNEED, 0)], needs + records + b"a\0"))
+    found = read_facts(elf_of_versions(2000))
     assert found == Malformed("a version table has no end")
 
 
 def test_a_version_record_that_is_its_own_next() -> None:
     need = RECORDS.verneed.pack(vn_file=16, vn_aux=0, vn_next=0)
-    found = read_facts(_elf([(layout.DT_VERNEED, 0)], need + b"a\0"))
+    found = read_facts(elf_of([(layout.DT_VERNEED, 0)], need + b"a\0"))
     assert isinstance(found, (Malformed, ElfFacts))
 
 
 def test_names_that_all_lie_in_one_string() -> None:
     data = b"a" * 65_000 + b"\0"
-    found = read_facts(_elf([(layout.DT_NEEDED, at) for at in range(5000)], data))
+    found = read_facts(elf_of([(layout.DT_NEEDED, at) for at in range(5000)], data))
     assert found == Malformed("its names have more than 4,194,304 bytes together")
 
 
 def test_names_of_all_elf_files_of_an_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("occlum_build.elf.archive.MAX_NAMES", 2500)
-    stream, member = io.BytesIO(), _elf([(layout.DT_NEEDED, 0)], b"a" * 1000 + b"\0")
+    stream, member = io.BytesIO(), elf_of([(layout.DT_NEEDED, 0)], b"a" * 1000 + b"\0")
     with ZipFile(stream, "w") as archive:
         for number in range(4):
             archive.writestr(f"{number}.so", member)

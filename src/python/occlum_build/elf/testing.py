@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 
+from occlum_build.elf import layout
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Script, script_of
 from occlum_build.elf.ld_so_cache import ENTRY, HEADER, MAGIC
 from occlum_build.elf.read import read_facts
@@ -124,3 +125,43 @@ def ld_so_cache(*entries: tuple[int, int, str, str], before: bytes = b"") -> byt
         table += ENTRY.pack(flags=flags, hwcap=hwcap, key=key, value=value)
     header = MAGIC + HEADER.pack(nlibs=len(entries))[len(MAGIC) :]
     return before + header + table + strings
+
+
+def elf_of(tags: list[tuple[int, int]], data: bytes) -> bytes:
+    """A shared object whose dynamic segment stands before `data`; values are offsets in `data`."""
+    records = layout.layout_of(64, "<")
+    headers = records.ehdr.size + 2 * records.phdr.size
+    start = headers + (len(tags) + 2) * records.dyn.size
+    names = (layout.DT_STRTAB, 0)
+    dynamic = b"".join(
+        records.dyn.pack(d_tag=tag, d_val=value + (start if tag in (5, layout.DT_VERNEED) else 0))
+        for tag, value in [names, *tags, (0, 0)]
+    )
+    segments = [(layout.PT_LOAD, 0, start + len(data)), (layout.PT_DYNAMIC, headers, len(dynamic))]
+    header = records.ehdr.pack(
+        e_type=3, e_machine=62, e_phoff=records.ehdr.size, e_phentsize=records.phdr.size, e_phnum=2
+    )
+    ident = layout.MAGIC + bytes([2, 1, 1])
+    table = b"".join(
+        records.phdr.pack(p_type=kind, p_offset=at, p_vaddr=at, p_filesz=size)
+        for kind, at, size in segments
+    )
+    return ident + header[len(ident) :] + table + dynamic + data
+
+
+def elf_of_versions(count: int) -> bytes:
+    """One that needs versions of so many libraries, of each those of all that stand behind it."""
+    records = layout.layout_of(64, "<")
+    need, aux = records.verneed.size, records.vernaux.size
+    name = count * (need + aux)
+    needs = b"".join(
+        records.verneed.pack(
+            vn_file=name, vn_aux=(count - at) * need, vn_next=need if at + 1 < count else 0
+        )
+        for at in range(count)
+    )
+    versions = b"".join(
+        records.vernaux.pack(vna_flags=0, vna_name=name, vna_next=aux if at + 1 < count else 0)
+        for at in range(count)
+    )
+    return elf_of([(layout.DT_VERNEED, 0)], needs + versions + b"a\0")

@@ -1,0 +1,211 @@
+"""Files that once took hours, or all memory, end in the memory and the time that they are given.
+
+Each command that gets one ends with an error that names the bound, or does what is right, and has
+no traceback in it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+import occlum_build
+from occlum_build.elf import layout
+from occlum_build.elf.testing import elf_of, elf_of_versions
+from occlum_build.sgx.vectors_for_tests import enclave, patched
+
+
+def _copies(lines: list[str], kind: str = "dirs") -> str:
+    return f"targets: [{{target: /, copy: [{{{kind}: [{', '.join(lines)}]}}]}}]"
+
+
+MEMORY_BYTES = 2 << 30
+SECONDS = 120
+Build = Callable[[Path], list[str]]
+
+
+def _bom(text: str) -> Build:
+    def build(folder: Path) -> list[str]:
+        (folder / "bom.yaml").write_text(text)
+        (folder / "loader.config").write_text("")
+        return [
+            *("copy-bom", "-f", str(folder / "bom.yaml"), "--root", str(folder / "image")),
+            *("--loader-config", str(folder / "loader.config"), "--dry-run"),
+        ]
+
+    return build
+
+
+def _with(files: Callable[[Path], str]) -> Build:
+    def build(folder: Path) -> list[str]:
+        return _bom(files(folder))(folder)
+
+    return build
+
+
+def _link_bomb(folder: Path) -> str:
+    for level in range(10):
+        (folder / f"d{level}").mkdir()
+        for link in range(10 if level < 9 else 0):
+            (folder / f"d{level}/l{link}").symlink_to(folder / f"d{level + 1}")
+    return f"targets: [{{target: /bin, copy: [{{from: {folder}, dirs: [d0]}}]}}]"
+
+
+def _link_loops(folder: Path) -> str:
+    for link in range(10):
+        (folder / f"l{link}").symlink_to(".")
+    files = f'files: ["{"*/" * 30}x"]'
+    return f"targets: [{{target: /, copy: [{{from: {folder}, {files}}}]}}]"
+
+
+def _include_bomb(folder: Path) -> str:
+    (folder / "l").symlink_to(".")
+    (folder / "m").symlink_to(".")
+    return "includes: [l/bom.yaml, m/bom.yaml]"
+
+
+def _exclude(pattern: str) -> Build:
+    def files(folder: Path) -> str:
+        (folder / "d").mkdir()
+        (folder / "d" / ("a" * 250)).touch()
+        copy = f"copy: [{{from: {folder}, dirs: [d]}}]"
+        return f'excludes: ["{pattern}"]\ntargets: [{{target: /, {copy}}}]'
+
+    return _with(files)
+
+
+def _copied(content: bytes, configurations: Mapping[str, str] | None = None) -> Build:
+    """Copy a program out of a system of its own."""
+
+    def build(folder: Path) -> list[str]:
+        files = {"bin/m": content, "lib64/ld-linux-x86-64.so.2": elf_of([], b"\0")}
+        files.update((path, text.encode()) for path, text in (configurations or {}).items())
+        for path, data in files.items():
+            (folder / "system" / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "system" / path).write_bytes(data)
+        command = _bom(_copies(["/bin/m"], "files"))(folder)
+        return [*command, "--sysroot", str(folder / "system")]
+
+    return build
+
+
+def _needing(count: int, runpath: int) -> bytes:
+    names = b"".join(b"lib%05d.so\0" % at for at in range(count))
+    tags = [(layout.DT_NEEDED, 12 * at) for at in range(count)]
+    paths = b":".join(b"/d%04d" % at for at in range(runpath)) + b"\0"
+    return elf_of([*tags, (layout.DT_RUNPATH, len(names))], names + paths)
+
+
+def _sign(change: Callable[[bytes], bytes] = bytes, xml: str = "") -> Build:
+    def build(folder: Path) -> list[str]:
+        (folder / "enclave.so").write_bytes(change(enclave()))
+        (folder / "Enclave.xml").write_text(f"<EnclaveConfiguration>{xml}</EnclaveConfiguration>")
+        return [
+            *("gendata", "--enclave", str(folder / "enclave.so"), "--out", str(folder / "data")),
+            *("--config", str(folder / "Enclave.xml")),
+        ]
+
+    return build
+
+
+def _last_load(position: int, value: int) -> Callable[[bytes], bytes]:
+    """Put a value into the header of the segment that lies last."""
+
+    def change(data: bytes) -> bytes:
+        headers = [at for at in range(64, 64 + 11 * 56, 56) if data[at] == layout.PT_LOAD]
+        return patched(data, max(headers) + position, "<Q", value)
+
+    return change
+
+
+_ALL_INCLUDE_ALL = {f"etc/c/{at}.conf": "include /etc/c/*.conf\n" for at in range(12)} | {
+    "etc/ld.so.conf": "include /etc/c/*.conf\n"
+}
+_CHAIN = {f"etc/c/{at}.conf": f"include {at + 1}.conf\n" for at in range(1500)} | {
+    "etc/ld.so.conf": "include c/0.conf\n"
+}
+_TOO_LARGE = "too large to be measured"
+
+# What it is, and a word of the error; "" where the command is to succeed.
+BOMBS: dict[str, tuple[Build, str]] = {
+    "200 KB of open braces": (_bom('targets: [{target: "' + "${" * 100_000 + '"}]'), "4,095"),
+    "4 MB of open braces": (_bom('targets: [{target: "' + "${" * 2_000_000 + '"}]'), "4,095"),
+    "a million variables": (_bom('targets: [{target: "' + "$A" * 1_000_000 + '"}]'), "4,095"),
+    "a target of 100,000 parts": (_bom("targets: [{target: " + "/a" * 100_000 + "}]"), "4,095"),
+    "60,000 mistakes": (
+        _bom("targets:\n" + "".join(f"- tarket{at}: /a\n" for at in range(60_000))),
+        "and 119,000 more",
+    ),
+    "60,000 files that are not there": (
+        _bom(_copies([f"/usr/bin/gone{at}" for at in range(60_000)], "files")),
+        "and 59,000 more",
+    ),
+    "190,000 excludes": (
+        _bom("excludes:\n" + "".join(f"- a{at}\n" for at in range(190_000)) + "targets: []"),
+        "",
+    ),
+    "190,000 excludes with stars": (
+        _bom("excludes:\n" + "".join(f"- a{at}*\n" for at in range(190_000))),
+        "more than 65,536 characters together",
+    ),
+    "an exclude of 4 MB": (_bom(f'excludes: ["{"*a" * 2_000_000}"]'), "more than 4,096 characters"),
+    "an exclude of many stars": (_exclude("*a*a*a*a*a*a*a*ab"), ""),
+    "an exclude of many double stars": (_exclude("**a**a**a*a**a**a*ab"), ""),
+    "a text of 100 KB, 60,000 times": (
+        _bom(f"x: &a {'b' * 100_000}\ntargets:\n" + "- target: *a\n" * 60_000),
+        "anchors expanded",
+    ),
+    "100,000 brackets": (_bom("[" * 100_000), "nested deeper"),
+    "a billion directories by links": (_with(_link_bomb), "more than 100,000 entries"),
+    "names without end by links": (_with(_link_loops), "more than 100,000 names"),
+    "BOMs without end by links": (_with(_include_bomb), "BOM"),
+    "3,000 x 3,000 versions": (_copied(elf_of_versions(3000)), ""),
+    "60,000 x 60,000 versions": (_copied(elf_of_versions(60_000)), ""),
+    "65,000 names in one string": (
+        _copied(elf_of([(layout.DT_NEEDED, at) for at in range(65_000)], b"a" * 65_000 + b"\0")),
+        "",
+    ),
+    "3,000 libraries in 500 directories": (_copied(_needing(3000, 500)), "200,000 places"),
+    "12 configurations that include all": (_copied(_needing(1, 1), _ALL_INCLUDE_ALL), "is missing"),
+    "1,500 configurations in a row": (_copied(_needing(1, 1), _CHAIN), "is missing"),
+    "a segment of 32 GiB": (_sign(_last_load(40, 32 << 30)), _TOO_LARGE),
+    "a segment aligned to 2^63": (_sign(_last_load(48, 1 << 63)), "more than 0x40000000"),
+    "a heap of 1 TiB": (_sign(xml=f"<HeapMaxSize>{1 << 40:#x}</HeapMaxSize>"), _TOO_LARGE),
+    "a million threads": (_sign(xml="<TCSNum>1000000</TCSNum>"), _TOO_LARGE),
+}
+
+
+_ended: set[str] = set()
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bomb_ends(name: str, tmp_path: Path) -> None:
+    build, error = BOMBS[name]
+    library = Path(occlum_build.__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-m", "occlum_build.cli.main", *build(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(library)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
+        check=False,
+    )
+    assert "Traceback" not in result.stderr
+    assert error in result.stderr
+    assert bool(result.returncode) == bool(error)
+    assert len(result.stderr) < 2 << 20
+    _ended.add(name)
+
+
+def test_all_were_tried(record_property: Callable[[str, object], None]) -> None:
+    record_property("bombs that end", len(_ended))
+    assert _ended == {*BOMBS}
