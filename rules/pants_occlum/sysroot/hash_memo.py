@@ -187,7 +187,8 @@ def _load(file: str) -> tuple[dict[str, _Row], int]:
         rows.pop(path, None)
         if row is not None:
             rows[path] = row
-    return rows, len(lines) - 1
+    # What is appended to half a line would be lost with it.
+    return rows, sys.maxsize if lines[-1] else len(lines) - 1
 
 
 def _parse(body: bytes) -> tuple[str, _Row | None]:
