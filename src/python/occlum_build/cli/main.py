@@ -92,8 +92,8 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     try:
-        if any("\0" in argument for argument in arguments):
-            parser.error("an argument has a NUL character, which no name of a file can have")
+        if not all(map(_can_name_a_file, arguments)):
+            parser.error("an argument has a character that no name of a file can have")
         try:
             options = parser.parse_args(arguments)
             _check_locale()
@@ -112,6 +112,14 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
         print_problem(Problem("system", "there is not enough memory"))
         return EXIT_FAILURE
     return 0
+
+
+def _can_name_a_file(argument: str) -> bool:
+    """Whether a shell could have given it: without NUL, and no half of a surrogate pair."""
+    try:
+        return b"\0" not in os.fsencode(argument)
+    except UnicodeEncodeError:
+        return sys.getfilesystemencoding() != "utf-8"  # which is refused as such
 
 
 def _system_problem(error: OSError) -> Problem:

@@ -68,7 +68,9 @@ def test_errors_of_the_system(
     assert err == "error: /f: Permission denied\nerror: No space left on device\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["no-such-verb"], ["--no-such-option"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["no-such-verb"], ["--no-such-option"], ["show", "a\0"], ["show", "\ud800"]]
+)
 def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main.main(arguments)
