@@ -11,6 +11,7 @@ import argparse
 import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
