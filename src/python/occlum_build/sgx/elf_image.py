@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.common.utils import struct_parse
+from elftools.construct import ConstructError
+from elftools.elf.elffile import ELFFile
 
 from occlum_build.errors import OcclumError
 from occlum_build.sgx.layout_ids import SI_EXECUTE, SI_READ, SI_REGULAR, SI_WRITE
 from occlum_build.sgx.records import PAGE_SIZE, round_up
 
-MAGIC = b"\x7fELF"
-# Of the ELF header: class and byte order in its identification, and what follows that.
-_CLASS_AND_ORDER, _KIND = b"\2\1", (3, 62)  # 64 bit, little-endian; ET_DYN, EM_X86_64
-_HEADER = struct.Struct("<16xHHIQQQIHHHHHH")
-_SEGMENT = struct.Struct("<IIQQQQQQ")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_PT_LOAD, _PT_DYNAMIC, _PT_TLS = 1, 2, 7
-_SECTION_TYPES = {1: "SHT_PROGBITS", 8: "SHT_NOBITS", 11: "SHT_DYNSYM"}
 DT_SYMTAB = 6
 _DYNAMIC_ENTRY = struct.Struct("<qQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SI_OF_SEGMENT_FLAG = ((4, SI_READ), (2, SI_WRITE), (1, SI_EXECUTE))
 MAX_IMAGE_BYTES = 1 << 36
+_open_elf: Any = ELFFile  # pyelftools has no types
+# What pyelftools raises on damaged files: it checks little before it follows a header.
+_DAMAGED = (
+    *(ELFError, ConstructError, ValueError, KeyError),
+    *(TypeError, OverflowError, AttributeError, IndexError),
+)
+_SEGMENT_BYTES, _SECTION_BYTES = 56, 64  # of a header in a table, 64 bit
 MAX_ALIGNMENT = 1 << 30  # bytes; linkers align to 4 KiB, 64 KiB or 2 MiB
 MAX_NAME = 4096  # bytes
 MAX_NAMES = 16 << 20  # bytes of the names of all symbols
@@ -74,48 +80,60 @@ class ElfImage:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        if data[:4] != MAGIC or len(data) < _HEADER.size:
-            raise elf_error("no readable ELF file: it has no ELF header")
-        self.entry: int
-        kind, machine, _, self.entry, *tables = _HEADER.unpack_from(data)
-        if data[4:6] != _CLASS_AND_ORDER or (kind, machine) != _KIND:
+        try:
+            self._load(_open_elf(io.BytesIO(data)))
+        except _DAMAGED as error:
+            raise elf_error(f"no readable ELF file: {error}") from error
+
+    def _load(self, elf: Any) -> None:
+        header = elf.header
+        kind = (elf.elfclass, elf.little_endian, header["e_type"], header["e_machine"])
+        if kind != (64, True, "ET_DYN", "EM_X86_64"):
             raise elf_error("an enclave is a little-endian 64-bit x86-64 shared object (ET_DYN)")
-        at, sections_at, _, _, size, count, section_size, section_count, names = tables
-        headers = self._table(_SEGMENT, at, size, count, "program")
-        self.sections = tuple(self._sections(sections_at, section_size, section_count, names))
-        self.segments = tuple(self._segment(*one[1:]) for one in headers if one[0] == _PT_LOAD)
+        self.entry: int = header["e_entry"]
+        self.sections = tuple(self._sections(elf))
+        headers = self._table(elf, "ph", elf.structs.Elf_Phdr, _SEGMENT_BYTES, "program")
+        self.segments = tuple(
+            self._segment(entry) for entry in headers if entry["p_type"] == "PT_LOAD"
+        )
         _check_segments(self.segments)
-        self.dynamic = self._dynamic([one for one in headers if one[0] == _PT_DYNAMIC])
+        self.dynamic = self._dynamic(
+            [entry for entry in headers if entry["p_type"] == "PT_DYNAMIC"]
+        )
         self.tls_size = sum(
-            round_up(one[6], max(one[7], 1)) for one in headers if one[0] == _PT_TLS
+            round_up(entry["p_memsz"], max(entry["p_align"], 1))
+            for entry in headers
+            if entry["p_type"] == "PT_TLS"
         )
 
-    def _table(
-        self, record: struct.Struct, offset: int, size: int, count: int, what: str
-    ) -> list[tuple[int, ...]]:
-        if not count:
-            return []
-        if size != record.size:
-            raise elf_error(f"no readable ELF file: its {what} headers have {size} bytes each")
-        table = self.read(offset, count * size, f"the ELF file's table of {what} headers")
-        return list(record.iter_unpack(table))
+    def _table(self, elf: Any, which: str, record: Any, size: int, what: str) -> list[Any]:
+        """The headers of a table, each by itself: pyelftools' own loops take any number and size of
+        them, and follow the links between sections."""
+        header = elf.header
+        offset, count = header[f"e_{which}off"], header[f"e_{which}num"]
+        if count and header[f"e_{which}entsize"] != size:
+            found = header[f"e_{which}entsize"]
+            raise elf_error(f"no readable ELF file: its {what} headers have {found} bytes each")
+        self._check_within(offset, count * size, f"the ELF file's table of {what} headers")
+        stream = io.BytesIO(self.data)
+        return [struct_parse(record, stream, offset + at * size) for at in range(count)]
 
-    def _sections(self, offset: int, size: int, count: int, names: int) -> Iterator[Section]:
-        headers = self._table(_SECTION, offset, size, count, "section")
+    def _sections(self, elf: Any) -> Iterator[Section]:
+        headers = self._table(elf, "sh", elf.structs.Elf_Shdr, _SECTION_BYTES, "section")
+        names = elf.header["e_shstrndx"]
         if headers and names >= len(headers):
             raise elf_error("no readable ELF file: it has no table of section names")
         for index, header in enumerate(headers):
-            name, kind, flags, address, start, size, link, _, align, _ = header
             yield Section(
-                name=self._name(headers[names][4] + name, "a section"),
-                type=_SECTION_TYPES.get(kind, str(kind)),
-                flags=flags,
-                address=address,
-                offset=start,
-                size=size,
-                alignment=align,
-                link=link,
-                header_offset=offset + index * _SECTION.size,
+                name=self._name(headers[names]["sh_offset"] + header["sh_name"], "a section"),
+                type=str(header["sh_type"]),
+                flags=header["sh_flags"],
+                address=header["sh_addr"],
+                offset=header["sh_offset"],
+                size=header["sh_size"],
+                alignment=header["sh_addralign"],
+                link=header["sh_link"],
+                header_offset=elf.header["e_shoff"] + index * _SECTION_BYTES,
             )
 
     def _name(self, offset: int, what: str) -> str:
@@ -124,8 +142,9 @@ class ElfImage:
             raise elf_error(f"no readable ELF file: the name of {what} has no end")
         return self.data[offset:end].decode("utf-8", "replace")
 
-    def _segment(self, flags: int, *header: int) -> Segment:
-        offset, address, _, file_size, memory_size, alignment = header
+    def _segment(self, header: Mapping[str, int]) -> Segment:
+        offset, address, alignment = header["p_offset"], header["p_vaddr"], header["p_align"]
+        file_size, memory_size, flags = header["p_filesz"], header["p_memsz"], header["p_flags"]
         where = f"the PT_LOAD at {address:#x}"
         if alignment == 0 or alignment % PAGE_SIZE:
             raise elf_error(f"{where} is aligned to {alignment:#x}, not to pages")
@@ -143,13 +162,13 @@ class ElfImage:
             si_flags |= si_flag if flags & flag else 0
         return Segment(offset, file_size, address, memory_size, si_flags)
 
-    def _dynamic(self, headers: list[tuple[int, ...]]) -> Mapping[int, int]:
+    def _dynamic(self, headers: list[Mapping[str, int]]) -> Mapping[int, int]:
         """Tag -> value; the first entry of a tag counts, as there is one of each we look at."""
         if not headers:
             raise elf_error("there is no PT_DYNAMIC segment")
-        size = headers[0][5] // _DYNAMIC_ENTRY.size * _DYNAMIC_ENTRY.size
+        size = headers[0]["p_filesz"] // _DYNAMIC_ENTRY.size * _DYNAMIC_ENTRY.size
         tags: dict[int, int] = {}
-        table = self.read(headers[0][2], size, "the dynamic section")
+        table = self.read(headers[0]["p_offset"], size, "the dynamic section")
         for tag, value in _DYNAMIC_ENTRY.iter_unpack(table):
             if tag == 0:
                 break
