@@ -8,7 +8,8 @@ from pathlib import Path
 from occlum_build.checks.enclave import check_enclave
 from occlum_build.checks.root import Root
 from occlum_build.errors import WARNING, OcclumError, Problem
-from occlum_build.files.reading import chunks_of
+from occlum_build.files.bounds import ENCLAVE_BYTES
+from occlum_build.files.reading import chunks_of, read_file
 from occlum_build.occlum.configure import config_keys, read_config
 from occlum_build.occlum.measurement import read_earlier, security_warnings
 from occlum_build.occlum.toolchain import INIT, ToolchainDirectory
@@ -20,7 +21,7 @@ _INIT = "initfs/bin/init"
 def own_init(toolchain: Path) -> str:
     """The hex SHA-256 of Occlum's init in a toolchain, "" where it has none."""
     path = ToolchainDirectory(toolchain).path(INIT)
-    return _sha256(path) if path.is_file() else ""
+    return hashlib.sha256(read_file(path, ENCLAVE_BYTES)).hexdigest() if path.is_file() else ""
 
 
 def _sha256(path: Path) -> str:
