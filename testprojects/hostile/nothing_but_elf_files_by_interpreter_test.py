@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from hostile.injected import Injector, Ran, command
-from hostile.made_elf import (
+from occlum_build.elf.layout import DT_AUXILIARY, DT_FILTER, DT_NEEDED, DT_RPATH, DT_RUNPATH
+from occlum_build.elf.testing_made import (
     EM_386,
     EM_AARCH64,
     ET_CORE,
@@ -26,7 +27,6 @@ from hostile.made_elf import (
     ET_REL,
     made_elf,
 )
-from occlum_build.elf.layout import DT_AUXILIARY, DT_FILTER, DT_NEEDED, DT_RPATH, DT_RUNPATH
 
 SECRET = b"-----BEGIN PRIVATE KEY-----\nnobody's\n"
 KEY = "/keys/release.pem"

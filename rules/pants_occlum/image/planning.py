@@ -24,6 +24,7 @@ from occlum_build.image.plan import (
     draft_image,
     only_elf_or_zip,
 )
+from occlum_build.occlum.own_keys import key_in_image
 from occlum_build.sources.model import Sources
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
@@ -36,8 +37,10 @@ from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.planned import PlannedImage, is_for_others, planned_image
 from pants_occlum.problems import invalid_image
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
+from pants_occlum.sysroot.own_keys import OwnKeys, own_keys
 from pants_occlum.sysroot.pins import lock_of_sysroot, lock_problem
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, check_lockable, find_sysroot
+from pants_occlum.sysroot.walk import IS_KEY
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ async def _tell_warnings(
 
 
 async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem) -> PlannedImage:
+    keys = await own_keys(**implicitly())
     of = str(request.address)
     loaded = await load(LoadRequest(request.boms, known.sysroot, of))
     known.add_looked(loaded.stats, loaded.asked)
@@ -85,6 +89,9 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     planned, closing = await settle(
         known, of, lambda sources, report: complete_image(draft, options, sources, report)
     )
+    own = [one for one in planned.entries if _is_key(one.source, known, keys)]
+    if own:
+        raise OcclumError.of([_key_problem(one) for one in own])
     sha256, hashing = await settle(
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
@@ -161,6 +168,16 @@ def _operations(sets: Iterable[BomSet]) -> tuple[Operations, ...]:
     return tuple(
         bom_operations(bom, one.workspace, one.env, Report()) for one in sets for bom in one.boms
     )
+
+
+def _is_key(source: str, known: Knowledge, keys: OwnKeys) -> bool:
+    return source in keys.project_paths or known.errors.get(source) == IS_KEY
+
+
+def _key_problem(entry: Entry) -> Problem:
+    problem = key_in_image(entry.source, "key")
+    message = f"{entry.source}: {problem.message}"
+    return replace(problem, message=message, place=entry.origin.place)
 
 
 def _hash(entries: Sequence[Entry], sources: Sources, report: Report) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from occlum_build.elf.testing_made import made_elf
 from pants_occlum.sysroot import hash_memo
 from pants_occlum.testing import Project, entries
 
@@ -261,3 +262,39 @@ def test_a_link_under_dirs_brings_what_it_leads_to(
     copy(project, "dirs: [/usr/lib/jvm/*]")
     image = project.package("app:image") / "image"
     assert os.readlink(image / "alias") == "java-17"
+
+
+@pytest.mark.parametrize("what", ["files: [/keys/k]", "dirs: [/keys]", "files: [/linked]"])
+@pytest.mark.parametrize("option", ["image-key-file", "sign-key-file"])
+def test_a_key_of_the_build_is_no_file_of_an_image(
+    project: Project, what: str, option: str
+) -> None:
+    key = project.host("keys/k", b"secret", 0o600)
+    (project.sysroot / "linked").symlink_to("/keys/k")
+    copy(project, what)
+    options = (f"--occlum-{option}={key}",)
+    (problem,) = problems(project, options=options)
+    assert "app/bom.yaml:1:" in problem
+    assert "/keys/k: this is the key of this build: whoever gets the image" in problem
+    memo = project.named_caches / "occlum_hashes/contents.rows"
+    assert not memo.exists() or b"/keys/k" not in memo.read_bytes()
+    project.package("app:image")  # of whose keys nothing is known
+
+
+def test_a_key_in_the_project_is_no_file_of_an_image(project: Project) -> None:
+    project.write({"app/keys/k": b"secret"})
+    copy(project, "dirs: [keys]")
+    own = 'files(name="keys", sources=["keys/*"])'
+    build = BUILD.replace("loader_config", "workspace='app', loader_config")
+    project.write({"app/BUILD": f"{build}{own}"})
+    options = (f"--occlum-sign-key-file={project.root}/app/keys/k",)
+    (problem,) = problems(project, options=options)
+    assert "app/keys/k: this is the key of this build" in problem
+
+
+def test_a_file_that_is_no_loader_is_an_error(project: Project) -> None:
+    project.host("keys/k", b"secret", 0o600)
+    project.host("bin/hostile", made_elf(b"/keys/k\0"), 0o755)
+    copy(project, "dirs: [/bin]")
+    (problem,) = problems(project)
+    assert "/bin/hostile needs the loader /keys/k, which is no ELF file" in problem

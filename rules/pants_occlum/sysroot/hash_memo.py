@@ -20,7 +20,7 @@ from occlum_build.elf.facts import may_hold_elf
 from occlum_build.elf.layout import MAGIC
 from occlum_build.elf.zip_reader import is_zip
 from occlum_build.errors import OcclumError
-from occlum_build.files.bounds import MIB
+from occlum_build.files.bounds import MIB, UNSIZED_BYTES, shown_bytes
 from occlum_build.files.reading import read_file
 from occlum_build.sources.model import FILE, SourceStat
 
@@ -149,10 +149,15 @@ def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
         if not stat.S_ISREG(before.st_mode):
             raise OSError("is no longer a regular file")
         digest = hashlib.sha256()
+        # Of a file that grows all the time, no more than it had: it is another one anyway.
+        left = before.st_size or UNSIZED_BYTES
         head = chunk = file.read(CHUNK_BYTES)
-        while chunk:
+        while chunk and left > 0:
             digest.update(chunk)
+            left -= len(chunk)
             chunk = file.read(CHUNK_BYTES)
+        if chunk and not before.st_size:
+            raise OSError(f"says that it is empty, but has more than {shown_bytes(UNSIZED_BYTES)}")
         is_elf_or_zip = head.startswith(MAGIC) or (may_hold_elf(head) and is_zip(file))
         after = os.fstat(fd)
     if _identity(before) != _identity(after):

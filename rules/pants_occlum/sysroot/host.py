@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import re
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,7 +21,9 @@ from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.source import open_source
 from occlum_build.process.complete import SYSROOTS
+from occlum_build.shown import some
 from pants_occlum.compat.by_name import (
     _uncacheable_rule,
     collect_rules,
@@ -37,15 +38,15 @@ from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import link_in_cache, link_python
 from pants_occlum.sysroot.hash_memo import HashMemo, memo_of
 from pants_occlum.sysroot.listing import host_path
+from pants_occlum.sysroot.own_keys import OwnKeys
 from pants_occlum.sysroot.walk import Found, KnownDirectory, SysrootWalk
 
-# Each blob in flight holds two files open, and the usual limit of a process is 1,024.
+# Each blob in flight holds three files open, and the usual limit of a process is 1,024.
 BLOBS_IN_FLIGHT = 128
 LARGE_BYTES = 64 << 20
 SYSROOT_CACHE = "occlum_sysroots"
 # What a process needs that completes a tree with files of the host.
 SYSROOT_CACHES = FrozenDict({SYSROOT_CACHE: SYSROOTS})
-PLAIN_PATH = re.compile(rb"[A-Za-z0-9/._+@=,:~-]+")
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ async def look_at_sysroot(
     named_caches_dir: NamedCachesDirOption,
     scheduler: Scheduler,
     run_id: RunId,
+    keys: OwnKeys,
 ) -> SysrootSnapshot:
     LOADED.require_unchanged(run_id)
     if not os.path.isdir(request.root):
@@ -135,7 +137,7 @@ async def look_at_sysroot(
     link_sysroot(named_caches_dir, request.root)
     memo = _memo(named_caches_dir)
     with quiet_gc():
-        snapshot = _look(request, Run(scheduler, run_id), memo)
+        snapshot = _look(request, Run(scheduler, run_id), memo, keys)
     memo.save()
     return snapshot
 
@@ -148,6 +150,7 @@ class _Looks:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     run: Run | None = None
+    keys: OwnKeys | None = None
     snapshot: SysrootSnapshot | None = None
     directories: Mapping[str, KnownDirectory] = field(default_factory=dict)
 
@@ -157,7 +160,7 @@ _looks: OrderedDict[SysrootRequest, _Looks] = OrderedDict()
 _looks_lock = threading.Lock()
 
 
-def _look(request: SysrootRequest, run: Run, memo: HashMemo) -> SysrootSnapshot:
+def _look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> SysrootSnapshot:
     """Look, with what the last look of the same request may spare this one.
 
     The engine may drop this rule and start it again within a run: one look serves both. The result
@@ -171,12 +174,13 @@ def _look(request: SysrootRequest, run: Run, memo: HashMemo) -> SysrootSnapshot:
     with last.lock:
         if last.snapshot is not None and last.run == run:
             return last.snapshot
-        walk = SysrootWalk(request.root, time.time_ns(), last.directories)
+        known = last.directories if last.keys == keys else {}
+        walk = SysrootWalk(request.root, time.time_ns(), known, keys.files)
         found = _found(walk, request, memo)
         snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
         if last.snapshot is None or last.snapshot != snapshot:
             last.snapshot = snapshot
-        last.run, last.directories = run, walk.directories()
+        last.run, last.keys, last.directories = run, keys, walk.directories()
         return last.snapshot
 
 
@@ -196,18 +200,20 @@ def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
 @rule
 async def ingest_batch(batch: _Batch, named_caches_dir: NamedCachesDirOption) -> IngestedBlobs:
     digests = {blob.sha256: FileDigest(blob.sha256, blob.size) for blob in batch.blobs}
-    with tempfile.TemporaryDirectory(prefix="occlum-links-") as links:
-        urls = [_url(batch.root, blob, links) for blob in batch.blobs]
+    memo = _memo(named_caches_dir)
+    with ExitStack() as opened:
         try:
+            urls = [_url(batch.root, blob, opened) for blob in batch.blobs]
             await concurrently(
                 download_file(NativeDownloadFile(url, digests[blob.sha256]))
                 for url, blob in zip(urls, batch.blobs)
             )
         except Exception as error:  # noqa: BLE001 - whatever Pants raises for a download
-            forget(_memo(named_caches_dir), batch.root, batch.blobs)
+            changed = _changed(batch, memo)
+            forget(memo, batch.root, batch.blobs)
             raise OcclumError(
                 "source-changed",
-                f"a host file is not what it was when the run began: {error}",
+                f"{some(changed) or 'a host file'} is not what it was when the run began: {error}",
                 hint="leave the files alone while Pants runs, then run it again",
             ) from None
     return IngestedBlobs(digests)
@@ -239,15 +245,26 @@ def batches(blobs: Mapping[str, SysrootBlob]) -> Iterator[list[SysrootBlob]]:
     yield from ([blob] for _, blob in sorted(blobs.items()) if blob.size >= LARGE_BYTES)
 
 
-def _url(root: str, blob: SysrootBlob, links: str) -> str:
-    """A URL of a host file; by way of a link in `links` where its name is not plain."""
-    path = host_path(root, blob.path)
-    if not PLAIN_PATH.fullmatch(path):
-        # Pants 2.17 opens the path of a file URL as it stands there, percent-encoded.
-        link = os.path.join(links, blob.sha256)
-        os.symlink(path, link)
-        return f"file:{link}"
-    return f"file:{path.decode()}"
+def _url(root: str, blob: SysrootBlob, opened: ExitStack) -> str:
+    """A URL of a host file, which stays open for it: what takes its place is not waited for.
+
+    Raises OSError, and OcclumError where it is no regular file.
+    """
+    file = opened.enter_context(open_source(host_path(root, blob.path)))
+    return f"file:/proc/self/fd/{file.descriptor}"
+
+
+def _changed(batch: _Batch, memo: HashMemo) -> list[str]:
+    """The files of a batch that are not what they were, after something failed."""
+    changed = []
+    for blob in batch.blobs:
+        try:
+            sha256 = memo.read(host_path(batch.root, blob.path)).sha256
+        except OSError:
+            sha256 = ""
+        if sha256 != blob.sha256:
+            changed.append(blob.path)
+    return changed
 
 
 def forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,8 @@ from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 from pants_occlum.compat.by_name import collect_rules, rule
 from pants_occlum.compat.pants_rules import create_digest
-from pants_occlum.sysroot import hash_memo
+from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroot import hash_memo, own_keys
 from pants_occlum.sysroot import host as sysroot
 from pants_occlum.sysroot import walk as sysroot_walk
 from pants_occlum.sysroot.host import (
@@ -29,6 +31,8 @@ from pants_occlum.sysroot.host import (
     SysrootSnapshot,
     ingest,
 )
+
+NO_KEYS = own_keys.OwnKeys()
 
 
 class SysrootFile(NamedTuple):
@@ -61,6 +65,8 @@ def new_runner(tmp_path: Path) -> RuleRunner:
     sysroot._looks.clear()
     return RuleRunner(
         rules=[
+            *own_keys.rules(),
+            *OcclumSubsystem.rules(),
             *sysroot.rules(),
             *collect_rules(),
             QueryRule(SysrootSnapshot, [SysrootRequest]),
@@ -98,10 +104,10 @@ def test_one_look_serves_a_run(tmp_path: Path, root: Path) -> None:
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     request = SysrootRequest(str(root), hash_paths=("/a",))
     scheduler = sysroot.Scheduler()
-    first = sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo)
+    first = sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo, NO_KEYS)
     write(root / "a", b"other")
-    assert sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo) is first
-    second = sysroot._look(request, sysroot.Run(scheduler, RunId(2)), memo)
+    assert sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo, NO_KEYS) is first
+    second = sysroot._look(request, sysroot.Run(scheduler, RunId(2)), memo, NO_KEYS)
     assert second.entries["/a"] == SourceStat(
         FILE, 0o644, 5, sha256=hashlib.sha256(b"other").hexdigest(), is_elf_or_zip=False
     )
@@ -112,9 +118,9 @@ def test_run_of_another_scheduler_looks_again(tmp_path: Path, root: Path) -> Non
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     request = SysrootRequest(str(root), hash_paths=("/a",))
     write(root / "a", b"one")
-    first = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo)
+    first = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo, NO_KEYS)
     write(root / "a", b"other")
-    second = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo)
+    second = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo, NO_KEYS)
     assert first.entries["/a"] != second.entries["/a"]
 
 
@@ -381,3 +387,49 @@ def test_what_changed_in_the_last_moment_is_looked_at_again(tmp_path: Path, root
     later = sysroot_walk.SysrootWalk(str(root), time.time_ns() + 2 * hash_memo.SETTLED_NS)
     later.walk("/usr/a")
     assert list(later.directories()) == ["/usr/a"]
+
+
+def _by_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _by_link(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+
+
+def _by_twin(path: Path) -> None:
+    before = path.stat()
+    path.with_name("twin").write_bytes(b"F")
+    os.utime(path.with_name("twin"), ns=(before.st_atime_ns, before.st_mtime_ns))
+    path.with_name("twin").replace(path)
+
+
+@pytest.mark.parametrize("change", [_by_fifo, _by_link, _by_twin, Path.unlink])
+def test_a_file_that_is_replaced_before_it_is_taken_in_is_named(
+    tmp_path: Path, root: Path, change: Callable[[Path], None]
+) -> None:
+    """And not waited for."""
+    files = []
+    for name in ("f", "other"):
+        content = name.encode()
+        write(root / name, content)
+        blob = SysrootBlob(f"/{name}", hashlib.sha256(content).hexdigest(), len(content))
+        files.append(SysrootFile(name, blob))
+    change(root / "f")
+    with engine_error(OcclumError, contains="/f is not what it was when the run began"):
+        new_runner(tmp_path).request(Digest, [SysrootFiles(str(root), tuple(files))])
+
+
+def test_a_key_of_the_build_is_not_read(root: Path, tmp_path: Path) -> None:
+    key = write(root / "t/key", b"secret")
+    os.link(key, root / "t/link")
+    found = key.stat()
+    keys = frozenset([(found.st_dev, found.st_ino)])
+    walk = sysroot_walk.SysrootWalk(str(root), time.time_ns(), keys=keys)
+    walk.walk("/t")
+    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    walk.hash(["/t/key", "/t/link"], memo)
+    assert walk.errors == dict.fromkeys(["/t/key", "/t/link"], sysroot_walk.IS_KEY)
+    assert memo.known(os.fsencode(key), found) is None

@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.sysroot import doubt, host, pins, sysroots
+from pants_occlum.sysroot import doubt, host, own_keys, pins, sysroots
 from pants_occlum.sysroot.target_types import OcclumSysroot
 
 
@@ -20,6 +20,7 @@ def rules() -> Iterable[Rule | UnionRule]:
     modules = (
         doubt,
         host,
+        own_keys,
         pins,
         sysroots,
     )

@@ -6,7 +6,7 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -18,6 +18,7 @@ from pants_occlum.sysroot.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.sysroot.listing import Listing, host_path, list_directory
 
 HASH_THREADS = 2
+IS_KEY = "it is a key that this build uses"
 MUCH_BYTES = 64 << 20  # so much that a user who waits wants to know what for
 
 logger = logger_of(__name__)
@@ -49,12 +50,14 @@ class SysrootWalk:
     """Collects entries below one root; links are followed as if the root were `/`.
 
     known: real path -> directory as it was before; where nobody touched anything in it since, its
-    files are not looked at one by one. started_ns: the time of the look.
+    files are not looked at one by one. started_ns: the time of the look. keys: device and inode of
+    files that are not read.
     """
 
     root: str
     started_ns: int
     known: Mapping[str, KnownDirectory] = field(default_factory=dict)
+    keys: Collection[tuple[int, int]] = ()
     entries: dict[str, SourceStat | None] = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -103,6 +106,9 @@ class SysrootWalk:
         """Fill in the content of those paths that are regular files and were not hashed before."""
         unread = []
         for path in sorted({path for path in paths if path in self._files}):
+            if (self._files[path].st_dev, self._files[path].st_ino) in self.keys:
+                self.errors[path] = IS_KEY
+                continue
             known = memo.known(self._host_path(path), self._files[path])
             if known is None:
                 unread.append(path)

@@ -81,7 +81,7 @@ class SourceFile:
 
     def check(self, planned: Identity | None) -> None:
         """Raise where it is not the file that was planned, None where that is not known."""
-        if planned is not None and identity_of(self.status) != planned:
+        if planned and identity_of(self.status)[_compared] != planned[_compared]:
             raise self._error("changed after the image was planned")
 
     def check_unchanged(self) -> None:

@@ -55,8 +55,8 @@ class Inputs:
     """`described` goes into measurement.json; `image_manifest` is None for a prebuilt image.
 
     `own_init`: the SHA-256 of the toolchain's init, "" where it has none. `image_files`: what the
-    files of the image were when the manifest was made, by path on this machine. `found`: what is to
-    be told, with errors that are allowed.
+    files of the image were when the manifest was made, by path. `found`: what is to be told, with
+    errors that are allowed.
     """
 
     toolchain: Toolchain
@@ -93,7 +93,7 @@ def read_inputs(request: BuildRequest, key: UserKey | None, initfs: Path) -> Inp
     init = own_init(request.toolchain)
     if (instance / "image").is_dir():
         manifest = manifest_of_tree(instance / "image", image_files)
-        _refuse_keys(request, map(Path, map(os.fsdecode, image_files)))
+        _refuse_keys(request, (instance / "image" / os.fsdecode(one) for one in image_files))
         image = _identity(manifest, key)
         found += instance_findings(instance, config, checked, init, strict=settings.strict)
         errors, told = sort_out(found, request.allowed)

@@ -17,7 +17,7 @@ from typing import Any
 
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.secret import no_core_dumps
-from occlum_build.files.source import Identity, identity_of, open_source
+from occlum_build.files.source import Identity, open_source
 from occlum_build.image.manifest import canonical_json, image_digest
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.packs import pack_files
@@ -87,12 +87,13 @@ def hide(root: Path) -> None:
 def manifest_of_tree(directory: Path, seen: dict[bytes, Identity] | None = None) -> dict[str, Any]:
     """The manifest (docs/manifest.md) of a directory, without provenance.
 
-    `seen` gets what the files were, by their paths on this machine. Raises OcclumError for one that
+    `seen` gets what the files were, by path. Raises OcclumError for one that
     changes while it is read, and what `scan_tree` raises.
     """
     tree = scan_tree(directory)
-    seen = {} if seen is None else seen
-    entries = [_describe(tree, entry, seen) for entry in tree.entries]
+    entries = [_describe(tree, entry) for entry in tree.entries]
+    if seen is not None:
+        seen.update(tree.seen)
     return {"schema": 1, "entries": sorted(entries, key=lambda entry: str(entry["path"]))}
 
 
@@ -101,7 +102,7 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
     return image_digest(manifest)
 
 
-def _describe(tree: Tree, entry: TreeEntry, seen: dict[bytes, Identity]) -> dict[str, Any]:
+def _describe(tree: Tree, entry: TreeEntry) -> dict[str, Any]:
     path = tree.host_path(entry)
     described: dict[str, Any] = {
         "path": "/" + entry.path.decode("utf-8"),
@@ -109,7 +110,7 @@ def _describe(tree: Tree, entry: TreeEntry, seen: dict[bytes, Identity]) -> dict
         "mode": f"{entry.mode:04o}",
     }
     if entry.type is FileType.FILE:
-        described["size"], described["sha256"], seen[path] = _content(path)
+        described["size"], described["sha256"] = _content(path, tree.seen[entry.path])
     elif entry.type is FileType.SYMLINK:
         described["target"] = _link_target(path)
     return described
@@ -128,12 +129,12 @@ def _link_target(path: bytes) -> str:
         ) from None
 
 
-def _content(path: bytes) -> tuple[int, str, Identity]:
-    """Size, SHA-256 in hex and identity of a regular file that does not change meanwhile."""
-    with os_errors(path), open_source(path, code=SOURCE_CHANGED) as file:
+def _content(path: bytes, planned: Identity) -> tuple[int, str]:
+    """Size and SHA-256 in hex of a regular file that does not change meanwhile."""
+    with os_errors(path), open_source(path, code=SOURCE_CHANGED, planned=planned) as file:
         sha256 = file.sha256()
         file.check_unchanged()
-    return file.size, sha256, identity_of(file.status)
+    return file.size, sha256
 
 
 def _step(

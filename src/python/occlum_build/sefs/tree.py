@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.files.source import Identity, identity_of
 from occlum_build.sefs.fs_format import (
     MAX_SUBDIRECTORIES,
     PERMISSION_BITS,
@@ -43,12 +44,16 @@ class TreeEntry:
 
 @dataclass
 class Tree:
-    """A scanned tree; `children` has the entries of each directory by its inode number."""
+    """A scanned tree; `children` has the entries of each directory by its inode number.
+
+    `seen` has what the files were, by path.
+    """
 
     root: bytes
     entries: list[TreeEntry] = field(default_factory=list)
     children: dict[int, list[Dirent]] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
+    seen: dict[bytes, Identity] = field(default_factory=dict)
 
     def host_path(self, entry: TreeEntry) -> bytes:
         return os.path.join(self.root, entry.path) if entry.path else self.root
@@ -99,7 +104,8 @@ def _list_directory(
     found = []
     with os_errors(host_path), os.scandir(host_path) as entries:
         for item in sorted(entries, key=lambda item: item.name, reverse=True):
-            st_mode = item.stat(follow_symlinks=False).st_mode
+            status = item.stat(follow_symlinks=False)
+            st_mode = status.st_mode
             if stat.S_IFMT(st_mode) not in _TYPES:
                 message = "left out: neither a file nor a directory nor a symlink"
                 tree.warnings.append(
@@ -112,9 +118,10 @@ def _list_directory(
                 )
                 continue
             _check_source_name(item)
-            found.append(
-                (inode, item.name, path + b"/" + item.name if path else item.name, st_mode)
-            )
+            below = path + b"/" + item.name if path else item.name
+            if stat.S_ISREG(st_mode):
+                tree.seen[below] = identity_of(status)
+            found.append((inode, item.name, below, st_mode))
     if sum(stat.S_ISDIR(st_mode) for *_, st_mode in found) > MAX_SUBDIRECTORIES:
         message = f"has more than {MAX_SUBDIRECTORIES} subdirectories"
         raise OcclumError("sefs-subdirectories", message, place=place_of(host_path))

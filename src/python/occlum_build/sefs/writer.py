@@ -56,7 +56,7 @@ def zip_image(
     Without `user_key` the image is integrity-only. With it, node keys come from `keys`, by default
     derived from user key, content and `salt` (digest of the manifest; of the tree when None).
     `modes` as in scan_tree. `planned`: what files were when something else was made of them, by
-    their paths on this machine. Nothing is left behind after an error. Raises OcclumError:
+    path. Nothing is left behind after an error. Raises OcclumError:
     `sefs-exists`, `sefs-source-changed`, those of scan_tree, `sefs-io`.
     """
     tree = scan_tree(source, modes)
@@ -117,14 +117,14 @@ class _ImageBuilder:
                 target = os.readlink(host_path)
             size, mac = self._write_bytes(name, target)
         else:
-            size, mac = self._write_file(name, host_path)
+            size, mac = self._write_file(name, host_path, entry.path)
         return Inode(size, entry.type, entry.mode, 1, 0, name, mac)
 
     def _write_bytes(self, name: bytes, content: bytes) -> tuple[int, bytes]:
         return self._write(name, BytesSource(content))
 
-    def _write_file(self, name: bytes, host_path: bytes) -> tuple[int, bytes]:
-        planned = self._planned.get(host_path)
+    def _write_file(self, name: bytes, host_path: bytes, path: bytes) -> tuple[int, bytes]:
+        planned = self._planned.get(path) or self._tree.seen[path]
         with os_errors(host_path):
             file = open_source(host_path, code=SOURCE_CHANGED, planned=planned)
         with file:
