@@ -17,7 +17,8 @@ from pants.util.strutil import help_text
 from occlum_build.checks.allowed import parse_allowed, sort_out
 from occlum_build.errors import NOTE, WARNING, OcclumError, Problem, first_told
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, rule
-from pants_occlum.problems import InvalidOption, logger_of
+from pants_occlum.logs import logger_of
+from pants_occlum.problems import InvalidOption
 from pants_occlum.subsystem import OcclumSubsystem
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.

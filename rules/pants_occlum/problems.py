@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -58,26 +57,6 @@ def container_errors(address: Address, verb: str = "built") -> Iterator[None]:
         yield
     except OcclumError as error:
         raise InvalidContainer(_text(address, error.problems, verb)) from None
-
-
-class _Escaping(logging.Filter):
-    """What is put into a message is shown on one line; problems escape what is in them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        args = record.args if isinstance(record.args, tuple) else ()
-        record.msg = escaped(record.msg)
-        record.args = tuple(
-            one if isinstance(one, (Problem, OcclumError, int)) else escaped(str(one))
-            for one in args
-        )
-        return True
-
-
-def logger_of(name: str) -> logging.Logger:
-    """The logger of a module, whose messages cannot move a cursor."""
-    logger = logging.getLogger(name)
-    logger.addFilter(_Escaping())
-    return logger
 
 
 def _text(address: Address | str, problems: Sequence[Problem], verb: str = "built") -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.shown import Lines
-from pants_occlum.problems import invalid_image, logger_of
+from pants_occlum.logs import logger_of
+from pants_occlum.problems import invalid_image
 
 EVIL = "a\n[ERROR] b\x1b[1A\u202e"
 SHOWN = r"a\n[ERROR] b\x1b[1A\u202e"

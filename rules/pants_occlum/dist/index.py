@@ -15,7 +15,7 @@ from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.reading import read_file
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.removing import make_way
-from pants_occlum.problems import logger_of
+from pants_occlum.logs import logger_of
 
 logger = logger_of(__name__)
 

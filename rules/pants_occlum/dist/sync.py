@@ -52,7 +52,7 @@ from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
-from pants_occlum.problems import logger_of
+from pants_occlum.logs import logger_of
 
 logger = logger_of(__name__)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
-from pants_occlum.problems import logger_of
+from pants_occlum.logs import logger_of
 from pants_occlum.sysroot.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.sysroot.listing import Listing, host_path, list_directory
 

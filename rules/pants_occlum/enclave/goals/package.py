@@ -42,7 +42,8 @@ from pants_occlum.enclave.instance import (
 )
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
-from pants_occlum.problems import enclave_errors, logger_of
+from pants_occlum.logs import logger_of
+from pants_occlum.problems import enclave_errors
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)

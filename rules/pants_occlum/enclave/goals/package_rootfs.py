@@ -18,7 +18,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.enclave.boot_types import RootfsImageField
 from pants_occlum.enclave.rootfs import BootRootfsRequest, make_boot_rootfs
-from pants_occlum.problems import logger_of
+from pants_occlum.logs import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)

@@ -41,7 +41,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.image.nodes import plan_request
 from pants_occlum.image.planning import LookedAtBy, look_for_pins
-from pants_occlum.problems import logger_of
+from pants_occlum.logs import logger_of
 from pants_occlum.project_texts import ProjectTexts, project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.pins import PackagesRequest, ask_packages

@@ -29,7 +29,7 @@ from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image
 from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
-from pants_occlum.problems import logger_of
+from pants_occlum.logs import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.subsystem import OcclumSubsystem
 

@@ -21,9 +21,9 @@ from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.image.planned import explain_missing, host_copies
+from pants_occlum.logs import logger_of
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField
-from pants_occlum.problems import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)

@@ -18,6 +18,7 @@ from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_tree
+from pants_occlum.logs import logger_of
 from pants_occlum.oci.image import (
     ARCHIVE,
     OciArchiveRequest,
@@ -26,7 +27,6 @@ from pants_occlum.oci.image import (
     make_oci_layout,
 )
 from pants_occlum.oci.target_types import OciFormatsField
-from pants_occlum.problems import logger_of
 from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)
