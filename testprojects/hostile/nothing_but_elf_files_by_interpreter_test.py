@@ -19,14 +19,7 @@ import pytest
 
 from hostile.injected import Injector, Ran, command
 from occlum_build.elf.layout import DT_AUXILIARY, DT_FILTER, DT_NEEDED, DT_RPATH, DT_RUNPATH
-from occlum_build.elf.testing_made import (
-    EM_386,
-    EM_AARCH64,
-    ET_CORE,
-    ET_EXEC,
-    ET_REL,
-    made_elf,
-)
+from occlum_build.elf.testing_made import EM_386, EM_AARCH64, ET_CORE, ET_EXEC, ET_REL, made_elf
 
 SECRET = b"-----BEGIN PRIVATE KEY-----\nnobody's\n"
 KEY = "/keys/release.pem"

@@ -92,7 +92,7 @@ class SourceFile:
 
     def changed(self) -> OcclumError:
         """The error of a file that is not read as it was."""
-        return self._error("changed while it was read")
+        return changed(self._path, self._code)
 
     def chunks(self) -> Iterator[bytes]:
         """Its bytes from the start, no more than it had when it was opened. May raise OSError."""
@@ -142,6 +142,11 @@ def open_source(
         os.close(descriptor)
         raise
     return file
+
+
+def changed(path: str | bytes | Path, code: str = SOURCE_CHANGED) -> OcclumError:
+    """The error of a file or link that is not read as it was."""
+    return _error(code, "changed while it was read", path)
 
 
 def _error(code: str, message: str, path: str | bytes | Path) -> OcclumError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 import posixpath
-import secrets
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -253,7 +252,7 @@ class ImageWriter:
     @contextmanager
     def _replacing(self, here: int, name: str) -> Iterator[str]:
         """A temporary name beside another; what is made there takes its place if nothing fails."""
-        temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+        temporary = f"{_TEMPORARY}{os.urandom(8).hex()}"
         try:
             yield temporary
             os.replace(temporary, name, src_dir_fd=here, dst_dir_fd=here)

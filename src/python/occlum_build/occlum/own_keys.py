@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class _Key:
         found = os.lstat(file)
         if os.path.samestat(found, self._found):
             return True
+        if not stat.S_ISREG(found.st_mode):
+            return False
         if abs(found.st_size - self._found.st_size) > len(_LINE_END):
             return False
         text = read_file(self._path, KEY_BYTES).rstrip(_LINE_END)

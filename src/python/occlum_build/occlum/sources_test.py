@@ -169,5 +169,6 @@ def test_what_is_no_key_of_the_build_is_the_users_own(
     request = replace(build_request, image_key=image_key, buildin_image_key=True)
     (request.instance / "image/bin/other").write_text(KEY_TEXT.replace("c0", "c1") + "\n")
     (request.instance / "image/bin/link").symlink_to(image_key)
+    (request.instance / "image/bin/gone").symlink_to("a" * len(KEY_TEXT))
     (request.instance / "initfs/etc/image_key").write_text(KEY_TEXT + "\n")
     build(request)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.files.handles import DirectoryHandles
 from occlum_build.files.source import Identity, identity_of
 from occlum_build.sefs.fs_format import (
     MAX_SUBDIRECTORIES,
@@ -46,7 +47,7 @@ class TreeEntry:
 class Tree:
     """A scanned tree; `children` has the entries of each directory by its inode number.
 
-    `seen` has what the files were, by path.
+    `seen` has what the files and symlinks were, by path.
     """
 
     root: bytes
@@ -77,7 +78,24 @@ def scan_tree(root: Path, modes: Mapping[str, int] | None = None) -> Tree:
     tree.entries.append(TreeEntry(next(numbers), ROOT_INODE, b"", FileType.DIR, ROOT_MODE))
     tree.children[ROOT_INODE] = []
     modes_there: list[tuple[str, str, int]] = []
-    pending = _list_directory(tree, tree.root, b"", ROOT_INODE)
+    with os_errors(root):
+        directories = DirectoryHandles(os.path.realpath(root))
+    with directories:
+        _scan(tree, directories, numbers, modes, modes_there)
+    if modes is not None:
+        _check_all_used(tree, modes)
+    tree.warnings += lost_modes(modes_there)
+    return tree
+
+
+def _scan(
+    tree: Tree,
+    directories: DirectoryHandles,
+    numbers: Iterator[int],
+    modes: Mapping[str, int] | None,
+    modes_there: list[tuple[str, str, int]],
+) -> None:
+    pending = _list_directory(tree, directories, b"", ROOT_INODE)
     while pending:
         parent, name, path, st_mode = pending.pop()
         file_type = _TYPES[stat.S_IFMT(st_mode)]
@@ -90,20 +108,18 @@ def scan_tree(root: Path, modes: Mapping[str, int] | None = None) -> Tree:
         tree.children[parent].append(Dirent(number, name, file_type))
         if file_type is FileType.DIR:
             tree.children[number] = []
-            pending += _list_directory(tree, tree.host_path(entry), path, number)
-    if modes is not None:
-        _check_all_used(tree, modes)
-    tree.warnings += lost_modes(modes_there)
-    return tree
+            pending += _list_directory(tree, directories, path, number)
 
 
 def _list_directory(
-    tree: Tree, host_path: bytes, path: bytes, inode: int
+    tree: Tree, directories: DirectoryHandles, path: bytes, inode: int
 ) -> list[tuple[int, bytes, bytes, int]]:
     """Entries, the last name first: (inode of the directory, name, path, st_mode)."""
     found = []
-    with os_errors(host_path), os.scandir(host_path) as entries:
-        for item in sorted(entries, key=lambda item: item.name, reverse=True):
+    host_path = os.path.join(tree.root, path) if path else tree.root
+    with os_errors(host_path), os.scandir(directories.at(os.fsdecode(path))) as entries:
+        for item in sorted(entries, key=lambda item: os.fsencode(item.name), reverse=True):
+            name = os.fsencode(item.name)
             status = item.stat(follow_symlinks=False)
             st_mode = status.st_mode
             if stat.S_IFMT(st_mode) not in _TYPES:
@@ -112,30 +128,29 @@ def _list_directory(
                     Problem(
                         "sefs-special-file",
                         message,
-                        place_of(item.path),
+                        place_of(os.path.join(host_path, name)),
                         severity=WARNING,
                     )
                 )
                 continue
-            _check_source_name(item)
-            below = path + b"/" + item.name if path else item.name
-            if stat.S_ISREG(st_mode):
+            _check_source_name(host_path, name)
+            below = path + b"/" + name if path else name
+            if not stat.S_ISDIR(st_mode):
                 tree.seen[below] = identity_of(status)
-            found.append((inode, item.name, below, st_mode))
+            found.append((inode, name, below, st_mode))
     if sum(stat.S_ISDIR(st_mode) for *_, st_mode in found) > MAX_SUBDIRECTORIES:
         message = f"has more than {MAX_SUBDIRECTORIES} subdirectories"
         raise OcclumError("sefs-subdirectories", message, place=place_of(host_path))
     return found
 
 
-def _check_source_name(item: os.DirEntry[bytes]) -> None:
+def _check_source_name(directory: bytes, name: bytes) -> None:
     try:
-        check_name(item.name)
+        check_name(name)
     except OcclumError as error:
         problem = error.problems[0]
-        raise OcclumError(
-            problem.code, problem.message, place=place_of(item.path), hint=problem.hint
-        ) from None
+        place = place_of(os.path.join(directory, name))
+        raise OcclumError(problem.code, problem.message, place=place, hint=problem.hint) from None
 
 
 def _mode(path: bytes, file_type: FileType, st_mode: int, modes: Mapping[str, int] | None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from occlum_build.errors import Problem
-from occlum_build.files.source import Identity, open_source
+from occlum_build.files.source import Identity, changed, identity_of, open_source
 from occlum_build.sefs.fs_format import (
     METADATA_NAME,
     FileType,
@@ -115,6 +115,8 @@ class _ImageBuilder:
         if entry.type is FileType.SYMLINK:
             with os_errors(host_path):
                 target = os.readlink(host_path)
+                if identity_of(os.lstat(host_path)) != self._tree.seen[entry.path]:
+                    raise changed(host_path, SOURCE_CHANGED)
             size, mac = self._write_bytes(name, target)
         else:
             size, mac = self._write_file(name, host_path, entry.path)
