@@ -50,6 +50,10 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{LIBRARY}/files/shape.py": {(ANY, RECURSION): "no deeper than the shape"},
     f"{LIBRARY}/image/manifest.py": {("manifest_of", JSON): "the text that was just written"},
     f"{LIBRARY}/image/tar.py": {("_step", JSON): _OWN_JSON},
+    f"{LIBRARY}/occlum/build.py": {
+        ("_Build._is_up_to_date", JSON): "what was just written, as JSON has it",
+    },
+    f"{LIBRARY}/occlum/instance.py": {("_write", WHOLE_FILE): "parts that the build itself made"},
     f"{LIBRARY}/occlum/configure.py": {
         ("_protect", WHOLE_FILE): "the file that was just written",
         ("_step", JSON): _OWN_JSON,
@@ -90,9 +94,14 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{RULES}/enclave/checked.py": {
         (name, JSON): _OWN_JSON for name in ("check_enclave_of", "_inputs")
     },
+    f"{RULES}/enclave/goals/package.py": {("_check", JSON): _OWN_JSON},
     f"{RULES}/enclave/instance.py": {("_initfs_modes", JSON): _OWN_JSON},
     f"{RULES}/enclave/occlum_builder.py": {("_compare", JSON): _OWN_JSON},
-    f"{RULES}/enclave/signing.py": {("sign_enclave", JSON): _OWN_JSON},
+    f"{RULES}/enclave/signing.py": {
+        ("_key_in_archive", TREE): "a tree that our reader of archives made",
+        ("_key_in_archive", WHOLE_FILE): "a file that our reader of archives made",
+        ("sign_enclave", JSON): _OWN_JSON,
+    },
     f"{RULES}/oci/layers.py": {("make_layer_blob", JSON): _OWN_JSON},
     f"{RULES}/process/loaded_sources.py": {
         ("LoadedSources.__init__", WHOLE_FILE): _OWN_CODE,

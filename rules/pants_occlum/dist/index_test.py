@@ -67,7 +67,7 @@ def test_index_of_another_process_is_read_again(tmp_path: Path) -> None:
     [
         *("", "[]", '""\t{"a":[1]}\n', '""\t[1]', '\t{"a":1}', "\x00", '""\t{"a":null}', '""\t'),
         *('""\tnull', '""\t' + "[" * 100_000, "[" * 100_000, '""\t' + '{"a":' * 100_000, "\xff"),
-        *('[]\t{"a":[1,2,3,4,5,"00"]}', '{}\t{}', '""\t{"a":"abcde"}', '""\t{"a":' + "9" * 5000),
+        *('[]\t{"a":[1,2,3,4,5,"00"]}', "{}\t{}", '""\t{"a":"abcde"}', '""\t{"a":' + "9" * 5000),
     ],
 )
 def test_damaged_index_counts_as_empty(tmp_path: Path, damage: str) -> None:
@@ -85,11 +85,11 @@ def make_large(file: Path) -> None:
         stream.truncate(6 << 30)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, make_large, lambda file: file.symlink_to("x")])
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, os.mkfifo, make_large, lambda file: file.symlink_to("x")]
+)
 @pytest.mark.parametrize("suffix", ["", ".new"])
-def test_index_that_is_no_file(
-    tmp_path: Path, make: Callable[[Path], None], suffix: str
-) -> None:
+def test_index_that_is_no_file(tmp_path: Path, make: Callable[[Path], None], suffix: str) -> None:
     file = tmp_path / "index.rows"
     make(Path(f"{file}{suffix}"))
     index = dist_index.load_index(str(file))

@@ -47,12 +47,12 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.removing import make_way
 from pants_occlum.dist.stored import damaged_store
 from pants_occlum.dist.tree import TreeWriter
+from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
-from pants_occlum.logs import logger_of
 
 logger = logger_of(__name__)
 

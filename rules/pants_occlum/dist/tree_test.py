@@ -166,9 +166,7 @@ def test_source_that_is_no_regular_file_or_grows(disk: Disk, tmp_path: Path) -> 
     assert writer.copy(entry, bytes(tmp_path / "longer"), 0)
 
 
-def test_errors_name_what_was_to_be_written(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_name_what_was_to_be_written(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = disk.file("d/su", b"su")
     writer = TreeWriter(str(disk.root), [entry], disk.index)
     writer.compare()
