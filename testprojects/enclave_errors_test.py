@@ -146,6 +146,14 @@ def test_expected_mrenclave(pants: PantsRunner) -> None:
     assert "image entry /bin/app.sh: file 0644 " in error
     assert enclave.listing() == before
 
+    dist = pants.dist / "enclaves.expected/enclave"
+    (dist / "measurement.json").write_text('{"schema": 1, "inputs": {}}')
+    (dist / "manifest.json").write_text("[" * 100_000)
+    error = _error(pants, "enclaves/expected:enclave")
+    assert f", not {good} as expected\n" in error
+    assert "not compared with: measurement.json: the document has no 'mrenclave'" in error
+    assert "not compared with: manifest.json:1: nested more than 64 levels deep" in error
+
 
 def test_toolchain_file_that_moved(pants: PantsRunner, system: Path) -> None:
     pants.write("moved/BUILD", f'occlum_toolchain(name="moved", root="{system}")\n')
