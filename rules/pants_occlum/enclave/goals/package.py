@@ -14,8 +14,9 @@ from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 
+from occlum_build.occlum.earlier import MANIFEST, MEASUREMENT, read_earlier
 from occlum_build.occlum.initfs import ENCRYPTED
-from occlum_build.occlum.measurement import MANIFEST, MEASUREMENT, check_expected, read_earlier
+from occlum_build.occlum.measurement import check_expected
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import (
     add_prefix,

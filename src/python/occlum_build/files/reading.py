@@ -8,10 +8,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import shown_bytes
+
+if TYPE_CHECKING:  # slow to import, and not every run needs it
+    from pathlib import Path
 
 # O_NONBLOCK: a fifo that nobody writes to would be waited for.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC

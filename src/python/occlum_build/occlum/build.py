@@ -17,8 +17,8 @@ from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum import instance as layout
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Configured, configure
+from occlum_build.occlum.earlier import MEASUREMENT, read_earlier
 from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs, read_key
-from occlum_build.occlum.measurement import MEASUREMENT, read_earlier
 from occlum_build.occlum.prebuilt import copy_prebuilt
 from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, hide, seal
 from occlum_build.occlum.signing import finish_signing, open_signer, public_test_mrsigner

@@ -11,7 +11,8 @@ from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.files.reading import chunks_of, read_file
 from occlum_build.occlum.configure import config_keys, read_config
-from occlum_build.occlum.measurement import read_earlier, security_warnings
+from occlum_build.occlum.earlier import read_earlier
+from occlum_build.occlum.measurement import security_warnings
 from occlum_build.occlum.toolchain import INIT, ToolchainDirectory
 from occlum_build.sgx.config import CheckedConfig, Node, check
 

@@ -9,7 +9,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import measurement
-from occlum_build.occlum.measurement import Earlier, read_earlier
+from occlum_build.occlum.earlier import Earlier, from_bytes, read_earlier
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
 
 
@@ -75,10 +75,10 @@ def test_check_expected() -> None:
 
 
 def test_bytes_and_back() -> None:
-    assert measurement.from_bytes(measurement.to_bytes(record())) == record()
+    assert from_bytes(measurement.to_bytes(record())) == record()
     for broken in (b"{", b"[]", b"{}", b'{"schema": 2, "inputs": {}}', b'{"schema": 1}', b"\xff"):
         with pytest.raises(OcclumError, match=r"^measurement\.json"):
-            measurement.from_bytes(broken)
+            from_bytes(broken)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_bytes_and_back() -> None:
 )
 def test_a_record_of_another_shape(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(OcclumError) as raised:
-        measurement.from_bytes(json.dumps({**record(), **changed}).encode())
+        from_bytes(json.dumps({**record(), **changed}).encode())
     assert message in str(raised.value)
 
 
