@@ -16,7 +16,6 @@ LOCK_BYTES = 256 * MIB
 MANIFEST_BYTES = 256 * MIB  # manifest.json, and what else has a row an entry
 MEASUREMENT_BYTES = 16 * MIB  # it has a line an entry of the initfs
 PACKAGE_DATABASE_BYTES = 64 * MIB
-SIGSTRUCT_BYTES = 1 * MIB
 UNSIZED_BYTES = 1 * MIB  # of a copied file that says that it is empty, as those of /proc do
 STATE_BYTES = 4 * KIB  # .__occlum_status, .sgx_mode, .ROOT_MAC
 TOOLCHAIN_ARCHIVE_BYTES = 1 * GIB
