@@ -86,7 +86,7 @@ def check_memo(store: Path, host: Path, content: bytes) -> None:
     truth = hashlib.sha256(host.read_bytes()).hexdigest()
     # A row that tells another content than the file has is found out by who copies, and forgotten.
     if known is not None and known.sha256 != truth:
-        assert isinstance(known.sha256, str) and len(known.sha256) == 64
+        assert len(known.sha256) == 64
         memo.forget(bytes(host))
     assert memo.read(bytes(host)).sha256 == truth
     memo.save()

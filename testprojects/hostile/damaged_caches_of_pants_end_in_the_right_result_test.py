@@ -193,7 +193,7 @@ def link(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "in place": in_place,
     "mode": lambda path: path.chmod(0o4777),
     "private": lambda path: path.chmod(0),
@@ -233,7 +233,11 @@ def test_damaged_dist(
 def test_damaged_state_of_dist(pants: PantsRunner, right: Listing, record_property: Record) -> None:
     state = pants.build_root / ".pants.d/occlum/dist"
     tried = 0
-    for make in (directory, fifo, link, lambda path: path.write_bytes(b"\xff" * 1000)):
+    makers: list[Callable[[Path], object]] = [
+        *(directory, fifo, link),
+        lambda path: path.write_bytes(b"\xff" * 1000),
+    ]
+    for make in makers:
         pants.stop_pantsd()
         files = [path for path in state.iterdir() if path.suffix in (".rows", ".archive")]
         tried += len(files)

@@ -114,7 +114,7 @@ class Injector:
         at: int = 0,
         error: int = 0,
         only_changes: bool = False,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Ran:
         """Make a call whose system call number `at` has this errno, or is this signal (negative).
 

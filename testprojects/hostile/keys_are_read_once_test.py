@@ -33,7 +33,6 @@ from occlum_build.occlum.inputs import BuildRequest
 from occlum_build.occlum.signing import KeyFile, open_signer
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.keys import read_key_file
-from occlum_build.sgx.files import read_file
 from occlum_build.sgx.measurement import has_valid_signature, read_sigstruct
 from pants_runner import PantsRunner, pants_runner
 
@@ -135,7 +134,7 @@ def test_signing_key_that_is_replaced(
         measured = build(request_of).measurement
         tried += 1
         signed = request_of.instance / "build/lib/libocclum-libos.signed.so"
-        sigstruct = read_sigstruct(read_file(signed))
+        sigstruct = read_sigstruct(signed.read_bytes())
         assert has_valid_signature(sigstruct)
         assert sigstruct.mrsigner.hex() == measured["mrsigner"] in signers
         seen.add(measured["mrsigner"])

@@ -148,12 +148,12 @@ def _zip(path: Path) -> None:
         archive.writestr("key", SECRET)
 
 
-def _content(content: bytes) -> Callable[[Path], None]:
-    return lambda path: [path.write_bytes(content), None][1]
+def _content(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
 
 
 NO_ELF = "is no ELF file"
-OTHERS: dict[str, tuple[Callable[[Path], None], str]] = {
+OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (_content(b""), NO_ELF),
     "a script": (_content(b"#!/bin/sh\n" + SECRET), NO_ELF),
     "an archive": (_zip, NO_ELF),
