@@ -109,8 +109,8 @@ def test_damaged_files_of_the_local_store(
     pants.stop_pantsd()
     shutil.rmtree(pants.dist)
     removed: set[Path] = set()
-    for _ in range(3 * len(damaged)):
-        run = pants.run("package", *TARGETS)
+    for number in range(3 * len(damaged)):
+        run = pants.run(*(["--no-pantsd"] if number else []), "package", *TARGETS)
         assert wrong_files(pants, right) == []
         if run.exit_code == 0:
             break
@@ -122,7 +122,7 @@ def test_damaged_files_of_the_local_store(
         removed |= there
         for path in there:
             path.unlink()
-    assert differing(pants, right) == []
+    check(pants, right)
     for path in store.glob("??/*"):
         if path not in damaged:
             assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name

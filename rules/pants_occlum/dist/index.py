@@ -14,7 +14,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.reading import read_file
 from pants_occlum.dist.errors import dist_errors
-from pants_occlum.dist.removing import make_way
+from pants_occlum.dist.removing import clear, make_way
 from pants_occlum.logs import logger_of
 
 logger = logger_of(__name__)
@@ -113,9 +113,7 @@ def save_index(file: str, index: DistIndex) -> None:
     """
     try:
         make_way(file)
-        make_way(f"{file}.new")
-        with suppress(FileNotFoundError):
-            os.unlink(f"{file}.new")
+        clear(f"{file}.new")
         with open(f"{file}.new", "x", encoding="utf-8") as stream:
             stream.write(index.text())
         os.replace(f"{file}.new", file)

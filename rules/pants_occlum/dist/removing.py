@@ -44,7 +44,13 @@ def remove(folder: int, name: bytes, temporary: bytes) -> int:
 
 def make_way(path: str) -> None:
     """Remove a directory that stands where a file belongs. Raises OSError."""
-    if os.path.islink(path) or not os.path.isdir(path):
+    if os.path.isdir(path) and not os.path.islink(path):
+        clear(path)
+
+
+def clear(path: str) -> None:
+    """Remove whatever stands at a path, if anything does. Raises OSError."""
+    if not os.path.lexists(path):
         return
     folder = os.open(os.path.dirname(path), OPEN_DIR)
     try:

@@ -17,7 +17,8 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.sysroot.hash_memo import memo_of
 
 DAMAGED = "store-damaged"
-HINT = "remove it, and run Pants again: what it held is made anew"
+# A pantsd that knows what the file held would not make it anew.
+HINT = "remove it, and run Pants once with --no-pantsd: what it held is made anew"
 
 
 @dataclass(frozen=True)

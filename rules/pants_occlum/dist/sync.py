@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.dist.removing import make_way
+from pants_occlum.dist.removing import clear, make_way
 from pants_occlum.dist.stored import damaged_store
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.logs import logger_of
@@ -61,6 +61,7 @@ MOST_BYTES_IN_MEMORY = 64 << 20
 STAGED_BYTES = 512 << 20
 COPIED_IN_A_TURN = 1000
 _STAGED = "files"
+_FILE_MODE = 0o644
 _NO_SPACE = "look whether the disk is full, then run Pants again"
 
 Turn = Callable[[], AbstractContextManager[None]]
@@ -90,21 +91,21 @@ def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
     Raises OcclumError when that is not below dist or cannot be written.
     """
     path = real_path(places.dist_dir, name)
-    with suppress(OcclumError):
-        if not os.path.islink(path) and read_file(path, len(content)) == content:
+    with suppress(OcclumError, OSError):
+        is_ours = os.lstat(path).st_mode == stat.S_IFREG | _FILE_MODE
+        if is_ours and read_file(path, len(content)) == content:
             return
     state = _state(places, path)
     # One name for all runs, so that none leaves a file of its own; hence the lock.
     temporary = f"{path}.occlum-new"
     with tree_lock(f"{state}.lock", path).held_by(object()), dist_errors(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        make_way(temporary)
+        clear(temporary)
         make_way(path)
         try:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
             with open(temporary, "xb") as file:
                 file.write(content)
+                os.fchmod(file.fileno(), _FILE_MODE)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -225,8 +226,8 @@ async def _write_by_process(
         cache_scope=ProcessCacheScope.PER_SESSION,
     )
     try:
-        with turn():
-            shutil.rmtree(staged, ignore_errors=True)
+        with turn(), dist_errors(staged):
+            clear(staged)
         result = await execute_process(process, **implicitly())
         if result.exit_code:
             message = f"files of {name} cannot be brought out of Pants' store: "
@@ -240,7 +241,8 @@ async def _write_by_process(
                 ),
             )
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        with suppress(OSError):
+            clear(staged)
 
 
 def _unwritten(

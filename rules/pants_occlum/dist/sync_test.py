@@ -245,7 +245,7 @@ def test_damaged_store_is_told_and_damages_nothing(
     with pytest.raises(Exception) as error:
         run_package(rule_runner)
     assert f"Pants' local store is damaged: {file} has another content" in str(error.value)
-    assert "remove it, and run Pants again" in str(error.value)
+    assert "remove it, and run Pants once with --no-pantsd" in str(error.value)
     tree = Path(rule_runner.build_root, "dist/x/image")
     assert "large" not in os.listdir(tree)
     file.write_bytes(content)  # as when it is made anew
@@ -280,12 +280,18 @@ def test_file_is_synced(rule_runner: RuleRunner) -> None:
     def make_link(file: Path) -> None:
         file.symlink_to("other")
 
-    makers: list[Callable[[Path], None]] = [Path.touch, Path.mkdir, os.mkfifo, make_link]
+    def make_setuid(file: Path) -> None:
+        file.write_bytes(b"[]")
+        file.chmod(0o4777)
+
+    makers: tuple[Callable[[Path], object], ...]
+    makers = (Path.touch, Path.mkdir, os.mkfifo, make_link, make_setuid)
     for make in makers:
         path.unlink()
         make(path)
         sync_file(places, "x/manifest.json", b"[]")
         assert not path.is_symlink() and path.read_bytes() == b"[]"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
         assert os.listdir(path.parent) == ["manifest.json"]
 
 

@@ -63,7 +63,8 @@ if os.path.exists(".inputs.json"):
             place = f"immutable/files/{sha256[:2]}/{sha256} below Pants' local_store_dir"
             sys.stderr.write(
                 f"{path}: the input is damaged, its SHA-256 is not {sha256}\\n"
-                f"  hint: remove {place}, and run Pants again: what it held is made anew\\n"
+                f"  hint: remove {place}, and run Pants once with --no-pantsd: what it held is made"
+                " anew\\n"
             )
     if damaged:
         sys.exit(1)
