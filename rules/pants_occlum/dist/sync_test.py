@@ -284,8 +284,8 @@ def test_file_is_synced(rule_runner: RuleRunner) -> None:
         file.write_bytes(b"[]")
         file.chmod(0o4777)
 
-    makers: tuple[Callable[[Path], object], ...]
-    makers = (Path.touch, Path.mkdir, os.mkfifo, make_link, make_setuid)
+    makers: list[Callable[[Path], object]] = [Path.touch, Path.mkdir]
+    makers += [os.mkfifo, make_link, make_setuid]
     for make in makers:
         path.unlink()
         make(path)
