@@ -2,7 +2,8 @@
 
 `with Injector(["some.module"]) as injector:` starts a process that imports the modules once, with
 injector.c preloaded; each run is a fork of it, so that each system call of a command can be hit in
-turn: `for case in injector.each(run, KILL, ...)`.
+turn: `for ran in injector.each(call, KILL, prepare)`. Call it once before, so that what it imports
+later is imported too.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Callable
 
@@ -25,7 +29,8 @@ KILL = -signal.SIGKILL
 # The process stops before the call, `meanwhile` is called, and it goes on.
 STOP = -signal.SIGSTOP
 _SOURCE = Path(__file__).with_name("injector.c")
-_LIBRARY_SOURCES = Path(__file__).resolve().parents[2] / "src/python"
+_ROOT = Path(__file__).resolve().parents[2]
+_SOURCE_ROOTS = (str(_ROOT / "src/python"), str(_ROOT / "testprojects"))
 _TRACEBACK_CODE = 70
 
 
@@ -72,6 +77,7 @@ class _Memory(ctypes.Structure):
         ("only_changes", ctypes.c_long),
         ("at", ctypes.c_long),
         ("error", ctypes.c_long),
+        ("lasting", ctypes.c_long),
         ("calls", ctypes.c_long),
         ("name", ctypes.c_char * 32),
         ("path", ctypes.c_char * 480),
@@ -87,7 +93,7 @@ class Injector:
         subprocess.run(
             ["gcc", "-O1", "-shared", "-fPIC", "-o", library, _SOURCE, "-ldl"], check=True
         )
-        paths = [str(_LIBRARY_SOURCES), *filter(None, sys.path)]
+        paths = [*_SOURCE_ROOTS, *filter(None, sys.path)]
         self._server = subprocess.Popen(
             [sys.executable, "-B", __file__, str(library), *modules],
             env={**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": ":".join(paths)},
@@ -114,11 +120,15 @@ class Injector:
         at: int = 0,
         error: int = 0,
         only_changes: bool = False,
+        lasting: bool = False,
+        kill_after: float = 0,
         meanwhile: Callable[[], object] | None = None,
     ) -> Ran:
         """Make a call whose system call number `at` has this errno, or is this signal (negative).
 
-        `only_changes`: count only system calls that change files. `meanwhile` is for STOP.
+        `only_changes`: count only system calls that change files; `lasting`: only those that take
+        space on the disk, and each from there on has the errno; `meanwhile` is for STOP;
+        `kill_after`: SIGKILL after so many seconds.
         """
         request = {
             "function": call.function,
@@ -128,6 +138,8 @@ class Injector:
             "at": at,
             "error": error,
             "only_changes": only_changes,
+            "lasting": lasting,
+            "kill_after": kill_after,
         }
         answer = self._ask(request)
         if answer.get("stopped"):
@@ -142,22 +154,29 @@ class Injector:
         error: int,
         prepare: Callable[[], object],
         *,
-        step: int = 1,
-        first: int = 1,
+        only_changes: bool = False,
+        lasting: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Iterator[Ran]:
-        """Runs with the system call number `first`, `first + step`, ... hit, until all were.
+        """Runs with the first system call hit, then the second, and so on, until all were.
 
         `prepare` is called before each. Signals are tried only before calls that change files: at
         any other the files are as before the next of these.
         """
-        at = first
-        while True:
+        only_changes = only_changes or error < 0
+        for at in count(1):
             prepare()
-            ran = self.run(call, at=at, error=error, only_changes=error < 0)
+            ran = self.run(
+                call,
+                at=at,
+                error=error,
+                only_changes=only_changes,
+                lasting=lasting,
+                meanwhile=meanwhile,
+            )
             if not ran.hit:
                 return
             yield ran
-            at += step
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if self._server.stdin is None or self._server.stdout is None:
@@ -182,25 +201,34 @@ class _Server:
 
     def serve(self) -> None:
         for line in sys.stdin:
-            with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-                self._run(json.loads(line), out.fileno(), err.fileno())
+            with ExitStack() as stack:
+                files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+                self._run(json.loads(line), *(file.fileno() for file in files))
 
-    def _run(self, request: dict[str, Any], out: int, err: int) -> None:
+    def _run(self, request: dict[str, Any], out: int, err: int, modules: int) -> None:
         memory = self._memory
         memory.armed, memory.calls, memory.name, memory.path = 0, 0, b"", b""
         memory.at, memory.error = request["at"], request["error"]
         memory.only_changes = int(request["only_changes"])
+        memory.lasting = int(request["lasting"])
         child = os.fork()
         if child == 0:
             os.dup2(out, 1)
             os.dup2(err, 2)
-            _call(memory, request)
+            _call(memory, request, modules)
+        if request["kill_after"]:
+            time.sleep(request["kill_after"])
+            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, os.WUNTRACED)
         while os.WIFSTOPPED(status):
             self._answer({"stopped": True})
             sys.stdin.readline()
             os.kill(child, signal.SIGCONT)
             _, status = os.waitpid(child, os.WUNTRACED)
+        # What it imported the next one finds here: the importing is not what is tested.
+        for name in _text(modules).split():
+            with suppress(ImportError):
+                importlib.import_module(name)
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         self._answer(
             {
@@ -222,9 +250,9 @@ def _text(descriptor: int) -> str:
     return os.pread(descriptor, 1 << 20, 0).decode("utf-8", "backslashreplace")
 
 
-def _call(memory: _Memory, request: dict[str, Any]) -> None:
-    """In the child, which ends here."""
-    code = _TRACEBACK_CODE
+def _call(memory: _Memory, request: dict[str, Any], modules: int) -> None:
+    """In the child, which ends here; writes the names of the modules that it imported."""
+    code, before = _TRACEBACK_CODE, {*sys.modules}
     try:
         os.chdir(request["cwd"])
         os.environ.update(request["env"])
@@ -241,6 +269,7 @@ def _call(memory: _Memory, request: dict[str, Any]) -> None:
         memory.armed = 0
         sys.stdout.flush()
         sys.stderr.flush()
+        os.write(modules, " ".join({*sys.modules} - before).encode())
         os._exit(code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from occlum_build.files.change import Change
 from occlum_build.files.secret import no_core_dumps
 
 _KEY_BYTES = 16
+_MAX_LINKS = 40  # as the kernel
 
 
 def add_parser(subparsers: Any) -> None:
@@ -37,8 +39,7 @@ def run(options: argparse.Namespace) -> None:
         if options.force and options.path.exists() and not options.path.is_file():
             options.path.write_bytes(text)  # a fifo or device, as /dev/stdout
             return
-        # As other tools that write a file, --force follows a link.
-        path = Path(os.path.realpath(options.path)) if options.force else options.path
+        path = _followed(options.path) if options.force else options.path
         with Change() as change:
             change.write(path, text, 0o600, must_be_new=not options.force)
             change.commit()
@@ -52,3 +53,12 @@ def run(options: argparse.Namespace) -> None:
     except OSError as error:
         message = error.strerror or "cannot be written"
         raise OcclumError("key-file", message, place=Place(str(options.path))) from error
+
+
+def _followed(path: Path) -> Path:
+    """Where a write through links ends, as of other tools that replace what a file holds."""
+    for _ in range(_MAX_LINKS):
+        if not path.is_symlink():
+            return path
+        path = path.parent / os.readlink(path)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,7 +17,6 @@ from occlum_build.files.stages import Stage, make_stage
 
 # What a file system answers that has no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_HELD_SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Change:
         """
         with _at(target):
             real = Path(os.path.realpath(target.parent), target.name)
+            sweep(real.parent)
             if must_be_new:
                 _check_free(real)
             stage = self.stage_in(real.parent)
@@ -147,7 +146,7 @@ def _put(real: Path, part: _Part) -> None:
 
 
 def _check_free(path: Path) -> None:
-    if os.path.lexists(path):
+    if inode(path) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
@@ -169,7 +168,10 @@ def _at(target: Path) -> Iterator[None]:
 @contextmanager
 def _held_signals() -> Iterator[None]:
     """Signals that end us wait until all is in place."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_SIGNALS)
+    import signal  # most changes are one rename, and need it not
+
+    ends_us = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends_us)
     try:
         yield
     finally:

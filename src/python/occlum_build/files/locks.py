@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import threading
 import time
+from _thread import get_ident  # `threading` takes longer to load
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +18,8 @@ WAIT_SECONDS = 10
 _POLL_SECONDS = 0.02
 # What file systems without such locks answer.
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
-_held = threading.local()
+# Thread, device and inode of each directory that is locked here.
+_held: set[tuple[int, int, int]] = set()
 
 
 @contextmanager
@@ -26,13 +27,13 @@ def locked(
     directory: str | Path,
     *,
     shared: bool = False,
-    seconds: float = WAIT_SECONDS,
+    seconds: float | None = None,
     code: str = "locked",
 ) -> Iterator[None]:
     """Keep other runs out of a directory, or with `shared` those that are not; re-entrant.
 
     Where the file system has no locks, or the directory cannot be listed, nobody is kept out.
-    Raises OcclumError `code` when another run holds it for `seconds`, and OSError.
+    Raises OcclumError `code` when another run holds it for `seconds` (WAIT_SECONDS), and OSError.
     """
     descriptor = _open(directory)
     if descriptor is None:
@@ -40,18 +41,17 @@ def locked(
         return
     try:
         found = os.fstat(descriptor)
-        mine: dict[tuple[int, int], bool] = _held.__dict__.setdefault("locks", {})
-        key = (found.st_dev, found.st_ino)
-        if key in mine:
+        key = (get_ident(), found.st_dev, found.st_ino)
+        if key in _held:
             yield
             return
         if not _has_locked(descriptor, seconds, shared=shared):
             raise busy(directory, code)
-        mine[key] = shared
+        _held.add(key)
         try:
             yield
         finally:
-            del mine[key]
+            _held.discard(key)
     finally:
         with suppress(OSError):  # it is closed all the same
             os.close(descriptor)
@@ -88,9 +88,9 @@ def _open(directory: str | Path) -> int | None:
         return None
 
 
-def _has_locked(descriptor: int, seconds: float, *, shared: bool) -> bool:
+def _has_locked(descriptor: int, seconds: float | None, *, shared: bool) -> bool:
     """True also where there are no locks."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + (WAIT_SECONDS if seconds is None else seconds)
     while try_lock(descriptor, shared=shared) is False:
         if time.monotonic() >= deadline:
             return False

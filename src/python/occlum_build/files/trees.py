@@ -10,7 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PATH_BYTES = 4095  # of the kernel, PATH_MAX
+# What the kernel takes, PATH_MAX without its end.
+PATH_BYTES = 4095
+TOO_LONG = f"holds a path of more than {PATH_BYTES} bytes"
 
 
 def walk(root: str | Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -22,19 +24,20 @@ def walk(root: str | Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     pending = [""]
     while pending:
         folder = pending.pop()
-        try:
-            with os.scandir(os.path.join(root, folder) if folder else root) as found:
-                entries = list(found)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            message = f"holds a path of more than {PATH_BYTES} bytes"
-            raise OSError(error.errno, message, str(root)) from None
+        with os.scandir(os.path.join(root, folder) if folder else root) as found:
+            entries = list(found)
         for entry in entries:
+            if is_too_long(entry.path):
+                raise OSError(errno.ENAMETOOLONG, TOO_LONG, str(root))
             path = f"{folder}/{entry.name}" if folder else entry.name
             yield path, entry
             if entry.is_dir(follow_symlinks=False):
                 pending.append(path)
+
+
+def is_too_long(path: str | bytes) -> bool:
+    """Can no program open this path, as it is longer than PATH_BYTES?"""
+    return 4 * len(path) > PATH_BYTES and len(os.fsencode(path)) > PATH_BYTES
 
 
 def remove_tree(path: str | Path) -> None:

@@ -76,11 +76,12 @@ class _Build:
         self._found += inputs.found
         if self._last is not None and self._is_up_to_date(self._last, inputs, signer_id):
             self._check_expected(self._last, inputs)
+            built = self._finished(self._last, inputs, unchanged=True)
             if self._request.buildin_image_key:
                 hide(self._instance / "build/initfs" / ROOT)
             self._reset_run()
             self._change.commit()
-            return self._finished(self._last, inputs, unchanged=True)
+            return built
         self._seal(inputs)
         configured = self._configure(inputs)
         signed = None
@@ -91,8 +92,9 @@ class _Build:
         measured = measurement.record(inputs.described, sigstruct, *macs)
         self._check_expected(measured, inputs)
         self._assemble(inputs, configured, signed)
+        built = self._finished(measured, inputs, unchanged=False)
         self._install(measured, inputs, is_signed=signed is not None)
-        return self._finished(measured, inputs, unchanged=False)
+        return built
 
     def _part(self, name: str) -> Path:
         return self._stage / name

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives import serialization
 from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import OcclumError
 from occlum_build.files import journal
-from occlum_build.files.exchange import exchange
 from occlum_build.occlum import build as build_module
 from occlum_build.occlum import instance
 from occlum_build.occlum.build import build
@@ -188,15 +187,15 @@ def test_an_interrupted_build_leaves_the_old_one(
 
     build(build_request)
     before = snapshot(build_request.instance)
+    forth = journal.Move.forth
 
-    def exchange_all_but_run(first: str, second: str) -> bool:
-        if second.endswith("/run"):
-            monkeypatch.setattr(journal, "exchange", exchange)
+    def interrupted_at_run(move: journal.Move) -> None:
+        if move.name == "run":
             raise KeyboardInterrupt
-        return exchange(first, second)
+        forth(move)
 
     if where == "second move":
-        monkeypatch.setattr(journal, "exchange", exchange_all_but_run)
+        monkeypatch.setattr(journal.Move, "forth", interrupted_at_run)
     elif where == "assemble":
         monkeypatch.setattr(instance, where, interrupt)
     else:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from occlum_build.occlum.runtime_boot import check_hostfs
 from occlum_build.occlum.toolchain import check_mode
 from occlum_build.process.step import run_step
 from occlum_build.sefs.pf_format import format_mac
-from occlum_build.sefs.protect import protect_file
+from occlum_build.sefs.protect import protect_bytes
 from occlum_build.sgx.builtin_config import patch_builtin_config
 from occlum_build.sgx.config import Node, default_config, generate, merge, parse_json
 from occlum_build.sgx.config.jsontext import plain
@@ -143,11 +142,8 @@ def read_config(files: Sequence[Path]) -> Node:
 
 def _protect(sys_json: bytes) -> tuple[bytes, str]:
     """The protected file of the system config, which holds its own name, and its MAC as text."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, SYS_JSON)
-        path.write_bytes(sys_json)
-        protected, mac = protect_file(path)  # our own, as the request of a step is
-        return protected.read_bytes(), format_mac(mac)
+    protected, mac = protect_bytes(sys_json, SYS_JSON)
+    return protected, format_mac(mac)
 
 
 def _json(value: Any) -> bytes:

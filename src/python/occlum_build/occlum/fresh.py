@@ -10,6 +10,7 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.change import Change
+from occlum_build.files.journal import sweep
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import instance as layout
 from occlum_build.occlum.entries import TreeEntry
@@ -28,6 +29,7 @@ from occlum_build.occlum.toolchain import (
     ToolchainDirectory,
     find,
 )
+from occlum_build.sources.model import DIR
 
 _IMAGE_DIRECTORIES = (
     *("bin", "lib", "lib64", "root", "host", "tmp", "dev", "proc", "etc", "sbin", "ext2"),
@@ -62,7 +64,7 @@ def plan_fresh(
 def make_instance(path: Path, planned: Iterable[TreeEntry]) -> None:
     """Write a fresh instance as the new directory `path`: complete or not at all."""
     try:
-        if os.path.lexists(path) or not path.name:
+        if not path.name:
             raise FileExistsError
         with _made_parents(path), Change() as change:
             part = change.part(path, must_be_new=True)
@@ -79,11 +81,15 @@ def make_instance(path: Path, planned: Iterable[TreeEntry]) -> None:
 
 def init_instance(directory: Path, planned: Iterable[TreeEntry]) -> None:
     """Write a fresh instance into an existing directory: complete or not at all."""
+    entries = list(planned)
     with layout.writing(directory):
+        for entry in entries:
+            if entry.kind == DIR and (directory / entry.path).is_dir():
+                sweep(directory / entry.path)
         if os.path.lexists(directory / layout.STATUS):
             message = "the directory is an Occlum instance already"
             raise OcclumError("instance", message, place=Place(str(directory)))
-        tree.install(planned, directory)
+        tree.install(entries, directory)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from typing import Any
 from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import CONFIG_BYTES
+from occlum_build.files.journal import sweep
 from occlum_build.files.reading import read_file
 from occlum_build.files.source import Identity
+from occlum_build.files.stages import PREFIX, has_stages
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Settings, read_config
@@ -93,6 +95,9 @@ def read_inputs(request: BuildRequest, key: UserKey | None, initfs: Path) -> Inp
     init = own_init(request.toolchain)
     if (instance / "image").is_dir():
         manifest = manifest_of_tree(instance / "image", image_files)
+        if _has_swept(instance / "image", manifest):
+            image_files.clear()
+            manifest = manifest_of_tree(instance / "image", image_files)
         _refuse_keys(request, (instance / "image" / os.fsdecode(one) for one in image_files))
         image = _identity(manifest, key)
         found += instance_findings(instance, config, checked, init, strict=settings.strict)
@@ -107,6 +112,16 @@ def read_inputs(request: BuildRequest, key: UserKey | None, initfs: Path) -> Inp
         image, manifest_of_tree(initfs), config, toolchain, request.settings
     )
     return Inputs(toolchain, config, image, manifest, described, init, image_files, tuple(found))
+
+
+def _has_swept(image: Path, manifest: Mapping[str, Any]) -> bool:
+    """Was there anything in the image that a killed run had left?"""
+    paths = (entry["path"] for entry in manifest["entries"] if PREFIX in entry["path"])
+    folders = {path.partition(PREFIX)[0].strip("/") for path in paths}
+    left = [image / folder for folder in sorted(folders) if has_stages(image / folder)]
+    for folder in left:
+        sweep(folder)
+    return bool(left)
 
 
 def check_config_file(instance: Path) -> tuple[Problem, ...]:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import STATE_BYTES
-from occlum_build.files.journal import recover
+from occlum_build.files.journal import recover, sweep
 from occlum_build.files.locks import locked
 from occlum_build.files.reading import read_file
-from occlum_build.files.stages import has_stages
 from occlum_build.occlum.initfs import image_config_json
 from occlum_build.occlum.toolchain import check_mode, libos_name, pal_name
 from occlum_build.sources.model import DIR, FILE, SYMLINK
@@ -138,9 +137,7 @@ def reading(instance: Path) -> Iterator[None]:
     """As `writing`, but others may read too. Raises OcclumError `instance` as that does."""
     with ExitStack() as stack:
         with as_problem(instance):
-            if has_stages(instance):
-                with writing(instance):
-                    pass
+            sweep(instance)
             stack.enter_context(locked(instance, shared=True, code="instance"))
         yield
 

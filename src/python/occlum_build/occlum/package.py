@@ -9,7 +9,6 @@ here the first part of each name is replaced and nothing else.
 
 from __future__ import annotations
 
-import glob
 import gzip
 import os
 import stat
@@ -103,12 +102,9 @@ def package(instance: Path, out: Path, top: str) -> tuple[Problem, ...]:
 def _paths(instance: Path, left_out: list[Problem]) -> Iterator[str]:
     """The paths of all members, parents first."""
     # On hardware this is the PAL itself, in other modes the links that lead to it.
-    patterns = {f"build/lib/{pal_name(mode)}*" for mode in ("HW", read_mode(instance))}
-    libraries = [
-        os.path.relpath(path, instance)
-        for pattern in sorted(patterns)
-        for path in glob.glob(os.path.join(glob.escape(str(instance)), pattern))
-    ]
+    names = tuple(pal_name(mode) for mode in ("HW", read_mode(instance)))
+    found = os.listdir(instance / "build/lib")
+    libraries = [f"build/lib/{name}" for name in found if name.startswith(names)]
     for member in sorted({*_MEMBERS, *libraries}):
         if not os.path.lexists(instance / member):
             message = "is missing from the instance"

@@ -20,7 +20,7 @@ def unzip_image(
     unique in its directory, files are created and never opened, and no link is followed. Nothing
     is left behind after an error. Raises OcclumError: `sefs-exists`, those of ImageReader.
     """
-    with ImageReader(image, user_key, mac=mac) as reader, changing(target) as change:
+    with changing(target) as change, ImageReader(image, user_key, mac=mac) as reader:
         root = change.part(target, must_be_new=True)
         root.mkdir()
         root_path = os.fsencode(root)

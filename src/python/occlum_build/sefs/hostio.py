@@ -9,6 +9,7 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.change import Change
+from occlum_build.files.journal import sweep
 
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 # O_NONBLOCK: a fifo that took the place of a regular file must not hang us.
@@ -64,14 +65,18 @@ def read_at(descriptor: int, view: memoryview, offset: int) -> bool:
 
 
 @contextmanager
-def changing(target: str | bytes | Path) -> Iterator[Change]:
+def changing(target: Path, *more: Path) -> Iterator[Change]:
     """A change for the body to fill, which is made when it ends without an error.
 
-    Raises OcclumError `sefs-exists` for a place that must be free and is not, `sefs-io`.
+    What killed runs left beside any of the targets goes away even if the change then fails. Raises
+    OcclumError `sefs-exists` for a place that must be free and is not, `sefs-io`.
     """
     place = place_of(target)
     try:
         with Change() as change:
+            for one in (target, *more):
+                with os_errors(one):
+                    sweep(Path(os.path.realpath(one.parent)))
             yield change
             change.commit()
     except FileExistsError as error:

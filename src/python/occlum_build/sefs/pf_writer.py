@@ -89,15 +89,19 @@ class PfWriter:
 
         Raises OcclumError `sefs-io` (also when `path` exists) and what `source` raises.
         """
-        layout = Layout(source.size)
         with opened(path, CREATE_FLAGS) as descriptor:
-            entries = bytearray(ENTRY_SIZE * layout.mht_nodes)
-            for mht in reversed(range(layout.mht_nodes)):
-                entry = self._write_group(descriptor, mht, layout, source, sealer, entries)
-                entries[mht * ENTRY_SIZE : (mht + 1) * ENTRY_SIZE] = entry
-            root = bytes(entries[:ENTRY_SIZE].ljust(ENTRY_SIZE, b"\0"))
-            node, mac = _metadata_node(name, source, root, sealer)
-            write_at(descriptor, node, 0)
+            return self.write_to(descriptor, name, source, sealer)
+
+    def write_to(self, descriptor: int, name: bytes, source: Source, sealer: Sealer) -> bytes:
+        """As `write`, to an open file that is empty; may raise OSError."""
+        layout = Layout(source.size)
+        entries = bytearray(ENTRY_SIZE * layout.mht_nodes)
+        for mht in reversed(range(layout.mht_nodes)):
+            entry = self._write_group(descriptor, mht, layout, source, sealer, entries)
+            entries[mht * ENTRY_SIZE : (mht + 1) * ENTRY_SIZE] = entry
+        root = bytes(entries[:ENTRY_SIZE].ljust(ENTRY_SIZE, b"\0"))
+        node, mac = _metadata_node(name, source, root, sealer)
+        write_at(descriptor, node, 0)
         return mac
 
     def _write_group(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from occlum_build.errors import OcclumError
-from occlum_build.sefs.hostio import READ_FLAGS, changing, opened, place_of
+from occlum_build.sefs.hostio import READ_FLAGS, changing, opened, os_errors, place_of
 from occlum_build.sefs.pf_crypto import IntegrityOnly
 from occlum_build.sefs.pf_format import clean_file_name
 from occlum_build.sefs.pf_reader import PfReader
-from occlum_build.sefs.pf_writer import DescriptorSource, PfWriter
+from occlum_build.sefs.pf_writer import BytesSource, DescriptorSource, PfWriter
 
 PROTECTED_SUFFIX = ".protected"
 
@@ -22,7 +22,7 @@ def protect_file(path: Path) -> tuple[Path, bytes]:
     target = path.with_name(path.name + PROTECTED_SUFFIX)
     name = clean_file_name(str(target))
     flags = READ_FLAGS | os.O_NONBLOCK  # a fifo is not waited for
-    with opened(path, flags) as descriptor, changing(target) as change:
+    with changing(target) as change, opened(path, flags) as descriptor:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OcclumError("sefs-io", "is not a regular file", place=place_of(path))
         temporary = change.part(target)
@@ -30,6 +30,16 @@ def protect_file(path: Path) -> tuple[Path, bytes]:
         mac = PfWriter().write(temporary, name, source, IntegrityOnly())
         source.check_unchanged()
     return target, mac
+
+
+def protect_bytes(data: bytes, name: str) -> tuple[bytes, bytes]:
+    """The content and the MAC (16 bytes) of the protected file `<name>.protected`."""
+    import tempfile  # takes longer to load than `protect` runs
+
+    clean = clean_file_name(name + PROTECTED_SUFFIX)
+    with os_errors(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        mac = PfWriter().write_to(file.fileno(), clean, BytesSource(data), IntegrityOnly())
+        return file.read(), mac
 
 
 def show_file(path: Path) -> Iterator[memoryview]:

@@ -7,7 +7,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.sefs.pf_format import format_mac
-from occlum_build.sefs.protect import file_mac, protect_file, show_file
+from occlum_build.sefs.protect import file_mac, protect_bytes, protect_file, show_file
 
 
 def test_protect_is_the_reference_byte_for_byte(vectors: Path, tmp_path: Path) -> None:
@@ -57,3 +57,9 @@ def test_errors(tmp_path: Path) -> None:
         file_mac(tmp_path)
     assert caught.value.code in ("pf-length", "sefs-io")
     assert [path.name for path in tmp_path.iterdir()] == ["x" * 250]
+
+
+def test_bytes_are_protected_as_a_file_of_that_name_is(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"content" * 1000)
+    target, mac = protect_file(tmp_path / "f")
+    assert protect_bytes(b"content" * 1000, "f") == (target.read_bytes(), mac)

@@ -62,7 +62,7 @@ def zip_image(
     tree = scan_tree(source, modes)
     if user_key is not None and keys is None:
         keys = DerivedKeys(user_key, tree_digest(tree) if salt is None else salt)
-    with changing(image) as change:
+    with changing(image, *filter(None, [mac_file])) as change:
         directory = change.part(image, must_be_new=True)
         directory.mkdir()
         builder = _ImageBuilder(tree, directory, user_key, keys, planned or {})

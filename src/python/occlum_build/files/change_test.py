@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from occlum_build.errors import OcclumError
+from occlum_build.files import change as change_module
+from occlum_build.files import journal
+from occlum_build.files.change import Change
+from occlum_build.files.exchange import exchange
+from occlum_build.files.journal import recover, sweep
+from occlum_build.files.stages import has_stages, make_stage
+
+
+def content(folder: Path) -> dict[str, str]:
+    """All below a directory, directories as "/"."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else "/"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def two_files(folder: Path, other: Path | None = None) -> None:
+    with Change() as change:
+        change.write(folder / "a", b"new a")
+        change.write((other or folder) / "b", b"new b")
+        change.commit()
+
+
+def killed(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
+    """Call a function in a process that is killed after that many moves of its commit."""
+    child = os.fork()
+    if child == 0:
+        forth = journal.Move.forth
+        made = 0
+
+        def counted(move: journal.Move) -> None:
+            nonlocal made
+            if made == moves:
+                os.kill(os.getpid(), signal.SIGKILL)
+            made += 1
+            forth(move)
+
+        monkeypatch.setattr(journal.Move, "forth", counted)
+        try:
+            function()
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+@pytest.fixture(params=["exchange", "two renames"])
+def each_way(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without a file system that exchanges two things."""
+    if request.param == "two renames":
+        monkeypatch.setattr(journal, "exchange", lambda _first, _second: False)
+
+
+def test_files_have_the_modes_that_are_asked_for(tmp_path: Path) -> None:
+    old_umask = os.umask(0o027)
+    try:
+        with Change() as change:
+            change.write(tmp_path / "a", b"A")
+            change.write(tmp_path / "b", b"B", 0o755)
+            assert content(tmp_path).keys().isdisjoint({"a", "b"})
+            change.commit()
+    finally:
+        os.umask(old_umask)
+    assert content(tmp_path) == {"a": "A", "b": "B"}
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"]
+    assert modes == [0o640, 0o755]
+
+
+def test_without_commit_nothing_happens(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with Change() as change:
+        change.write(tmp_path / "a", b"new")
+    with pytest.raises(KeyboardInterrupt), Change() as change:
+        change.part(tmp_path / "b").mkdir()
+        raise KeyboardInterrupt
+    assert content(tmp_path) == {"a": "old"}
+
+
+@pytest.mark.usefixtures("each_way")
+def test_directories_and_files_are_replaced_together(tmp_path: Path) -> None:
+    (tmp_path / "d/old").mkdir(parents=True)
+    (tmp_path / "a").write_text("old")
+    with Change() as change:
+        part = change.part(tmp_path / "d")
+        part.mkdir()
+        (part / "new").touch()
+        change.write(tmp_path / "a", b"new")
+        change.commit()
+    assert content(tmp_path) == {"a": "new", "d": "/", "d/new": ""}
+
+
+@pytest.mark.usefixtures("each_way")
+@pytest.mark.parametrize("old", [(), ("a",), ("b",), ("a", "b")])
+@pytest.mark.parametrize("fails", ["a", "b"])
+def test_a_move_that_fails_is_undone_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: tuple[str, ...], fails: str
+) -> None:
+    for name in old:
+        (tmp_path / name).write_text("old")
+    before = content(tmp_path)
+    forth = journal.Move.forth
+
+    def counted(move: journal.Move) -> None:
+        if move.name == fails:
+            raise OSError(errno.EIO, "Input/output error", "part", None, str(move.target))
+        forth(move)
+
+    monkeypatch.setattr(journal.Move, "forth", counted)
+    with pytest.raises(OSError, match="Input/output") as error:
+        two_files(tmp_path)
+    assert error.value.filename == str(tmp_path / fails)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.usefixtures("each_way")
+@pytest.mark.parametrize("old", [(), ("a",), ("b",), ("a", "b")])
+@pytest.mark.parametrize("moves", [0, 1])
+@pytest.mark.parametrize("directories", [1, 2])
+@pytest.mark.parametrize("recovered", [0, 1])
+def test_a_change_that_was_cut_off_is_completed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    old: tuple[str, ...],
+    moves: int,
+    directories: int,
+    recovered: int,
+) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    place = {"a": folders[0], "b": folders[directories - 1]}
+    for name in old:
+        (place[name] / name).write_text("old")
+    killed(lambda: two_files(place["a"], place["b"]), monkeypatch, moves)
+    for folder in (folders[recovered], *folders):  # whichever of them is used next
+        sweep(folder)
+    assert {**content(place["a"]), **content(place["b"])} == {"a": "new a", "b": "new b"}
+    assert not has_stages(folders[0]) and not has_stages(folders[1])
+
+
+def test_what_was_put_there_since_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old a")
+    (tmp_path / "b").write_text("old b")
+    killed(lambda: two_files(tmp_path), monkeypatch, 1)
+    (tmp_path / "other").write_text("of another program")
+    (tmp_path / "other").replace(tmp_path / "b")
+    sweep(tmp_path)
+    assert content(tmp_path) == {"a": "new a", "b": "of another program"}
+
+
+def test_a_run_that_was_killed_before_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def cut_off(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(change_module, "carry_out", cut_off)
+        two_files(tmp_path)
+    os.waitpid(child, 0)
+    assert has_stages(tmp_path)
+    two_files(tmp_path)
+    assert content(tmp_path) == {"a": "new a", "b": "new b"}
+
+
+def test_what_lives_is_not_swept(tmp_path: Path) -> None:
+    with Change() as change:
+        change.write(tmp_path / "a", b"A")
+        sweep(tmp_path)
+        recover(tmp_path)
+        two_files(tmp_path)
+        change.write(tmp_path / "b", b"B")
+        change.commit()
+    assert content(tmp_path) == {"a": "A", "b": "B"}
+
+
+def test_a_journal_moves_nothing_out_of_its_directory(tmp_path: Path) -> None:
+    """As in a tree that somebody else made."""
+    (tmp_path / "victim").write_text("kept")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number, names in enumerate([("part0", "../victim"), ("../../victim", "stolen")]):
+        stage = tree / f".occlum-build-000000000000000{number}"
+        stage.mkdir()
+        (stage / "part0").write_text("planted")
+        new = (stage / names[0]).stat().st_ino
+        old = (tmp_path / "victim").stat().st_ino
+        move = {"part": names[0], "name": names[1], "new": new, "old": old}
+        text = json.dumps({"first": str(stage), "others": [str(tmp_path)], "moves": [move]})
+        (stage / "journal").write_text(text)
+    sweep(tree)
+    assert content(tmp_path) == {"tree": "/", "victim": "kept"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "[" * 100_000, "{}", '{"first": "/", "others": [], "moves": [{}]}', "\ud800"],
+)
+def test_what_is_no_journal_of_ours_is_removed(tmp_path: Path, text: str) -> None:
+    stage = tmp_path / ".occlum-build-0123456789abcdef"
+    stage.mkdir()
+    (stage / "journal").write_bytes(text.encode("utf-8", "surrogatepass"))
+    sweep(tmp_path)
+    assert content(tmp_path) == {}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+def test_nor_is_what_is_no_file(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / ".occlum-build-0123456789abcdef/journal"
+    place.parent.mkdir()
+    if kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to("/dev/zero")
+    else:
+        place.mkdir()
+    sweep(tmp_path)
+    assert content(tmp_path) == {}
+
+
+def test_names_of_any_bytes_and_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff\n")
+    folder.mkdir()
+    names = [os.fsdecode(b"\xfe\\u0041"), "n" * 255]
+
+    def write() -> None:
+        with Change() as change:
+            for name in names:
+                change.write(folder / name, b"x")
+            change.commit()
+
+    killed(write, monkeypatch, 1)
+    sweep(folder)
+    assert sorted(os.listdir(folder)) == sorted(names)
+
+
+def test_a_place_that_must_be_free(tmp_path: Path) -> None:
+    with Change() as change:
+        change.write(tmp_path / "a", b"A", must_be_new=True)
+        change.part(tmp_path / "d", must_be_new=True).mkdir()
+        (tmp_path / "d").mkdir()
+        with pytest.raises(FileExistsError) as error:
+            change.commit()
+        assert error.value.filename == str(tmp_path / "d")
+    assert content(tmp_path) == {"d": "/"}
+    (tmp_path / "d/in").mkdir()
+    for name in ("d", "f"):
+        (tmp_path / "f").touch()
+        with Change() as change:
+            if name == "d":
+                (tmp_path / "d").rename(tmp_path / "away")
+                change.part(tmp_path / "d", must_be_new=True).mkdir()
+                (tmp_path / "away").rename(tmp_path / "d")
+            else:
+                (tmp_path / "f").unlink()
+                change.write(tmp_path / "f", b"F", must_be_new=True)
+                (tmp_path / "f").symlink_to("nowhere")
+            with pytest.raises(FileExistsError):
+                change.commit()
+    with pytest.raises(FileExistsError), Change() as change:
+        change.part(tmp_path / "f", must_be_new=True)
+    assert (tmp_path / "d/in").is_dir() and os.readlink(tmp_path / "f") == "nowhere"
+
+
+def test_a_new_file_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with Change() as change:
+        change.write(tmp_path / "a", b"A", must_be_new=True)
+        change.commit()
+    assert content(tmp_path) == {"a": "A"}
+
+
+def test_errors_name_the_target(tmp_path: Path) -> None:
+    def error_of(target: Path) -> OSError:
+        with pytest.raises(OSError) as error, Change() as change:
+            change.write(tmp_path / "a", b"A")
+            change.write(target, b"B")
+            change.commit()
+        assert error.value.filename == str(target)
+        assert not (tmp_path / "a").exists()
+        return error.value
+
+    (tmp_path / "d").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    assert error_of(tmp_path / "none/b").strerror == "No such file or directory"
+    assert error_of(tmp_path / "d").strerror == "not a regular file"
+    assert error_of(tmp_path / "fifo").strerror == "not a regular file"
+    assert error_of(tmp_path / "fifo/b").strerror == "Not a directory"
+    with pytest.raises(OcclumError, match="both outputs have this name"), Change() as change:
+        change.write(tmp_path / "a", b"A")
+        change.write(tmp_path / "d/../a", b"B")
+    with pytest.raises(IsADirectoryError), Change() as change:
+        change.part(tmp_path / "d").write_text("a file")
+        change.commit()
+    with pytest.raises(FileNotFoundError), Change() as change:
+        change.part(tmp_path / "d")
+        change.part(tmp_path / "e").touch()
+        change.commit()
+    assert content(tmp_path).keys() == {"d", "fifo"}
+
+
+def test_a_stage_that_another_run_takes_for_dead_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+    swept: list[Path] = []
+
+    def swept_at_once(path: Path, mode: int) -> None:
+        mkdir(path, mode)
+        if not swept:
+            swept.append(path)
+            recover(tmp_path)
+            mkdir(path, mode)
+
+    monkeypatch.setattr(Path, "mkdir", swept_at_once)
+    stage = make_stage(tmp_path)
+    assert stage.path.is_dir()
+    stage.remove()
+
+
+def test_exchange(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("f")
+    assert exchange(str(tmp_path / "d"), str(tmp_path / "f"))
+    assert content(tmp_path) == {"d": "f", "f": "/"}
+    with pytest.raises(FileNotFoundError) as error:
+        exchange(str(tmp_path / "d"), str(tmp_path / "none"))
+    assert error.value.filename == str(tmp_path / "none")
+
+
+def test_a_signal_in_a_commit_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forth = journal.Move.forth
+
+    def interrupted(move: journal.Move) -> None:
+        signal.raise_signal(signal.SIGINT)
+        forth(move)
+
+    monkeypatch.setattr(journal.Move, "forth", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        two_files(tmp_path)
+    assert content(tmp_path) == {"a": "new a", "b": "new b"}
