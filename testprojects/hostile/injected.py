@@ -44,7 +44,7 @@ class Call:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def command(*argv: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> Call:
+def command(*argv: object, cwd: Path, env: Mapping[str, str] | None = None) -> Call:
     """A run of `occlum-build`."""
     return Call("occlum_build.cli.main:main", [list(map(str, argv))], cwd, env or {})
 
@@ -154,17 +154,18 @@ class Injector:
         error: int,
         prepare: Callable[[], object],
         *,
+        step: int = 1,
         only_changes: bool = False,
         lasting: bool = False,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Iterator[Ran]:
-        """Runs with the first system call hit, then the second, and so on, until all were.
+        """Runs with the first system call hit, then the `step`th after it, until all were.
 
         `prepare` is called before each. Signals are tried only before calls that change files: at
         any other the files are as before the next of these.
         """
         only_changes = only_changes or error < 0
-        for at in count(1):
+        for at in count(1, step):
             prepare()
             ran = self.run(
                 call,

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.reading import read_file
+from occlum_build.files.trees import clear, make_way
 from pants_occlum.dist.errors import dist_errors
-from pants_occlum.dist.removing import clear, make_way
 from pants_occlum.logs import logger_of
 
 logger = logger_of(__name__)

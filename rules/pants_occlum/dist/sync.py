@@ -30,6 +30,7 @@ from pants.engine.process import Process, ProcessCacheScope
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.reading import read_file
+from occlum_build.files.trees import clear, make_way
 from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import (
@@ -44,7 +45,6 @@ from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.dist.removing import clear, make_way
 from pants_occlum.dist.stored import damaged_store
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.logs import logger_of

@@ -183,7 +183,7 @@ def test_host_files_are_copied_and_not_stored(
 
 def test_host_file_that_has_changed_is_told(rule_runner: RuleRunner, host: Path) -> None:
     (host / "small").write_bytes(b"SMALL")
-    with pytest.raises(Exception, match="a host file is not what it was when the run began"):
+    with pytest.raises(Exception, match="small is not what it was when the run began"):
         run_package(rule_runner)
     (host / "small").write_bytes(CONTENT["small"])
     assert run_package(rule_runner) == CONTENT

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
+from occlum_build.files.handles import CREATE, OPEN_DIR, remove_entry
 from occlum_build.sources.extras import write_or_skip
 from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
-from pants_occlum.dist.removing import OPEN_DIR, remove
 from pants_occlum.sysroot.listing import Listing, list_directory
 
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, a fifo that took the place of a file would hang us.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 COPY_BYTES = 1 << 20
@@ -195,7 +194,7 @@ class TreeWriter:
             if entry is not None and stat.S_ISDIR(status.st_mode) == (entry.kind == DIR):
                 found[name] = status
             else:
-                self.removed += remove(fd, name, self._temporary)
+                self.removed += remove_entry(fd, name)
         return found
 
     def _make_dir(

@@ -28,6 +28,7 @@ from pants.engine.rules import Rule
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import STATE_BYTES
 from occlum_build.files.reading import read_file
+from occlum_build.files.trees import make_way
 from occlum_build.occlum import configure
 from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
@@ -51,7 +52,6 @@ from pants_occlum.dist.index import row_of
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.dist.removing import make_way
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS

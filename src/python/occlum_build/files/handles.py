@@ -93,22 +93,28 @@ def make_directories(path: str) -> None:
 
 
 class _Level(NamedTuple):
-    """A directory that is being emptied: its name in the one above, what it is, what is left."""
+    """A directory that is being emptied: its name in the one above, what it is, what is left.
+
+    `others` is how many entries that are no directories were in it.
+    """
 
     name: str | bytes
     identity: tuple[int, int]
     directories: list[str]
+    others: int
 
 
-def remove_entry(directory: int, name: str | bytes) -> None:
+def remove_entry(directory: int, name: str | bytes) -> int:
     """Remove what has a name in an open directory, with all below it, however deep that is.
 
-    Links are not followed, and few directories are open at a time. Raises OSError.
+    Links are not followed, and few directories are open at a time. Gives how many entries that
+    were. Raises OSError.
     """
     if not stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
         os.unlink(name, dir_fd=directory)
-        return
+        return 1
     levels: list[_Level] = []
+    removed = 0
     here = _enter(directory, name, levels)
     try:
         while True:
@@ -117,6 +123,7 @@ def remove_entry(directory: int, name: str | bytes) -> None:
                 here = _exchanged(here, below)
                 continue
             done = levels.pop()
+            removed += 1 + done.others
             if not levels:
                 break
             here = _exchanged(here, os.open("..", OPEN_DIR, dir_fd=here))
@@ -126,6 +133,7 @@ def remove_entry(directory: int, name: str | bytes) -> None:
     finally:
         os.close(here)
     os.rmdir(name, dir_fd=directory)
+    return removed
 
 
 def open_to_owner(directory: int, name: str | bytes) -> int:
@@ -149,14 +157,15 @@ def _enter(directory: int, name: str | bytes, levels: list[_Level]) -> int:
     """Open a directory, and remove all but the directories in it."""
     here = open_to_owner(directory, name)
     try:
-        directories = []
+        directories, others = [], 0
         with os.scandir(here) as found:
             for one in list(found):
                 if one.is_dir(follow_symlinks=False):
                     directories.append(one.name)
                 else:
                     os.unlink(one.name, dir_fd=here)
-        levels.append(_Level(name, _identity(os.fstat(here)), directories))
+                    others += 1
+        levels.append(_Level(name, _identity(os.fstat(here)), directories, others))
     except BaseException:
         os.close(here)
         raise

@@ -20,6 +20,7 @@ from typing import Any
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MIB
 from occlum_build.files.exchange import exchange
+from occlum_build.files.handles import OPEN_DIR
 from occlum_build.files.json_text import load_json
 from occlum_build.files.locks import busy, locked
 from occlum_build.files.reading import READ_FLAGS, read_descriptor
@@ -32,7 +33,6 @@ from occlum_build.files.stages import (
     is_temporary,
     is_trusted,
 )
-from occlum_build.files.trees import DIRECTORY_FLAGS
 
 _DRAFT = "journal.new"
 _OLD = ".old"
@@ -171,7 +171,7 @@ def _complete(stage: Path, journal: dict[str, Any]) -> None:
 
 
 def _complete_other(path: Path, first: Path) -> None:
-    stage = Stage(path, os.open(path, DIRECTORY_FLAGS))
+    stage = Stage(path, os.open(path, OPEN_DIR))
     try:
         journal = _read(stage) if is_trusted(stage) else None
         if journal is None or _from_text(journal["first"]) != str(first):

@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from occlum_build.files.handles import OPEN_DIR
 from occlum_build.files.locks import try_lock
-from occlum_build.files.trees import DIRECTORY_FLAGS, remove_tree
+from occlum_build.files.trees import remove_tree
 
 PREFIX = ".occlum-build-"
 # The plan of a change that is decided (files.journal); without one a dead stage is only removed.
@@ -76,7 +77,7 @@ def make_stage(directory: Path) -> Stage:
 
 def _held(path: Path) -> Stage | None:
     """The stage, locked; None when another run took it for one of the dead in the meantime."""
-    stage = Stage(path, os.open(path, DIRECTORY_FLAGS))
+    stage = Stage(path, os.open(path, OPEN_DIR))
     try:
         if try_lock(stage.descriptor) is not False and _is_at_its_path(stage):
             return stage
@@ -99,7 +100,7 @@ def dead_stages(directory: Path) -> Iterator[Stage]:
     """
     for path in _candidates(directory):
         try:
-            stage = Stage(path, os.open(path, DIRECTORY_FLAGS))
+            stage = Stage(path, os.open(path, OPEN_DIR))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         try:

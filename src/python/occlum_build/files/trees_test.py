@@ -66,27 +66,6 @@ def test_modes_are_no_obstacle(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_rest_is_removed_where_one_thing_cannot_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in "abc":
-        (tmp_path / "t" / name).mkdir(parents=True)
-        (tmp_path / "t" / name / "f").touch()
-    unlink = os.unlink
-    calls: list[str] = []
-
-    def fails_once(path: str, *, dir_fd: int) -> None:
-        calls.append(path)
-        if len(calls) == 1:
-            raise OSError(5, "Input/output error", path)
-        unlink(path, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "unlink", fails_once)
-    with pytest.raises(OSError, match="Input/output"):
-        remove_tree(tmp_path / "t")
-    assert len(calls) == 3 and len([*(tmp_path / "t").iterdir()]) == 1
-
-
 def test_walk_gives_each_entry_after_its_directory(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/f").touch()
