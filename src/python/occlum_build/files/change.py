@@ -38,6 +38,7 @@ class Change:
     def __init__(self) -> None:
         self._stages: dict[Path, Stage] = {}
         self._parts: dict[Path, _Part] = {}
+        self._swept: set[Path] = set()
 
     def __enter__(self) -> Change:
         return self
@@ -51,8 +52,8 @@ class Change:
     def stage_in(self, directory: Path) -> Path:
         """The stage in this directory, where there is room for whatever; raises OSError."""
         real = Path(os.path.realpath(directory))
+        self._sweep(real)
         if real not in self._stages:
-            sweep(real)
             self._stages[real] = make_stage(real)
         return self._stages[real].path
 
@@ -63,7 +64,7 @@ class Change:
         """
         with _at(target):
             real = Path(os.path.realpath(target.parent), target.name)
-            sweep(real.parent)
+            self._sweep(real.parent)
             if must_be_new:
                 _check_free(real)
             stage = self.stage_in(real.parent)
@@ -73,6 +74,12 @@ class Change:
         path = stage / f"part{len(self._parts)}"
         self._parts[real] = _Part(path, target, must_be_new)
         return path
+
+    def _sweep(self, directory: Path) -> None:
+        """First, and whatever comes of this change: a place may be free only then, or taken."""
+        if directory not in self._swept:
+            sweep(directory)
+            self._swept.add(directory)
 
     def write(
         self, target: Path, data: bytes, mode: int | None = None, *, must_be_new: bool = False
