@@ -28,7 +28,7 @@ from pants.engine.rules import Rule
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import STATE_BYTES
 from occlum_build.files.reading import read_file
-from occlum_build.files.trees import make_way
+from occlum_build.files.trees import clear, make_way
 from occlum_build.occlum import configure
 from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
@@ -220,8 +220,9 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None
         make_way(str(archive))
     package(archive.parent / INSTANCE, archive, INSTANCE)
     with suppress(OSError):  # then the next run archives it again
-        make_way(record)
-        Path(record).write_bytes(_row(archive, instance.input))
+        clear(record)
+        with open(record, "xb") as file:
+            file.write(_row(archive, instance.input))
 
 
 def _row(archive: Path, instance: Digest) -> bytes:
