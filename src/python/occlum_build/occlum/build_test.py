@@ -355,3 +355,41 @@ def test_a_full_disk_is_an_error_with_a_place(
     with pytest.raises(OcclumError, match="fresh: No space left on device"):
         build(build_request)
     assert not list(build_request.instance.glob(".occlum-build-*"))
+
+
+def test_what_a_killed_run_left_in_the_image_is_no_part_of_it(build_request: BuildRequest) -> None:
+    wanted = build(build_request).measurement["mrenclave"]
+    left = build_request.instance / "image/sbin/.occlum-build-0123456789abcdef"
+    (left / "part0").mkdir(parents=True)
+    assert build(replace(build_request, force=True)).measurement["mrenclave"] == wanted
+    assert not left.exists()
+
+
+def test_a_run_that_was_killed_while_it_replaced_the_build_is_completed_even_by_one_that_fails(
+    build_request: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inst = build_request.instance
+    build(build_request)
+    (inst / "image/more").touch()
+    forth = journal.Move.forth
+
+    def killed_at_measurement(move: journal.Move) -> None:
+        if move.name == "measurement.json":
+            os._exit(9)
+        forth(move)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(journal.Move, "forth", killed_at_measurement)
+        build(build_request)
+        os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
+    (inst / "Occlum.json").rename(inst.parent / "Occlum.json")
+    with pytest.raises(OcclumError):
+        build(build_request)
+    (inst.parent / "Occlum.json").rename(inst / "Occlum.json")
+    assert not list(inst.glob(".occlum-build-*"))
+    measured = json.loads((inst / "measurement.json").read_text())
+    signed = (inst / "build" / instance.SIGNED_LIBOS).read_bytes()
+    assert read_sigstruct(signed).mrenclave.hex() == measured["mrenclave"]
+    assert build(build_request).unchanged

@@ -7,7 +7,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import entries as tree
-from occlum_build.sources.model import DIR
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 
 def test_scan_gives_what_was_written(tmp_path: Path) -> None:
@@ -74,3 +74,46 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "f")
     with pytest.raises(OcclumError, match="f: is not a regular file any more"):
         tree.write([entry], tmp_path / "out")
+
+
+def test_install_keeps_directories_and_replaces_files(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b").chmod(0o700)
+    (tmp_path / "a/b/own").write_text("kept")
+    (tmp_path / "a/old").write_text("old")
+    (tmp_path / "a/b-c").symlink_to("nowhere")
+    tree.install(
+        tree.merged(
+            [tree.file_of("a/b/new/in/f", b"f"), tree.file_of("a/old", b"new", 0o755)],
+            [tree.link("a/b-c", "b"), tree.TreeEntry("a/d", DIR, 0o711)],
+        ),
+        tmp_path,
+    )
+    found = [
+        (entry.path, entry.kind, entry.mode)
+        for entry in tree.scan(tmp_path)
+        if entry.kind != SYMLINK
+    ]
+    assert found == [
+        ("a", DIR, 0o755),
+        ("a/b", DIR, 0o755),
+        ("a/b/new", DIR, 0o755),
+        ("a/b/new/in", DIR, 0o755),
+        ("a/b/new/in/f", FILE, 0o644),
+        ("a/b/own", FILE, 0o644),
+        ("a/d", DIR, 0o711),
+        ("a/old", FILE, 0o755),
+    ]
+    assert os.readlink(tmp_path / "a/b-c") == "b"
+    assert (tmp_path / "a/old").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("wrong", ["directory for a file", "file for a directory"])
+def test_install_changes_nothing_where_one_thing_cannot_be(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "a").mkdir(mode=0o700)
+    (tmp_path / "x").write_text("old")
+    entry = tree.file_of("a", b"") if wrong.startswith("dir") else tree.directory("x")
+    with pytest.raises(OcclumError, match=r"directory|exists"):
+        tree.install([tree.file_of("b", b"new"), entry], tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["a", "x"]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700

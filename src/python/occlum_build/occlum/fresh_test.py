@@ -82,3 +82,22 @@ def test_init_keeps_what_is_there_and_runs_once(toolchain: Path, tmp_path: Path)
     assert names(tmp_path / "inst/image/bin") == ["mine"]
     with pytest.raises(OcclumError, match="is an Occlum instance already"):
         init_instance(tmp_path / "inst", plan_fresh(toolchain))
+
+
+def test_nothing_is_left_where_an_instance_cannot_be_made(
+    toolchain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    planned = plan_fresh(toolchain)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(Path, "symlink_to", full)
+    monkeypatch.setattr(os, "fchmod", full)
+    with pytest.raises(OcclumError, match="No space left"):
+        make_instance(tmp_path / "a/b/inst", planned)
+    (tmp_path / "file").touch()
+    with pytest.raises(OcclumError, match="file"):
+        make_instance(tmp_path / "file/inst", planned)
+    (tmp_path / "file").unlink()
+    assert sorted(tmp_path.rglob("*")) == before

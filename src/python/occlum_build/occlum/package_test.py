@@ -3,15 +3,19 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.files import locks
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
 from occlum_build.occlum.inputs import BuildRequest
+from occlum_build.occlum.instance import reading, writing
 from occlum_build.occlum.package import check_packageable, package
 from occlum_build.occlum.testing import changed
 
@@ -117,3 +121,53 @@ def test_an_incomplete_instance(build_request: BuildRequest, tmp_path: Path) -> 
     with pytest.raises(OcclumError, match="is missing from the instance"):
         package(build_request.instance, tmp_path / "out.tar.gz", "top")
     assert not (tmp_path / "out.tar.gz").exists()
+
+
+def in_another_thread(function: Callable[[], None]) -> list[OcclumError]:
+    errors: list[OcclumError] = []
+
+    def call() -> None:
+        try:
+            function()
+        except OcclumError as error:
+            errors.append(error)
+
+    thread = Thread(target=call)
+    thread.start()
+    thread.join()
+    return errors
+
+
+def test_two_archives_at_once_but_none_while_it_is_built(
+    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0)
+    build(build_request)
+    inst, out = build_request.instance, tmp_path / "out.tar.gz"
+    with reading(inst):
+        assert in_another_thread(lambda: package(inst, out, "top")) == []
+        (error,) = in_another_thread(lambda: [build(build_request)].clear())
+        assert error.code == "instance" and "another run" in str(error)
+    with writing(inst):
+        (error,) = in_another_thread(lambda: package(inst, out, "other"))
+        assert error.code == "instance" and "another run" in str(error)
+    assert members(out)[0].name.startswith("top/")
+
+
+def test_what_cannot_be_listed_is_an_error(
+    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(build_request)
+    inst = build_request.instance
+    (inst / "run/closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("run/closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(OcclumError, match="run/closed: Permission denied") as error:
+        package(inst, tmp_path / "out.tar.gz", "top")
+    assert error.value.code == "package" and not (tmp_path / "out.tar.gz").exists()
