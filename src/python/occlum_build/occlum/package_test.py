@@ -123,7 +123,7 @@ def test_an_incomplete_instance(build_request: BuildRequest, tmp_path: Path) -> 
     assert not (tmp_path / "out.tar.gz").exists()
 
 
-def in_another_thread(function: Callable[[], None]) -> list[OcclumError]:
+def in_another_thread(function: Callable[[], object]) -> list[OcclumError]:
     errors: list[OcclumError] = []
 
     def call() -> None:
