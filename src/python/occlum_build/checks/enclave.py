@@ -121,7 +121,9 @@ def _entry_points(root: Root, document: Node, config: OcclumConfig) -> Iterator[
     yield from _hidden_entry_points(document, config)
     asked = set(known)
     for index, path in enumerate(plain(config.entry_points) if known else ()):
-        if path in asked and root.kind(path) == FILE and (why := refusal(root, path, libos=True)):
+        if not isinstance(path, str) or path not in asked or root.kind(path) != FILE:
+            continue
+        if why := refusal(root, path, libos=True):
             where = ("entry_points", index)
             yield why.problem(f"{path_text(where)}: {shown(path)}", place_of(document, where))
 
