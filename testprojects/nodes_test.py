@@ -21,9 +21,11 @@ from sysroot_of_app import Sysroot, make_sysroot
 
 TOOLCHAIN = "testprojects/toolchain"
 OURS = "pants_occlum."
-# Run in each session: the look at the host, and the sync of dist.
+# Run in each session: looks at the host, the key files and the store, and the sync of dist.
 ALWAYS = {
+    "dist.stored.check_stored",
     "sysroot.host.look_at_sysroot",
+    "sysroot.own_keys.own_keys",
     "image.goals.package.package_image",
     "image.goals.package.write_image",
     "enclave.goals.package.package_enclave",
