@@ -9,6 +9,7 @@ later is imported too.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -201,6 +202,7 @@ class _Server:
         os.dup2(2, 1)
 
     def serve(self) -> None:
+        gc.freeze()  # or each fork would copy all pages when it collects garbage
         for line in sys.stdin:
             with ExitStack() as stack:
                 files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
