@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     text = (os.urandom(_KEY_BYTES).hex("-") + "\n").encode("ascii")
     try:
         if options.force and options.path.exists() and not options.path.is_file():
-            options.path.write_bytes(text)  # a fifo or device, as /dev/stdout
+            _write_to(options.path, text)
             return
         path = _followed(options.path) if options.force else options.path
         with Change() as change:
@@ -53,6 +53,13 @@ def run(options: argparse.Namespace) -> None:
     except OSError as error:
         message = error.strerror or "cannot be written"
         raise OcclumError("key-file", message, place=Place(str(options.path))) from error
+
+
+def _write_to(path: Path, text: bytes) -> None:
+    """Write to a fifo or device, as /dev/stdout; an error where nobody reads a fifo."""
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with open(os.open(path, flags), "wb") as stream:
+        stream.write(text)
 
 
 def _followed(path: Path) -> Path:

@@ -128,6 +128,9 @@ def test_image_key(
     (tmp_path / "other").chmod(0o644)
     assert main(["gen-image-key", "-f", str(tmp_path / "other")]) == 0
     assert (tmp_path / "other").read_text() != other and len(other) == 48
+    os.mkfifo(tmp_path / "fifo")
+    assert main(["gen-image-key", "-f", str(tmp_path / "fifo")]) == 1
+    assert "fifo: No such device or address" in capsys.readouterr().err
     assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o600
     build = ["build", "--toolchain", toolchain, "--image-key", str(key)]
     assert main([*build, "--buildin-image-key", "--sign-tool", "sgx_sign"]) == 0

@@ -149,6 +149,17 @@ def test_a_change_that_was_cut_off_is_completed(
     assert not has_stages(folders[0]) and not has_stages(folders[1])
 
 
+def test_a_change_is_completed_where_its_directory_was_moved_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "was").mkdir()
+    (tmp_path / "was/a").write_text("old")
+    killed(lambda: two_files(tmp_path / "was"), monkeypatch, 1)
+    (tmp_path / "was").rename(tmp_path / "is")
+    sweep(tmp_path / "is")
+    assert content(tmp_path / "is") == {"a": "new a", "b": "new b"}
+
+
 def test_what_was_put_there_since_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +227,47 @@ def test_what_is_no_journal_of_ours_is_removed(tmp_path: Path, text: str) -> Non
     stage = tmp_path / ".occlum-build-0123456789abcdef"
     stage.mkdir()
     (stage / "journal").write_bytes(text.encode("utf-8", "surrogatepass"))
+    sweep(tmp_path)
+    assert content(tmp_path) == {}
+
+
+def stage_with(folder: Path, number: int, first: Path) -> Path:
+    """A stage whose journal names another stage as the first of its change."""
+    stage = folder / f".occlum-build-{number:016x}"
+    stage.mkdir(parents=True)
+    journal_text = json.dumps({"first": str(first), "others": [], "moves": []})
+    (stage / "journal").write_text(journal_text)
+    return stage
+
+
+def test_journals_that_lead_from_one_to_the_next_are_followed_once(tmp_path: Path) -> None:
+    names = [tmp_path / f"{at}/.occlum-build-{at:016x}" for at in range(1101)]
+    for at in range(1100):
+        stage_with(tmp_path / str(at), at, names[at + 1])
+    sweep(tmp_path / "0")
+    assert content(tmp_path / "0") == {}
+    assert (names[5] / "journal").exists()
+
+
+@pytest.mark.parametrize("others", ["same", "other", "link"])
+def test_journals_that_name_each_other_are_removed(tmp_path: Path, others: str) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to("one")
+    second = tmp_path / others.replace("same", "one")
+    stage_with(tmp_path / "one", 1, second / f".occlum-build-{2:016x}")
+    stage_with(second, 2, tmp_path / f"one/.occlum-build-{1:016x}")
+    sweep(tmp_path / "one")
+    assert content(tmp_path / "one") == {}
+
+
+def test_names_that_are_too_long_are_those_of_nothing(tmp_path: Path) -> None:
+    stage_with(tmp_path, 1, Path("/" + "a/" * 5000, f".occlum-build-{2:016x}"))
+    stage = stage_with(tmp_path, 3, tmp_path / f".occlum-build-{3:016x}")
+    found = json.loads((stage / "journal").read_text())
+    move = {"part": "p" * 300, "name": "n" * 300, "new": 1, "old": None}
+    others = ["/" + "a/" * 5000 + f".occlum-build-{4:016x}"]
+    (stage / "journal").write_text(json.dumps({**found, "moves": [move], "others": others}))
     sweep(tmp_path)
     assert content(tmp_path) == {}
 

@@ -37,6 +37,7 @@ from occlum_build.files.stages import (
 _DRAFT = "journal.new"
 _OLD = ".old"
 _JOURNAL_BYTES = 1 * MIB
+_NAME_BYTES = 255  # of a name in a directory
 _SHAPE = {
     "first": str,
     "others": ListOf(str),
@@ -96,7 +97,7 @@ def inode(path: Path) -> int | None:
     """Of what is at a path, links not followed; None where nothing is. Raises OSError."""
     try:
         return os.lstat(path).st_ino
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -154,13 +155,9 @@ def sweep(directory: Path) -> None:
 
 def _complete(stage: Path, journal: dict[str, Any]) -> None:
     first = Path(_from_text(journal["first"]))
-    if first != stage:
-        # Ours is a part of its change, and nothing without it.
-        if _is_stage(first) and is_decided(first):
-            with locked(first.parent):
-                recover(first.parent)
-            if is_decided(first):
-                raise busy(first.parent, "locked")
+    # By its name, which no other stage has: the directory may have been moved since.
+    if first.name != stage.name:
+        _complete_first(first)
         return
     for move in _moves(stage, journal):
         move.complete()
@@ -170,11 +167,38 @@ def _complete(stage: Path, journal: dict[str, Any]) -> None:
                 _complete_other(other, stage)
 
 
+def _complete_first(first: Path) -> None:
+    """Complete the change that a stage is a part of, and nothing without. Leads no further."""
+    if not (_is_stage(first) and is_decided(first)):
+        return
+    is_dead = False
+    with locked(first.parent):
+        for stage in dead_stages(first.parent):
+            if stage.path.name != first.name:
+                stage.close()
+                continue
+            is_dead = True
+            try:
+                found = _read(stage)
+                if found is not None and _name_of_first(found) == first.name:
+                    _complete(stage.path, found)
+            except BaseException:
+                stage.close()
+                raise
+            stage.remove()
+    if not is_dead and is_decided(first):
+        raise busy(first.parent, "locked")
+
+
+def _name_of_first(journal: dict[str, Any]) -> str:
+    return Path(_from_text(journal["first"])).name
+
+
 def _complete_other(path: Path, first: Path) -> None:
     stage = Stage(path, os.open(path, OPEN_DIR))
     try:
         journal = _read(stage) if is_trusted(stage) else None
-        if journal is None or _from_text(journal["first"]) != str(first):
+        if journal is None or _name_of_first(journal) != first.name:
             stage.close()
             return
         for move in _moves(path, journal):
@@ -186,7 +210,12 @@ def _complete_other(path: Path, first: Path) -> None:
 
 
 def _is_stage(path: Path) -> bool:
-    return path.is_absolute() and is_temporary(path.name) and path.is_dir()
+    if not path.is_absolute() or not is_temporary(path.name):
+        return False
+    try:
+        return path.is_dir()
+    except OSError:  # too long for a path
+        return False
 
 
 def _to_text(name: str) -> str:
@@ -208,7 +237,9 @@ def _moves(stage: Path, journal: dict[str, Any]) -> list[Move]:
 
 
 def _is_name(text: str) -> bool:
-    return text not in ("", ".", "..", JOURNAL) and "/" not in text and "\0" not in text
+    if text in ("", ".", "..", JOURNAL) or "/" in text or "\0" in text:
+        return False
+    return len(os.fsencode(text)) <= _NAME_BYTES
 
 
 def _write(stage: Path, stages: Sequence[Path], moves: Sequence[Move]) -> None:

@@ -27,7 +27,7 @@ from occlum_build.files.source import open_source
 from occlum_build.files.trees import walk
 from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import BUILT, SIGNED_LIBOS, read_mode, read_status, reading
-from occlum_build.occlum.seal import ROOT, SECRET_MODE
+from occlum_build.occlum.seal import ROOT, ROOT_MAC, SECRET_MODE
 from occlum_build.occlum.toolchain import pal_name
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
@@ -41,6 +41,8 @@ _GZIP_LEVEL = 6
 _SEALED_INITFS = f"build/initfs/{ROOT}"
 _SIGNED = f"build/{SIGNED_LIBOS}"
 _ARCHIVED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+_RUN = "run"
+METADATA = f"{ROOT}/metadata"
 _MEMBERS = (
     ".__occlum_status",
     ".sgx_mode",
@@ -51,8 +53,14 @@ _MEMBERS = (
     _SIGNED,
     "build/mount",
     "initfs",
-    "run",
+    _RUN,
 )
+# What no enclave boots without: all of it regular files.
+_SEALED = (
+    "build/.Occlum_sys.json.protected",
+    *(f"build/{name}/{part}" for name in ("initfs", "mount") for part in (METADATA, ROOT_MAC)),
+)
+_BUILD_AGAIN = "run `occlum-build build --force`"
 
 
 def check_packageable(instance: Path, *, debug: bool) -> None:
@@ -105,6 +113,12 @@ def _paths(instance: Path, left_out: list[Problem]) -> Iterator[str]:
     names = tuple(pal_name(mode) for mode in ("HW", read_mode(instance)))
     found = os.listdir(instance / "build/lib")
     libraries = [f"build/lib/{name}" for name in found if name.startswith(names)]
+    for part in _SEALED:
+        if not stat.S_ISREG(_mode(instance / part)):
+            message = "is missing from the instance, or is no regular file"
+            raise OcclumError(
+                "package", message, place=Place(str(instance / part)), hint=_BUILD_AGAIN
+            )
     for member in sorted({*_MEMBERS, *libraries}):
         if not os.path.lexists(instance / member):
             message = "is missing from the instance"
@@ -114,13 +128,20 @@ def _paths(instance: Path, left_out: list[Problem]) -> Iterator[str]:
             yield from sorted(_below(instance, member, left_out))
 
 
+def _mode(path: Path) -> int:
+    return os.lstat(path).st_mode if os.path.lexists(path) else 0
+
+
 def _below(instance: Path, member: str, left_out: list[Problem]) -> Iterator[str]:
     for path, entry in walk(instance / member):
         if stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) in _ARCHIVED:
             yield f"{member}/{path}"
         else:
-            message = "left out: neither a file nor a directory nor a symlink"
             place = Place(str(instance / member / path))
+            if member != _RUN:  # which enclaves write to
+                message = "is neither a file nor a directory nor a symlink"
+                raise OcclumError("package", message, place=place, hint=_BUILD_AGAIN)
+            message = "left out: neither a file nor a directory nor a symlink"
             left_out.append(Problem("package", message, place, severity=WARNING))
 
 

@@ -115,6 +115,37 @@ def test_what_is_not_packaged(build_request: BuildRequest, tmp_path: Path) -> No
         check_packageable(inst, debug=False)
 
 
+@pytest.mark.parametrize("kind", ["missing", "fifo", "link"])
+@pytest.mark.parametrize(
+    "part", [".Occlum_sys.json.protected", "mount/__ROOT/metadata", "initfs/.ROOT_MAC"]
+)
+def test_what_no_enclave_boots_without_is_a_regular_file(
+    build_request: BuildRequest, tmp_path: Path, part: str, kind: str
+) -> None:
+    build(build_request)
+    path = build_request.instance / "build" / part
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/etc/hostname")
+    with pytest.raises(OcclumError, match="is missing from the instance, or is no regular file"):
+        package(build_request.instance, tmp_path / "out.tar.gz", "top")
+    assert not (tmp_path / "out.tar.gz").exists()
+
+
+def test_special_files_are_left_out_of_run_alone(
+    build_request: BuildRequest, tmp_path: Path
+) -> None:
+    build(build_request)
+    os.mkfifo(build_request.instance / "run/fifo")
+    (told,) = package(build_request.instance, tmp_path / "out.tar.gz", "top")
+    assert "left out" in told.message
+    os.mkfifo(build_request.instance / "build/mount/__ROOT/fifo")
+    with pytest.raises(OcclumError, match="fifo: is neither a file nor a directory nor a symlink"):
+        package(build_request.instance, tmp_path / "other.tar.gz", "top")
+
+
 def test_an_incomplete_instance(build_request: BuildRequest, tmp_path: Path) -> None:
     build(build_request)
     (build_request.instance / "build/.Occlum_sys.json.protected").unlink()

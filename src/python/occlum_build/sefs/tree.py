@@ -11,6 +11,7 @@ from pathlib import Path
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.files.handles import DirectoryHandles
 from occlum_build.files.source import Identity, identity_of
+from occlum_build.files.trees import PATH_BYTES, TOO_LONG
 from occlum_build.sefs.fs_format import (
     MAX_SUBDIRECTORIES,
     PERMISSION_BITS,
@@ -135,6 +136,8 @@ def _list_directory(
                 continue
             _check_source_name(host_path, name)
             below = path + b"/" + name if path else name
+            if len(below) > PATH_BYTES:  # no reader of ours would take it
+                raise OcclumError("sefs-io", TOO_LONG, place=place_of(tree.root))
             if not stat.S_ISDIR(st_mode):
                 tree.seen[below] = identity_of(status)
             found.append((inode, name, below, st_mode))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.trees import remove_tree
 from occlum_build.sefs import tree as tree_module
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.keys import DerivedKeys, RandomKeys, UserKey
@@ -252,6 +253,22 @@ def test_root_through_a_symlink(tmp_path: Path) -> None:
     zip_image(tree, tmp_path / "a")
     zip_image(tmp_path / "link", tmp_path / "b")
     assert content_of(tmp_path / "a") == content_of(tmp_path / "b")
+
+
+def test_what_no_reader_takes_is_not_written(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    os.mkdir("deep", dir_fd=here)
+    top, name = tmp_path / "deep", "n" * 200
+    below = os.open("deep", os.O_RDONLY, dir_fd=here)
+    for _ in range(21):
+        os.mkdir(name, dir_fd=below)
+        here, below = below, os.open(name, os.O_RDONLY, dir_fd=below)
+        os.close(here)
+    os.close(below)
+    with pytest.raises(OcclumError, match="holds a path of more than 4095 bytes"):
+        zip_image(top, tmp_path / "image")
+    assert not (tmp_path / "image").exists()
+    remove_tree(top)
 
 
 def test_deep_trees_do_not_need_a_deep_stack(tmp_path: Path) -> None:
