@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.cli.output import print_problems, say
-from occlum_build.files.secret import no_core_dumps
+from occlum_build.files.secret import keep_from, no_core_dumps
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.keys import RandomKeys, UserKey, read_key_file
@@ -82,6 +82,7 @@ def _mac(args: argparse.Namespace) -> bytes | None:
 
 
 def _zip(args: argparse.Namespace) -> int:
+    keep_from([args.mac_file], args.key)
     manifest = None if args.manifest is None else read_manifest(args.manifest)
     result = zip_image(
         args.directory,

@@ -91,6 +91,15 @@ def test_open_key_file(run: Run, tree: Path, tmp_path: Path) -> None:
     assert (tmp_path / "image" / "metadata").exists()
 
 
+def test_the_mac_does_not_replace_the_key(run: Run, tree: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY_TEXT)
+    key.chmod(0o600)
+    with pytest.raises(OcclumError, match="key: is the key file, which would be replaced"):
+        run("sefs", "zip", tree, tmp_path / "image", key, "--key", key)
+    assert key.read_text() == KEY_TEXT and not (tmp_path / "image").exists()
+
+
 def test_verify_raises_all_findings(run: Run, tree: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     run("sefs", "zip", tree, image, tmp_path / "mac")

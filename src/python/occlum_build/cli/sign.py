@@ -85,12 +85,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run_sign(arguments: argparse.Namespace) -> None:
     """Sign with a key file or an external signer."""
-    from occlum_build.files.secret import no_core_dumps
+    from occlum_build.files.secret import keep_from, no_core_dumps
     from occlum_build.sgx import keys
     from occlum_build.sgx.sign import finish
 
     if bool(arguments.signer) != bool(arguments.pubkey):
         raise OcclumError("usage", "--signer and --pubkey go together")
+    keep_from([arguments.out, arguments.sigstruct], arguments.key or arguments.pubkey)
     enclave = read_file(arguments.enclave, ENCLAVE_BYTES)
     if arguments.key:
         warn_if_exposed(arguments.key)

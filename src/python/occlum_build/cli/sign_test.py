@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -146,3 +147,16 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OcclumError, match="cannot be written"):
         run("gendata", "--enclave", SO, "--out", str(tmp_path / "none" / "data"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("option", ["--out", "--sigstruct"])
+def test_no_output_replaces_the_key(tmp_path: Path, option: str) -> None:
+    key, link = tmp_path / "key.pem", tmp_path / "link"
+    key.write_bytes(vectors.key())
+    key.chmod(0o600)
+    os.link(key, link)
+    outputs = {"--out": str(tmp_path / "out"), option: str(link)}
+    given = [word for pair in outputs.items() for word in pair]
+    with pytest.raises(OcclumError, match="link: is the key file, which would be replaced"):
+        run("sign", *INPUT, "--key", str(key), *given)
+    assert key.read_bytes() == vectors.key() and not (tmp_path / "out").exists()

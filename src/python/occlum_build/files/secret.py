@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import shown_bytes
 from occlum_build.files.reading import READ_FLAGS
 
@@ -40,6 +42,15 @@ def read_secret(path: Path, limit: int) -> tuple[bytearray, int]:
     finally:
         os.close(descriptor)
         wipe(buffer)
+
+
+def keep_from(outputs: Iterable[Path | None], key: Path | None) -> None:
+    """Raises OcclumError `usage` for an output that would replace the key file it is made with."""
+    for output in outputs:
+        with suppress(OSError):  # nothing is there to be replaced
+            if key is not None and output is not None and os.path.samefile(output, key):
+                message = "is the key file, which would be replaced by the result"
+                raise OcclumError("usage", message, place=Place(str(output)))
 
 
 def wipe(secret: bytearray) -> None:
