@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,14 +56,18 @@ def open_regular(path: str | Path, *, code: str = "io", name: str = "") -> int:
     """
     try:
         descriptor = os.open(path, READ_FLAGS)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return descriptor
+            reason = _NOT_REGULAR
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
     except OSError as error:
         is_socket = error.errno == errno.ENXIO
-        reason = _NOT_REGULAR if is_socket else error.strerror
-        raise OcclumError(code, f"{name or path} cannot be read: {reason}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OcclumError(code, f"{name or path} cannot be read: {_NOT_REGULAR}")
-    return descriptor
+        reason = _NOT_REGULAR if is_socket else error.strerror or str(error)
+    raise OcclumError(code, f"{name or path} cannot be read: {reason}")
 
 
 @contextmanager
@@ -74,7 +78,8 @@ def _reading(path: str | Path, code: str, name: str) -> Iterator[int]:
     except OSError as error:
         raise OcclumError(code, f"{name or path} cannot be read: {error.strerror}") from error
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # all that counts was read
+            os.close(descriptor)
 
 
 def read_descriptor(
