@@ -49,6 +49,7 @@ _TEMPORARY = re.compile(r"^\.occlum-build-|\.(tmp|new)$")
 # Who asks whether there is a file takes these as none.
 NO_FILES = frozenset(SPECIAL) - {LARGE}
 NO_FOLDER = frozenset(SPECIAL) - {FOLDER}
+IN_THE_WAY = frozenset({"/dev/zero", "fifo", "socket"})
 BOM_CODES = (253, 255)
 
 
@@ -131,8 +132,11 @@ PLACES = [
     *each("i/init_ra_conf.json", [BUILD], taken=[MISSING, "link to itself"]),
     # They only serve to explain: the error is that of MRENCLAVE, or none.
     *each("i/measurement.json i/manifest.json", [UNEXPECTED], ALL),
-    *each("i/measurement.json i/manifest.json",
-          [BUILD, f"{BUILD} -f", *PACKAGES], NO_FOLDER, NO_FOLDER),
+    *each("i/measurement.json i/manifest.json", PACKAGES, NO_FOLDER, NO_FOLDER),
+    *each("i/manifest.json", [BUILD], NO_FOLDER, NO_FOLDER),
+    # What is no file is not replaced by one.
+    *each("i/measurement.json", [BUILD], NO_FOLDER, NO_FOLDER - IN_THE_WAY),
+    *each("i/measurement.json i/manifest.json", [f"{BUILD} -f"], NO_FOLDER, NO_FOLDER - IN_THE_WAY),
     *each("i/initfs/x", [BUILD], NO_FILES, [FOLDER, MISSING, "/dev/zero", "link to itself"]),
     *each("i/image/x i/run/mount/x", [BUILD, *PACKAGES], NO_FILES, NO_FILES),
     *each(SIGNED, [BUILD], taken=SPECIAL),

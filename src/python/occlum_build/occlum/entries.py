@@ -47,7 +47,6 @@ def copy_of(path: str, source: Path, limit: int = ENCLAVE_BYTES) -> TreeEntry:
 
     Raises OcclumError `tree` for what is no regular file, or has more than `limit` bytes.
     """
-    source = Path(os.path.realpath(source))
     try:
         found = source.stat()
     except OSError as error:
@@ -58,7 +57,8 @@ def copy_of(path: str, source: Path, limit: int = ENCLAVE_BYTES) -> TreeEntry:
     if found.st_size > limit:
         raise too_large(source, limit, "tree")
     executable = found.st_mode & stat.S_IXUSR
-    return TreeEntry(path, FILE, 0o755 if executable else 0o644, source=source)
+    real = Path(os.path.realpath(source))  # as what is written must be no link by then
+    return TreeEntry(path, FILE, 0o755 if executable else 0o644, source=real)
 
 
 def time_zone(path: str, source: Path) -> TreeEntry:
