@@ -4,29 +4,12 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-from threading import Thread
 from typing import Callable
 
 import pytest
 
-from occlum_build.errors import OcclumError
 from occlum_build.files.locks import locked
-
-
-def in_another_thread(function: Callable[[], None]) -> list[OcclumError]:
-    """The errors of a function that is called where nothing is locked yet."""
-    errors: list[OcclumError] = []
-
-    def call() -> None:
-        try:
-            function()
-        except OcclumError as error:
-            errors.append(error)
-
-    thread = Thread(target=call)
-    thread.start()
-    thread.join()
-    return errors
+from occlum_build.files.testing import in_another_thread
 
 
 def lock(directory: Path, *, shared: bool = False) -> Callable[[], None]:

@@ -3,15 +3,14 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.files import locks
+from occlum_build.files.testing import in_another_thread
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
 from occlum_build.occlum.inputs import BuildRequest
@@ -152,21 +151,6 @@ def test_an_incomplete_instance(build_request: BuildRequest, tmp_path: Path) -> 
     with pytest.raises(OcclumError, match="is missing from the instance"):
         package(build_request.instance, tmp_path / "out.tar.gz", "top")
     assert not (tmp_path / "out.tar.gz").exists()
-
-
-def in_another_thread(function: Callable[[], object]) -> list[OcclumError]:
-    errors: list[OcclumError] = []
-
-    def call() -> None:
-        try:
-            function()
-        except OcclumError as error:
-            errors.append(error)
-
-    thread = Thread(target=call)
-    thread.start()
-    thread.join()
-    return errors
 
 
 def test_two_archives_at_once_but_none_while_it_is_built(
