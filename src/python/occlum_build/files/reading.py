@@ -52,8 +52,9 @@ def chunks_of(path: str | Path, *, code: str = "io") -> Iterator[bytes]:
 def open_regular(path: str | Path, *, code: str = "io", name: str = "") -> int:
     """A descriptor of a regular file, links followed; its reader closes it.
 
-    Raises OcclumError `code`; `name` is what errors call the file.
+    Raises OcclumError `code`, by the OSError if there was one; `name` is what errors call the file.
     """
+    cause = None
     try:
         descriptor = os.open(path, READ_FLAGS)
         try:
@@ -66,8 +67,8 @@ def open_regular(path: str | Path, *, code: str = "io", name: str = "") -> int:
         os.close(descriptor)
     except OSError as error:
         is_socket = error.errno == errno.ENXIO
-        reason = _NOT_REGULAR if is_socket else error.strerror or str(error)
-    raise OcclumError(code, f"{name or path} cannot be read: {reason}")
+        reason, cause = _NOT_REGULAR if is_socket else error.strerror or str(error), error
+    raise OcclumError(code, f"{name or path} cannot be read: {reason}") from cause
 
 
 @contextmanager
