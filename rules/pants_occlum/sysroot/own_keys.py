@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.base.build_environment import get_buildroot
+from pants.base.build_root import BuildRoot
 from pants.engine.rules import Rule
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
@@ -23,8 +23,8 @@ class OwnKeys:
 
 # Looked at in each session, as a key file may be another one.
 @_uncacheable_rule
-async def own_keys(occlum: OcclumSubsystem) -> OwnKeys:
-    root = os.path.realpath(get_buildroot())
+async def own_keys(occlum: OcclumSubsystem, build_root: BuildRoot) -> OwnKeys:
+    root = os.path.realpath(build_root.path)
     files, project_paths = [], []
     for option in (occlum.image_key_file, occlum.sign_key_file):
         path = os.path.realpath(os.path.expanduser(option)) if option else ""
