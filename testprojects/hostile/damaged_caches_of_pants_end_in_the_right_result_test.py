@@ -124,7 +124,8 @@ def test_damaged_files_of_the_local_store(
             path.unlink()
     check(pants, right)
     for path in store.glob("??/*"):
-        if path not in damaged:
+        # An upload that Pants stopped leaves a file of another name.
+        if path not in damaged and not path.name.endswith(".tmp"):
             assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
     record_property("damaged files of the local store", len(damaged))
     record_property("damaged files of the local store that were named", len(removed))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -28,10 +29,12 @@ class TookTooLongError(BaseException):
 
 @pytest.fixture(autouse=True)
 def bounds() -> Iterator[None]:
-    """Those of fuzzing: memory of the process, and a signal for what does not end."""
+    """Those of fuzzing: memory beyond what the process has, a signal for what does not end."""
     before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
     handler = signal.signal(signal.SIGALRM, _end)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, before[1]))
+    most = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
     yield
     signal.signal(signal.SIGALRM, handler)
     resource.setrlimit(resource.RLIMIT_AS, before)

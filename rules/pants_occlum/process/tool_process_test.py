@@ -161,6 +161,9 @@ def test_imports_for_type_checking_alone_are_left_out() -> None:
     assert list(tool_sources.tool_modules("occlum_build.sources.model")) == [
         "occlum_build/__init__.py",
         "occlum_build/errors.py",
+        "occlum_build/files/__init__.py",
+        "occlum_build/files/bounds.py",
+        "occlum_build/shown.py",
         "occlum_build/sources/__init__.py",
         "occlum_build/sources/model.py",
     ]
