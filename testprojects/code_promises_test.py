@@ -46,7 +46,7 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
         (f"_Reader.{name}", RECURSION): "no more archives in one another than MAX_DEPTH"
         for name in ("_read_member", "read")
     },
-    f"{LIBRARY}/files/journal.py": {
+    f"{LIBRARY}/files/recovery.py": {
         (name, RECURSION): "one that is the first of its change leads no further"
         for name in ("_complete", "_complete_first")
     },

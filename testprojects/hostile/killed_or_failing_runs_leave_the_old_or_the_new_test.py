@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
@@ -68,6 +68,11 @@ def seen(folder: Path) -> Seen:
     return found
 
 
+def contents(found: Seen) -> dict[str, bytes]:
+    """Without modes, which not every copy keeps."""
+    return {path: content for path, (_, content) in found.items()}
+
+
 def left_over(found: Seen) -> list[str]:
     return [path for path in found if any(map(is_temporary, path.split("/")))]
 
@@ -89,6 +94,7 @@ class Scene:
     # Commands that fail, or change nothing, but complete what a killed run had decided.
     others: tuple[Call, ...] = ()
     hits: int = 0
+    copies_told: int = 0
 
     def start(self) -> None:
         """Keep the state as the old one, run the command once, and see what it makes."""
@@ -143,9 +149,43 @@ class Scene:
     def kill_at_each_change(self) -> None:
         for ran in self.injector.each(self.call, KILL, self.reset):
             self.hits += 1
+            stages = (one.parent for one in self.work.rglob(f"{PREFIX}*/{JOURNAL}"))
+            if any(str(one).count(PREFIX) == 1 for one in stages):  # else only the stage changes
+                self.check_copy(ran)
+                self.check_moved(ran)
             if list(self.work.glob(f"{PREFIX}*/{JOURNAL}")):
                 self.check_each_follower(ran)
             self.check_next(ran)
+
+    def check_copy(self, ran: Ran) -> None:
+        """A run in a copy completes that or tells what it is, and nothing happens elsewhere."""
+        copy, before = self.work.with_name("a copy"), seen(self.work)
+        call = self.others[-1] if self.others else self.call
+        for options in ("-a", "-r"):
+            subprocess.run(["cp", options, self.work, copy], check=True)
+            self.hits += 1
+            followed = self.injector.run(replace(call, cwd=copy))
+            assert seen(self.work) == before, f"{ran}\n{followed}"
+            assert not followed.has_traceback, f"{ran}\n{followed}"
+            is_told = "this is a copy of a directory in the middle of a change" in followed.err
+            if is_told:
+                self.copies_told += 1
+                assert options == "-r" and len(followed.err.splitlines()) == 2, f"{ran}\n{followed}"
+            else:
+                found = contents(seen(copy))
+                assert found in (contents(self.old), contents(self.new)), f"{ran}\n{followed}"
+            shutil.rmtree(copy)
+
+    def check_moved(self, ran: Ran) -> None:
+        """It is completed where it was moved to."""
+        moved = self.work.with_name("moved")
+        self.work.rename(moved)
+        self.hits += 1
+        followed = self.injector.run(replace(self.call, cwd=moved))
+        assert seen(moved) == self.new, f"{ran}\n{followed}"
+        shutil.rmtree(moved)
+        shutil.copytree(self._kept, self.work, symlinks=True)
+        self.injector.run(self.call, at=ran.calls, error=KILL, only_changes=True)
 
     def check_each_follower(self, ran: Ran) -> None:
         """Of a change that was decided any of them completes it."""

@@ -152,7 +152,7 @@ def _package(options: argparse.Namespace) -> None:
 
 
 def _status(_options: argparse.Namespace) -> None:
-    from occlum_build.files.journal import sweep
+    from occlum_build.files.recovery import sweep
     from occlum_build.occlum.instance import as_problem, read_status
 
     with as_problem(Path.cwd()):

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
-from occlum_build.files.journal import Move, carry_out, inode, is_decided, sweep
+from occlum_build.files.journal import carry_out, is_decided
 from occlum_build.files.locks import locked
+from occlum_build.files.moves import Move, look
+from occlum_build.files.recovery import sweep
 from occlum_build.files.stages import Stage, make_stage
 
 # What a file system answers that has no hard links.
@@ -116,7 +118,8 @@ class Change:
             try:
                 carry_out(moves)
             except OSError as error:
-                where = error.filename2 or str(parts[0][1].target)
+                known = {str(real) for real, _ in parts}
+                where = error.filename if error.filename in known else str(parts[0][1].target)
                 raise OSError(error.errno, error.strerror, where) from error
 
 
@@ -124,7 +127,7 @@ def _move(real: Path, part: _Part) -> Move:
     with _at(part.target):
         if part.must_be_new:
             _check_free(real)
-        old, new = inode(real), inode(part.path)
+        old, new = look(real), look(part.path)
         if new is None:
             raise FileNotFoundError(errno.ENOENT, "was not made")
         if old is not None and _is_directory(real) and not _is_directory(part.path):
@@ -153,7 +156,7 @@ def _put(real: Path, part: _Part) -> None:
 
 
 def _check_free(path: Path) -> None:
-    if inode(path) is not None:
+    if look(path) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 

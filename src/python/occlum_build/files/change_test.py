@@ -5,61 +5,25 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.files import change as change_module
-from occlum_build.files import journal
+from occlum_build.files import moves
 from occlum_build.files.change import Change
 from occlum_build.files.exchange import exchange
-from occlum_build.files.journal import recover, sweep
+from occlum_build.files.recovery import recover, sweep
 from occlum_build.files.stages import has_stages, make_stage
-
-
-def content(folder: Path) -> dict[str, str]:
-    """All below a directory, directories as "/"."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else "/"
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def two_files(folder: Path, other: Path | None = None) -> None:
-    with Change() as change:
-        change.write(folder / "a", b"new a")
-        change.write((other or folder) / "b", b"new b")
-        change.commit()
-
-
-def killed(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
-    """Call a function in a process that is killed after that many moves of its commit."""
-    child = os.fork()
-    if child == 0:
-        forth = journal.Move.forth
-        made = 0
-
-        def counted(move: journal.Move) -> None:
-            nonlocal made
-            if made == moves:
-                os.kill(os.getpid(), signal.SIGKILL)
-            made += 1
-            forth(move)
-
-        monkeypatch.setattr(journal.Move, "forth", counted)
-        try:
-            function()
-        finally:
-            os._exit(1)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+from occlum_build.files.testing import content, killed, two_files
 
 
 @pytest.fixture(params=["exchange", "two renames"])
 def each_way(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without a file system that exchanges two things."""
     if request.param == "two renames":
-        monkeypatch.setattr(journal, "exchange", lambda _first, _second: False)
+        monkeypatch.setattr(moves, "exchange", lambda _first, _second: False)
 
 
 def test_files_have_the_modes_that_are_asked_for(tmp_path: Path) -> None:
@@ -109,14 +73,14 @@ def test_a_move_that_fails_is_undone_for_all(
     for name in old:
         (tmp_path / name).write_text("old")
     before = content(tmp_path)
-    forth = journal.Move.forth
+    forth = moves.Move.forth
 
-    def counted(move: journal.Move) -> None:
+    def counted(move: moves.Move) -> None:
         if move.name == fails:
-            raise OSError(errno.EIO, "Input/output error", "part", None, str(move.target))
+            raise OSError(errno.EIO, "Input/output error", str(move.target))
         forth(move)
 
-    monkeypatch.setattr(journal.Move, "forth", counted)
+    monkeypatch.setattr(moves.Move, "forth", counted)
     with pytest.raises(OSError, match="Input/output") as error:
         two_files(tmp_path)
     assert error.value.filename == str(tmp_path / fails)
@@ -125,14 +89,14 @@ def test_a_move_that_fails_is_undone_for_all(
 
 @pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("old", [(), ("a",), ("b",), ("a", "b")])
-@pytest.mark.parametrize("moves", [0, 1])
+@pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize("directories", [1, 2])
 @pytest.mark.parametrize("recovered", [0, 1])
 def test_a_change_that_was_cut_off_is_completed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     old: tuple[str, ...],
-    moves: int,
+    after: int,
     directories: int,
     recovered: int,
 ) -> None:
@@ -142,7 +106,7 @@ def test_a_change_that_was_cut_off_is_completed(
     place = {"a": folders[0], "b": folders[directories - 1]}
     for name in old:
         (place[name] / name).write_text("old")
-    killed(lambda: two_files(place["a"], place["b"]), monkeypatch, moves)
+    killed(lambda: two_files(place["a"], place["b"]), after)
     for folder in (folders[recovered], *folders):  # whichever of them is used next
         sweep(folder)
     assert {**content(place["a"]), **content(place["b"])} == {"a": "new a", "b": "new b"}
@@ -154,7 +118,7 @@ def test_a_change_is_completed_where_its_directory_was_moved_to(
 ) -> None:
     (tmp_path / "was").mkdir()
     (tmp_path / "was/a").write_text("old")
-    killed(lambda: two_files(tmp_path / "was"), monkeypatch, 1)
+    killed(lambda: two_files(tmp_path / "was"), 1)
     (tmp_path / "was").rename(tmp_path / "is")
     sweep(tmp_path / "is")
     assert content(tmp_path / "is") == {"a": "new a", "b": "new b"}
@@ -165,7 +129,7 @@ def test_what_was_put_there_since_is_not_replaced(
 ) -> None:
     (tmp_path / "a").write_text("old a")
     (tmp_path / "b").write_text("old b")
-    killed(lambda: two_files(tmp_path), monkeypatch, 1)
+    killed(lambda: two_files(tmp_path), 1)
     (tmp_path / "other").write_text("of another program")
     (tmp_path / "other").replace(tmp_path / "b")
     sweep(tmp_path)
@@ -210,18 +174,18 @@ def test_a_journal_moves_nothing_out_of_its_directory(tmp_path: Path) -> None:
         stage = tree / f".occlum-build-000000000000000{number}"
         stage.mkdir()
         (stage / "part0").write_text("planted")
-        new = (stage / names[0]).stat().st_ino
-        old = (tmp_path / "victim").stat().st_ino
-        move = {"part": names[0], "name": names[1], "new": new, "old": old}
-        text = json.dumps({"first": str(stage), "others": [str(tmp_path)], "moves": [move]})
-        (stage / "journal").write_text(text)
+        looks = {"new": stage / names[0], "old": tmp_path / "victim"}
+        seen = {name: look_of(path) for name, path in looks.items()}
+        move = {"part": names[0], "name": names[1], **seen}
+        journal = {"stages": [recorded(stage, tree)], "moves": [move]}
+        (stage / "journal").write_text(json.dumps(journal))
     sweep(tree)
     assert content(tmp_path) == {"tree": "/", "victim": "kept"}
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "[" * 100_000, "{}", '{"first": "/", "others": [], "moves": [{}]}', "\ud800"],
+    ["", "{", "[]", "[" * 100_000, "{}", '{"stages": [], "moves": []}', "\ud800"],
 )
 def test_what_is_no_journal_of_ours_is_removed(tmp_path: Path, text: str) -> None:
     stage = tmp_path / ".occlum-build-0123456789abcdef"
@@ -231,17 +195,34 @@ def test_what_is_no_journal_of_ours_is_removed(tmp_path: Path, text: str) -> Non
     assert content(tmp_path) == {}
 
 
+def recorded(stage: Path, beside: Path) -> dict[str, Any]:
+    """The row of a journal for a stage, as seen from a directory."""
+    row = {"path": str(stage), "relative": os.path.relpath(stage, beside)}
+    if not os.path.lexists(stage):
+        return {**row, "device": 0, "inode": 0, "parent": 0}
+    found, parent = stage.stat(), stage.parent.stat()
+    return {**row, "device": found.st_dev, "inode": found.st_ino, "parent": parent.st_ino}
+
+
+def look_of(path: Path) -> dict[str, int]:
+    found = moves.look(path)
+    assert found is not None
+    return found._asdict()
+
+
 def stage_with(folder: Path, number: int, first: Path) -> Path:
     """A stage whose journal names another stage as the first of its change."""
     stage = folder / f".occlum-build-{number:016x}"
-    stage.mkdir(parents=True)
-    journal_text = json.dumps({"first": str(first), "others": [], "moves": []})
-    (stage / "journal").write_text(journal_text)
+    stage.mkdir(parents=True, exist_ok=True)
+    stages = [recorded(first, folder), recorded(stage, folder)]
+    (stage / "journal").write_text(json.dumps({"stages": stages, "moves": []}))
     return stage
 
 
 def test_journals_that_lead_from_one_to_the_next_are_followed_once(tmp_path: Path) -> None:
     names = [tmp_path / f"{at}/.occlum-build-{at:016x}" for at in range(1101)]
+    for name in names:
+        name.mkdir(parents=True)
     for at in range(1100):
         stage_with(tmp_path / str(at), at, names[at + 1])
     sweep(tmp_path / "0")
@@ -255,6 +236,8 @@ def test_journals_that_name_each_other_are_removed(tmp_path: Path, others: str) 
     (tmp_path / "other").mkdir()
     (tmp_path / "link").symlink_to("one")
     second = tmp_path / others.replace("same", "one")
+    for folder, number in ((tmp_path / "one", 1), (second, 2)):
+        (folder / f".occlum-build-{number:016x}").mkdir()
     stage_with(tmp_path / "one", 1, second / f".occlum-build-{2:016x}")
     stage_with(second, 2, tmp_path / f"one/.occlum-build-{1:016x}")
     sweep(tmp_path / "one")
@@ -264,10 +247,10 @@ def test_journals_that_name_each_other_are_removed(tmp_path: Path, others: str) 
 def test_names_that_are_too_long_are_those_of_nothing(tmp_path: Path) -> None:
     stage_with(tmp_path, 1, Path("/" + "a/" * 5000, f".occlum-build-{2:016x}"))
     stage = stage_with(tmp_path, 3, tmp_path / f".occlum-build-{3:016x}")
-    found = json.loads((stage / "journal").read_text())
-    move = {"part": "p" * 300, "name": "n" * 300, "new": 1, "old": None}
-    others = ["/" + "a/" * 5000 + f".occlum-build-{4:016x}"]
-    (stage / "journal").write_text(json.dumps({**found, "moves": [move], "others": others}))
+    move = {"part": "p" * 300, "name": "n" * 300, "new": look_of(stage), "old": None}
+    other = {**recorded(stage, tmp_path), "path": "/" + "a/" * 5000 + f".occlum-build-{4:016x}"}
+    stages = [recorded(stage, tmp_path), {**other, "relative": other["path"]}]
+    (stage / "journal").write_text(json.dumps({"moves": [move], "stages": stages}))
     sweep(tmp_path)
     assert content(tmp_path) == {}
 
@@ -299,7 +282,7 @@ def test_names_of_any_bytes_and_of_any_length(
                 change.write(folder / name, b"x")
             change.commit()
 
-    killed(write, monkeypatch, 1)
+    killed(write, 1)
     sweep(folder)
     assert sorted(os.listdir(folder)) == sorted(names)
 
@@ -406,13 +389,13 @@ def test_exchange(tmp_path: Path) -> None:
 def test_a_signal_in_a_commit_comes_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forth = journal.Move.forth
+    forth = moves.Move.forth
 
-    def interrupted(move: journal.Move) -> None:
+    def interrupted(move: moves.Move) -> None:
         signal.raise_signal(signal.SIGINT)
         forth(move)
 
-    monkeypatch.setattr(journal.Move, "forth", interrupted)
+    monkeypatch.setattr(moves.Move, "forth", interrupted)
     with pytest.raises(KeyboardInterrupt):
         two_files(tmp_path)
     assert content(tmp_path) == {"a": "new a", "b": "new b"}

@@ -15,6 +15,7 @@ from occlum_build.errors import OcclumError, Place
 
 # For the others to end, which hold a lock while they rename a few files.
 WAIT_SECONDS = 10
+LOCKED = "locked"
 _POLL_SECONDS = 0.02
 # What file systems without such locks answer.
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
@@ -28,7 +29,7 @@ def locked(
     *,
     shared: bool = False,
     seconds: float | None = None,
-    code: str = "locked",
+    code: str = LOCKED,
 ) -> Iterator[None]:
     """Keep other runs out of a directory, or with `shared` those that are not; re-entrant.
 

@@ -39,12 +39,16 @@ class Stage:
             os.close(self.descriptor)
 
     def remove(self) -> None:
-        """Delete the stage and all in it, as far as that is possible; the next run tries again."""
+        """`delete` and `close`."""
+        self.delete()
+        self.close()
+
+    def delete(self) -> None:
+        """Remove the stage and all in it, as far as that is possible; the next run tries again."""
         with suppress(OSError):
             os.unlink(JOURNAL, dir_fd=self.descriptor)  # first: half a stage is no change
         with suppress(OSError):
             remove_tree(self.path)
-        self.close()
 
 
 def temporary_name() -> str:

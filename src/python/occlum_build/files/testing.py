@@ -1,11 +1,16 @@
-"""What tests of locks share."""
+"""What tests of locks and changes share."""
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from threading import Thread
 from typing import Callable
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.change import Change
+from occlum_build.files.moves import Move
 
 
 def in_another_thread(function: Callable[[], object]) -> list[OcclumError]:
@@ -22,3 +27,40 @@ def in_another_thread(function: Callable[[], object]) -> list[OcclumError]:
     thread.start()
     thread.join()
     return errors
+
+
+def content(folder: Path) -> dict[str, str]:
+    """All below a directory, directories as "/"."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else "/"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def two_files(folder: Path, other: Path | None = None) -> None:
+    with Change() as change:
+        change.write(folder / "a", b"new a")
+        change.write((other or folder) / "b", b"new b")
+        change.commit()
+
+
+def killed(function: Callable[[], None], after: int) -> None:
+    """Call a function in a process that is killed after that many moves of its commit."""
+    child = os.fork()
+    if child == 0:
+        forth = Move.forth
+        made = 0
+
+        def counted(move: Move) -> None:
+            nonlocal made
+            if made == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            made += 1
+            forth(move)
+
+        Move.forth = counted  # type: ignore[method-assign]
+        try:
+            function()
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.change import Change
-from occlum_build.files.journal import sweep
+from occlum_build.files.recovery import sweep
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import instance as layout
 from occlum_build.occlum.entries import TreeEntry

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import STATE_BYTES
-from occlum_build.files.journal import recover, sweep
 from occlum_build.files.locks import locked
 from occlum_build.files.reading import read_file
+from occlum_build.files.recovery import recover, sweep
 from occlum_build.occlum.initfs import image_config_json
 from occlum_build.occlum.toolchain import check_mode, libos_name, pal_name
 from occlum_build.sources.model import DIR, FILE, SYMLINK

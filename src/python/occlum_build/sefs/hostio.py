@@ -9,7 +9,7 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.change import Change
-from occlum_build.files.journal import sweep
+from occlum_build.files.recovery import sweep
 
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 # O_NONBLOCK: a fifo that took the place of a regular file must not hang us.
