@@ -22,6 +22,7 @@ from typing import BinaryIO
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.files.change import Change
+from occlum_build.files.handles import CREATE
 from occlum_build.files.reading import read_file
 from occlum_build.files.source import open_source
 from occlum_build.files.trees import walk
@@ -91,15 +92,18 @@ def package(instance: Path, out: Path, top: str) -> tuple[Problem, ...]:
     """Write the archive of an instance; `top` is the name of the directory in it.
 
     Sorted, times and owners zero, modes 0755 or 0644, and 0600 of what holds a key that is built
-    in. Gives a warning for each fifo, socket and device, as an enclave may have made in run/: they
-    are left out. Raises OcclumError `package`.
+    in, and of the archive then. Gives a warning for each fifo, socket and device, as an enclave may
+    have made in run/: they are left out. Raises OcclumError `package`.
     """
     left_out: list[Problem] = []
     try:
         with reading(instance), Change() as change:
             paths = list(_paths(instance, left_out))
-            with open(change.part(out), "xb") as stream:
-                _write(stream, instance, paths, top)
+            secret = _secret(instance)
+            is_secret = bool(secret) or f"initfs/{IMAGE_KEY}" in paths
+            mode = SECRET_MODE if is_secret else 0o666
+            with open(os.open(change.part(out), CREATE, mode), "wb") as stream:
+                _write(stream, instance, paths, top, secret)
             change.commit()
     except OSError as error:
         message = error.strerror or "cannot be written"
@@ -145,15 +149,20 @@ def _below(instance: Path, member: str, left_out: list[Problem]) -> Iterator[str
             left_out.append(Problem("package", message, place, severity=WARNING))
 
 
-def _write(stream: BinaryIO, instance: Path, paths: list[str], top: str) -> None:
+def _secret(instance: Path) -> tuple[str, ...]:
+    """How the paths begin of what holds the image key, where it is built in."""
+    if not _holds_image_key(instance / _SEALED_INITFS):
+        return ()
+    return (f"{_SEALED_INITFS}/", f"initfs/{IMAGE_KEY}")
+
+
+def _write(
+    stream: BinaryIO, instance: Path, paths: list[str], top: str, secret: tuple[str, ...]
+) -> None:
     with ExitStack() as stack:
         packed = stack.enter_context(gzip.GzipFile("", "wb", _GZIP_LEVEL, stream, mtime=0))
         archive = stack.enter_context(
             tarfile.TarFile(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT)
-        )
-        sealed = f"build/initfs/{ROOT}"
-        secret = (
-            (f"{sealed}/", f"initfs/{IMAGE_KEY}") if _holds_image_key(instance / sealed) else ()
         )
         for path in paths:
             is_secret = path.startswith(secret)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import sys
 import tarfile
@@ -31,7 +32,9 @@ def test_built_in_key_is_read_by_its_owner_alone(
     for path in sealed.iterdir():
         path.chmod(0o644)
     assert modes(request) == {0o600}  # also where nothing is built
+    (tmp_path / "out.tar.gz").touch(0o644)
     package(request.instance, tmp_path / "out.tar.gz", "top")
+    assert stat.S_IMODE((tmp_path / "out.tar.gz").stat().st_mode) == 0o600
     with tarfile.open(tmp_path / "out.tar.gz") as archive:
         packed = {m.name: m.mode for m in archive if m.isfile()}
     assert {packed.pop(f"top/build/initfs/__ROOT/{path.name}") for path in sealed.iterdir()} == {
@@ -39,6 +42,14 @@ def test_built_in_key_is_read_by_its_owner_alone(
     }
     assert set(packed.values()) == {0o644, 0o755}
     assert modes(replace(request, buildin_image_key=False)) == {0o644}
+    package(request.instance, tmp_path / "out.tar.gz", "top")
+    assert stat.S_IMODE((tmp_path / "out.tar.gz").stat().st_mode) == 0o666 & ~umask()
+
+
+def umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def test_key_files_are_read_once(build_request: BuildRequest, image_key: Path) -> None:
