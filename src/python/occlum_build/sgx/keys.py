@@ -5,7 +5,10 @@ Nothing here puts a byte of a private key into a message.
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +22,9 @@ from occlum_build.files.bounds import KEY_BYTES, shown_bytes
 from occlum_build.files.secret import read_secret, wipe
 from occlum_build.sgx.sigstruct import EXPONENT, MODULUS_SIZE
 
+# For the rest of an answer, when the signer has ended and what it started has its output.
+GRACE_SECONDS = 5
+_POLL_MS = 50
 _KEY_BITS = MODULUS_SIZE * 8
 _MAKE_KEY = "openssl genrsa -3 -out key.pem 3072"
 
@@ -77,8 +83,9 @@ def sign_data(key: PrivateKey, data: bytes) -> bytes:
 def run_signer(command: Sequence[str], data: bytes) -> bytes:
     """Have an external command sign: data on its stdin, 384 bytes on its stdout.
 
-    The command is run without a shell; its stderr stays the caller's. OcclumError `signer` when it
-    fails or answers with another number of bytes.
+    The command is run without a shell; its stderr and its terminal stay the caller's. What it
+    started may live on, and is waited for no longer than GRACE_SECONDS for the rest of an answer.
+    OcclumError `signer` when it fails or answers with another number of bytes.
     """
     if not command:
         raise OcclumError("signer", "the signer command is empty")
@@ -118,7 +125,21 @@ def _answer(signer: subprocess.Popen[bytes], data: bytes) -> bytes:
         raise ValueError("the signer has no pipes")
     with suppress(BrokenPipeError), signer.stdin:
         signer.stdin.write(data)
-    return signer.stdout.read(KEY_BYTES + 1)
+    output, answer, deadline = signer.stdout.fileno(), bytearray(), 0.0
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    while len(answer) <= KEY_BYTES:
+        has_ended = signer.poll() is not None  # asked first: then all that it wrote is there
+        if poll.poll(_POLL_MS):
+            chunk = os.read(output, KEY_BYTES + 1 - len(answer))
+            if not chunk:
+                break
+            answer += chunk
+        elif has_ended:
+            deadline = deadline or time.monotonic() + GRACE_SECONDS
+            if len(answer) >= MODULUS_SIZE or signer.returncode or time.monotonic() > deadline:
+                break
+    return bytes(answer)
 
 
 def is_signature(data: bytes, signature: bytes, modulus: int) -> bool:

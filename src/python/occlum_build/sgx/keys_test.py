@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from occlum_build.errors import OcclumError
+from occlum_build.sgx import keys
 from occlum_build.sgx.keys import (
     is_signature,
     load_modulus,
@@ -96,6 +101,36 @@ def test_public_key_of_another_kind() -> None:
 def test_signer_gets_the_data_on_stdin() -> None:
     script = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() * 96)"
     assert run_signer([sys.executable, "-c", script], b"abcd") == b"abcd" * 96
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "sleep 1000 & echo $! > {pid}; printf '%0384d' 7",
+        "(sleep 1; printf '%0384d' 7) & echo $! > {pid}",  # what answers later
+        "(exec >&-; sleep 1000) & echo $! > {pid}; printf '%0384d' 7",
+    ],
+)
+def test_what_a_signer_leaves_is_not_waited_for(tmp_path: Path, script: str) -> None:
+    pid = tmp_path / "pid"
+    try:
+        assert run_signer(["sh", "-c", script.format(pid=pid)], b"") == b"7".rjust(384, b"0")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"), [("printf no", "2 bytes, not 384"), ("exit 3", "ended with 3")]
+)
+def test_nor_where_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, message: str
+) -> None:
+    monkeypatch.setattr(keys, "GRACE_SECONDS", 0.2)
+    pid = tmp_path / "pid"
+    with pytest.raises(OcclumError, match=message):
+        run_signer(["sh", "-c", f"sleep 1000 & echo $! > {pid}; {end}"], b"")
+    os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
