@@ -74,7 +74,7 @@ def test_output_that_nobody_reads(ws: Workspace) -> None:
 def test_output_to_a_full_device(ws: Workspace) -> None:
     done = _process(ws, "> /dev/full")
     assert done.returncode == 1
-    assert done.stderr == b"error: No space left on device\n"
+    assert done.stderr == b"error: standard output: No space left on device\n"
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])

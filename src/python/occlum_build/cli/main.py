@@ -14,9 +14,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from occlum_build.cli.output import (
     close_streams,
+    flush_output,
     open_streams,
     print_problem,
     print_problems,
@@ -97,11 +99,15 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
             parser.error("an argument has a character that no name of a file can have")
         try:
             options = parser.parse_args(arguments)
-            _check_locale()
-            options.func(options)
-        finally:
-            sys.stdout.flush()
+        except SystemExit:  # after --help and --version
+            flush_output()
+            raise
+        _check_locale()
+        options.func(options)
+        flush_output()
     except OcclumError as error:
+        with suppress(OSError):  # the error counts, whatever becomes of a result before it
+            flush_output()
         print_problems([*error.told, *error.problems])
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
     except BrokenPipeError:

@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TextIO
 
@@ -49,16 +49,40 @@ def close_streams() -> bool:
     return _flush(sys.stdout)
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """An OSError of the body, which writes there, says so."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
 def say(text: str) -> None:
     """One line of a result, on standard output. May raise OSError."""
-    print(escaped(text))
+    with standard_output():
+        print(escaped(text))
+
+
+def say_bytes(data: bytes) -> None:
+    """A part of a result as it is, on standard output. May raise OSError."""
+    with standard_output():
+        sys.stdout.buffer.write(data)
+
+
+def flush_output() -> None:
+    """Write what is left to standard output. May raise OSError."""
+    with standard_output():
+        sys.stdout.flush()
 
 
 def say_json(value: Any, indent: int) -> None:
     """A result as JSON, on standard output: in ASCII, which no terminal and no locale changes."""
     import json
 
-    print(json.dumps(value, indent=indent, sort_keys=True))
+    with standard_output():
+        print(json.dumps(value, indent=indent, sort_keys=True))
 
 
 def print_operation(text: str) -> None:

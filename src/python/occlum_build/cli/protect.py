@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from occlum_build.cli.output import say
+from occlum_build.cli.output import say, say_bytes
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.protect import file_mac, protect_file, show_file
 
@@ -31,8 +30,7 @@ def _protect(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     for piece in show_file(args.file):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+        say_bytes(piece)
     return 0
 
 
