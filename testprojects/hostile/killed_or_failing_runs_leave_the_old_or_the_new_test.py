@@ -209,8 +209,12 @@ class Scene:
             self.check_failed(ran)
 
     def check_failed(self, ran: Ran) -> None:
-        """Old with one error, or new without; what could not be removed the next run removes."""
+        """Old with one error, or new without; what could not be removed the next run removes.
+
+        No message has a name that was there for a moment only.
+        """
         found = seen(self.work)
+        assert PREFIX not in ran.out + ran.err, ran
         assert not ran.has_traceback, ran
         if ran.code == 0:
             assert without_left_over(found) == self.new, f"{ran}\n{self.differences(found)}"

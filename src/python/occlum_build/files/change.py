@@ -12,6 +12,7 @@ from pathlib import Path
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.journal import carry_out, is_decided
+from occlum_build.files.known_names import KnownNames
 from occlum_build.files.locks import locked
 from occlum_build.files.moves import Move, look
 from occlum_build.files.recovery import sweep
@@ -41,11 +42,14 @@ class Change:
         self._stages: dict[Path, Stage] = {}
         self._parts: dict[Path, _Part] = {}
         self._swept: set[Path] = set()
+        self.names = KnownNames()  # in which errors are told
 
     def __enter__(self) -> Change:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None:
+            self.names.tell(error)
         # What could not be undone is left to the next run.
         is_left = any(is_decided(part.path.parent) for part in [*self._parts.values()][:1])
         for stage in self._stages.values():
@@ -56,7 +60,9 @@ class Change:
         real = Path(os.path.realpath(directory))
         self._sweep(real)
         if real not in self._stages:
-            self._stages[real] = make_stage(real)
+            with _at(directory):
+                self._stages[real] = make_stage(real)
+            self.names.add(self._stages[real].path, directory)
         return self._stages[real].path
 
     def part(self, target: Path, *, must_be_new: bool = False) -> Path:
@@ -75,6 +81,7 @@ class Change:
             raise OcclumError("output-same", message, place=Place(str(target)))
         path = stage / f"part{len(self._parts)}"
         self._parts[real] = _Part(path, target, must_be_new)
+        self.names.add(path, target)
         return path
 
     def _sweep(self, directory: Path) -> None:
@@ -117,9 +124,9 @@ class Change:
             stack.enter_context(_held_signals())
             try:
                 carry_out(moves)
-            except OSError as error:
-                known = {str(real) for real, _ in parts}
-                where = error.filename if error.filename in known else str(parts[0][1].target)
+            except OSError as error:  # at a target, or at a journal, which nobody knows
+                known = {str(real): str(part.target) for real, part in parts}
+                where = known.get(str(error.filename), str(parts[0][1].target))
                 raise OSError(error.errno, error.strerror, where) from error
 
 

@@ -95,9 +95,12 @@ class SourceFile:
         return changed(self._path, self._code)
 
     def chunks(self) -> Iterator[bytes]:
-        """Its bytes from the start, no more than it had when it was opened. May raise OSError."""
+        """Its bytes from the start, no more than it had when it was opened.
+
+        May raise OSError, which names it.
+        """
         offset, end = 0, self.size or UNSIZED_BYTES + 1
-        while chunk := os.pread(self.descriptor, min(end - offset, CHUNK_BYTES), offset):
+        while chunk := self._read(min(end - offset, CHUNK_BYTES), offset):
             offset += len(chunk)
             if offset > (self.size or UNSIZED_BYTES):
                 limit = shown_bytes(UNSIZED_BYTES)
@@ -110,6 +113,13 @@ class SourceFile:
         for chunk in self.chunks():
             digest.update(chunk)
         return digest.hexdigest()
+
+    def _read(self, size: int, offset: int) -> bytes:
+        try:
+            return os.pread(self.descriptor, size, offset)
+        except OSError as error:
+            error.filename = os.fsdecode(self._path)
+            raise
 
     def _error(self, message: str) -> OcclumError:
         return _error(self._code, message, self._path)

@@ -78,40 +78,41 @@ class ImageWriter:
     def _write(self, plan: ImagePlan, progress: Callable[[Entry], None] | None) -> None:
         directories = [entry for entry in plan.entries if entry.kind == DIR]
         for entry in directories:
-            with self._told_of(entry):
+            with self._told_of(entry.path):
                 self._make_dir(entry)
         self._remove_leftovers({entry.path for entry in plan.entries if entry.kind != DIR})
         for entry in plan.entries:
             if progress:
                 progress(entry)
-            with self._told_of(entry):
+            with self._told_of(entry.path):
                 if entry.kind == SYMLINK:
                     self._write_link(entry)
                 elif entry.kind == FILE:
                     self._write_file(entry)
         for entry in reversed(directories):
-            with self._told_of(entry):
+            with self._told_of(entry.path):
                 self._finish_dir(entry)
         self._require_in_place("")
 
     @contextmanager
-    def _told_of(self, entry: Entry) -> Iterator[None]:
-        """Let an error tell of the entry: of what is done in a directory it has only the name."""
+    def _told_of(self, path: str) -> Iterator[None]:
+        """Let an error tell of a path: of what is done in a directory it has only the name."""
         try:
             yield
         except OSError as error:
-            raise _cannot_be_written(self._image.path(entry.path), error) from None
+            raise _cannot_be_written(self._image.path(path), error) from None
 
     def _remove_leftovers(self, planned: Collection[str]) -> None:
         """Delete the temporary files of a run that was killed."""
         for directory in sorted({posixpath.dirname(path) for path in planned}):
-            here = self._image.at(directory)
-            with os.scandir(here) as found:
-                names = [one.name for one in found if one.name.startswith(_TEMPORARY)]
-            for name in names:
-                is_dir = stat.S_ISDIR(os.lstat(name, dir_fd=here).st_mode)
-                if not is_dir and posixpath.join(directory, name) not in planned:
-                    os.unlink(name, dir_fd=here)
+            with self._told_of(directory):
+                here = self._image.at(directory)
+                with os.scandir(here) as found:
+                    names = [one.name for one in found if one.name.startswith(_TEMPORARY)]
+                for name in names:
+                    is_dir = stat.S_ISDIR(os.lstat(name, dir_fd=here).st_mode)
+                    if not is_dir and posixpath.join(directory, name) not in planned:
+                        os.unlink(name, dir_fd=here)
 
     def _clean(self, kinds: dict[str, str]) -> None:
         pending = [""]
@@ -125,7 +126,8 @@ class ImageWriter:
                 is_dir = one.is_dir(follow_symlinks=False)
                 kind = DIR if is_dir else SYMLINK if one.is_symlink() else FILE
                 if kinds.get(path) != kind:
-                    remove_entry(here, one.name)
+                    with self._told_of(directory if one.name.startswith(_TEMPORARY) else path):
+                        remove_entry(here, one.name)
                     self.result.removed += 1
                 elif is_dir:
                     pending.append(path)

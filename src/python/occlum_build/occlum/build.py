@@ -26,6 +26,13 @@ from occlum_build.sefs.keys import UserKey
 from occlum_build.sgx.measurement import read_sigstruct
 
 _MODE = 0o644
+# What is made in the stage, and where it will be.
+_PLACES = {
+    "initfs_tree": "initfs",
+    "image": "build/mount",
+    "initfs": "build/initfs",
+    "fresh": ".",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class _Build:
         self._instance = request.instance
         self._change = change
         self._stage = change.stage_in(request.instance)
+        for part, place in _PLACES.items():
+            change.names.add(self._part(part), self._instance / place)
         self._last = read_earlier(request.instance, with_manifest=False).record
         self._found: list[Problem] = []
 

@@ -108,7 +108,8 @@ def write(entries: Iterable[TreeEntry], root: Path) -> None:
     try:
         root.mkdir(mode=0o755, exist_ok=True)
         for entry in ordered:
-            _write(entry, root / entry.path)
+            with _named(root / entry.path):
+                _write(entry, root / entry.path)
         for entry in reversed(ordered):
             if entry.kind == DIR:
                 (root / entry.path).chmod(entry.mode)
@@ -169,6 +170,16 @@ def _modes_of(entries: list[TreeEntry], root: Path) -> Iterator[None]:
         for path, mode in before:
             with suppress(OSError):
                 path.chmod(mode)
+        raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of a file that is open has no name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 
