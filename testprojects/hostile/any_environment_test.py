@@ -148,7 +148,7 @@ def test_streams_change_no_exit_code(redirect: str, world: Path) -> None:
             codes = {code, 1} if has_result else {code}  # it may be written before the pipe ends
         assert done.code in codes, (command, done)
         if has_result and lost == "result":
-            assert done.err == b"error: No space left on device\n", (command, done)
+            assert done.err == b"error: standard output: No space left on device\n", (command, done)
         elif code and lost in ("nothing", "result"):
             assert b"error: " in done.err, (command, done)
 

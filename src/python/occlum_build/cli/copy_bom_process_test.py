@@ -53,6 +53,9 @@ def test_working_directory_that_has_gone(
 # As a process
 
 
+FULL = b"error: standard output: No space left on device\n"
+
+
 def _process(ws: Workspace, redirect: str, **env: str) -> subprocess.CompletedProcess[bytes]:
     ws.bom.write_text(BOM)
     command = (
@@ -71,10 +74,23 @@ def test_output_that_nobody_reads(ws: Workspace) -> None:
     assert done.stderr == b""
 
 
-def test_output_to_a_full_device(ws: Workspace) -> None:
-    done = _process(ws, "> /dev/full")
+@pytest.mark.parametrize("more", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_output_to_a_full_device(ws: Workspace, more: dict[str, str]) -> None:
+    done = _process(ws, "> /dev/full", **more)
     assert done.returncode == 1
-    assert done.stderr == b"error: standard output: No space left on device\n"
+    assert done.stderr == FULL
+
+
+def test_help_to_a_full_device(ws: Workspace) -> None:
+    done = _process(ws, "--help > /dev/full")
+    assert (done.returncode, done.stderr) == (1, FULL)
+
+
+def test_an_error_is_told_where_the_result_before_it_is_lost(ws: Workspace) -> None:
+    (ws.path / "first").mkdir()
+    done = _process(ws, "--root first --json -f none.yaml > /dev/full")
+    assert done.returncode == 255
+    assert b"none.yaml" in done.stderr and done.stderr.count(b"error: ") == 1
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])

@@ -22,6 +22,7 @@ from occlum_build.cli.output import (
     open_streams,
     print_problem,
     print_problems,
+    standard_output,
     working_directory,
 )
 from occlum_build.cli.usage import Parser
@@ -98,8 +99,9 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
         if not all(map(_can_name_a_file, arguments)):
             parser.error("an argument has a character that no name of a file can have")
         try:
-            options = parser.parse_args(arguments)
-        except SystemExit:  # after --help and --version
+            with standard_output():  # of --help and --version
+                options = parser.parse_args(arguments)
+        except SystemExit:
             flush_output()
             raise
         _check_locale()

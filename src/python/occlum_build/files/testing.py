@@ -58,7 +58,7 @@ def killed(function: Callable[[], None], after: int) -> None:
             made += 1
             forth(move)
 
-        Move.forth = counted  # type: ignore[method-assign]
+        Move.forth = counted  # type: ignore[assignment, method-assign]
         try:
             function()
         finally:

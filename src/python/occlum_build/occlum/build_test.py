@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from occlum_build.elf.interpreter import GLIBC_LOADER
 from occlum_build.errors import OcclumError
-from occlum_build.files import journal
+from occlum_build.files import moves
 from occlum_build.occlum import build as build_module
 from occlum_build.occlum import instance
 from occlum_build.occlum.build import build
@@ -187,15 +187,15 @@ def test_an_interrupted_build_leaves_the_old_one(
 
     build(build_request)
     before = snapshot(build_request.instance)
-    forth = journal.Move.forth
+    forth = moves.Move.forth
 
-    def interrupted_at_run(move: journal.Move) -> None:
+    def interrupted_at_run(move: moves.Move) -> None:
         if move.name == "run":
             raise KeyboardInterrupt
         forth(move)
 
     if where == "second move":
-        monkeypatch.setattr(journal.Move, "forth", interrupted_at_run)
+        monkeypatch.setattr(moves.Move, "forth", interrupted_at_run)
     elif where == "assemble":
         monkeypatch.setattr(instance, where, interrupt)
     else:
@@ -371,16 +371,16 @@ def test_a_run_that_was_killed_while_it_replaced_the_build_is_completed_even_by_
     inst = build_request.instance
     build(build_request)
     (inst / "image/more").touch()
-    forth = journal.Move.forth
+    forth = moves.Move.forth
 
-    def killed_at_measurement(move: journal.Move) -> None:
+    def killed_at_measurement(move: moves.Move) -> None:
         if move.name == "measurement.json":
             os._exit(9)
         forth(move)
 
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(journal.Move, "forth", killed_at_measurement)
+        monkeypatch.setattr(moves.Move, "forth", killed_at_measurement)
         build(build_request)
         os._exit(1)
     assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
