@@ -94,8 +94,15 @@ def run(options: argparse.Namespace) -> None:
     if options.sign_tool:
         message = "--sign-tool is ignored: the enclave is signed without one"
         print_problem(Problem("usage", message, severity=WARNING))
-    default_key = ToolchainDirectory(options.toolchain).path(TEST_KEY)
-    signer = signer_of(options, default_key)
+    toolchain = ToolchainDirectory(options.toolchain)
+    signer = signer_of(options, toolchain.path(TEST_KEY))
+    if signer == KeyFile(toolchain.path(TEST_KEY)):
+        with naming_toolchain_option():
+            key = toolchain.file(TEST_KEY)
+            if key is None:  # which is told with all else that is missing
+                find(options.toolchain, settings.sgx_mode, [BUILD, SIGN_KEY])
+            else:
+                signer = KeyFile(key)
     request = BuildRequest(
         instance=Path.cwd(),
         toolchain=options.toolchain,
@@ -110,8 +117,6 @@ def run(options: argparse.Namespace) -> None:
     )
     no_core_dumps()
     with naming_toolchain_option():
-        if signer == KeyFile(default_key) and not default_key.is_file():
-            find(options.toolchain, settings.sgx_mode, [BUILD, SIGN_KEY])
         built = build(request)
     print_problems(built.warnings)
     if built.measurement["mrsigner"] is None:

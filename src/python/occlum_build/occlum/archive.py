@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.errors import OcclumError, Place, Problem, Report
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
-from occlum_build.files.reading import READ_FLAGS
+from occlum_build.files.reading import READ_FLAGS, read_file
 from occlum_build.occlum.tar_reader import BadArchive, Member, contents_of, members_of
 from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
@@ -29,6 +29,8 @@ from occlum_build.occlum.toolchain import (
     parse_version,
     required_files,
 )
+from occlum_build.occlum.toolchain_content import HEADER_ROLE, check_content
+from occlum_build.occlum.toolchain_links import astray
 from occlum_build.process.step import run_step
 
 _MAX_LINKS = 40
@@ -67,36 +69,45 @@ class _ArchiveReader:
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream
         self._name = name
-        self._members = {_clean(member.name): member for member in members_of(stream)}
+        others: list[str] = []
+        self._members = {_clean(member.name): member for member in members_of(stream, others)}
+        self._others = frozenset(map(_clean, others))  # directories, fifos and devices
         self._occlum = self._occlum_dir()
         self._system = self._occlum
         if f"/{self._occlum}".endswith(f"/{OCCLUM_DIR}"):
             self._system = self._occlum[: -len(OCCLUM_DIR)].rstrip("/")
 
     def unpack(self, out: Path, mode: str, groups: Iterable[str], wanted: str) -> None:
-        header = ToolFile("version header", (VERSION_HEADER,))
         version = self._version(wanted)
+        header = ToolFile(HEADER_ROLE, (VERSION_HEADER,))
+        wanted_files = (header, *required_files(version, mode, groups))
         problems: list[Problem] = []
         chosen: dict[str, Member] = {}
-        for file in (header, *required_files(version, mode, groups)):
+        for file in wanted_files:
             members = {place: self._member(place) for place in file.places}
             found = next(((place, one) for place, one in members.items() if one), None)
             if found is None:
-                searched = [f"{self._path(place)} in {self._name}" for place in file.places]
-                problems.append(missing(file, searched))
+                problems.append(self._problem(file))
             else:
                 chosen[found[0]] = found[1]
         if problems:
             raise OcclumError.of(problems)
+        roles = {place: file.role for file in wanted_files for place in file.places}
         places: dict[Member, list[str]] = {}  # links may lead several places to one file
         for place, member in chosen.items():
             places.setdefault(member, []).append(place)
+        report = Report()
         for member, chunks in contents_of(self._stream, places, ENCLAVE_BYTES):
             first, *others = (out / place for place in places[member])
             _write(first, chunks, 0o755 if member.is_executable else 0o644)
+            content = read_file(first, ENCLAVE_BYTES)
+            for role in dict.fromkeys(roles[place] for place in places[member]):
+                with report:
+                    check_content(role, content, f"{member.name} in {self._name}")
             for other in others:
                 other.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(first, other)
+        report.raise_errors()
 
     def _version(self, wanted: str) -> str:
         member, place = self._member(VERSION_HEADER), Place(self._name)
@@ -133,18 +144,37 @@ class _ArchiveReader:
 
     def _member(self, place: str) -> Member | None:
         """The regular file at a place, links followed; None when there is none."""
-        path = self._path(place)
+        member = self._end(place)
+        return member if member is not None and member.link is None else None
+
+    def _end(self, place: str) -> Member | None:
+        """The file that links lead to from a place, else the link that leads to none."""
+        path, last = self._path(place), None
         for _ in range(_MAX_LINKS):
             member = self._members.get(path)
-            if member is None or member.link is None:
+            if member is None:
+                return last
+            if member.link is None:
                 return member
+            last = member
             if not member.is_symbolic:
                 path = _clean(member.link)
             elif member.link.startswith("/"):
                 path = _clean(posixpath.join(self._system, member.link.lstrip("/")))
             else:
                 path = _clean(posixpath.join(posixpath.dirname(path), member.link))
-        return None
+        return last
+
+    def _problem(self, file: ToolFile) -> Problem:
+        """Why there is no file at any of its places."""
+        for place in file.places:
+            name, last = f"{self._path(place)} in {self._name}", self._end(place)
+            if last is not None:
+                link = f"{_clean(last.name)} in {self._name}"
+                return astray(file.role, link, str(last.link), "the archive")
+            if self._path(place) in self._others:
+                return Problem("toolchain", "is not a regular file", Place(name))
+        return missing(file, [f"{self._path(place)} in {self._name}" for place in file.places])
 
 
 def _write(target: Path, chunks: Iterable[bytes], mode: int) -> None:

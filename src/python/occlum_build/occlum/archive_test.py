@@ -84,3 +84,55 @@ def test_process(archive: Path, tmp_path: Path) -> None:
     assert (wrong.returncode, "not 0.31.9" in wrong.stderr) == (1, True)
     usage = run_process(tmp_path, "archive", "x")
     assert usage.returncode == 2 and usage.stderr.startswith("usage: python -m occlum_build.occlum")
+
+
+INIT = "opt/occlum/build/bin/init"
+
+
+def _with(toolchain: Path, path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
+    """An archive of the toolchain with another member in the place of one of its files."""
+    (toolchain / member.name).unlink()
+    member.size = len(content)
+    with tarfile.open(path, "w") as tar:
+        tar.add(toolchain, ".")
+        tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def _member(type_: bytes, link: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(INIT)
+    member.type, member.linkname = type_, link
+    return member
+
+
+@pytest.mark.parametrize("type_", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../../../etc/passwd", "gone", INIT])
+def test_links_out_of_an_archive_are_named(
+    toolchain: Path, tmp_path: Path, type_: bytes, target: str
+) -> None:
+    archive = _with(toolchain, tmp_path / "a.tar", _member(type_, target))
+    with pytest.raises(OcclumError) as caught:
+        unpack_toolchain(archive, tmp_path / "out", "HW")
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        f"the toolchain has no init: {INIT} in {archive} is a link to {target}, and there is no "
+        "such file in the archive"
+    )
+
+
+@pytest.mark.parametrize(
+    "type_", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE]
+)
+def test_what_is_no_regular_file_in_an_archive(
+    toolchain: Path, tmp_path: Path, type_: bytes
+) -> None:
+    archive = _with(toolchain, tmp_path / "a.tar", _member(type_))
+    with pytest.raises(OcclumError, match=rf"{INIT} in {archive}: is not a regular file"):
+        unpack_toolchain(archive, tmp_path / "out", "HW")
+
+
+def test_code_in_an_archive_is_elf(toolchain: Path, tmp_path: Path) -> None:
+    member = _member(tarfile.REGTYPE)
+    archive = _with(toolchain, tmp_path / "a.tar", member, b"-----BEGIN PRIVATE KEY-----\n")
+    with pytest.raises(OcclumError, match=rf"{INIT} in .*: the toolchain's init is not an ELF"):
+        unpack_toolchain(archive, tmp_path / "out", "HW")

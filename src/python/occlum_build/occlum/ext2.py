@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Problem
@@ -34,23 +35,22 @@ def add_mke2fs(instance: Path, toolchain: Path) -> None:
     if not mounts_ext2(read_config([config])):
         return
     layout = ToolchainDirectory(toolchain)
-    roots = tuple(dict.fromkeys((layout.system, Path("/"))))
+    # Of the system around the toolchain, else of this machine.
+    own, both = (layout,), (layout, ToolchainDirectory(Path("/")))
     wanted = {
-        _IN_IMAGE: [root / _MKE2FS for root in roots],
-        f"lib64/{GLIBC_LOADER}": [layout.path(f"{GLIBC_DIR}/{GLIBC_LOADER}")],
-        **{f"{GLIBC_DIR}/{name}": [layout.path(f"{GLIBC_DIR}/{name}")] for name in GLIBC_NAMES},
+        _IN_IMAGE: (both, (_MKE2FS,)),
+        f"lib64/{GLIBC_LOADER}": (own, (f"{GLIBC_DIR}/{GLIBC_LOADER}",)),
+        **{f"{GLIBC_DIR}/{name}": (own, (f"{GLIBC_DIR}/{name}",)) for name in GLIBC_NAMES},
         **{
-            f"{GLIBC_DIR}/{name}": [
-                root / folder / name for root in roots for folder in OS_LIB_DIRS
-            ]
+            f"{GLIBC_DIR}/{name}": (both, tuple(f"{folder}/{name}" for folder in OS_LIB_DIRS))
             for name in _LIBRARIES
         },
     }
     found = {
-        path: next((place for place in places if place.is_file()), None)
-        for path, places in wanted.items()
+        path: next((file for one in layouts if (file := one.file(*places))), None)
+        for path, (layouts, places) in wanted.items()
     }
-    missing = [_problem(path, wanted[path]) for path, source in found.items() if source is None]
+    missing = [_problem(path, *wanted[path]) for path, source in found.items() if source is None]
     if missing:
         raise OcclumError.of(missing)
     entries = [tree.copy_of(path, source) for path, source in found.items() if source]
@@ -65,8 +65,9 @@ def add_mke2fs(instance: Path, toolchain: Path) -> None:
     )
 
 
-def _problem(path: str, places: list[Path]) -> Problem:
-    searched = " nor ".join(map(str, places))
+def _problem(path: str, layouts: Iterable[ToolchainDirectory], places: Iterable[str]) -> Problem:
+    paths = dict.fromkeys(str(one.path(place)) for one in layouts for place in places)
+    searched = " nor ".join(paths)
     return Problem(
         "ext2",
         f"an ext2 file system is mounted, for which the image needs /{path}; "

@@ -21,8 +21,8 @@ _INIT = "initfs/bin/init"
 
 def own_init(toolchain: Path) -> str:
     """The hex SHA-256 of Occlum's init in a toolchain, "" where it has none."""
-    path = ToolchainDirectory(toolchain).path(INIT)
-    return hashlib.sha256(read_file(path, ENCLAVE_BYTES)).hexdigest() if path.is_file() else ""
+    path = ToolchainDirectory(toolchain).file(INIT)
+    return "" if path is None else hashlib.sha256(read_file(path, ENCLAVE_BYTES)).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -44,7 +44,7 @@ def plan_fresh(
     `localtime`: a time zone file for image and initfs; without it their time is UTC. `init_ra`: the
     attestation client of the initfs, "grpc_ratls" or "aecs", "" for none.
     """
-    has_glibc = ToolchainDirectory(toolchain_root).path(GLIBC_DIR).is_dir()
+    has_glibc = ToolchainDirectory(toolchain_root).directory(GLIBC_DIR) is not None
     groups = [INITFS, TEMPLATE, *([GLIBC] if has_glibc else [])]
     toolchain = find(toolchain_root, "HW", groups)
     config = replace(tree.copy_of("Occlum.json", toolchain.files["template"]), mode=0o644)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Problem
+from occlum_build.files.bounds import ENCLAVE_BYTES
+from occlum_build.files.reading import read_file
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.initfs import musl_libraries
@@ -16,6 +20,7 @@ from occlum_build.occlum.toolchain import (
     Toolchain,
     ToolchainDirectory,
 )
+from occlum_build.occlum.toolchain_content import check_content
 
 GRPC_RATLS, AECS = "grpc_ratls", "aecs"
 CONF = "init_ra_conf.json"
@@ -63,6 +68,10 @@ def attesting_initfs(
     # Without its init there is nothing of it: that is all to be told.
     init = files.entries({"bin/init": (f"{OCCLUM_DIR}/build/bin/init_{kind}",)})
     files.raise_missing()
+    for one in init:
+        if one.source is not None:
+            content = read_file(one.source, ENCLAVE_BYTES, code="toolchain")
+            check_content("init", content, str(one.source))
     conf = files.entries({CONF: (f"{OCCLUM_DIR}/etc/template/init_{kind}.json",)})
     time = [tree.time_zone("etc/localtime", localtime)] if localtime else []
     folders = [tree.directory(path) for path in ("bin", "lib", "dev", "proc", "etc")]
@@ -87,7 +96,7 @@ class _Files:
         """A copy of each file under its path in the initfs."""
         found = []
         for path, places in wanted.items():
-            source = self._find(places)
+            source = self._layout.file(*places)
             if source is None:
                 searched = " nor ".join(str(self._layout.path(place)) for place in places)
                 self._missing.append(self._problem(searched))
@@ -97,28 +106,24 @@ class _Files:
 
     def aecs_client(self) -> list[TreeEntry]:
         """The client's own files, and what it needs of the system."""
-        folder = self._layout.path(_AECS_CLIENT)
-        client = sorted(path for path in folder.glob("*") if path.is_file())
-        if not client:
-            self._missing.append(self._problem(str(folder)))
-        brought = [tree.copy_of(f"{GLIBC_DIR}/{path.name}", path) for path in client]
-        names = {path.name for path in client}
+        folder = self._layout.directory(_AECS_CLIENT)
+        places = [f"{_AECS_CLIENT}/{name}" for name in sorted(os.listdir(folder) if folder else ())]
+        client = [place for place in places if not self._layout.directory(place)]
+        brought = self.entries({f"{GLIBC_DIR}/{posixpath.basename(one)}": (one,) for one in client})
+        if not brought:
+            self._missing.append(self._problem(str(self._layout.path(_AECS_CLIENT))))
         wanted = dict(_OF_AECS)
         for name in _OF_AECS_UNLESS_BROUGHT:
-            if name not in names:
+            if f"{_AECS_CLIENT}/{name}" not in client:
                 wanted[f"{GLIBC_DIR}/{name}"] = tuple(f"{one}/{name}" for one in OS_LIB_DIRS)
         optional = tuple(f"{one}/{_OF_AECS_IF_THERE}" for one in OS_LIB_DIRS)
-        if self._find(optional):
+        if self._layout.file(*optional):
             wanted[f"{GLIBC_DIR}/{_OF_AECS_IF_THERE}"] = optional
         return [*brought, *self.entries(wanted)]
 
     def raise_missing(self) -> None:
         if self._missing:
             raise OcclumError.of(self._missing)
-
-    def _find(self, places: Iterable[str]) -> Path | None:
-        paths = (self._layout.path(place) for place in places)
-        return next((path for path in paths if path.is_file()), None)
 
     def _problem(self, searched: str) -> Problem:
         return Problem(

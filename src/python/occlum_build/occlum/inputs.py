@@ -24,8 +24,8 @@ from occlum_build.occlum.measurement import ImageIdentity
 from occlum_build.occlum.own_keys import refuse_own_keys
 from occlum_build.occlum.prebuilt import read_prebuilt
 from occlum_build.occlum.seal import digest_of, manifest_of_tree
-from occlum_build.occlum.signing import KeyFile, Signer
-from occlum_build.occlum.toolchain import BUILD, TEST_KEY, Toolchain, ToolchainDirectory, find
+from occlum_build.occlum.signing import KeyFile, Signer, public_test_key
+from occlum_build.occlum.toolchain import BUILD, Toolchain, find
 from occlum_build.sefs.keys import UserKey, read_key_file
 from occlum_build.sgx.config import Node, check
 
@@ -152,7 +152,7 @@ def _identity(manifest: dict[str, Any], key: UserKey | None) -> ImageIdentity:
 
 def _refuse_keys(request: BuildRequest, files: Iterable[Path]) -> None:
     signer = request.signer.path if isinstance(request.signer, KeyFile) else None
-    if signer == ToolchainDirectory(request.toolchain).path(TEST_KEY):
+    if signer == public_test_key(request.toolchain):
         signer = None  # everybody has it
     refuse_own_keys(files, {"image key": request.image_key, "signing key": signer})
 

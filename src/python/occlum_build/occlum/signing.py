@@ -79,10 +79,19 @@ def open_signer(signer: Signer) -> OpenSigner:
 
 def public_test_mrsigner(toolchain: Path) -> str:
     """MRSIGNER of the test key in a toolchain, "" where it has none that can be read."""
+    path = public_test_key(toolchain)
     try:
-        return open_signer(KeyFile(ToolchainDirectory(toolchain).path(TEST_KEY))).mrsigner
+        return "" if path is None else open_signer(KeyFile(path)).mrsigner
     except OcclumError:
         return ""
+
+
+def public_test_key(toolchain: Path) -> Path | None:
+    """The test key in a toolchain, None where there is none in it."""
+    try:
+        return ToolchainDirectory(toolchain).file(TEST_KEY)
+    except OcclumError:
+        return None
 
 
 def finish_signing(enclave: bytes, unsigned: Unsigned, signer: OpenSigner) -> bytes:

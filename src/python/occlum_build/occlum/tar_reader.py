@@ -47,18 +47,23 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def members_of(stream: BinaryIO) -> list[Member]:
-    """All files and links of an archive, which is read to its end. Raises BadArchive, OSError."""
+def members_of(stream: BinaryIO, others: list[str] | None = None) -> list[Member]:
+    """All files and links of an archive, which is read to its end. Raises BadArchive, OSError.
+
+    `others` gets the names of what is neither.
+    """
     unpacked, found, name_bytes = _Unpacked(stream), [], 0
     with _told():
         for number, (_, info) in enumerate(_infos(unpacked)):
             if number == MAX_MEMBERS:
                 raise BadArchive(f"it has more than {MAX_MEMBERS:,} members")
-            if not (info.isreg() or info.islnk() or info.issym()):
-                continue
             name_bytes += len(info.name) + len(info.linkname)
             if name_bytes > MAX_NAME_BYTES:
                 raise BadArchive(f"its names have more than {shown_bytes(MAX_NAME_BYTES)}")
+            if not (info.isreg() or info.islnk() or info.issym()):
+                if others is not None:
+                    others.append(info.name)
+                continue
             link = None if info.isreg() else info.linkname
             is_executable = bool(info.mode & 0o100)
             found.append(Member(number, info.name, info.size, is_executable, link, info.issym()))

@@ -7,7 +7,10 @@ directory has the same files there, and those of the system around it beside the
 from __future__ import annotations
 
 import hashlib
+import os
+import posixpath
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ from occlum_build.elf.facts import LIBC
 from occlum_build.errors import OcclumError, Place, Problem, Report
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
 from occlum_build.files.reading import read_file
+from occlum_build.occlum.toolchain_content import KEY_ROLE, TEMPLATE_ROLE, check_content
+from occlum_build.occlum.toolchain_links import follow
 
 SGX_MODES = ("HW", "SIM", "HYPER")
 OCCLUM_DIR = "opt/occlum"
@@ -36,6 +41,7 @@ GLIBC_LOADER = "ld-linux-x86-64.so.2"
 GLIBC_NAMES = (LIBC, "libpthread.so.0", "libm.so.6")
 OS_NAMES = ("libstdc++.so.6", "libgcc_s.so.1")
 OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
+_ABOVE_OCCLUM = ("opt", OCCLUM_DIR)
 # No version has more digits: what has is none, and no number is made of it.
 _VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]{1,9})(?![0-9])")
 
@@ -96,7 +102,7 @@ def required_files(
             ToolFile(f"musl/{MUSL_LOADER}", (f"lib/{MUSL_LOADER}",)),
             *(ToolFile(f"musl/{name}", (f"{_MUSL_DIR}/{name}",)) for name in MUSL_NAMES),
         ],
-        TEMPLATE: [ToolFile("template", (f"{OCCLUM_DIR}/etc/template/Occlum.json",))],
+        TEMPLATE: [ToolFile(TEMPLATE_ROLE, (f"{OCCLUM_DIR}/etc/template/Occlum.json",))],
         GLIBC: [
             *(
                 ToolFile(glibc + name, (f"{GLIBC_DIR}/{name}",))
@@ -107,7 +113,7 @@ def required_files(
                 for name in OS_NAMES
             ),
         ],
-        SIGN_KEY: [ToolFile("sign-key", (TEST_KEY,))],
+        SIGN_KEY: [ToolFile(KEY_ROLE, (TEST_KEY,))],
     }
     return tuple(file for group in groups for file in table[group])
 
@@ -151,23 +157,24 @@ def find(
     `toolchain-version`, `sgx-mode`.
     """
     layout = ToolchainDirectory(root)
-    header = layout.path(VERSION_HEADER)
-    if not header.is_file():
-        problem = missing(ToolFile("version header", (VERSION_HEADER,)), [str(header)])
-        raise OcclumError.of([problem])
+    header = layout.file(VERSION_HEADER, role="version header")
+    if header is None:
+        searched = [str(layout.path(VERSION_HEADER))]
+        raise OcclumError.of([missing(ToolFile("version header", (VERSION_HEADER,)), searched)])
     place = Place(str(header))
     text = _read(header, CONFIG_BYTES).decode("utf-8", "replace")
     version = check_version(parse_version(text, place), version, place)
-    report, files = Report(), {}
+    report, files, digests = Report(), {}, {}
     for file in required_files(version, mode, groups):
-        paths = [layout.path(place) for place in file.places]
-        found = next((path for path in paths if path.is_file()), None)
-        if found is None:
-            report.errors.append(missing(file, [str(path) for path in paths]))
-        else:
-            files[file.role] = found
+        with report:
+            path = layout.file(*file.places, role=file.role)
+            if path is None:
+                searched = [str(layout.path(place)) for place in file.places]
+                raise OcclumError.of([missing(file, searched)])
+            content = _read(path, CONFIG_BYTES if file.role == TEMPLATE_ROLE else ENCLAVE_BYTES)
+            check_content(file.role, content, str(path))
+            files[file.role], digests[file.role] = path, hashlib.sha256(content).hexdigest()
     report.raise_errors()
-    digests = {role: hashlib.sha256(_read(path)).hexdigest() for role, path in files.items()}
     return Toolchain(version, files, digests)
 
 
@@ -186,7 +193,8 @@ class ToolchainDirectory:
     def __init__(self, root: Path) -> None:
         root = root.absolute()
         inner = root / OCCLUM_DIR
-        self.occlum = inner if inner.is_dir() else root
+        self._is_occlum = not inner.is_dir()
+        self.occlum = root if self._is_occlum else inner
         is_installed = self.occlum.parts[-2:] == ("opt", "occlum")
         self.system = self.occlum.parent.parent if is_installed else root
 
@@ -195,6 +203,52 @@ class ToolchainDirectory:
         if place.startswith(f"{OCCLUM_DIR}/"):
             return self.occlum / place[len(OCCLUM_DIR) + 1 :]
         return self.system / place
+
+    def file(self, *places: str, role: str = "") -> Path | None:
+        """The real path of the first place with a regular file; None where nothing is at any.
+
+        Links are followed within the toolchain. Raises OcclumError `toolchain` for one that leads
+        to nothing there, and for what is no regular file, where no other place has one.
+        """
+        errors = []
+        for place in places:
+            try:
+                found = self._real(place, role)
+                if found is not None and not stat.S_ISREG(found.lstat().st_mode):
+                    message = "is not a regular file"
+                    raise OcclumError("toolchain", message, place=Place(str(self.path(place))))
+            except OcclumError as error:
+                errors.append(error)
+                continue
+            if found is not None:
+                return found
+        if errors:
+            raise errors[0]
+        return None
+
+    def directory(self, place: str) -> Path | None:
+        """The real path of a directory, None where there is none; raises as `file` does."""
+        found = self._real(place, place)
+        return found if found is not None and found.is_dir() else None
+
+    def _real(self, place: str, role: str) -> Path | None:
+        root = str(self.system)
+        name = role or posixpath.basename(place)
+        found = follow(place, self._look, lambda one: str(self.path(one)), root, name)
+        return None if found is None else self.path(found)
+
+    def _look(self, place: str) -> str | None:
+        if self._is_occlum and place in _ABOVE_OCCLUM:
+            return ""  # whatever leads to the directory that was given, its user chose
+        path = self.path(place)
+        try:
+            is_link = stat.S_ISLNK(path.lstat().st_mode)
+            return os.readlink(path) if is_link else ""
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            message = error.strerror or "cannot be read"
+            raise OcclumError("toolchain", message, place=Place(str(path))) from error
 
 
 def _read(path: Path, limit: int = ENCLAVE_BYTES) -> bytes:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.occlum.testing import TESTPROJECTS
 from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
     BUILD,
@@ -84,3 +86,136 @@ def test_a_file_that_changes_meanwhile(toolchain: Path) -> None:
     found.files["pal"].write_text("another")
     with pytest.raises(OcclumError, match="pal changed during the build"):
         found.read("pal")
+
+
+INIT = "opt/occlum/build/bin/init"
+MUSL = "usr/local/occlum/x86_64-linux-musl/lib"
+
+
+def _linked(toolchain: Path, place: str, target: str) -> Path:
+    path = toolchain / place
+    path.unlink()
+    path.symlink_to(target)
+    return path
+
+
+def test_links_are_followed_within_the_toolchain(toolchain: Path) -> None:
+    loader = _linked(toolchain, "lib/ld-musl-x86_64.so.1", f"/{MUSL}/libc.so")
+    (toolchain / "lib").rename(toolchain / "usr/lib")
+    (toolchain / "lib").symlink_to("usr/lib")
+    (toolchain / INIT).rename(toolchain / "opt/occlum/init")
+    (toolchain / INIT).symlink_to("/opt/occlum/init")
+    pal = f"{toolchain}/opt/occlum/build/lib/libocclum-pal.so.0.31.0"
+    (toolchain / "opt/occlum/pal").mkdir()
+    Path(pal).rename(toolchain / "opt/occlum/pal/pal")
+    Path(pal).symlink_to("../../pal/./pal")
+    found = find(toolchain, "HW")
+    assert found == find(toolchain / "opt/occlum", "HW")
+    assert found.files["musl/ld-musl-x86_64.so.1"] == toolchain / MUSL / "libc.so"
+    assert found.files["init"] == toolchain / "opt/occlum/init"
+    assert found.read("pal") == b"stand-in for libocclum-pal.so.0.31.0\n"
+    assert loader.name in {one.name for one in (toolchain / "usr/lib").iterdir()}
+
+
+def test_links_in_a_copy_of_occlum(toolchain: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    (toolchain / "opt/occlum").rename(copy)
+    for name in ("usr", "lib"):
+        (toolchain / name).rename(copy / name)
+    _linked(copy, "lib/ld-musl-x86_64.so.1", f"/{MUSL}/libc.so")
+    _linked(copy, "build/bin/init", "/opt/occlum/build/bin/occlum-run")
+    (tmp_path / "named").symlink_to(copy)
+    for root in (copy, tmp_path / "named"):
+        found = find(root, "HW")
+        assert found.files["init"] == root / "build/bin/occlum-run"
+        assert found.files["musl/ld-musl-x86_64.so.1"] == root / MUSL / "libc.so"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("{secret}", "../../../../../secret.pem", "../../../../../{name}/../secret.pem"),
+        *("gone", "init", "../../../../../system/opt/occlum/build/bin/occlum-run"),
+    ],
+)
+@pytest.mark.parametrize("place", [INIT, f"{MUSL}/libgomp.so.1"])
+def test_links_out_of_the_toolchain_are_named(
+    toolchain: Path, tmp_path: Path, target: str, place: str
+) -> None:
+    secret = tmp_path / "secret.pem"
+    secret.write_text("secret")
+    depth = "../" * (place.count("/") - 4)
+    target = target.format(secret=secret, name=toolchain.name)
+    target = target if target.startswith("/") else depth + target
+    link = _linked(toolchain, place, target)
+    for root in (toolchain, toolchain / "opt/occlum"):
+        with pytest.raises(OcclumError) as caught:
+            find(root, "HW")
+        (problem,) = caught.value.problems
+        assert problem.code == "toolchain"
+        assert f": {link} is a link to {target}, and there is no such file in {toolchain}" in str(
+            problem
+        )
+
+
+def test_directories_that_are_links_out_of_the_toolchain(toolchain: Path, tmp_path: Path) -> None:
+    (toolchain / "opt/occlum").rename(tmp_path / "occlum")
+    (toolchain / "opt/occlum").symlink_to(tmp_path / "occlum")
+    with pytest.raises(OcclumError, match=f"opt/occlum is a link to {tmp_path}/occlum, and"):
+        find(toolchain, "HW")
+    assert find(toolchain / "opt/occlum", "HW").files  # which is the one that was named
+
+
+def test_what_is_no_regular_file(toolchain: Path) -> None:
+    (toolchain / INIT).unlink()
+    os.mkfifo(toolchain / INIT)
+    (toolchain / MUSL / "libc.so").unlink()
+    (toolchain / MUSL / "libc.so").mkdir()
+    with pytest.raises(OcclumError) as caught:
+        find(toolchain, "HW")
+    told = [str(problem) for problem in caught.value.problems]
+    places = (INIT, f"{MUSL}/libc.so")
+    assert told == [f"{toolchain}/{place}: is not a regular file" for place in places]
+
+
+def _elf(start: dict[int, bytes]) -> bytes:
+    data = bytearray((TESTPROJECTS / "vectors/sign/enc_mini.so").read_bytes())
+    for offset, change in start.items():
+        data[offset : offset + len(change)] = change
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"-----BEGIN RSA PRIVATE KEY-----\n", "is not an ELF file"),
+        (b"", "is not an ELF file"),
+        (b"stand-in for " + bytes(200), "is not an ELF file"),
+        (b"\x7fELF", "is a damaged ELF file"),
+        (_elf({18: b"\xb7\0"}), "is an ELF file of 64 bits for EM_AARCH64, not for x86-64"),
+        (_elf({16: b"\1\0"}), "is an ELF file of type ET_REL, and neither a program nor"),
+        (_elf({5: b"\2"}), "ELF file"),
+        (_elf({4: b"\1"}), "ELF file"),
+    ],
+)
+def test_code_is_an_elf_file_for_x86_64(toolchain: Path, content: bytes, fault: str) -> None:
+    places = [INIT, "opt/occlum/build/lib/libocclum-libos.so.0.31.0", f"{MUSL}/libc.so"]
+    for place in places:
+        (toolchain / place).write_bytes(content)
+    with pytest.raises(OcclumError) as caught:
+        find(toolchain, "HW")
+    told = sorted(str(problem) for problem in caught.value.problems)
+    assert len(told) == len(places)
+    for problem, place in zip(told, sorted(places)):
+        assert problem.startswith(f"{toolchain}/{place}: the toolchain's ") and fault in problem
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"a": NaN}'])
+def test_the_template_is_an_object_of_json(toolchain: Path, content: bytes) -> None:
+    template = toolchain / "opt/occlum/etc/template/Occlum.json"
+    template.write_bytes(content)
+    with pytest.raises(OcclumError) as caught:
+        find(toolchain, "HW")
+    (problem,) = caught.value.problems
+    assert problem.code == "toolchain" and str(problem).startswith(str(template))
+    assert "JSON" in str(problem) or "nested" in str(problem)
