@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,37 @@ def test_expected_mrenclave(pants: PantsRunner) -> None:
     assert f", not {good} as expected\n" in error
     assert "not compared with: measurement.json: the document has no 'mrenclave'" in error
     assert "not compared with: manifest.json:1: nested more than 64 levels deep" in error
+
+
+def test_files_of_a_toolchain_that_are_none_of_it(
+    pants: PantsRunner, system: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.pem"
+    secret.write_text("-----BEGIN PRIVATE KEY-----\nnobody's, who would have thought of it\n")
+    init, loader, libc = (
+        system / place
+        for place in (
+            "opt/occlum/build/bin/init",
+            "lib/ld-musl-x86_64.so.1",
+            "usr/local/occlum/x86_64-linux-musl/lib/libc.so",
+        )
+    )
+    init.unlink()
+    init.symlink_to(secret)
+    loader.unlink()
+    loader.symlink_to("/usr/local/occlum/x86_64-linux-musl/lib/libc.so")  # as Occlum's is
+    libc.write_bytes(secret.read_bytes())
+    (system / PAL).unlink()
+    os.mkfifo(system / PAL)
+    (system / "opt/occlum/etc/template/Occlum.json").write_text("[]")
+    pants.write("odd/BUILD", f'occlum_toolchain(name="odd", root="{system}")\n')
+    error = _error(pants, small_enclave(pants, "odd", toolchain="//odd"))
+    assert f"{init} is a link to {secret}, and there is no such file in {system}" in error
+    assert f"{loader}: the toolchain's ld-musl-x86_64.so.1 is not an ELF file" in error
+    assert f"{libc}: the toolchain's libc.so is not an ELF file" in error
+    assert f"{system}/{PAL}: is not a regular file" in error
+    assert "Occlum.json: not an object of JSON" in error
+    assert "cannot be built, 5 errors:" in error
 
 
 def test_toolchain_file_that_moved(pants: PantsRunner, system: Path) -> None:

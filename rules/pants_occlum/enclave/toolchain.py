@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pants.core.target_types import FileSourceField
 from pants.core.util_rules.source_files import SourceFilesRequest
@@ -14,20 +14,16 @@ from pants.engine.rules import Rule
 from pants.engine.target import InvalidTargetException, SourcesField, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
-from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.errors import OcclumError
 from occlum_build.occlum.toolchain import (
-    ALL_OF_AN_ENCLAVE,
-    OCCLUM_DIR,
-    SIGN_KEY,
     VERSION_HEADER,
-    ToolFile,
-    check_version,
     missing,
     parse_version,
-    required_files,
+)
+from occlum_build.occlum.toolchain_content import (
+    HEADER_ROLE,
 )
 from occlum_build.shown import escaped, output_of
-from occlum_build.sources.model import Sources, regular_file
 from pants_occlum.bom.knowledge import Knowledge, settle, stored
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
@@ -44,16 +40,19 @@ from pants_occlum.enclave.target_types import (
     ToolchainRootField,
     ToolchainVersionField,
 )
+from pants_occlum.enclave.toolchain_places import (
+    HEADER_FILE,
+    Installation,
+    find_files,
+    wanted_files,
+)
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.sysroots import Sysroot
 
-HEADER = "version-header"
-_HEADER_FILE = ToolFile(HEADER, (VERSION_HEADER,))
+HEADER = HEADER_ROLE
 _OUTPUT = "toolchain"
-_GROUPS = (*ALL_OF_AN_ENCLAVE, SIGN_KEY)
-_OPTIONAL = (SIGN_KEY,)
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,6 @@ class ToolchainFiles:
 
 
 @dataclass(frozen=True)
-class _Installation:
-    root: str
-    sgx_mode: str
-    version: str
-
-
-@dataclass(frozen=True)
 class _Archive:
     archive: ToolchainArchive
     sgx_mode: str
@@ -112,28 +104,17 @@ class _Archive:
     address: Address  # for errors
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What was found of an installation: its version, and place and real path by role."""
-
-    version: str = ""
-    files: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
 @rule(desc="Find Occlum's toolchain where it is installed")
-async def installed_toolchain(request: _Installation) -> ToolchainFiles:
-    system = posixpath.normpath(request.root)
-    if system.endswith(f"/{OCCLUM_DIR}"):
-        system = system[: -len(OCCLUM_DIR)].rstrip("/") or "/"
-    known = Knowledge(Sysroot(system))
+async def installed_toolchain(request: Installation) -> ToolchainFiles:
+    known = Knowledge(Sysroot(request.system))
     try:
         found, report = await settle(
-            known, request.root, lambda sources, report: _find(request, system, sources, report)
+            known, request.root, lambda sources, report: find_files(request, sources, report)
         )
     except OcclumError as error:
         if error.code != "sysroot-missing":
             raise
-        raise OcclumError.of([missing(_HEADER_FILE, [request.root])]) from None
+        raise OcclumError.of([missing(HEADER_FILE, [request.root])]) from None
     report.raise_errors()
     stats = {path: known.stats[path] for _, path in found.files.values()}
     contents = {stat.sha256: path for path, stat in stats.items() if stat is not None}
@@ -145,45 +126,6 @@ async def installed_toolchain(request: _Installation) -> ToolchainFiles:
             is_executable = bool(stat.mode & 0o100)
             files[role] = ToolchainFile(place, digests[stat.sha256], is_executable)
     return ToolchainFiles(found.version, FrozenDict(files))
-
-
-def _find(request: _Installation, system: str, sources: Sources, report: Report) -> _Found:
-    is_system = posixpath.normpath(request.root) != system
-    is_system = is_system or regular_file(sources, f"/{VERSION_HEADER}") is not None
-
-    def at(place: str) -> str:
-        """The path of a place: in a system's root, or in a directory that is Occlum's own."""
-        if is_system or not place.startswith(f"{OCCLUM_DIR}/"):
-            return f"/{place}"
-        return place[len(OCCLUM_DIR) :]
-
-    def shown(place: str) -> str:
-        return posixpath.join(system, at(place)[1:])
-
-    header = regular_file(sources, at(VERSION_HEADER))
-    text = sources.read(header) if header is not None else None
-    if header is None:
-        report.errors.append(missing(_HEADER_FILE, [shown(VERSION_HEADER)]))
-    if header is None or text is None:
-        return _Found()
-    place = Place(shown(VERSION_HEADER))
-    with report:
-        version = parse_version(text.decode("utf-8", "replace"), place)
-        found = _Found(check_version(version, request.version, place))
-        for file in _wanted(found.version, request.sgx_mode):
-            reals = {one: regular_file(sources, at(one)) for one in file.places}
-            chosen = next(((one, real) for one, real in reals.items() if real is not None), None)
-            if chosen is not None:
-                sources.sha256(chosen[1])
-                found.files[file.role] = chosen
-            elif file.role not in _OPTIONAL:
-                report.errors.append(missing(file, [shown(one) for one in file.places]))
-        return found
-    return _Found()
-
-
-def _wanted(version: str, sgx_mode: str) -> tuple[ToolFile, ...]:
-    return (_HEADER_FILE, *required_files(version, sgx_mode, _GROUPS))
 
 
 @rule(desc="Unpack Occlum's toolchain")
@@ -215,7 +157,7 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
     contents = await get_digest_contents(header)
     version = parse_version(contents[0].content.decode("utf-8", "replace"))
     files: dict[str, ToolchainFile] = {}
-    for file in _wanted(version, request.sgx_mode):
+    for file in wanted_files(version, request.sgx_mode):
         for place in file.places:
             if place in unpacked and file.role not in files:
                 entry = unpacked[place]
@@ -226,7 +168,7 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
 @rule(desc="Find Occlum's toolchain")
 async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> ToolchainFiles:
     if request.address is None:
-        return await installed_toolchain(_Installation(occlum.toolchain_root, request.sgx_mode, ""))
+        return await installed_toolchain(Installation(occlum.toolchain_root, request.sgx_mode, ""))
     wrapped = await resolve_target(
         WrappedTargetRequest(request.address, "the `toolchain` of an enclave"), **implicitly()
     )
@@ -252,7 +194,7 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
                 f"The 'root' field in target {target.address} must be an absolute path, not "
                 f"{root!r}; for a toolchain in the project use `archive`."
             )
-        return await installed_toolchain(_Installation(root, request.sgx_mode, version))
+        return await installed_toolchain(Installation(root, request.sgx_mode, version))
     sources = await determine_source_files(
         SourceFilesRequest(
             tuple(one.get(SourcesField) for one in archives),

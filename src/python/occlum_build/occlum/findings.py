@@ -21,7 +21,10 @@ _INIT = "initfs/bin/init"
 
 def own_init(toolchain: Path) -> str:
     """The hex SHA-256 of Occlum's init in a toolchain, "" where it has none."""
-    path = ToolchainDirectory(toolchain).file(INIT)
+    try:
+        path = ToolchainDirectory(toolchain).file(INIT)
+    except OcclumError:  # nothing is made of it: the instance has an init of its own
+        return ""
     return "" if path is None else hashlib.sha256(read_file(path, ENCLAVE_BYTES)).hexdigest()
 
 

@@ -41,7 +41,7 @@ GLIBC_LOADER = "ld-linux-x86-64.so.2"
 GLIBC_NAMES = (LIBC, "libpthread.so.0", "libm.so.6")
 OS_NAMES = ("libstdc++.so.6", "libgcc_s.so.1")
 OS_LIB_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib64")
-_ABOVE_OCCLUM = ("opt", OCCLUM_DIR)
+ABOVE_OCCLUM = ("opt", OCCLUM_DIR)
 # No version has more digits: what has is none, and no number is made of it.
 _VERSION = re.compile(r"#\s*define\s+OCCLUM_(MAJOR|MINOR|PATCH)_VERSION\s+([0-9]{1,9})(?![0-9])")
 
@@ -238,7 +238,7 @@ class ToolchainDirectory:
         return None if found is None else self.path(found)
 
     def _look(self, place: str) -> str | None:
-        if self._is_occlum and place in _ABOVE_OCCLUM:
+        if self._is_occlum and place in ABOVE_OCCLUM:
             return ""  # whatever leads to the directory that was given, its user chose
         path = self.path(place)
         try:
