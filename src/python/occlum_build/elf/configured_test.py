@@ -15,6 +15,7 @@ from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
 from occlum_build.elf.placement import placements
 from occlum_build.elf.testing import MemoryView
+from occlum_build.sources.model import FIFO, SourceStat
 
 ELF = ElfFacts("ET_DYN", "EM_X86_64", 64, is_dynamic=True)
 Entries = dict[str, Union[ElfFacts, bytes, str]]
@@ -203,3 +204,41 @@ def test_what_the_loader_passes_over_in_the_image_is_missing(what: bytes | ElfFa
     entries: Entries = {**glibc_system("libx.so"), "mine/libx.so": what}
     image = {f"{MULTIARCH}/libx.so": "mine/libx.so"}
     assert [one.name for one in close(entries, image).missing] == ["libx.so"]
+
+
+class Odd(MemoryView):
+    """A view in which some paths are fifos."""
+
+    def __init__(self, entries: Entries, *fifos: str) -> None:
+        super().__init__({**entries, **dict.fromkeys(fifos, b"")})
+        self.fifos = fifos
+
+    def lstat(self, path: str) -> SourceStat | None:
+        return SourceStat(FIFO) if path in self.fifos else super().lstat(path)
+
+    def read(self, path: str, limit: int = 0) -> bytes | None:
+        assert path not in self.fifos
+        return super().read(path)
+
+
+def test_a_configuration_that_is_no_file_is_told_once_and_a_missing_one_never() -> None:
+    conf = b"include ld.so.conf.d/*.conf\ninclude gone.conf\n/usr/local/lib\n"
+    system = {**glibc_system("libx.so"), "/usr/local/lib/libx.so": ELF, "/etc/ld.so.conf": conf}
+    system["/etc/link.conf"] = "-> /etc/none"
+    odd = ["/etc/ld.so.conf.d/a.conf", "/etc/ld.so.conf.d/b.conf/"]
+    linker = Linker(Odd({**system, f"{odd[1]}x": b""}, odd[0]), LoaderConfig())
+    for name in ("m", "m"):
+        assert "libx.so" in str(placed(linker.close(name, "/bin/m")))
+    kinds = [f"{odd[0]} is a fifo", f"{odd[1].rstrip('/')} is a dir"]
+    told = [one.message.partition(" and is not read")[0] for one in linker.unread()]
+    assert told == kinds and {one.severity for one in linker.unread()} == {"warning"}
+    for entries, fifo in (
+        (glibc_system(), "/etc/ld.so.conf"),
+        (musl_system(), "/etc/ld-musl-x86_64.path"),
+    ):
+        linker = Linker(Odd(entries, fifo), LoaderConfig())
+        linker.close("m", "/bin/m")
+        assert [one.message.split()[0] for one in linker.unread()] == [fifo]
+    linker = Linker(MemoryView({"m": replace(ELF, interpreter=GLIBC), GLIBC: ELF}), LoaderConfig())
+    linker.close("m", "/bin/m")
+    assert linker.unread() == []

@@ -12,6 +12,7 @@ from occlum_build.elf.loading import ImageLookup, Loading
 from occlum_build.elf.lookup import Lookup
 from occlum_build.elf.search import SearchDir, SystemDirs, hwcaps_subdirs
 from occlum_build.elf.system_dirs import other_dirs, system_dirs
+from occlum_build.errors import WARNING, Problem
 from occlum_build.sources.model import Sources, regular_file
 
 DirsOf = Callable[[Interpreter], SystemDirs]
@@ -82,6 +83,19 @@ class Linker:
         return system_dirs(
             self._sources, loader, lambda path: bool(lookup and lookup(path) is not None)
         )
+
+    def unread(self) -> list[Problem]:
+        """A warning for each file of the configuration so far that is no file to be read."""
+        found = {path: kind for dirs in self._system.values() for path, kind in dirs.unread.items()}
+        return [
+            Problem(
+                "libraries",
+                f"{path} is a {kind} and is not read: where it says that libraries are, none is "
+                "looked for",
+                severity=WARNING,
+            )
+            for path, kind in found.items()
+        ]
 
     def elsewhere(self, name: str, closure: Closure) -> str:
         """The path of a library of the sources, where the loader of a closure does not look."""

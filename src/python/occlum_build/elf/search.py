@@ -78,7 +78,7 @@ class SystemDirs:
     """What does not depend on the object: the loader config's, configured and default directories.
 
     `cached` are directories by the name of the library for which a cache names them, and `lib` is
-    what $LIB stands for.
+    what $LIB stands for. `unread` has files of the configuration that are none, with their kind.
     """
 
     config: tuple[SearchDir, ...] = ()
@@ -86,6 +86,7 @@ class SystemDirs:
     default: tuple[SearchDir, ...] = ()
     lib: str = "lib/x86_64-linux-gnu"
     cached: Mapping[str, tuple[SearchDir, ...]] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def glibc_dirs(name: str, needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:

@@ -18,7 +18,7 @@ from occlum_build.elf.search import (
 )
 from occlum_build.errors import TooMuch
 from occlum_build.shown import quoted
-from occlum_build.sources.model import DIR, Sources, regular_file, resolve
+from occlum_build.sources.model import DIR, FILE, Sources, kind_name, regular_file, resolve
 
 LD_SO_CONF = "/etc/ld.so.conf"
 LD_SO_CACHE = "/etc/ld.so.cache"
@@ -45,16 +45,17 @@ def system_dirs(
     """
     entry = interpreter.entry
     config = _dirs(entry.dirs if entry else (), "loader config")
+    unread: dict[str, str] = {}
     if interpreter.is_musl:
         path = musl_path_file(interpreter.path)
-        listed = None if entry else read_musl_path(sources, path)
+        listed = None if entry else read_musl_path(sources, path, unread)
         default = _dirs(MUSL_SYSTEM_DIRS, DEFAULT_RULE) if listed is None else ()
         if listed and not image_has(path):
             listed = _moved(listed, MUSL_SYSTEM_DIRS, MUSL_SYSTEM_DIRS[0])
-        return SystemDirs(config=config, configured=listed or (), default=default)
+        return SystemDirs(config=config, configured=listed or (), default=default, unread=unread)
     own = posixpath.dirname(interpreter.source)
     searched = glibc_default_dirs(own)
-    configured = () if entry else tuple(_ld_so_conf(sources))
+    configured = () if entry else tuple(_ld_so_conf(sources, unread))
     if configured and not image_has(LD_SO_CACHE):
         configured = _moved(configured, searched, _home(sources, own, searched))
     return SystemDirs(
@@ -62,6 +63,7 @@ def system_dirs(
         configured=configured,
         default=_dirs(searched, DEFAULT_RULE),
         lib=lib_token(own),
+        unread=unread,
     )
 
 
@@ -70,7 +72,7 @@ def other_dirs(sources: Sources, interpreter: Interpreter) -> tuple[SearchDir, .
     if interpreter.is_musl:
         listed = read_musl_path(sources, musl_path_file(interpreter.path)) or ()
         return (*listed, *_dirs(_MUSL_OTHERS, DEFAULT_RULE))
-    return (*_ld_so_conf(sources), *_dirs(_OTHERS, DEFAULT_RULE))
+    return (*_ld_so_conf(sources, {}), *_dirs(_OTHERS, DEFAULT_RULE))
 
 
 def glibc_default_dirs(own: str) -> Sequence[str]:
@@ -92,9 +94,14 @@ def musl_path_file(interpreter: str) -> str:
     return f"{prefix}/etc/{arch}.path"
 
 
-def read_musl_path(sources: Sources, path: str) -> tuple[SearchDir, ...] | None:
-    """The directories that a path file of musl names; None where it is absent."""
-    text = _text(sources, path)
+def read_musl_path(
+    sources: Sources, path: str, unread: dict[str, str] | None = None
+) -> tuple[SearchDir, ...] | None:
+    """The directories that a path file of musl names; None where it is absent.
+
+    `unread`: as SystemDirs has it, to be filled.
+    """
+    text = _text(sources, path, {} if unread is None else unread)
     if text is None:
         return None
     return _dirs([one for one in text.replace("\n", ":").split(":") if one], path)
@@ -121,14 +128,26 @@ def _dirs(paths: Sequence[str], rule: str) -> tuple[SearchDir, ...]:
     )
 
 
-def _text(sources: Sources, path: str) -> str | None:
+def _text(sources: Sources, path: str, unread: dict[str, str]) -> str | None:
     """The text of a file, None where there is no such file or its content is not known."""
-    real = regular_file(sources, path)
+    real = _readable(sources, path, unread)
     content = sources.read(real) if real else None
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _ld_so_conf(sources: Sources) -> Iterator[SearchDir]:
+def _readable(sources: Sources, path: str, unread: dict[str, str]) -> str | None:
+    """The real path of a regular file; of what else stands there the kind is noted."""
+    real = resolve(sources, path)
+    found = sources.lstat(real) if real is not None else None
+    if real is None or found is None:
+        return None
+    if found.kind != FILE:
+        unread[path] = kind_name(found.kind)
+        return None
+    return real
+
+
+def _ld_so_conf(sources: Sources, unread: dict[str, str]) -> Iterator[SearchDir]:
     """The directories of ldconfig's configuration, includes in their place and sorted.
 
     Each file is read once: what it says again changes nothing.
@@ -140,10 +159,10 @@ def _ld_so_conf(sources: Sources) -> Iterator[SearchDir]:
     while pending:
         path, line = pending.pop()
         if line is None:
-            real = regular_file(sources, path)
+            real = _readable(sources, path, unread)
             if real is not None and real not in seen:
                 seen.add(real)
-                lines = (_text(sources, path) or "").splitlines()
+                lines = (_text(sources, path, unread) or "").splitlines()
                 pending.extend((path, one) for one in reversed(lines))
             continue
         words = line.partition("#")[0].split()

@@ -86,7 +86,8 @@ class LibraryFinder:
             if len(self.report.errors) > known:
                 self.refused.add("/" + program.path)
         self.refused |= refused.paths
-        for problem in refused.problems():
+        unread = [one for one in self.linker.unread() if one not in self.report.warnings]
+        for problem in (*refused.problems(), *unread):
             self.report.add(problem)
 
     def companion(self, programs: Iterable[Program]) -> str:
