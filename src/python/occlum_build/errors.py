@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-from occlum_build.shown import Lines, shown
+from occlum_build.shown import Lines, shorter, shorter_name, shown
 
 # How grave a problem is. What is certain to fail is an error; a warning depends on what is run; a
 # note tells of something that is right as it is, but may be looked for.
@@ -24,11 +24,18 @@ class Place:
     column: int = 0
 
     def __str__(self) -> str:
+        return self._with_position(self.file)
+
+    def shown(self) -> str:
+        """As a message has it: a very long path without its middle."""
+        return shown(self._with_position(shorter_name(self.file)))
+
+    def _with_position(self, file: str) -> str:
         if not self.line:
-            return self.file
+            return file
         if not self.column:
-            return f"{self.file}:{self.line}"
-        return f"{self.file}:{self.line}:{self.column}"
+            return f"{file}:{self.line}"
+        return f"{file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,9 @@ class Problem:
     severity: str = ERROR
 
     def __str__(self) -> str:
-        place = f"{shown(str(self.place))}: " if self.place else ""
-        hint = f"\n  hint: {shown(self.hint)}" if self.hint else ""
-        return f"{place}{shown(self.message)}{hint}"
+        place = f"{self.place.shown()}: " if self.place else ""
+        hint = f"\n  hint: {shown(shorter(self.hint))}" if self.hint else ""
+        return f"{place}{shown(shorter(self.message))}{hint}"
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict with every field; a text of several lines is a list of them."""

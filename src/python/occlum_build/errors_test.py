@@ -105,7 +105,7 @@ def test_problems_travel_as_json(place: Place | None) -> None:
 
 def test_nothing_in_a_problem_can_forge_a_line() -> None:
     evil = "a\n  hint: b\x1b[1A\u202e\udcff"
-    shown = r"a\n  hint: b\x1b[1A\u202e\udcff"
+    shown = r"a\n  hint: b\x1b[1A\u202e\xff"
     problem = Problem("c", evil, Place(evil, 1), evil)
     assert str(problem) == f"{shown}:1: {shown}\n  hint: {shown}"
     assert str(OcclumError.of([problem, problem])) == f"{problem}\n{problem}"
@@ -135,3 +135,11 @@ def test_what_is_too_much_ends_more_than_its_place() -> None:
             raise TooMuch("a", "1")
         raise AssertionError
     assert report.errors == [Problem("a", "1", place)]
+
+
+def test_a_path_of_any_length_is_told_without_its_middle() -> None:
+    path = "/" + "a b/" * 1_024
+    told = str(Problem("c", f"{'x' * 5_000} is odd", Place(path, 1, 2), "see " + "y" * 5_000))
+    assert max(map(len, told.split("\n"))) < 2_200
+    assert "[3,073 more characters]" in told and told.count("[3,976 more characters]") == 2
+    assert ":1:2: xxx" in told and "is odd\n  hint: see yyy" in told

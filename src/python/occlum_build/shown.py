@@ -6,8 +6,15 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-MAX_LINE = 16 << 10  # characters of a message; paths of the longest kind have room in it
+MAX_LINE = 16 << 10  # characters of a message
+MAX_WORD = 1 << 10  # of a name, path or value in one
 _SHOWN_END = 1 << 10
+_SHOWN_WORD_END = 1 << 8
+_LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
+
+# Python's way to keep what is not UTF-8, and other halves of characters.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_QUOTED_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
 
 # What str.isprintable lets pass, though nothing of it is seen: fillers, variation selectors and
 # other characters that renderers ignore.
@@ -32,7 +39,16 @@ def escaped(text: str | bytes) -> str:
 
 
 def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) & 0xFF:02x}"  # the byte that it stands for
     return character.encode("unicode_escape").decode("ascii")
+
+
+def in_utf8(name: str) -> str:
+    """The name with escapes for what is not UTF-8, as `escaped` has them, and nothing else."""
+    if name.isascii():
+        return name
+    return _SURROGATE.sub(lambda match: _escape(match[0]), name)
 
 
 class Lines(str):
@@ -62,10 +78,29 @@ def shown(text: str) -> str:
 
 def _cut(line: str) -> str:
     """A long line without its middle: what was wrong is often said at the end."""
-    if len(line) <= MAX_LINE:
-        return line
-    more = len(line) - MAX_LINE
-    return f"{line[: MAX_LINE - _SHOWN_END]} [{more:,} more characters] {line[-_SHOWN_END:]}"
+    return _without_middle(line, MAX_LINE, _SHOWN_END)
+
+
+def _without_middle(text: str, most: int, end: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most - end]} [{len(text) - most:,} more characters] {text[-end:]}"
+
+
+def shorter(text: str) -> str:
+    """A message in which no name, path or value without a blank is longer than MAX_WORD."""
+    if len(text) <= MAX_WORD:
+        return text
+    return text.each(_shorter) if isinstance(text, Lines) else _shorter(text)
+
+
+def _shorter(line: str) -> str:
+    return _LONG_WORD.sub(lambda match: shorter_name(match[0]), line)
+
+
+def shorter_name(name: str) -> str:
+    """A name of others; the middle of one that is longer than MAX_WORD is left out."""
+    return _without_middle(name, MAX_WORD, _SHOWN_WORD_END)
 
 
 def output_of(content: bytes) -> Lines:
@@ -76,11 +111,17 @@ def output_of(content: bytes) -> Lines:
 MOST_QUOTED = 200  # characters of a text that a message quotes
 
 
-def quoted(text: str) -> str:
+def quoted(text: str | bytes) -> str:
     """A text as a message quotes it; of a long one the beginning, and how long it is."""
-    if len(text) <= MOST_QUOTED:
-        return repr(text)
-    return f"{text[:MOST_QUOTED]!r}... ({len(text):,} characters)"
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    said = with_bytes(repr(text[:MOST_QUOTED]))
+    return said if len(text) <= MOST_QUOTED else f"{said}... ({len(text):,} characters)"
+
+
+def with_bytes(text: str) -> str:
+    """A text in which Python has quoted names, with what is not UTF-8 in them as `\\xff`."""
+    return _QUOTED_BYTE.sub(r"\1\\x\2", text)
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

@@ -2,7 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from occlum_build.shown import MAX_LINE, Lines, escaped, output_of, shown, some, who
+from occlum_build.shown import (
+    MAX_LINE,
+    MAX_WORD,
+    Lines,
+    escaped,
+    in_utf8,
+    output_of,
+    quoted,
+    shorter,
+    shown,
+    some,
+    who,
+    with_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +60,7 @@ def test_who(files: list[str], said: str) -> None:
         ("\u2028\u2029\u00a0\u3000", r"\u2028\u2029\xa0\u3000"),
         ("\u115f\u3164\ufe0f\U000e0100", r"\u115f\u3164\ufe0f\U000e0100"),
         ("\U000e0041\ue000\ufff9\uffff", r"\U000e0041\ue000\ufff9\uffff"),
-        ("a\udcff\ud800", r"a\udcff\ud800"),
+        ("a\udcff\ud800", r"a\xff\ud800"),
         ("c:\\dir", "c:\\dir"),
         (b"\xc3\xbc\xff\x1b", "ü" + r"\xff\x1b"),
     ],
@@ -90,3 +103,25 @@ def test_a_long_message_is_cut_in_the_middle() -> None:
 
 def test_output_of_a_program() -> None:
     assert output_of(b"a\tb\xff\n\x1b[2Jc\n") == "a       b\\xff\n\\x1b[2Jc\n"
+
+
+def test_what_is_not_utf8_is_shown_in_one_way_wherever_it_stands() -> None:
+    name = "ä/\udcff\udc80"
+    assert escaped(name) == escaped(name.encode("utf-8", "surrogateescape")) == r"ä/\xff\x80"
+    assert in_utf8(name + "\x1b") == r"ä/\xff\x80" + "\x1b"
+    assert quoted(name) == quoted(name.encode("utf-8", "surrogateescape")) == r"'ä/\xff\x80'"
+    assert with_bytes(repr(name)) == quoted(name)
+    # What only looks like it stays as it is.
+    assert quoted(r"a\udcff") == repr(r"a\udcff") == r"'a\\udcff'"
+    assert quoted("\\" + "\udcff") == r"'\\\xff'"
+
+
+def test_names_paths_and_values_of_any_length_are_cut_in_the_middle() -> None:
+    assert shorter("a " * 5_000) == "a " * 5_000
+    assert shorter("x" * MAX_WORD + " is odd") == "x" * MAX_WORD + " is odd"
+    for name in ("/" + "d/" * 2048, "lib" + "x" * 4093 + ".so"):
+        told = shorter(f"{name} is odd")
+        assert len(told) < MAX_WORD + 40 and told.endswith(f"{name[-256:]} is odd")
+        assert told.startswith(name[:768]) and f"[{len(name) - MAX_WORD:,} more characters]" in told
+    lines = Lines("a" * 5_000, "b")
+    assert isinstance(shorter(lines), Lines) and shorter(lines).endswith("\nb")

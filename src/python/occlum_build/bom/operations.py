@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from occlum_build.bom.model import Bom, CopyItem, FileItem, Target, Text
 from occlum_build.bom.variables import UNDEFINED, expand
 from occlum_build.errors import Place, Report
+from occlum_build.shown import quoted
 from occlum_build.sources.model import join
 
 
@@ -158,7 +159,7 @@ class _Expander:
         name = posixpath.basename(value)
         if value.endswith("/") or name in (".", ".."):
             self.report.error(
-                "file", f"{value!r} is no file name", place, "directories go under `dirs:`"
+                "file", f"{quoted(value)} is no file name", place, "directories go under `dirs:`"
             )
             return
         if not name:
@@ -175,7 +176,9 @@ class _Expander:
         if target is None:
             return
         if target in ("", path):
-            self.fail(f"{rename!r} is no file name", item.rename.place if item.rename else place)
+            self.fail(
+                f"{quoted(rename)} is no file name", item.rename.place if item.rename else place
+            )
             return
         sha256 = item.hash.value.lower() if item.hash else None
         self.files.append(CopyFile(source, target, place, item.autodep, sha256, wildcard, base))
@@ -186,7 +189,7 @@ class _Expander:
     def source_path(self, base: str, value: str, place: Place) -> str | None:
         source = join(base, value)
         if source is None:
-            self.fail(f"{value!r} leaves the build root", place, "name a file below it")
+            self.fail(f"{quoted(value)} leaves the build root", place, "name a file below it")
         return source
 
     def image_path(
@@ -195,14 +198,14 @@ class _Expander:
         """`value` below the in-image directory `base`; reported when it leaves the image."""
         if value.startswith("/") and not absolute:
             self.fail(
-                f"{value!r} is absolute, but is taken relative to the item's `target`",
+                f"{quoted(value)} is absolute, but is taken relative to the item's `target`",
                 place,
                 "put it under an item with `target: /` and leave the leading slash out",
             )
             return None
         path = join(base, value.lstrip("/") or ".") if value else base
         if path is None:
-            self.fail(f"{value!r} leaves the image", place, "remove the `..`")
+            self.fail(f"{quoted(value)} leaves the image", place, "remove the `..`")
         elif "//" in path:
             path = posixpath.normpath(path)
         return path

@@ -52,7 +52,9 @@ def _parts(text: Text, env: Mapping[str, str], report: Report) -> Iterator[str]:
         name, separator, default = (match.group("bare") or match.group("braced")).partition(":-")
         if name in env:
             if name not in told and not is_utf8(env[name]):
-                report.error("bom-invalid", f"variable {name!r} is not UTF-8 text", text.place)
+                report.error(
+                    "bom-invalid", f"variable {quoted(name)} is not UTF-8 text", text.place
+                )
                 told.add(name)
             yield env[name]
         elif separator:

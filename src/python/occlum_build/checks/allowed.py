@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from occlum_build.checks.codes import CODES
 from occlum_build.errors import ERROR, NOTE, OcclumError, Problem
+from occlum_build.shown import quoted
 
 # An image with such an error cannot be written, and there are no warnings of them.
 _NEVER = ("name-too-long",)
@@ -24,10 +25,10 @@ def parse_allowed(texts: Iterable[str]) -> dict[str, str]:
 
             near = difflib.get_close_matches(code, CODES, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "docs/checks.md lists the codes"
-            raise OcclumError("allow", f"{code!r} is not the code of a check", hint=hint)
+            raise OcclumError("allow", f"{quoted(code)} is not the code of a check", hint=hint)
         if code in _NEVER:
             hint = f"it is no judgement of a check, but cannot be built: {CODES[code]}"
-            raise OcclumError("allow", f"{code!r} cannot be allowed", hint=hint)
+            raise OcclumError("allow", f"{quoted(code)} cannot be allowed", hint=hint)
         allowed[code] = reason
     return allowed
 

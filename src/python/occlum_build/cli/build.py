@@ -19,6 +19,7 @@ from occlum_build.occlum.toolchain import (
     ToolchainDirectory,
     find,
 )
+from occlum_build.shown import quoted
 
 _YES = ("Y", "YES", "Yes", "yes", "True", "true", "1")
 _MRENCLAVE = re.compile(r"[0-9a-fA-F]{64}")
@@ -90,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
     allowed = parse_allowed(options.allow)
     expected = options.expected_mrenclave or ""
     if expected and not _MRENCLAVE.fullmatch(expected):
-        raise OcclumError("usage", f"--expected-mrenclave: {expected!r} is not 64 hex digits")
+        raise OcclumError("usage", f"--expected-mrenclave: {quoted(expected)} is not 64 hex digits")
     if options.sign_tool:
         message = "--sign-tool is ignored: the enclave is signed without one"
         print_problem(Problem("usage", message, severity=WARNING))

@@ -23,6 +23,7 @@ from occlum_build.cli.output import print_problem, say
 from occlum_build.cli.usage import CommandParser, add_version
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.files.reading import read_start
+from occlum_build.shown import quoted
 
 _VERSION_OF_OCCLUMS = "0.31"
 _OURS = ("new", "init", "build", "package", "print", "gen-image-key", "status")
@@ -59,7 +60,7 @@ def _hand_on(arguments: Sequence[str]) -> int:
         hint = "install Occlum there (its package occlum-runtime), or say where with "
         hint += "OCCLUM_TOOLCHAIN; what is built here can be run on another machine, by `package`"
     else:
-        message = f"Occlum has no sub-command {verb!r} that is known here, and there is no "
+        message = f"Occlum has no sub-command {quoted(verb)} that is known here, and there is no "
         hint = f"known are {', '.join((*_OURS, *_RUNTIME))}"
     print_problem(Problem("occlum", message + " nor ".join(map(str, places)), hint=hint))
     return EXIT_FAILURE
@@ -146,7 +147,7 @@ def _package(options: argparse.Namespace) -> None:
         name += SUFFIX
     out = Path.cwd() / name
     if out.name[: -len(SUFFIX)] in ("", ".", ".."):
-        raise OcclumError("usage", f"{name!r} is no name of an archive")
+        raise OcclumError("usage", f"{quoted(name)} is no name of an archive")
     package.write_archive(out, debug=options.debug)
     say(f"The package {name} is generated successfully")
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, TextIO
 
 from occlum_build.errors import ERROR, NOTE, WARNING, Problem, first_told
-from occlum_build.shown import escaped
+from occlum_build.shown import escaped, shorter, with_bytes
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
 _LEVEL_OF = {WARNING: "warn", NOTE: "info"}
@@ -92,7 +92,7 @@ def print_operation(text: str) -> None:
 
 def print_usage_error(usage: str, program: str, message: str) -> None:
     """What argparse found: messages of its own repeat arguments as they are."""
-    _tell(f"{usage}{program}: error: {escaped(message)}\n")
+    _tell(f"{usage}{program}: error: {escaped(shorter(with_bytes(message)))}\n")
 
 
 def print_problem(problem: Problem) -> None:

@@ -11,6 +11,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.occlum.findings import package_findings
 from occlum_build.occlum.instance import reading
 from occlum_build.occlum.package import SUFFIX, check_packageable, package
+from occlum_build.shown import quoted
 
 
 def add_parser(subparsers: Any) -> None:
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     if top.endswith(SUFFIX):
         top = top[: -len(SUFFIX)]
     if top in ("", ".", "..") or "/" in top:
-        raise OcclumError("usage", f"{top!r} is no name of a directory")
+        raise OcclumError("usage", f"{quoted(top)} is no name of a directory")
     write_archive(instance / f"{top}{SUFFIX}", debug=options.debug)
     say(f"{top}{SUFFIX} generated")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from occlum_build.cli.output import print_problem
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.signing import DetachedSignature, KeyFile, Signer, SignerCommand
+from occlum_build.shown import quoted
 
 DEFAULT_DATE = "19700101"
 
@@ -61,7 +62,7 @@ def signing_date(text: str | None) -> str:
     try:
         moment = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
     except (ValueError, OverflowError, OSError) as error:
-        raise OcclumError("date", f"SOURCE_DATE_EPOCH={epoch!r} is no time") from error
+        raise OcclumError("date", f"SOURCE_DATE_EPOCH={quoted(epoch)} is no time") from error
     return f"{moment.year:04}{moment.month:02}{moment.day:02}"
 
 

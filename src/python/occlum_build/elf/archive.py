@@ -33,7 +33,7 @@ from occlum_build.elf.zip_reader import (
     member_name,
     open_zip,
 )
-from occlum_build.shown import some
+from occlum_build.shown import some, with_bytes
 
 MAX_DEPTH = 3  # of archives in an archive
 MAX_MEMBERS = 400_000
@@ -66,8 +66,7 @@ def _interpreter(stream: BinaryIO) -> str:
     script = script_of(_head(stream))
     if script is None:
         return ""
-    line = script.line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _shown(" ".join(line.split()))
+    return _shown(" ".join(script.line.split()))
 
 
 def _head(stream: BinaryIO) -> bytes:
@@ -76,7 +75,8 @@ def _head(stream: BinaryIO) -> bytes:
 
 
 def _shown(text: str) -> str:
-    return text[:_SHOWN_CHARACTERS] if text.isprintable() else ascii(text[:_SHOWN_CHARACTERS])
+    text = text[:_SHOWN_CHARACTERS]
+    return text if text.isprintable() else with_bytes(ascii(text))
 
 
 class _Reader:

@@ -79,7 +79,7 @@ def test_archive_behind_a_shebang() -> None:
     found = read(made(app, prefix=b"#! /usr/bin/env  python3.9 -I\n# more\n"))
     assert found == Archive("/usr/bin/env python3.9 -I", (("a.so", LIBRARY),))
     assert read(made(app, prefix=b"#!/bin/\x1b[31m\xffsh\n")).interpreter == (
-        r"'/bin/\x1b[31m\\xffsh'"
+        r"'/bin/\x1b[31m\xffsh'"
     )
 
 

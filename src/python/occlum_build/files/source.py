@@ -163,5 +163,4 @@ def _error(code: str, message: str, path: str | bytes | Path) -> OcclumError:
     name = os.fsencode(path)
     with suppress(OSError):  # where there is no working directory any more
         name = os.path.abspath(name)
-    place = Place(name.decode("utf-8", "backslashreplace"))
-    return OcclumError(code, message, place=place, hint=_HINT)
+    return OcclumError(code, message, place=Place(os.fsdecode(name)), hint=_HINT)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple
 
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
+from occlum_build.shown import in_utf8
 
 SCHEMA_VERSION = 1
 
@@ -97,4 +98,4 @@ def _provenance(entry: Entry) -> str:
 
 def _text(name: str) -> str:
     """As JSON; bytes of a name that are not UTF-8 are written as escapes."""
-    return _string(name.encode("utf-8", "backslashreplace").decode())
+    return _string(in_utf8(name))

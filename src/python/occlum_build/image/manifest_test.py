@@ -118,9 +118,9 @@ def test_provenance_that_is_not_utf8() -> None:
     manifest = manifest_of([Entry("a", FILE, origin, source=f"/{bad}/a")], lambda _: "0" * 64)
     json.dumps(manifest, ensure_ascii=False).encode()
     assert manifest["entries"][1]["provenance"] == {
-        "bom": "\\udcff.yaml:1:1",
-        "source": "/\\udcff/a",
-        "needed_by": ["\\udcff"],
+        "bom": "\\xff.yaml:1:1",
+        "source": "/\\xff/a",
+        "needed_by": ["\\xff"],
     }
 
 

@@ -138,7 +138,9 @@ def _base(
     directory, manifest = request.get("tree"), request.get("manifest")
     if directory is None:
         mode, version = str(request["sgx_mode"]), str(request["version"])
-        return default_initfs(find(toolchain, mode, [INITFS], version=version), localtime)
+        # Who gives us a toolchain has looked at it, but for an init of the user's own in its place.
+        found = find(toolchain, mode, [INITFS], version=version, is_checked=True)
+        return default_initfs(found, localtime)
     entries = tree.scan(Path(directory))
     if manifest is None:
         return entries

@@ -14,6 +14,7 @@ from occlum_build.elf.interpreter import GLIBC_LOADER, MUSL_LOADER
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.sgx.config import Node
 from occlum_build.sgx.config.jsontext import Object, plain
+from occlum_build.shown import quoted
 from occlum_build.sources.model import DIR, FILE, regular_file
 from occlum_build.sources.os import OsSources
 
@@ -69,18 +70,20 @@ def _check_settings(settings: BootSettings, report: Report) -> None:
     }
     for name, value in [*paths.items(), *(("env", item) for item in settings.env)]:
         if _CONTROL.search(value) or not _is_unicode(value):
-            _wrong(report, f"{name}: {value!r} holds a control character or no Unicode text")
+            _wrong(report, f"{name}: {quoted(value)} holds a control character or no Unicode text")
     for name, value in paths.items():
         if len(value.encode("utf-8", "replace")) > _PATH_BYTES:
             _wrong(report, f"{name} is longer than {_PATH_BYTES} bytes")
     for name in ("entry_point", "hostfs_target", "key_file", "key_program"):
         if paths[name] and not paths[name].startswith("/"):
-            _wrong(report, f"{name}: {paths[name]!r} is not absolute")
+            _wrong(report, f"{name}: {quoted(paths[name])} is not absolute")
     for name in ("lower", "upper"):
         if not paths[name]:
             _wrong(report, f"{name} is empty")
     if "," in settings.lower:
-        _wrong(report, f"lower: {settings.lower!r} has a comma, which mount options cannot hold")
+        _wrong(
+            report, f"lower: {quoted(settings.lower)} has a comma, which mount options cannot hold"
+        )
     if settings.lower and settings.lower == settings.upper:
         _wrong(report, "lower and upper are the same directory")
     if settings.hostfs_target and not settings.hostfs_source:
@@ -96,7 +99,7 @@ def _check_env(env: tuple[str, ...], report: Report) -> None:
     for item in env:
         name, equals, _ = item.partition("=")
         if not name or not equals:
-            _wrong(report, f"env: {item!r} must be written as NAME=value")
+            _wrong(report, f"env: {quoted(item)} must be written as NAME=value")
         elif name in names:
             _wrong(report, f"env: {name} is set twice")
         names.add(name)

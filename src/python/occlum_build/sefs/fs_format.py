@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
-from occlum_build.shown import escaped
+from occlum_build.shown import quoted
 from occlum_build.table import Field, Record
 
 MAGIC = 0x2F8DBE2A
@@ -186,14 +186,12 @@ def unpack_directory(content: bytes) -> list[Dirent]:
 
 def check_name(name: bytes) -> None:
     """Raise OcclumError `sefs-name` unless `name` can be the name of a child of a directory."""
-    shown = escaped(name[: MAX_NAME + 1])
+    shown = quoted(name)
     if not 1 <= len(name) <= MAX_NAME:
-        raise OcclumError("sefs-name", f"a name must have 1 to {MAX_NAME} bytes: {shown!r}")
+        raise OcclumError("sefs-name", f"a name must have 1 to {MAX_NAME} bytes: {shown}")
     if name in (b".", b"..") or b"/" in name or b"\0" in name:
-        raise OcclumError("sefs-name", f"{shown!r} cannot be the name of a directory entry")
+        raise OcclumError("sefs-name", f"{shown} cannot be the name of a directory entry")
     try:
         name.decode("utf-8")
     except UnicodeDecodeError:
-        raise OcclumError(
-            "sefs-name", f"the name {shown!r} is not UTF-8", hint="rename it"
-        ) from None
+        raise OcclumError("sefs-name", f"the name {shown} is not UTF-8", hint="rename it") from None

@@ -19,6 +19,7 @@ from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.hostio import READ_FLAGS, SOURCE_FLAGS, opened, os_errors, place_of
 from occlum_build.sefs.tree import Tree, TreeEntry
+from occlum_build.shown import quoted
 
 SCHEMA = 1
 _TYPES = {file_type.name.lower() for file_type in FileType}
@@ -70,9 +71,9 @@ def tree_digest(tree: Tree) -> bytes:
 
 def _mode_of(entry: Mapping[str, Any]) -> int:
     if entry["type"] not in _TYPES:
-        raise _wrong(f"{entry['path']!r} has the type {entry['type']!r}")
+        raise _wrong(f"{quoted(entry['path'])} has the type {quoted(entry['type'])}")
     if not _MODE.fullmatch(entry["mode"]):
-        raise _wrong(f"{entry['path']!r} has the mode {entry['mode']!r}")
+        raise _wrong(f"{quoted(entry['path'])} has the mode {quoted(entry['mode'])}")
     return int(entry["mode"], 8)
 
 

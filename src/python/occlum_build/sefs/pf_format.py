@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from occlum_build.errors import OcclumError, Place
+from occlum_build.shown import quoted
 from occlum_build.table import Field, Record
 
 NODE_SIZE = 4096
@@ -122,6 +123,6 @@ def parse_mac(text: str) -> bytes:
     stripped = text.rstrip("\r\n")
     if not _MAC_TEXT.fullmatch(stripped):
         raise OcclumError(
-            "sefs-mac-text", f"{stripped[:60]!r} is not a MAC: 16 hex pairs joined by '-'"
+            "sefs-mac-text", f"{quoted(stripped[:60])} is not a MAC: 16 hex pairs joined by '-'"
         )
     return bytes.fromhex(stripped.replace("-", ""))

@@ -27,6 +27,7 @@ from occlum_build.sefs.pf_format import (
     mht_node_number,
     mht_parent,
 )
+from occlum_build.shown import quoted
 
 _MHT_CACHE_NODES = 64
 
@@ -191,7 +192,7 @@ class PfReader:
         if name != expected:
             raise self._error(
                 "pf-name",
-                f"node 0: the file was written under the name {name.decode('utf-8', 'replace')!r}",
+                f"node 0: the file was written under the name {quoted(name)}",
                 "a protected file can be moved to another directory but not renamed",
             )
 

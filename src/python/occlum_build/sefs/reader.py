@@ -31,7 +31,7 @@ from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.pf_crypto import opener_for
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.pf_reader import PfReader
-from occlum_build.shown import escaped
+from occlum_build.shown import escaped, quoted
 
 MAX_PATH = 4096
 MAX_LINK_TARGET = 4095
@@ -146,7 +146,7 @@ class ImageReader:
         for entry in entries[2:]:
             check_name(entry.name)
             if entry.name in names:
-                message = f"directory {number} has {escaped(entry.name)!r} twice"
+                message = f"directory {number} has {quoted(entry.name)} twice"
                 raise OcclumError("sefs-dirent", message, place=place)
             names.add(entry.name)
         subdirectories = sum(entry.type == FileType.DIR for entry in entries[2:])

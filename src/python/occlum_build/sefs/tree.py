@@ -24,7 +24,7 @@ from occlum_build.sefs.fs_format import (
 )
 from occlum_build.sefs.hostio import os_errors, place_of
 from occlum_build.sefs.modes import lost_modes
-from occlum_build.shown import escaped
+from occlum_build.shown import quoted
 
 _TYPES = {
     stat.S_IFREG: FileType.FILE,
@@ -164,12 +164,12 @@ def _mode(path: bytes, file_type: FileType, st_mode: int, modes: Mapping[str, in
     try:
         return modes[path.decode("utf-8", "surrogateescape")] & PERMISSION_BITS
     except KeyError:
-        message = f"the manifest has no mode for {escaped(path)!r}, which is in the tree"
+        message = f"the manifest has no mode for {quoted(path)}, which is in the tree"
         raise OcclumError("sefs-manifest", message) from None
 
 
 def _check_all_used(tree: Tree, modes: Mapping[str, int]) -> None:
     missing = set(modes) - {entry.path.decode("utf-8") for entry in tree.entries}
     if missing:
-        text = "the manifest has {!r}, which is not in the tree"
-        raise OcclumError.of([Problem("sefs-manifest", text.format(p)) for p in sorted(missing)])
+        texts = [f"the manifest has {quoted(p)}, which is not in the tree" for p in sorted(missing)]
+        raise OcclumError.of([Problem("sefs-manifest", text) for text in texts])

@@ -11,6 +11,7 @@ import struct
 
 from occlum_build.errors import OcclumError
 from occlum_build.sgx.elf_image import ElfImage, Section
+from occlum_build.shown import quoted
 
 SECTION = ".builtin_config"
 MAC_TEXT_SIZE = 47
@@ -27,7 +28,7 @@ def patch_builtin_config(enclave: bytes, mac: str, *, with_newline: bool = True)
     Raises OcclumError `builtin-config`, also when there is no room for the 48th byte.
     """
     if not _MAC_TEXT.fullmatch(mac):
-        raise OcclumError("builtin-config", f"{mac!r} is no MAC (xx-xx-..., 16 bytes)")
+        raise OcclumError("builtin-config", f"{quoted(mac)} is no MAC (xx-xx-..., 16 bytes)")
     image = ElfImage(enclave)
     section = image.section(SECTION)
     if section is None:

@@ -22,6 +22,7 @@ from occlum_build.sgx.metadata import Metadata, build_metadata
 from occlum_build.sgx.metadata_records import SIGSTRUCT_OFFSET
 from occlum_build.sgx.sigstruct import MODULUS_SIZE, SIGSTRUCT_SIZE, Sigstruct
 from occlum_build.sgx.xml_config import EnclaveConfig, parse_config
+from occlum_build.shown import quoted
 
 DEFAULT_DATE = "19700101"
 _SCHEMA = 1
@@ -100,7 +101,7 @@ def parse_date(text: str) -> datetime.date:
             return datetime.date(*(int(part) for part in match.groups()))
     except ValueError:
         pass
-    raise OcclumError("date", f"{text!r} is no date YYYYMMDD")
+    raise OcclumError("date", f"{quoted(text)} is no date YYYYMMDD")
 
 
 def prepare(
