@@ -10,13 +10,14 @@ from typing import Optional
 from pants.engine.addresses import Address
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidFieldException, StringSequenceField, Target
+from pants.engine.target import StringSequenceField, Target
 from pants.option.global_options import GlobalOptions
 from pants.util.strutil import help_text
 
 from occlum_build.checks.allowed import parse_allowed, sort_out
 from occlum_build.errors import NOTE, WARNING, OcclumError, Problem, first_told
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, rule
+from pants_occlum.invalid import invalid_field
 from pants_occlum.logs import logger_of
 from pants_occlum.problems import InvalidOption
 from pants_occlum.subsystem import OcclumSubsystem
@@ -45,9 +46,7 @@ class AllowField(StringSequenceField):
         try:
             parse_allowed(value or ())
         except OcclumError as error:
-            raise InvalidFieldException(
-                f"The {cls.alias!r} field in target {address}: {error}"
-            ) from None
+            raise invalid_field(f"The {cls.alias!r} field in target {address}: {error}") from None
         return value
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Optional, Union
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.target import InvalidFieldException, SpecialCasedDependencies, Target
+from pants.engine.target import SpecialCasedDependencies, Target
 
 from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import resolve_targets
+from pants_occlum.invalid import invalid_field
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
 _RawAddress = Union[str, Iterable[str], None]
@@ -24,7 +25,7 @@ class OneAddressField(SpecialCasedDependencies):
         values = [raw_value] if isinstance(raw_value, str) else raw_value
         computed = super().compute_value(values, address)
         if computed is not None and len(computed) != 1:
-            raise InvalidFieldException(
+            raise invalid_field(
                 f"The {cls.alias!r} field in target {address} takes the address of one target, "
                 f"not {len(computed)}."
             )

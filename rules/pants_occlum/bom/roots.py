@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
+from pants.engine.target import Target, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.bom.model import Bom, CopyItem, DirItem, FileItem, LinkItem, Text
@@ -35,6 +35,7 @@ from pants_occlum.bom.target_types import (
 )
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import environment_vars_subset, resolve_target, resolve_targets
+from pants_occlum.invalid import invalid_target
 from pants_occlum.project_paths import project_path
 from pants_occlum.subsystem import DEFAULT_LOADER_CONFIG, OcclumSubsystem
 
@@ -83,7 +84,7 @@ async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
         env = await environment_vars_subset(**implicitly(EnvironmentVarsRequest(wanted)))
         return _of_file(target, FrozenDict(sorted(env.items())), occlum)
     if not target.has_field(FilesTargetField):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{request.address} is a `{target.alias}`, but the `boms` of an `occlum_image` are "
             "`occlum_bom` and `occlum_files` targets."
         )
@@ -101,7 +102,7 @@ def _artefacts(target: Target, named: Iterable[Address], project: ProjectSources
     for address in named:
         found = project.packages.get(address)
         if not found:
-            raise InvalidTargetException(
+            raise invalid_target(
                 f"The `packages` of {target.address} names {address}, but `package` writes no "
                 "artefact of it. Files of the project go under `files` or `dirs`."
             )

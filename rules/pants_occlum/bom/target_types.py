@@ -11,7 +11,6 @@ from pants.engine.target import (
     BoolField,
     Dependencies,
     DictStringToStringField,
-    InvalidFieldException,
     SingleSourceField,
     SpecialCasedDependencies,
     StringField,
@@ -21,6 +20,7 @@ from pants.engine.target import (
 from pants.util.strutil import help_text
 
 from occlum_build.bom.modes import MODE_HINT, parse_mode
+from pants_occlum.invalid import invalid_field
 from pants_occlum.sysroot.target_types import SysrootField
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
@@ -184,7 +184,7 @@ class MkdirsField(StringSequenceField):
         for item in value or ():
             name, _, digits = item.rpartition(":")
             if name and digits.isdigit() and parse_mode(digits) is None:
-                raise InvalidFieldException(
+                raise invalid_field(
                     f"The {cls.alias!r} field in target {address} has {item!r}, but {digits} is no "
                     f"mode: {MODE_HINT}."
                 )

@@ -11,6 +11,7 @@ from pants.engine.target import InvalidFieldException
 from pants.util.strutil import help_text
 
 from occlum_build.errors import OcclumError
+from pants_occlum.invalid import invalid_field
 from pants_occlum.dist.path import real_directory
 from pants_occlum.dist.places import DistPlaces
 
@@ -47,7 +48,7 @@ class DistPathField(OutputPathField):
         try:
             real_directory(places.dist_dir, path)
         except OcclumError as error:
-            raise InvalidFieldException(
+            raise invalid_field(
                 f"The {self.alias!r} field in target {self.address} cannot be used: {error}"
             ) from None
         return path
@@ -56,7 +57,7 @@ class DistPathField(OutputPathField):
     def _check(cls, path: str, address: Address) -> None:
         mistake = _mistake(path)
         if mistake:
-            raise InvalidFieldException(
+            raise invalid_field(
                 f"The {cls.alias!r} field in target {address} must be a path below the "
                 f"distribution directory (`dist/`), but {path!r} {mistake}. Write a relative path "
                 "without `..`, such as 'team/app', or leave the field out for 'path.to.dir/name'."

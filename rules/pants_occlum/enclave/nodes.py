@@ -13,7 +13,7 @@ from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, SourcesField, Target, WrappedTargetRequest
+from pants.engine.target import SourcesField, Target, WrappedTargetRequest
 
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
 from occlum_build.occlum.runtime_boot import BootSettings
@@ -42,6 +42,7 @@ from pants_occlum.enclave.steps import (
 from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest, find_toolchain
 from pants_occlum.image.nodes import Image, ImageContentRequest, image_content, image_of
 from pants_occlum.image.planned import explain_missing
+from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
 
@@ -88,7 +89,7 @@ async def _key_of(target: Target) -> ImageKey | None:
         with enclave_errors(target.address):
             return await image_key(ImageKeyRequest(target.address), **implicitly())
     if target[fields.BuildinImageKeyField].value:
-        raise InvalidTargetException(
+        raise invalid_target(
             f"The 'buildin_image_key' field in target {target.address} needs `encrypt=True`."
         )
     return None
@@ -99,7 +100,7 @@ async def _boot_of(target: Target) -> BootSettings | None:
     if rootfs is None:
         return None
     if not target[fields.EnclaveInitField].value and not target[fields.EnclaveInitfsField].value:
-        raise InvalidTargetException(
+        raise invalid_target(
             f"The 'boot' field in target {target.address} needs an `init` that reads "
             "/etc/boot.conf, or an `initfs` with one: Occlum's own mounts `image`."
         )
@@ -116,7 +117,7 @@ async def _initfs_request(
     image = await image_of(target, fields.EnclaveInitfsField)
     init = await _file_of(target, fields.EnclaveInitField)
     if image is not None and init is not None:
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{target.address} has `initfs` and `init`: put the program into the initfs instead."
         )
     sgx_mode = target[fields.SgxModeField].value or "HW"
@@ -152,7 +153,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     key = await _key_of(target)
     toolchain = await _toolchain_of(target)
     if root is None:
-        raise InvalidTargetException(f"{target.address} has no `image`.")
+        raise invalid_target(f"{target.address} has no `image`.")
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
     boot = await _boot_of(target)
     asked = await _initfs_request(target, toolchain, image_type, key, boot)

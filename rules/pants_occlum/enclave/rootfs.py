@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
+from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.refusal import program_problem
 from occlum_build.checks.root import Root
@@ -26,6 +26,7 @@ from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import Image, image_of
 from pants_occlum.image.planned import explain_missing, look_into
+from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import enclave_errors
 from pants_occlum.subsystem import OcclumSubsystem
@@ -50,7 +51,7 @@ class BootRootfs:
 def boot_settings(target: Target, field: str) -> BootSettings:
     """The settings of an `occlum_rootfs`, checked; `field` is what names the target."""
     if not target.has_field(fields.RootfsImageField):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{field} must be an `occlum_rootfs`, but {target.address} is a `{target.alias}`."
         )
     settings = BootSettings(
@@ -97,7 +98,7 @@ async def make_boot_rootfs(request: BootRootfsRequest, occlum: OcclumSubsystem) 
     settings = boot_settings(target, str(target.address))
     image = await image_of(target, fields.RootfsImageField)
     if image is None:
-        raise InvalidTargetException(f"{target.address} has no `image`.")
+        raise invalid_target(f"{target.address} has no `image`.")
     problems = [*lost_modes((one.path, one.kind, one.mode) for one in image.tree)]
     # A note, as the Occlum.json of an enclave may set the variable.
     elsewhere = image.plan.needs_library_path(settings.env)

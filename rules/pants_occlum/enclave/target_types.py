@@ -10,7 +10,6 @@ from pants.engine.addresses import Address
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     BoolField,
-    InvalidFieldException,
     OptionalSingleSourceField,
     ScalarField,
     StringField,
@@ -20,6 +19,7 @@ from pants.util.strutil import help_text
 
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
+from pants_occlum.invalid import invalid_field
 from pants_occlum.one_address import OneAddressField
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
@@ -112,7 +112,7 @@ class EnclaveConfigField(ScalarField[Any]):
         try:
             return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise InvalidFieldException(
+            raise invalid_field(
                 f"The 'config' field in target {address} must hold what JSON can hold: {error}"
             ) from None
 
@@ -233,7 +233,7 @@ class ExpectedMrenclaveField(StringField):
     def compute_value(cls, raw_value: _Text, address: Address) -> _Text:
         value = super().compute_value(raw_value, address)
         if value is not None and not _MRENCLAVE.fullmatch(value):
-            raise InvalidFieldException(
+            raise invalid_field(
                 f"The {cls.alias!r} field in target {address} must be 64 hex digits, not {value!r}."
             )
         return value

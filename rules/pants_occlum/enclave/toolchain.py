@@ -11,7 +11,7 @@ from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, SourcesField, WrappedTargetRequest
+from pants.engine.target import SourcesField, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import OcclumError
@@ -46,6 +46,7 @@ from pants_occlum.enclave.toolchain_places import (
     find_files,
     wanted_files,
 )
+from pants_occlum.invalid import invalid_target
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
@@ -174,7 +175,7 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
     )
     target = wrapped.target
     if not target.has_field(ToolchainRootField):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{target.address} is a `{target.alias}`, but the `toolchain` of an `occlum_enclave` "
             "is an `occlum_toolchain` target."
         )
@@ -185,12 +186,12 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
         )
     )
     if (root is None) == (not archives):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{target.address} must have either `root` or `archive`, and not both."
         )
     if root is not None:
         if not root.startswith("/"):
-            raise InvalidTargetException(
+            raise invalid_target(
                 f"The 'root' field in target {target.address} must be an absolute path, not "
                 f"{root!r}; for a toolchain in the project use `archive`."
             )
@@ -203,7 +204,7 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
         )
     )
     if len(sources.files) != 1:
-        raise InvalidTargetException(
+        raise invalid_target(
             f"The 'archive' field in target {target.address} must be a target with one file, not "
             f"{len(sources.files)}."
         )

@@ -19,7 +19,7 @@ from pants.engine.fs import (
     SymlinkEntry,
 )
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
+from pants.engine.target import Target, WrappedTargetRequest
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
@@ -41,6 +41,7 @@ from pants_occlum.findings import allowed_of, findings_of, tell
 from pants_occlum.image.planned import PlannedImage, check_host, is_for_others
 from pants_occlum.image.planning import PlanRequest, plan_image
 from pants_occlum.image.target_types import AllowMissingField
+from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
 from pants_occlum.process.quiet_gc import quiet_gc
@@ -194,7 +195,7 @@ async def image_of(target: Target, field_type: type[OneAddressField]) -> Image |
     if image is None:
         return None
     if not image.has_field(ImageBomsField):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"The {field_type.alias!r} field in target {target.address} must be an `occlum_image`, "
             f"but {image.address} is a `{image.alias}`."
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
+from pants.engine.target import Target, WrappedTargetRequest
 
 from occlum_build.checks.environment import environment_problems
 from occlum_build.checks.root import Root
@@ -21,6 +21,7 @@ from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.planned import look_into
+from pants_occlum.invalid import invalid_target
 from pants_occlum.oci import target_types as fields
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
@@ -49,9 +50,7 @@ async def make_bundle(request: BundleRequest, occlum: OcclumSubsystem) -> Bundle
         await resolve_target(WrappedTargetRequest(request.address, "a bundle"), **implicitly())
     ).target
     if not target.has_field(fields.BundleArgsField):
-        raise InvalidTargetException(
-            f"{target.address} is a `{target.alias}`, not a `rune_bundle`."
-        )
+        raise invalid_target(f"{target.address} is a `{target.alias}`, not a `rune_bundle`.")
     content = await content_of(target, fields.BundleEnclaveField, fields.BundleImageField)
     rootfs = await lay_out_rootfs(RootfsRequest(content.address))
     spec = _spec(target, rootfs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
+from pants.engine.target import Target, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.occlum.initfs import ENCRYPTED
@@ -33,6 +33,7 @@ from pants_occlum.enclave.target_types import (
 )
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import PlannedImage
+from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import OneAddressField, named_target
 
 IMAGE_LABEL, MRENCLAVE_LABEL = "io.occlum.image-digest", "io.occlum.mrenclave"
@@ -73,7 +74,7 @@ async def content_of(target: Target, *field_types: type[OneAddressField]) -> Tar
     found = [one for one in named if one is not None]
     if len(found) != 1:
         names = " or ".join(repr(field.alias) for field in field_types)
-        raise InvalidTargetException(f"The target {target.address} needs {names}, one of them.")
+        raise invalid_target(f"The target {target.address} needs {names}, one of them.")
     return found[0]
 
 
@@ -87,7 +88,7 @@ async def _of_enclave(target: Target) -> Rootfs:
     mrenclave = signed.sigstruct.mrenclave.hex()
     expected = target[ExpectedMrenclaveField].value
     if expected is not None and expected.lower() != mrenclave:
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{target.address} has another MRENCLAVE than expected: {mrenclave}. Package it to see "
             "what has changed."
         )
@@ -116,7 +117,7 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
     if target.has_field(EnclaveImageField):
         return await _of_enclave(target)
     if not target.has_field(ImageBomsField):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{target.address} is a `{target.alias}`, not an `occlum_image` or `occlum_enclave`."
         )
     image = await make_image(ImageRequest(target.address), **implicitly())

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidTargetException, Target, WrappedTargetRequest
+from pants.engine.target import Target, WrappedTargetRequest
 from pants.util.docutil import bin_name
 
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target, resolve_unparsed_address_inputs
+from pants_occlum.invalid import invalid_target
 from pants_occlum.project_paths import project_path
 from pants_occlum.subsystem import LockMode, OcclumSubsystem
 from pants_occlum.sysroot.target_types import SysrootField, SysrootLockfileField, SysrootRootField
@@ -71,7 +72,7 @@ async def sysroot_target(request: SysrootOf, occlum: OcclumSubsystem) -> Sysroot
             users.setdefault(address, field.address)
     if len(users) > 1:
         (one, its_user), (another, other_user) = list(users.items())[:2]
-        raise InvalidTargetException(
+        raise invalid_target(
             f"The 'sysroot' field in target {its_user} is {one}, but that of {other_user} is "
             f"{another}: an image and its BOMs have one sysroot."
         )
@@ -89,7 +90,7 @@ async def sysroot_target(request: SysrootOf, occlum: OcclumSubsystem) -> Sysroot
     (address,) = users
     target = (await resolve_target(WrappedTargetRequest(address, origin), **implicitly())).target
     if not target.has_field(SysrootRootField):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"{address} is a `{target.alias}`, but {origin} must be an `occlum_sysroot`."
         )
     return SysrootTarget(target)
@@ -110,7 +111,7 @@ def check_lockable(sysroot: Sysroot, address: Address, occlum: OcclumSubsystem) 
     if occlum.lock is LockMode.off or sysroot.lockfile:
         return
     lacking = f"{sysroot.name} has no `lockfile`" if sysroot.name else "[occlum].sysroot has none"
-    raise InvalidTargetException(
+    raise invalid_target(
         f"[occlum].lock is {occlum.lock.value}, which needs a lock file, but {lacking}. Let the "
         f"'sysroot' field in target {address}, or [occlum].sysroot, name an `occlum_sysroot` with "
         "a `lockfile`."
@@ -122,7 +123,7 @@ def sysroot_of_target(target: Target, occlum: OcclumSubsystem, build_root: Build
     value = target[SysrootLockfileField].value
     lockfile = project_path(value, target.address.spec_path) if value else ""
     if value and (lockfile in ("", "..") or lockfile.startswith(("/", "../"))):
-        raise InvalidTargetException(
+        raise invalid_target(
             f"The 'lockfile' field in target {target.address} must be a path below the build root, "
             f"not {value!r}."
         )

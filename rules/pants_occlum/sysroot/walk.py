@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
+from occlum_build.shown import escaped
 from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
 from pants_occlum.logs import logger_of
@@ -190,8 +191,8 @@ class SysrootWalk:
         try:
             return SourceStat(SYMLINK, mode, target=target.decode("utf-8"))
         except UnicodeDecodeError:
-            self.undecodable.add(repr(target))
-            self.errors[path] = f"the link's target {target!r} is not UTF-8"
+            self.undecodable.add(escaped(target))
+            self.errors[path] = f"the link's target {escaped(target)} is not UTF-8"
             return SourceStat(OTHER, mode)
 
     def _real_dir(self, top: str) -> list[str]:
@@ -219,7 +220,7 @@ class SysrootWalk:
             try:
                 name = raw.decode("utf-8")
             except UnicodeDecodeError:
-                self.undecodable.add(repr(posixpath.join(path.encode("utf-8"), raw)))
+                self.undecodable.add(escaped(posixpath.join(path.encode("utf-8"), raw)))
                 continue
             names.append(name)
             child = posixpath.join(path, name)

@@ -23,7 +23,7 @@ from pants.core.goals.generate_lockfiles import (
 )
 from pants.engine.fs import CreateDigest, FileContent
 from pants.engine.rules import Rule
-from pants.engine.target import AllTargets, InvalidTargetException, Target
+from pants.engine.target import AllTargets, Target
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
@@ -41,6 +41,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.image.nodes import plan_request
 from pants_occlum.image.planning import LookedAtBy, look_for_pins
+from pants_occlum.invalid import invalid_target
 from pants_occlum.logs import logger_of
 from pants_occlum.project_texts import ProjectTexts, project_texts
 from pants_occlum.subsystem import OcclumSubsystem
@@ -123,7 +124,7 @@ async def requested_locks(
     shared = Counter(one.lockfile for one in all_of_them.values())
     for name, sysroot in all_of_them.items():
         if shared[sysroot.lockfile] > 1:
-            raise InvalidTargetException(
+            raise invalid_target(
                 f"The 'lockfile' field in target {name} is {sysroot.lockfile}, which is that of "
                 "another `occlum_sysroot` too: each needs its own."
             )

@@ -17,11 +17,11 @@ from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import AddPrefix, CreateDigest
 from pants.engine.process import InteractiveProcess
 from pants.engine.rules import Rule
-from pants.engine.target import InvalidFieldException
 from pants.engine.unions import UnionRule
 
 from occlum_build.errors import OcclumError, Report
 from occlum_build.oci.repository import Repository, parse_repository
+from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
@@ -30,6 +30,7 @@ from pants_occlum.compat.pants_rules import (
     find_binary,
 )
 from pants_occlum.dist.digest import digest_entries
+from pants_occlum.invalid import invalid_field
 from pants_occlum.oci.image import OciRequest, make_oci_layout
 from pants_occlum.oci.target_types import OciRepositoriesField
 from pants_occlum.problems import container_errors
@@ -69,7 +70,7 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
     repositories = _repositories(request.field_set)
     if not repositories:
         reason = "as its field `repositories` is an empty list"
-        return PublishProcesses([PublishPackages((str(address),), description=reason)])
+        return PublishProcesses([PublishPackages((escaped(str(address)),), description=reason)])
     env = await environment_vars_subset(
         **implicitly(EnvironmentVarsRequest(["PATH", *options.env_vars]))
     )
@@ -93,7 +94,7 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
 def _repositories(field_set: PublishOciFieldSet) -> tuple[Repository, ...]:
     texts = field_set.repositories.value
     if texts is None:
-        raise InvalidFieldException(
+        raise invalid_field(
             f"{field_set.address} cannot be published: its field 'repositories' is not set. Name "
             'one, as in `repositories=["registry.example/team/app:1.0"]`, or keep the image out '
             "of `publish` with an empty list."
