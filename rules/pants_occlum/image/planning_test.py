@@ -86,7 +86,7 @@ def test_name_that_is_not_utf8(project: Project) -> None:
     Path(os.fsdecode(os.fsencode(project.sysroot) + b"/t/bad\xff")).write_bytes(b"")
     copy(project, "dirs: [/t]")
     (problem,) = problems(project)
-    assert "b'/t/bad\\xff' is not UTF-8" in problem
+    assert r"/t/bad\xff is not UTF-8" in problem
 
 
 def test_host_file_that_cannot_be_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from occlum_build.files.source import open_source
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
@@ -31,14 +32,22 @@ def entries_json(entries: Iterable[Entry]) -> bytes:
 
 
 def write_tar(root: str, rows: Sequence[Mapping[str, Any]], out: str) -> None:
-    """Write the archive: pax format, entries in order, times and owners zero, modes as given."""
+    """Write the archive: pax format, entries in order, times and owners zero, modes as given.
+
+    Raises OcclumError `source-changed` for what is no regular file in the tree, or is written to.
+    """
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
         for member, path in _members(root, rows):
-            if member.isreg():
-                with open(path, "rb") as file:
-                    archive.addfile(member, file)
-            else:
+            if not member.isreg():
                 archive.addfile(member)
+                continue
+            with (
+                open_source(path) as source,
+                open(source.descriptor, "rb", buffering=0, closefd=False) as file,
+            ):
+                member.size = source.size
+                archive.addfile(member, file)
+                source.check_unchanged()
 
 
 def _members(root: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tarfile.TarInfo, str]]:
@@ -48,7 +57,6 @@ def _members(root: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tar
         member.type = _TYPES[row["type"]]
         member.mode = row["mode"]
         member.linkname = row["target"]
-        member.size = os.path.getsize(path) if row["type"] == FILE else 0
         yield member, path
 
 
