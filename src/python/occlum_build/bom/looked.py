@@ -10,7 +10,9 @@ from occlum_build.shown import quoted
 
 MAX_ENTRIES = 1_000_000  # in all directories that are copied
 MAX_PATHS_BYTES = 128 << 20  # of the paths of these entries
-MAX_AGAIN = 100_000  # entries of directories that one copy comes to again, by links
+# Entries of directories that one copy comes to again, by links; all copies together may come to so
+# many more as there are entries that they come to for the first time.
+MAX_AGAIN = 100_000
 MAX_COMPARED = 10_000_000  # names that are compared with wildcards
 MAX_MATCHES = 100_000  # of one wildcard
 
@@ -24,6 +26,7 @@ class Looked:
     entries: int = 0
     paths_bytes: int = 0
     compared: int = 0
+    again: int = 0  # of the entries
 
     def listed(self, path: str, names: Sequence[str]) -> None:
         """Count the names in a directory that is copied to `path`, relative to the copy's own."""
@@ -33,6 +36,13 @@ class Looked:
             raise _too_much(f"copying them makes more than {MAX_ENTRIES:,} entries", path)
         if self.paths_bytes > MAX_PATHS_BYTES:
             raise _too_much(f"the paths have more than {MAX_PATHS_BYTES:,} bytes", path)
+
+    def listed_again(self, path: str, names: int) -> None:
+        """Count names in a directory that one copy came to before; part of what was `listed`."""
+        self.again += names
+        most = MAX_AGAIN + self.entries - self.again
+        if self.again > most:
+            raise _again(most, "all copies together, ", path)
 
     def matched(self, names: int, matches: int, pattern: str) -> None:
         """Count names that were compared with a wildcard, and its matches so far."""
@@ -48,8 +58,9 @@ class Looked:
 
 @dataclass
 class Again:
-    """What one copy comes to again."""
+    """What one copy comes to again; `looked` counts it for all."""
 
+    looked: Looked = field(default_factory=Looked)
     directories: set[str] = field(default_factory=set)
     entries: int = 0
 
@@ -60,9 +71,14 @@ class Again:
         if real in self.directories:
             self.entries += len(names)
             if self.entries > MAX_AGAIN:
-                entries = f"more than {MAX_AGAIN:,} entries"
-                raise _too_much(f"links lead to the same directories again, to {entries}", path)
+                raise _again(MAX_AGAIN, "", path)
+            self.looked.listed_again(path, len(names))
         self.directories.add(real)
+
+
+def _again(most: int, who: str, path: str) -> TooMuch:
+    text = f"links lead to the same directories again, {who}to more than {most:,} entries"
+    return _too_much(text, path)
 
 
 def _too_much(text: str, path: str) -> TooMuch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from occlum_build.bom.excludes import Excluded
@@ -54,7 +54,8 @@ def walk_copy(
     Where the source is a link, what it leads to is copied under its name, or with `keep_link` the
     link itself. Raises TooMuch `directory` where there are too many, by what `looked` counts.
     """
-    walker = _Walker(sources, operation, excluded, report, looked or Looked())
+    looked = looked or Looked()
+    walker = _Walker(sources, operation, excluded, report, looked, Again(looked))
     sources.expect(operation.source, tree=True)
     contents_only = operation.contents_only
     real = resolve(sources, operation.source, follow_last=contents_only)
@@ -96,7 +97,7 @@ class _Walker:
     excluded: Excluded
     report: Report
     looked: Looked
-    again: Again = field(default_factory=Again)
+    again: Again
 
     def tree(self, found: Iterator[_Found], *, is_followed: bool = False) -> Iterator[WalkEntry]:
         """What was found and all that is below it; of any depth.

@@ -13,7 +13,6 @@ from occlum_build.checks.linker import VARIABLE, image_linker
 from occlum_build.checks.refusal import elf_refusal
 from occlum_build.checks.root import Root
 from occlum_build.elf.closure import Closure, Missing, group_lacking
-from occlum_build.elf.lookup import NO_LIBRARY
 from occlum_build.elf.search import expanded
 from occlum_build.errors import ERROR, WARNING, Place, Problem
 from occlum_build.image.missing import ALONE, Elsewhere, library_path_setting, version_problem
@@ -147,7 +146,7 @@ def _unreachable(root: Root, found: Sequence[Missing]) -> Problem:
         hint = f"the image has it at {paths[0]}: {library_path_setting(paths[0])}, {hint}"
     # A file that the BOM puts in the place of a library is the user's to judge, and one that it
     # puts elsewhere may be there for LD_LIBRARY_PATH.
-    is_users = any(one.reason == NO_LIBRARY for one in first.tried)
+    is_users = first.has_other
     is_users |= any((one := root.at(path)) and not one.is_library for path in paths)
     severity = ERROR if first.chain[0] in required and not is_users else WARNING
     place = _place(root, first.chain[0])

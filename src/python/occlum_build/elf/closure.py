@@ -52,7 +52,8 @@ class Edge:
 class Missing:
     """A library that was not found: the chain of paths that led to it, and what was tried.
 
-    `more` tells how many directories were searched besides.
+    `more` tells how many directories were searched besides; `has_other`, whether a file of the name
+    that is no library was passed over.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Missing:
     tried: tuple[Tried, ...]
     hint: str = ""
     more: int = 0
+    has_other: bool = False
 
     def problem(self) -> Problem:
         """The error, code "libraries"."""
@@ -73,7 +75,8 @@ class Missing:
             lines.append("  searched:")
             lines += [f"  {n:3}. {one}" for n, one in enumerate(self.tried, start=1)]
         if self.more > 0:
-            lines.append(f"  and in {self.more:,} more directories")
+            more = f"and in {self.more:,} more" if self.tried else f"searched in {self.more:,}"
+            lines.append(f"  {more} director{'y' if self.more == 1 else 'ies'}")
         return Lines(*lines)
 
 

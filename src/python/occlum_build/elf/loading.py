@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections import deque
 from collections.abc import Iterator
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from occlum_build.elf.closure import ALREADY_LOADED, Closure, Edge, Lacking, Missing, Node
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter
-from occlum_build.elf.lookup import MAX_TRIED, Found, Lookup, Tried, mismatch
+from occlum_build.elf.lookup import (
+    MAX_TRIED,
+    Found,
+    Lookup,
+    Remembered,
+    SearchPath,
+    mismatch,
+)
 from occlum_build.elf.placement import image_directory, library_path
 from occlum_build.elf.search import (
     DEPENDS_ON_CWD,
@@ -32,6 +40,13 @@ MAX_DEPTH = 500  # objects of which each needs the next
 ImageLookup = Callable[[str], Optional[str]]
 
 
+class ImageView(NamedTuple):
+    """What the image holds anyway: libraries, and directories, by absolute paths."""
+
+    source: ImageLookup
+    has_dir: Callable[[str], bool]
+
+
 class Loading:
     """Loads one program, without running it."""
 
@@ -39,13 +54,13 @@ class Loading:
         self,
         sources: Sources,
         lookup: Lookup,
-        image_lookup: ImageLookup | None,
+        image: ImageView | None,
         program: Node,
         facts: ElfFacts,
         loader: Interpreter,
         dirs: SystemDirs,
     ) -> None:
-        self._sources, self._lookup, self._image_lookup = sources, lookup, image_lookup
+        self._sources, self._lookup, self._image = sources, lookup, image
         self._program, self._facts, self._loader, self._dirs = program, facts, loader, dirs
         self._image_paths = {program.path: program.image_path}
         self._by_name: dict[str, Node] = {}
@@ -54,8 +69,9 @@ class Loading:
         self._edges: list[Edge] = []
         self._missing: list[Missing] = []
         self._missing_names: set[str] = set()
-        self._dirs_of: dict[Loaded, tuple[SearchDir, ...]] = {}
-        self._places = 0
+        self._paths: dict[Loaded, SearchPath] = {}
+        self._within: dict[SearchPath, Remembered[str]] = {}  # directories of the image
+        self._places = self._told = 0
         self._is_ended = False
         self.problems: list[Problem] = []
 
@@ -114,30 +130,29 @@ class Loading:
         if name in self._missing_names:
             return  # told once, as the loader stops at the first
         direct = needed_path(name, needer, self._dirs)
-        dirs = (direct,) if direct else self._dirs_for(name, needer)
-        if not self._may_look(len(dirs)):
+        path = self._search_path((direct,), name) if direct else self._path_for(name, needer)
+        if not self._may_look(len(path.dirs)):
             return
-        base = posixpath.basename(name)
-        hwcaps = direct is None and not self._loader.is_musl
-        found = self._lookup.find(base, dirs, self._facts, hwcaps=hwcaps)
+        found = self._lookup.find(posixpath.basename(name), path, self._facts)
         if found is not None:
             self._load(needer, name, found)
-        elif not self._take_from_image(needer, name, dirs) and not optional:
-            tried: tuple[Tried, ...] = ()
-            if len(self._missing) < MAX_TRIED:
-                tried = self._lookup.tried(base, dirs, self._facts, hwcaps=hwcaps)
+        elif not self._take_from_image(needer, name, path) and not optional:
             self._missing_names.add(name)
-            self._missing.append(_missing(needer, name, direct, tried, len(dirs)))
+            self._missing.append(self._miss(needer, name, direct, path))
 
-    def _dirs_for(self, name: str, needer: Loaded) -> tuple[SearchDir, ...]:
+    def _path_for(self, name: str, needer: Loaded) -> SearchPath:
         """Where a library is looked for: the same for every name that no cache has."""
         rules = musl_dirs if self._loader.is_musl else glibc_dirs
         if name in self._dirs.cached:
-            return rules(name, needer, self._dirs)
-        if needer not in self._dirs_of:
-            self._dirs_of[needer] = rules(name, needer, self._dirs)
-            self._may_look(len(self._dirs_of[needer]))
-        return self._dirs_of[needer]
+            return self._search_path(rules(name, needer, self._dirs), name)
+        if needer not in self._paths:
+            self._paths[needer] = self._search_path(rules(name, needer, self._dirs), name)
+            self._may_look(len(self._paths[needer].dirs))
+        return self._paths[needer]
+
+    def _search_path(self, dirs: tuple[SearchDir, ...], name: str) -> SearchPath:
+        hwcaps = "/" not in name and not self._loader.is_musl
+        return SearchPath(self._lookup, dirs, hwcaps=hwcaps)
 
     def _may_look(self, places: int) -> bool:
         """Count the places that are looked at; False, and an error, when there are too many."""
@@ -184,22 +199,30 @@ class Loading:
             )
         )
 
-    def _take_from_image(self, needer: Loaded, name: str, dirs: tuple[SearchDir, ...]) -> bool:
+    def _take_from_image(self, needer: Loaded, name: str, path: SearchPath) -> bool:
         """Use a library that the image holds anyway where the loader will look for it."""
-        if self._image_lookup is None:
+        if self._image is None:
             return False
-        within = [image_directory(one, self._image_paths) for one in dirs if not one.refusal]
-        if "/" not in name and self._loader.entry is not None:
-            within.append(self._loader.entry.image_dir)
-        for directory in filter(None, within):
-            path = posixpath.join(directory, posixpath.basename(name))
-            source = self._image_lookup(path)
+        if path not in self._within:
+            self._within[path] = Remembered(self._image_dirs(path))
+        own = () if "/" in name or self._loader.entry is None else (self._loader.entry.image_dir,)
+        for directory in itertools.chain(self._within[path], own):
+            at = posixpath.join(directory, posixpath.basename(name))
+            source = self._image.source(at)
             real = regular_file(self._sources, source) if source is not None else None
             facts = self._sources.facts(real) if real is not None else None
             if source and real and facts and not mismatch(facts, self._facts):
-                self._provide(needer, name, Node(source, real, path, facts, provided=True), facts)
+                self._provide(needer, name, Node(source, real, at, facts, provided=True), facts)
                 return True
+            self._lookup.budget.looked_in_vain(at)
         return False
+
+    def _image_dirs(self, path: SearchPath) -> Iterator[str]:
+        """The directories of the image that a path leads to, and that are there."""
+        for one in path.dirs:
+            within = None if one.refusal else image_directory(one, self._image_paths)
+            if within and self._image is not None and self._image.has_dir(within):
+                yield within
 
     def _provide(self, needer: Loaded, name: str, found: Node, facts: ElfFacts) -> None:
         source, image_path = found.path, found.image_path
@@ -224,6 +247,27 @@ class Loading:
     ) -> None:
         self._edges.append(Edge(needer.path, name, path, node.real, image_path, rule, moved))
 
+    def _miss(
+        self, needer: Loaded, name: str, direct: SearchDir | None, path: SearchPath
+    ) -> Missing:
+        base, budget = posixpath.basename(name), self._lookup.budget
+        most = budget.may_tell(MAX_TRIED - self._told)
+        tried = self._lookup.tried(base, path, self._facts, most)
+        self._told += len(tried)
+        budget.told += len(tried)
+        hint = ""
+        if direct is not None and direct.refusal == DEPENDS_ON_CWD:
+            hint = (
+                f"DT_NEEDED has the relative path {name}, which depends on the working directory; "
+                "link with a library that has a soname"
+            )
+        elif any(one.refusal == DEPENDS_ON_CWD for one in path.dirs):
+            hint = "make the relative RPATH or RUNPATH absolute, or start it with $ORIGIN"
+        more = len(path.dirs) - len(tried) if len(tried) == most else 0
+        chain = tuple(one.path for one in reversed(needer.chain()))
+        has_other = self._lookup.has_other(base, path)
+        return Missing(name, chain, tried, hint, more, has_other)
+
     def _lacking(self, libraries: tuple[Node, ...]) -> Iterator[Lacking]:
         """Versions that an object needs of a library which does not define them (glibc only)."""
         known: dict[str, frozenset[str]] = {}
@@ -238,23 +282,3 @@ class Loading:
                 lacking = tuple(one for one in versions if one not in known[library.real])
                 if lacking:
                     yield Lacking(library.path, lacking, node.path, is_fatal=bool(defined))
-
-
-def _missing(
-    needer: Loaded,
-    name: str,
-    direct: SearchDir | None,
-    tried: tuple[Tried, ...],
-    searched: int,
-) -> Missing:
-    chain = tuple(one.path for one in reversed(needer.chain()))
-    hint = ""
-    if direct is not None and direct.refusal == DEPENDS_ON_CWD:
-        hint = (
-            f"DT_NEEDED has the relative path {name}, which depends on the working directory; "
-            "link with a library that has a soname"
-        )
-    elif any(one.reason == DEPENDS_ON_CWD for one in tried):
-        hint = "make the relative RPATH or RUNPATH absolute, or start it with $ORIGIN"
-    more = searched - len(tried) if len(tried) == MAX_TRIED else 0
-    return Missing(name, chain, tried, hint, more)

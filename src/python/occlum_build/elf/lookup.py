@@ -6,13 +6,33 @@ import itertools
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
+from occlum_build.elf.budget import Budget
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.search import SearchDir
-from occlum_build.sources.model import Sources, join, regular_file, resolve
+from occlum_build.sources.model import DIR, Sources, join, regular_file, resolve
 
-MAX_TRIED = 100  # places of a library that is not found which are told
+MAX_TRIED = 100  # places where the libraries of a program were not found which are told
+MAX_AHEAD = 500_000  # paths that are asked for before it is known whether there is such a directory
+ABSENT = "does not exist"
 NO_LIBRARY = "is no ELF shared object"
+
+_T = TypeVar("_T")
+
+
+class Remembered(Generic[_T]):
+    """What an iterator gives, each time from the start, and no more of it than is asked for."""
+
+    def __init__(self, rest: Iterator[_T]) -> None:
+        self._known: list[_T] = []
+        self._rest = rest
+
+    def __iter__(self) -> Iterator[_T]:
+        yield from self._known
+        for one in self._rest:
+            self._known.append(one)
+            yield one
 
 
 @dataclass(frozen=True)
@@ -49,59 +69,118 @@ class _Probe:
     reason: str = ""
 
 
-_ABSENT = _Probe(reason="does not exist")
+_ABSENT = _Probe(reason=ABSENT)
+
+
+@dataclass(eq=False)
+class _Directory:
+    """A directory in normal form, its real path, and what is known of its files by their names.
+
+    `normal` is None where the path leaves the project, `real` where there is no such directory.
+    """
+
+    normal: str | None
+    real: str | None
+    probes: dict[str, _Probe]
+
+
+class _Place(NamedTuple):
+    """A directory that exists, by which one of a path it was found, and the part below that."""
+
+    within: _Directory
+    directory: SearchDir
+    subdir: str
+
+
+class SearchPath:
+    """Directories that several names are looked for in, one after the other.
+
+    Those that do not exist are passed over from the second name on.
+    """
+
+    def __init__(self, lookup: Lookup, dirs: tuple[SearchDir, ...], *, hwcaps: bool) -> None:
+        self.dirs, self.hwcaps = dirs, hwcaps
+        self.absent: list[str] = []  # that do not exist, as far as is known, in normal form
+        self.places = Remembered(lookup.places(self))
 
 
 class Lookup:
     """Finds libraries in sources that do not change while it lives."""
 
-    def __init__(self, sources: Sources, subdirs: tuple[str, ...]) -> None:
+    def __init__(
+        self, sources: Sources, subdirs: tuple[str, ...], budget: Budget | None = None
+    ) -> None:
         self._sources = sources
         self._subdirs = (*subdirs, "")
-        self._dirs: dict[str, tuple[str | None, str | None]] = {}
-        self._probes: dict[str, _Probe] = {}
-        self._found: dict[tuple[object, ...], Found | None] = {}
+        self._dirs: dict[str, _Directory] = {}
+        self._probes: dict[str | None, dict[str, _Probe]] = {}
+        self._ahead = 0
+        self.budget = budget or Budget()
 
-    def find(
-        self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, *, hwcaps: bool
-    ) -> Found | None:
+    def find(self, name: str, path: SearchPath, like: ElfFacts) -> Found | None:
         """The first file of that name, class and machine (of `like`)."""
-        key = (name, dirs, like.elf_class, like.machine, hwcaps)
-        if key not in self._found:
-            steps = self._search(name, dirs, like, self._subdirs if hwcaps else ("",))
-            self._found[key] = next((one for one in steps if isinstance(one, Found)), None)
-        return self._found[key]
+        found = None
+        for within, directory, subdir in path.places:
+            probe = within.probes.get(name) or self._look(within, name)
+            facts = probe.facts
+            if facts is not None and not mismatch(facts, like):
+                base = self._directory(directory.path).normal or ""
+                source = posixpath.join(within.normal or "", name)
+                found = Found(source, probe.real, facts, directory, base, subdir)
+                break
+        if self._ahead < MAX_AHEAD:
+            self._ahead += len(path.absent)
+            for absent in path.absent:
+                self._sources.expect(posixpath.join(absent, name))
+        return found
+
+    def has_other(self, name: str, path: SearchPath) -> bool:
+        """Whether one of the places has a file that is no library."""
+        probes = (place.within.probes.get(name) for place in path.places)
+        return any(one is not None and one.reason == NO_LIBRARY for one in probes)
 
     def tried(
-        self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, *, hwcaps: bool
+        self, name: str, path: SearchPath, like: ElfFacts, most: int = MAX_TRIED
     ) -> tuple[Tried, ...]:
-        """The first MAX_TRIED of what `find` tries."""
-        steps = self._search(name, dirs, like, self._subdirs if hwcaps else ("",))
-        tried = (one for one in steps if isinstance(one, Tried))
-        return tuple(itertools.islice(tried, MAX_TRIED))
+        """What `find` tries and does not take, the first of that."""
+        return tuple(itertools.islice(self._tried(name, path, like), most))
 
-    def _search(
-        self, name: str, dirs: tuple[SearchDir, ...], like: ElfFacts, subdirs: tuple[str, ...]
-    ) -> Iterator[Found | Tried]:
-        """What does not serve, and the first that does."""
-        for directory in dirs:
+    def _tried(self, name: str, path: SearchPath, like: ElfFacts) -> Iterator[Tried]:
+        for directory in path.dirs:
             if directory.refusal:
-                path = posixpath.join(directory.path, name)
-                yield Tried(path, directory.rule, directory.refusal)
+                refused = posixpath.join(directory.path, name)
+                yield Tried(refused, directory.rule, directory.refusal)
                 continue
-            base, _ = self._directory(directory.path)
-            for subdir in subdirs:
-                within = posixpath.join(directory.path, subdir) if subdir else directory.path
-                path, probe = self._probe(within, name)
-                reason = probe.reason or mismatch(probe.facts, like)
-                if not reason and probe.facts is not None:
-                    yield Found(path, probe.real, probe.facts, directory, base or "", subdir)
-                    return
-                if not subdir or reason != "does not exist":
-                    yield Tried(path, directory.rule, reason)
+            for subdir, shown, within in self._within(directory, path.hwcaps):
+                reason = self._reason(within, name, like)
+                if not subdir or reason != ABSENT:
+                    base = shown if within.normal is None else within.normal
+                    yield Tried(posixpath.join(base, name), directory.rule, reason)
 
-    def _directory(self, path: str) -> tuple[str | None, str | None]:
-        """A directory in normal form and its real path; None where it leaves or does not exist.
+    def _reason(self, within: _Directory, name: str, like: ElfFacts) -> str:
+        if within.real is None:
+            return "leaves the project" if within.normal is None else ABSENT
+        probe = within.probes.get(name) or self._look(within, name)
+        return probe.reason or mismatch(probe.facts, like)
+
+    def places(self, path: SearchPath) -> Iterator[_Place]:
+        """The directories of a path that exist, each looked at when it is its turn."""
+        for directory in path.dirs:
+            if directory.refusal:
+                continue
+            for subdir, _, within in self._within(directory, path.hwcaps):
+                if within.real is not None:
+                    yield _Place(within, directory, subdir)
+                elif within.normal is not None:
+                    path.absent.append(within.normal)
+
+    def _within(self, directory: SearchDir, hwcaps: bool) -> Iterator[tuple[str, str, _Directory]]:
+        for subdir in self._subdirs if hwcaps else ("",):
+            path = posixpath.join(directory.path, subdir) if subdir else directory.path
+            yield subdir, path, self._directory(path)
+
+    def _directory(self, path: str) -> _Directory:
+        """What is known of a directory.
 
         `..` after a link to a directory is the parent of the link's target, so that the normal
         form may name another directory; then the real path stands for it.
@@ -110,20 +189,20 @@ class Lookup:
             normal, real = join("", path), resolve(self._sources, path)
             if real is not None and (normal is None or resolve(self._sources, normal) != real):
                 normal = real
-            self._dirs[path] = normal, real
+            if real is not None and real not in ("", "/"):
+                found = self._sources.lstat(real)
+                real = real if found is not None and found.kind == DIR else None
+            self._dirs[path] = _Directory(normal, real, self._probes.setdefault(normal, {}))
         return self._dirs[path]
 
-    def _probe(self, directory: str, name: str) -> tuple[str, _Probe]:
-        normal, real = self._directory(directory)
-        if normal is None:
-            return posixpath.join(directory, name), _Probe(reason="leaves the project")
-        path = posixpath.join(normal, name)
-        if path not in self._probes:
-            self._sources.expect(path)
-            if real is None:
-                return path, _ABSENT
-            self._probes[path] = self._content(posixpath.join(real, name))
-        return path, self._probes[path]
+    def _look(self, within: _Directory, name: str) -> _Probe:
+        path = posixpath.join(within.normal or "", name)
+        self._sources.expect(path)
+        probe = self._content(posixpath.join(within.real or "", name))
+        if probe is _ABSENT:
+            self.budget.looked_in_vain(path)
+        within.probes[name] = probe
+        return probe
 
     def _content(self, path: str) -> _Probe:
         if self._sources.lstat(path) is None:

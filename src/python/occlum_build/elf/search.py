@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from occlum_build.elf.facts import ElfFacts
 
@@ -64,6 +64,8 @@ class Loaded:
     facts: ElfFacts
     loader: Loaded | None = None
     depth: int = 0  # how many needed one another before
+    # What was made of it: where it looks, and those that it needs, which may be very many.
+    lists: dict[str, tuple[SearchDir, ...]] = field(default_factory=dict)
 
     def chain(self) -> tuple[Loaded, ...]:
         """The object, the one that needed it, and so on up to the program."""
@@ -97,18 +99,16 @@ def glibc_dirs(name: str, needer: Loaded, system: SystemDirs) -> tuple[SearchDir
     else:  # it would not look in a default directory that takes the library's place
         others = (one for one in configured if not _is_default(one, system))
         built_in = tuple(one._replace(image="") for one in others)
-    inherited = (
-        [one for loaded in needer.chain() for one in _glibc_entries(loaded, "RPATH", system.lib)]
-        if needer.facts.runpath is None
-        else []
-    )
-    own = _glibc_entries(needer, "RUNPATH", system.lib)
+    inherited: tuple[SearchDir, ...] = ()
+    if needer.facts.runpath is None:
+        inherited = _inherited(needer, lambda one: _glibc_entries(one, "RPATH", system.lib))
+    own = _kept(needer, "own", lambda: _glibc_entries(needer, "RUNPATH", system.lib))
     return _unique((*inherited, *system.config, *own, *built_in))
 
 
 def musl_dirs(_name: str, needer: Loaded, system: SystemDirs) -> tuple[SearchDir, ...]:
     """Where musl looks: it inherits RUNPATH as well as RPATH, and the config comes first."""
-    inherited = [one for loaded in needer.chain() for one in _musl_entries(loaded)]
+    inherited = _inherited(needer, _musl_entries)
     return _unique((*system.config, *inherited, *system.configured, *system.default))
 
 
@@ -127,6 +127,25 @@ def hwcaps_subdirs(cpu_level: str) -> tuple[str, ...]:
 def is_musl_reserved(name: str) -> bool:
     """Whether musl's loader itself stands for the name, as for libc.so or libpthread.so.0."""
     return any(name.startswith(f"lib{one}.") for one in MUSL_RESERVED)
+
+
+def _kept(
+    loaded: Loaded, name: str, make: Callable[[], Iterable[SearchDir]]
+) -> tuple[SearchDir, ...]:
+    if name not in loaded.lists:
+        loaded.lists[name] = tuple(make())
+    return loaded.lists[name]
+
+
+def _inherited(
+    needer: Loaded, entries: Callable[[Loaded], Iterable[SearchDir]]
+) -> tuple[SearchDir, ...]:
+    """The entries of an object, then those of the one that needed it, and so on, each once."""
+    found: tuple[SearchDir, ...] = ()
+    for loaded in reversed(needer.chain()):
+        above = found
+        found = _kept(loaded, "inherited", lambda: _unique((*entries(loaded), *above)))  # noqa: B023 - called at once
+    return found
 
 
 def _is_default(one: SearchDir, system: SystemDirs) -> bool:

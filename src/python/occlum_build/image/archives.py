@@ -151,7 +151,7 @@ class _Archives:
     def _closures(self, program: Program, archive: Archive) -> list[Closure]:
         companion = self._companion_of(archive)
         closures = [
-            self._linker.close(f"{program.source}/{path}", f"/{program.path}/{path}", companion)
+            self._finder.close(program, self._linker, companion, f"/{path}")
             for path, facts in archive.members
             if self._can_be_loaded(facts) and not (self._left_alone and not libc_of(facts))
         ]

@@ -6,13 +6,14 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from occlum_build.elf.budget import Budget
 from occlum_build.elf.closure import Closure
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import TAKE_ANOTHER, foreign_machine
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.loader_config import LoaderConfig
 from occlum_build.elf.placement import Placement, placements
-from occlum_build.errors import ERROR, WARNING, Problem, Report
+from occlum_build.errors import ERROR, WARNING, Problem, Report, TooMuch
 from occlum_build.image.builder import ImageBuilder, Program
 from occlum_build.image.entries import FILE, Entry, Origin
 from occlum_build.image.missing import MissingLibraries
@@ -29,12 +30,13 @@ class LibraryFinder:
         config: LoaderConfig | None,
         cpu_level: str,
         missing: MissingLibraries,
+        budget: Budget,
         report: Report,
     ) -> None:
         self.builder = builder
         self.missing = missing
         self.report = report
-        self._config, self._cpu_level = config, cpu_level
+        self._config, self._cpu_level, self._budget = config, cpu_level, budget
         self.linker = self.linker_over(builder.sources)
         self.closures: list[Closure] = []
         self.placed: dict[str, str] = {}  # image path by closure -> path of the entry
@@ -42,11 +44,14 @@ class LibraryFinder:
 
     def linker_over(self, sources: Sources) -> Linker:
         """A linker that searches a view of the sources, and the image."""
+        tree = self.builder.tree
         return Linker(
             sources,
             self._config,
             cpu_level=self._cpu_level,
-            image_lookup=lambda path: self.builder.tree.file_source(path.lstrip("/")),
+            image_lookup=lambda path: tree.file_source(path.lstrip("/")),
+            image_has_dir=lambda path: tree.leads_to_dir(path.lstrip("/")),
+            budget=self._budget,
         )
 
     def add(self, programs: Sequence[Program], companion: str) -> None:
@@ -70,7 +75,7 @@ class LibraryFinder:
                 text = f"{program.source} is for {machine}, not x86-64"
                 refused.add(Problem("program", text, hint=TAKE_ANOTHER), program)
                 continue
-            closure = self.linker.close(program.source, "/" + program.path, companion)
+            closure = self.close(program, self.linker, companion)
             if closure.interpreter is None:
                 continue
             self.closures.append(closure)
@@ -89,6 +94,15 @@ class LibraryFinder:
         unread = [one for one in self.linker.unread() if one not in self.report.warnings]
         for problem in (*refused.problems(), *unread):
             self.report.add(problem)
+
+    def close(self, program: Program, linker: Linker, companion: str, member: str = "") -> Closure:
+        """The closure of a program, or of a member of an archive ("/PATH"); raises TooMuch."""
+        try:
+            return linker.close(program.source + member, f"/{program.path}{member}", companion)
+        except TooMuch as error:
+            place = program.origin.place
+            error.problems = tuple(replace(one, place=place) for one in error.problems)
+            raise
 
     def companion(self, programs: Iterable[Program]) -> str:
         """The interpreter that all programs with one have in common, "" where there is none."""

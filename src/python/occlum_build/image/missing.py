@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from occlum_build.elf.closure import Closure, Lacking, Missing, group_lacking
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.linker import Linker
 from occlum_build.elf.lookup import mismatch
-from occlum_build.errors import ERROR, NOTE, WARNING, Place, Problem
+from occlum_build.errors import ERROR, MOST_TOLD, NOTE, WARNING, Place, Problem
 from occlum_build.image.builder import Program
 from occlum_build.image.entries import FILE, SYMLINK
 from occlum_build.image.tree import ImageTree
@@ -132,6 +133,7 @@ class MissingLibraries:
         self._allowed = allowed
         self._by_name: dict[str, list[_Lack]] = {}
         self._lacking: list[tuple[Place | None, Lacking]] = []
+        self._absent: Counter[str] = Counter()  # problems by their severity
         self.elsewhere: list[Elsewhere] = []
         self.left_alone: set[str] = set()
 
@@ -171,8 +173,11 @@ class MissingLibraries:
             head, needed_by, *searched = first.missing.text().lines
             message = Lines(head, needed_by, f"  as well as by {who(others)}", *searched)
             problem = replace(problem, message=message)
-        hint = problem.hint or hint_for_absent(first.missing, first.closure, first.linker, image)
         severity = ERROR if first.program.required else WARNING
+        self._absent[severity] += 1
+        hint = problem.hint
+        if not hint and self._absent[severity] <= MOST_TOLD:
+            hint = hint_for_absent(first.missing, first.closure, first.linker, image)
         return replace(problem, place=place, hint=hint, severity=severity)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import bom_operations
+from occlum_build.elf.budget import Budget
 from occlum_build.elf.closure import Closure
 from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig
 from occlum_build.errors import Report
@@ -122,11 +123,11 @@ def complete_image(
     """Add the libraries that the programs of a draft need; the draft itself is not changed."""
     tree = draft.tree.copy()
     builder = ImageBuilder(sources, tree, options.mode, report)
-    missing, finders = MissingLibraries(options.allow_missing), []
+    missing, finders, budget = MissingLibraries(options.allow_missing), [], Budget()
     copied = [program for _, boms in draft.programs for programs in boms for program in programs]
     libcs = libcs_of(copied, sources)
     for config, boms in draft.programs:
-        finder = LibraryFinder(builder, config, options.cpu_level, missing, report)
+        finder = LibraryFinder(builder, config, options.cpu_level, missing, budget, report)
         companion = finder.companion(program for programs in boms for program in programs)
         for programs in boms:
             finder.add(programs, companion)

@@ -116,6 +116,13 @@ class ImageTree:
         entry = self.entries.get(real)
         return entry.source if entry else self.base.source(real)
 
+    def leads_to_dir(self, path: str) -> bool:
+        """Whether `path` leads to a directory of the image."""
+        try:
+            return self.is_dir(self.locate(path, follow_last=True))
+        except OcclumError:
+            return False
+
     def locate(self, path: str, place: Place | None = None, *, follow_last: bool = False) -> str:
         """The real path of `path`: links of its parents (and of itself) followed in the image.
 

@@ -6,6 +6,7 @@ could not be told is then looked up, and it is run again, until nothing was miss
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import too_large
 from occlum_build.sources.model import FILE, SourceStat
 
+_NOT_KNOWN = SourceStat("")
 MIN_ELF_BYTES = 64  # the size of an ELF64 header
 
 
@@ -83,14 +85,17 @@ class RecordedSources:
             return
         if tree and path not in self.trees:
             self.unknown.trees.add(path)
-        elif path not in self.stats:
-            self.unknown.paths.add(path)
+        elif path not in self.stats and self.stats.get(posixpath.dirname(path), _NOT_KNOWN):
+            self.unknown.paths.add(path)  # of one in a directory that is not there, all is known
 
     def lstat(self, path: str) -> SourceStat | None:
         self.asked.paths.add(path)
         if path in self.stats:
             return self.stats[path]
-        self.expect(path)
+        if path.startswith("/"):
+            self.unknown.paths.add(path)
+        else:
+            self.expect(path)
         return None
 
     def names(self, path: str) -> Sequence[str]:
