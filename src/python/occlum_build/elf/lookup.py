@@ -76,11 +76,13 @@ _ABSENT = _Probe(reason=ABSENT)
 class _Directory:
     """A directory in normal form, its real path, and what is known of its files by their names.
 
-    `normal` is None where the path leaves the project, `real` where there is no such directory.
+    `normal` is None where the path leaves the project, `real` where there is no such directory, or
+    it `is_unknown` whether there is.
     """
 
     normal: str | None
     real: str | None
+    is_unknown: bool
     probes: dict[str, _Probe]
 
 
@@ -100,7 +102,7 @@ class SearchPath:
 
     def __init__(self, lookup: Lookup, dirs: tuple[SearchDir, ...], *, hwcaps: bool) -> None:
         self.dirs, self.hwcaps = dirs, hwcaps
-        self.absent: list[str] = []  # that do not exist, as far as is known, in normal form
+        self.unknown: list[str] = []  # of which it is still to be learnt whether they exist
         self.places = Remembered(lookup.places(self))
 
 
@@ -129,9 +131,9 @@ class Lookup:
                 found = Found(source, probe.real, facts, directory, base, subdir)
                 break
         if self._ahead < MAX_AHEAD:
-            self._ahead += len(path.absent)
-            for absent in path.absent:
-                self._sources.expect(posixpath.join(absent, name))
+            self._ahead += len(path.unknown)
+            for unknown in path.unknown:
+                self._sources.expect(posixpath.join(unknown, name))
         return found
 
     def has_other(self, name: str, path: SearchPath) -> bool:
@@ -171,8 +173,8 @@ class Lookup:
             for subdir, _, within in self._within(directory, path.hwcaps):
                 if within.real is not None:
                     yield _Place(within, directory, subdir)
-                elif within.normal is not None:
-                    path.absent.append(within.normal)
+                elif within.is_unknown and within.normal is not None:
+                    path.unknown.append(within.normal)
 
     def _within(self, directory: SearchDir, hwcaps: bool) -> Iterator[tuple[str, str, _Directory]]:
         for subdir in self._subdirs if hwcaps else ("",):
@@ -192,7 +194,9 @@ class Lookup:
             if real is not None and real not in ("", "/"):
                 found = self._sources.lstat(real)
                 real = real if found is not None and found.kind == DIR else None
-            self._dirs[path] = _Directory(normal, real, self._probes.setdefault(normal, {}))
+            probes = self._probes.setdefault(normal, {})
+            is_unknown = real is None and bool(self._sources.expect(path))
+            self._dirs[path] = _Directory(normal, real, is_unknown, probes)
         return self._dirs[path]
 
     def _look(self, within: _Directory, name: str) -> _Probe:

@@ -35,9 +35,8 @@ class ArchiveSources:
         """Whether a source path leads into an archive."""
         return path.startswith(self._within)
 
-    def expect(self, path: str, *, tree: bool = False) -> None:
-        if not self.is_within(path):
-            self._sources.expect(path, tree=tree)
+    def expect(self, path: str, *, tree: bool = False) -> bool | None:
+        return None if self.is_within(path) else self._sources.expect(path, tree=tree)
 
     def lstat(self, path: str) -> SourceStat | None:
         if path in self._facts:

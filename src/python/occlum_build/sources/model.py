@@ -52,10 +52,11 @@ class SourceStat(NamedTuple):
 class Sources(Protocol):
     """A read-only view of the source files. Every path is in normal form."""
 
-    def expect(self, path: str, *, tree: bool = False) -> None:
+    def expect(self, path: str, *, tree: bool = False) -> bool | None:
         """Told before a path (or a directory with all below it) is looked at.
 
-        A view that has to ask for what it does not know can then ask for all of it at once.
+        A view that has to ask for what it does not know can then ask for all of it at once, and
+        gives True where that is so.
         """
 
     def lstat(self, path: str) -> SourceStat | None:

@@ -6,7 +6,6 @@ could not be told is then looked up, and it is run again, until nothing was miss
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,6 @@ from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import too_large
 from occlum_build.sources.model import FILE, SourceStat
 
-_NOT_KNOWN = SourceStat("")
 MIN_ELF_BYTES = 64  # the size of an ELF64 header
 
 
@@ -78,24 +76,20 @@ class RecordedSources:
     unknown: Unknown = field(default_factory=Unknown)
     asked: Asked = field(default_factory=Asked)
 
-    def expect(self, path: str, *, tree: bool = False) -> None:
-        if not path.startswith("/"):
-            if path in self.deferred and path not in self.stats:
-                self.unknown.paths.add(path)
-            return
-        if tree and path not in self.trees:
+    def expect(self, path: str, *, tree: bool = False) -> bool:
+        if tree and path.startswith("/") and path not in self.trees:
             self.unknown.trees.add(path)
-        elif path not in self.stats and self.stats.get(posixpath.dirname(path), _NOT_KNOWN):
-            self.unknown.paths.add(path)  # of one in a directory that is not there, all is known
+        elif path not in self.stats and (path.startswith("/") or path in self.deferred):
+            self.unknown.paths.add(path)
+        else:
+            return False
+        return True
 
     def lstat(self, path: str) -> SourceStat | None:
         self.asked.paths.add(path)
         if path in self.stats:
             return self.stats[path]
-        if path.startswith("/"):
-            self.unknown.paths.add(path)
-        else:
-            self.expect(path)
+        self.expect(path)
         return None
 
     def names(self, path: str) -> Sequence[str]:
