@@ -58,6 +58,13 @@ def _link_bomb(folder: Path) -> str:
     return f"targets: [{{target: /bin, copy: [{{from: {folder}, dirs: [d0]}}]}}]"
 
 
+def _many_link_bombs(folder: Path) -> str:
+    """Each copy is below the bound for one."""
+    _link_bomb(folder)
+    copy = f"copy: [{{from: {folder}, dirs: [d5]}}]"
+    return "targets:\n" + "".join(f"- {{target: /t{at}, {copy}}}\n" for at in range(200))
+
+
 def _link_loops(folder: Path) -> str:
     for link in range(10):
         (folder / f"l{link}").symlink_to(".")
@@ -83,24 +90,43 @@ def _exclude(pattern: str) -> Build:
 
 def _copied(content: bytes, configurations: Mapping[str, str] | None = None) -> Build:
     """Copy a program out of a system of its own."""
+    texts = {path: text.encode() for path, text in (configurations or {}).items()}
+    return _system({"bin/m": content, **texts}, _copies(["/bin/m"], "files"))
+
+
+def _system(files: Mapping[str, bytes], bom: str, dirs: int = 0) -> Build:
+    """Copy out of a system of these files and a loader, with directories for libraries."""
 
     def build(folder: Path) -> list[str]:
-        files = {"bin/m": content, "lib64/ld-linux-x86-64.so.2": elf_of([], b"\0")}
-        files.update((path, text.encode()) for path, text in (configurations or {}).items())
-        for path, data in files.items():
-            (folder / "system" / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "system" / path).write_bytes(data)
-        command = _bom(_copies(["/bin/m"], "files"))(folder)
-        return [*command, "--sysroot", str(folder / "system")]
+        system = folder / "system"
+        for path, data in {**files, "lib64/ld-linux-x86-64.so.2": elf_of([], b"\0")}.items():
+            (system / path).parent.mkdir(parents=True, exist_ok=True)
+            (system / path).write_bytes(data)
+        for at in range(dirs):
+            (system / f"d{at:04}").mkdir()
+        return [*_bom(bom)(folder), "--sysroot", str(system)]
 
     return build
 
 
-def _needing(count: int, runpath: int) -> bytes:
-    names = b"".join(b"lib%05d.so\0" % at for at in range(count))
-    tags = [(layout.DT_NEEDED, 12 * at) for at in range(count)]
+def _needing(count: int, runpath: int, first: int = 0) -> bytes:
+    names = b"".join(b"lib%07d.so\0" % at for at in range(first, first + count))
+    tags = [(layout.DT_NEEDED, 14 * at) for at in range(count)]
     paths = b":".join(b"/d%04d" % at for at in range(runpath)) + b"\0"
     return elf_of([*tags, (layout.DT_RUNPATH, len(names))], names + paths)
+
+
+def _programs(
+    count: int, needed: int, runpath: int, *, are_there: bool = False, of_image: bool = False
+) -> Build:
+    """Many programs, each below the bound for one, that need different libraries."""
+    files = {f"bin/m{at}": _needing(needed, runpath, at * needed) for at in range(count)}
+    bom = _copies([f"/bin/m{at}" for at in range(count)], "files")
+    if of_image:
+        bom = bom.replace(
+            "[", "[" + "".join(f"{{target: /d{at:04}}}, " for at in range(runpath)), 1
+        )
+    return _system(files, bom, runpath if are_there else 0)
 
 
 def _sign(change: Callable[[bytes], bytes] = bytes, xml: str = "") -> Build:
@@ -164,6 +190,10 @@ BOMBS: dict[str, tuple[Build, str]] = {
     ),
     "100,000 brackets": (_bom("[" * 100_000), "nested deeper"),
     "a billion directories by links": (_with(_link_bomb), "more than 100,000 entries"),
+    "200 copies of links to 11,110 entries": (
+        _with(_many_link_bombs),
+        "links of all copies together",
+    ),
     "names without end by links": (_with(_link_loops), "more than 100,000 names"),
     "BOMs without end by links": (_with(_include_bomb), "BOM"),
     "3,000 x 3,000 versions": (_copied(elf_of_versions(3000)), ""),
@@ -173,6 +203,24 @@ BOMBS: dict[str, tuple[Build, str]] = {
         "",
     ),
     "3,000 libraries in 500 directories": (_copied(_needing(3000, 500)), "200,000 places"),
+    "10 programs, 500 libraries, 390 directories": (
+        _programs(10, 500, 390),
+        "and 4,000 more, of which no more than 1,000",
+    ),
+    "10 programs, and the directories are there": (
+        _programs(10, 500, 390, are_there=True),
+        "in vain at more than 1,006,000 places",
+    ),
+    "10 programs, and the directories are in the image": (
+        _programs(10, 500, 390, of_image=True),
+        "in vain at more than 1,006,000 places",
+    ),
+    "200 programs, 500 libraries, 390 directories": (_programs(200, 500, 390), "99,000 more"),
+    "200 programs, and the directories are there": (
+        _programs(200, 500, 390, are_there=True),
+        "in vain at more than 1,006,000 places",
+    ),
+    "3,000 files, 30 libraries, 20 directories": (_programs(3000, 30, 20), "89,000 more"),
     "12 configurations that include all": (_copied(_needing(1, 1), _ALL_INCLUDE_ALL), "is missing"),
     "1,500 configurations in a row": (_copied(_needing(1, 1), _CHAIN), "is missing"),
     "a segment of 32 GiB": (_sign(_last_load(40, 32 << 30)), _TOO_LARGE),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Callable
@@ -35,6 +35,7 @@ from occlum_build.image.plan import BomSet, PlanOptions, plan_image
 from occlum_build.image.testing import Files, TreeView
 from occlum_build.sgx.config import check, default_config, merge, parse_json
 from occlum_build.sgx.xml_config import parse_config
+from occlum_build.sources.model import DIR, SourceStat
 from occlum_build.sysroot.lock import read_lock
 
 MOST_GROWTH = 4.6  # at 4 times the input; what sorts grows a little faster
@@ -86,6 +87,60 @@ def _config(values: Mapping[str, Any]) -> Any:
 
 def _close(view: MemoryView) -> None:
     Linker(view, LoaderConfig()).close("m", "/bin/m")
+
+
+class _Flat(MemoryView):
+    """One that knows its directories without looking through all entries."""
+
+    def __init__(self, entries: dict[str, ElfFacts | bytes | str], dirs: Iterable[str]) -> None:
+        super().__init__(entries)
+        self._dirs = {"/", *dirs}
+
+    def lstat(self, path: str) -> SourceStat | None:
+        if path in self.entries:
+            return super().lstat(path)
+        return SourceStat(DIR) if path in self._dirs else None
+
+
+def _programs(
+    count: int, needed: int, runpath: int, *, are_there: bool = False
+) -> tuple[int, MemoryView]:
+    """Programs that need libraries which are nowhere."""
+    entries: dict[str, ElfFacts | bytes | str] = {GLIBC_LOADER: ELF}
+    dirs = tuple(f"/d{at}" for at in range(runpath))
+    for at in range(count):
+        names = tuple(f"l{at}-{name}.so" for name in range(needed))
+        entries[f"m{at}"] = replace(ELF, interpreter=GLIBC_LOADER, needed=names, runpath=dirs)
+    return count, _Flat(entries, [*(dirs if are_there else ()), "/lib", "/lib64"])
+
+
+def _chain(length: int) -> tuple[int, MemoryView]:
+    """Libraries of which each needs the next, and all have the same RPATH."""
+    dirs = tuple(f"/d{at}" for at in range(20))
+    entries: dict[str, ElfFacts | bytes | str] = {
+        f"/lib/l{at}.so": replace(ELF, needed=(f"l{at + 1}.so",), rpath=dirs)
+        for at in range(length)
+    }
+    program = replace(ELF, interpreter=GLIBC_LOADER, needed=("l0.so",), rpath=dirs)
+    return 1, _Flat({**entries, "m0": program, GLIBC_LOADER: ELF}, ["/lib", "/lib64"])
+
+
+def _close_all(programs: tuple[int, MemoryView]) -> None:
+    image: dict[str, str] = {}
+    linker = Linker(
+        *(programs[1], LoaderConfig()),
+        image_lookup=image.get,
+        image_has_dir=lambda path: path in image,
+    )
+    for at in range(programs[0]):
+        linker.close(f"m{at}", f"/bin/m{at}")
+
+
+def _link_bombs(copies: int) -> tuple[Files, str]:
+    """Copies of three levels of directories, each of which has ten links to the next."""
+    links = {f"/d{at}/l{to}": f"-> /d{at + 1}" for at in range(3) for to in range(10)}
+    targets = "".join(f"- {{target: /t{at}, copy: [{{dirs: [/d0]}}]}}\n" for at in range(copies))
+    return {**links, "/d3/f": b""}, f"targets:\n{targets}"
 
 
 def _ramfs(count: int) -> list[Any]:
@@ -174,6 +229,15 @@ GROWING = {
         _close,
         50,
     ),
+    "programs without their libraries": Growing(lambda n: _programs(n, 20, 20), _close_all, 20),
+    "programs, and directories that are there": Growing(
+        lambda n: _programs(n, 20, 20, are_there=True), _close_all, 20
+    ),
+    "programs, libraries and directories that are not there": Growing(
+        lambda n: _programs(1, n, n), _close_all, 100
+    ),
+    "RPATHs that are inherited": Growing(_chain, _close_all, 100),
+    "copies of links that lead back": Growing(_link_bombs, _plan, 5),
     "cache of libraries": Growing(
         lambda n: ld_so_cache(*((0x303, 0, "a", f"/{at}") for at in range(n))), read_cache
     ),

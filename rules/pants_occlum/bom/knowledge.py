@@ -10,7 +10,7 @@ from pants.engine.fs import FileDigest
 from pants.engine.rules import Rule
 
 from occlum_build.elf.facts import Outcome
-from occlum_build.errors import Report
+from occlum_build.errors import Report, TooMuch
 from occlum_build.sources.model import DIR, FILE, SourceStat, resolve
 from occlum_build.sources.recorded import Asked, RecordedSources, Unknown
 from occlum_build.sysroot.lock import Lock
@@ -143,7 +143,11 @@ async def settle(
             known.asked.update(sources.asked)
             return result, report
         await learn(known, sources.unknown, of)
-    raise RuntimeError(f"still unknown after {MAX_ROUNDS} rounds: {sources.unknown}")
+    raise TooMuch(
+        "directory",
+        f"more than {MAX_ROUNDS:,} links or libraries in a row, of which each leads to the next",
+        hint="are they made to have no end?",
+    )
 
 
 async def knowledge_of(sysroot: Sysroot) -> Knowledge:

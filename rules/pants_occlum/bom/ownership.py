@@ -16,10 +16,11 @@ from pants.engine.rules import Rule
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.bom.excludes import Excluded, compile_excludes
+from occlum_build.bom.looked import Looked
 from occlum_build.bom.operations import CopyFile, Operations, has_wildcard
 from occlum_build.bom.walk import walk_copy
 from occlum_build.bom.wildcards import expand_wildcard
-from occlum_build.errors import WARNING, Problem, Report, first_told
+from occlum_build.errors import WARNING, Problem, Report, TooMuch, first_told
 from occlum_build.shown import some
 from occlum_build.sources.model import FILE, Sources, similar_name
 from pants_occlum.bom.knowledge import Knowledge
@@ -136,14 +137,19 @@ async def partly_owned(request: PartlyOwnedRequest, build_files: BuildFileOption
     if not unowned:
         return PartlyOwned(())
     owned, everything = _project_of(request.paths), _project_of([*request.paths, *unowned])
-    warnings = []
-    for operations in request.operations:
-        excluded = compile_excludes(operations.excludes)
-        for copy in _several([operations]):
-            seen = set(_copied(copy, owned, excluded))
-            left_out = [path for path in _copied(copy, everything, excluded) if path not in seen]
-            if seen and left_out:
-                warnings.append(_warning(copy, left_out))
+    warnings: list[Problem] = []
+    looked = Looked()  # what is not owned was not counted by the plan
+    try:
+        for operations in request.operations:
+            excluded = compile_excludes(operations.excludes)
+            for copy in _several([operations]):
+                seen = set(_copied(copy, owned, excluded, Looked()))
+                found = _copied(copy, everything, excluded, looked)
+                left_out = [path for path in found if path not in seen]
+                if seen and left_out:
+                    warnings.append(_warning(copy, left_out))
+    except TooMuch:
+        pass  # the warnings so far say enough
     return PartlyOwned(tuple(dict.fromkeys(warnings)))
 
 
@@ -160,19 +166,19 @@ def _several(operations: Iterable[Operations]) -> list[Copy]:
     return [copy for copy in copies if copy.wildcard or not isinstance(copy, CopyFile)]
 
 
-def _copied(copy: Copy, sources: Sources, excluded: Excluded) -> Iterator[str]:
+def _copied(copy: Copy, sources: Sources, excluded: Excluded, looked: Looked) -> Iterator[str]:
     matched = [copy.source]
     if copy.wildcard:
-        matched = expand_wildcard(sources, copy.source, copy.base)
+        matched = expand_wildcard(sources, copy.source, copy.base, looked)
     if isinstance(copy, CopyFile):
         yield from matched
         return
     report = Report()  # of the plan, which tells it
     for source in matched:
-        with report:
-            for entry in walk_copy(sources, replace(copy, source=source), excluded, report):
-                if entry.stat.kind == FILE:
-                    yield entry.source
+        one = replace(copy, source=source)
+        for entry in walk_copy(sources, one, excluded, report, looked=looked):
+            if entry.stat.kind == FILE:
+                yield entry.source
 
 
 def _warning(copy: Copy, left_out: Sequence[str]) -> Problem:

@@ -42,7 +42,7 @@ class Looked:
         self.again += names
         most = MAX_AGAIN + self.entries - self.again
         if self.again > most:
-            raise _again(most, "all copies together, ", path)
+            raise _again(most, "links of all copies together", path)
 
     def matched(self, names: int, matches: int, pattern: str) -> None:
         """Count names that were compared with a wildcard, and its matches so far."""
@@ -71,13 +71,13 @@ class Again:
         if real in self.directories:
             self.entries += len(names)
             if self.entries > MAX_AGAIN:
-                raise _again(MAX_AGAIN, "", path)
+                raise _again(MAX_AGAIN, "links", path)
             self.looked.listed_again(path, len(names))
         self.directories.add(real)
 
 
-def _again(most: int, who: str, path: str) -> TooMuch:
-    text = f"links lead to the same directories again, {who}to more than {most:,} entries"
+def _again(most: int, links: str, path: str) -> TooMuch:
+    text = f"{links} lead to the same directories again, to more than {most:,} entries"
     return _too_much(text, path)
 
 

@@ -45,6 +45,40 @@ def test_directories_that_links_lead_to_again_and_again(monkeypatch: pytest.Monk
     assert len(found) < 1000
 
 
+def _copy_again(bombs: int, plain: int, looked: Looked) -> Report:
+    """Copies that each come to 189 entries again, and to 21 for the first time."""
+    entries = _bomb(2)
+    entries["/ws/d2/f"] = b""
+    entries.update((f"/ws/plain/{at}", b"") for at in range(plain))
+    report = Report()
+    with report:
+        for source in ["/ws/plain"] * bool(plain) + ["/ws/d0"] * bombs:
+            operation = CopyDir(source, "", False, PLACE)
+            excluded = compile_excludes([])
+            list(walk_copy(MemoryView(entries), operation, excluded, report, looked=looked))
+    return report
+
+
+def test_what_all_copies_come_to_again_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occlum_build.bom.looked.MAX_AGAIN", 500)
+    looked = Looked()
+    (error,) = _copy_again(200, 0, looked).errors
+    assert (
+        "links of all copies together lead to the same directories again, to more than 5"
+        in error.message
+    )
+    assert looked.entries < 1000
+
+
+def test_what_comes_for_the_first_time_allows_as_much_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("occlum_build.bom.looked.MAX_AGAIN", 500)
+    looked = Looked()
+    assert not _copy_again(8, 1000, looked).errors
+    assert looked.again == 8 * (9 * 10 + 99)
+
+
 def test_entries_of_all_copies_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("occlum_build.bom.looked.MAX_ENTRIES", 3)
     view, looked = MemoryView({"ws/d/a": b"", "ws/d/b": b""}), Looked()

@@ -10,6 +10,7 @@ import pytest
 
 from occlum_build.elf import layout
 from occlum_build.elf.archive import read_archive
+from occlum_build.elf.budget import Budget
 from occlum_build.elf.closure import Closure
 from occlum_build.elf.facts import ElfFacts, Malformed
 from occlum_build.elf.interpreter import GLIBC_LOADER
@@ -86,7 +87,107 @@ def test_needed_libraries_times_directories() -> None:
     assert len(closure.missing) < 400
     text = closure.missing[0].problem().message
     assert text.count("\n") == 103 and text.endswith("\n  and in 406 more directories")
-    assert sum(len(one.tried) for one in closure.missing) <= 100 * 100
+    assert sum(len(one.tried) for one in closure.missing) == 100
+
+
+@pytest.mark.parametrize("are_there", [False, True])
+def test_places_of_all_programs_together(are_there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program passes the bound for one."""
+    monkeypatch.setattr("occlum_build.elf.budget.MAX_ABSENT", 1000)
+    monkeypatch.setattr("occlum_build.elf.budget.MAX_ABSENT_EACH", 10)
+    runpath = tuple(f"/d{number}" for number in range(20))
+    entries: dict[str, ElfFacts | bytes | str] = {GLIBC_LOADER: BASE}
+    if are_there:
+        entries.update((f"{one}/x", b"") for one in runpath)
+    for at in range(9):
+        names = tuple(f"lib{at}-{number}.so" for number in range(20))
+        entries[f"m{at}"] = replace(BASE, interpreter=GLIBC_LOADER, needed=names, runpath=runpath)
+    view = _Indexed(entries)
+    budget = Budget()
+    linkers = Linker(view, LoaderConfig(), budget=budget), Linker(view, None, budget=budget)
+
+    def close_all() -> None:
+        for at in range(9):
+            linkers[at % 2].close(f"m{at}", f"/bin/m{at}")
+
+    if are_there:
+        with pytest.raises(TooMuch, match="in vain at more than 1,030 places, the last is '/d"):
+            close_all()
+        assert (budget.programs, budget.absent) == (3, 1031)
+    else:
+        close_all()
+        assert budget.absent == 9 * 20  # in /lib64, the one default directory that is there
+
+
+def test_places_of_programs_of_a_real_image_are_not_too_many() -> None:
+    budget = Budget()
+    for _ in range(5000):
+        budget.programs += 1
+        for _ in range(30 * 20):
+            budget.looked_in_vain("/d/x")
+    assert budget.absent == 3_000_000
+    with pytest.raises(TooMuch, match="more than 5,000,000 places"):
+        for _ in range(3_000_000):
+            budget.looked_in_vain("/d/x")
+
+
+def test_no_place_is_looked_at_twice() -> None:
+    """Whichever programs look there, by whichever rule, however often it is named."""
+    entries: dict[str, ElfFacts | bytes | str] = {GLIBC_LOADER: BASE, "/d/x": b"", "/file": b""}
+    for at in range(5):
+        dirs = ("/d", "/d/", "/gone", "/file", "/d/../d", f"/gone{at}", "/gone")
+        entries[f"m{at}"] = replace(
+            BASE, interpreter=GLIBC_LOADER, needed=("a.so", "b.so"), runpath=dirs
+        )
+    view = _Looking(entries)
+    linker = Linker(view, LoaderConfig())
+    for at in range(5):
+        linker.close(f"m{at}", f"/bin/m{at}")
+    looks = sorted(one for one in view.looks if one.endswith(".so"))
+    assert looks == ["/d/a.so", "/d/b.so", "/lib64/a.so", "/lib64/b.so"]
+
+
+class _Looking(_Indexed):
+    def __init__(self, entries: dict[str, ElfFacts | bytes | str]) -> None:
+        super().__init__(entries)
+        self.looks: list[str] = []
+
+    def lstat(self, path: str) -> SourceStat | None:
+        self.looks.append(path)
+        return super().lstat(path)
+
+
+def test_the_places_of_one_program_are_one_list() -> None:
+    needed = tuple(f"lib{number}.so" for number in range(9))
+    runpath = tuple(f"/d{number}" for number in range(44))
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=needed, runpath=runpath)
+    closure = _close({"m": program, GLIBC_LOADER: BASE})
+    assert [len(one.tried) for one in closure.missing] == [50, 50] + [0] * 7
+    first, second, third = (one.text().lines for one in closure.missing[:3])
+    assert first[-1].startswith("   50. ") and second[-1].startswith("   50. ")
+    assert third == [
+        "m: library lib2.so is missing",
+        "  needed by: m",
+        "  searched in 50 directories",
+    ]
+
+
+def test_rpaths_are_inherited_in_their_order() -> None:
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=("a.so",), rpath=("/p", "/l"))
+    entries: dict[str, ElfFacts | bytes | str] = {
+        "/p/a.so": replace(BASE, needed=("b.so",), rpath=("/a", "/l")),
+        "/l/b.so": replace(BASE, needed=("c.so", "gone.so"), rpath=("/b", "/p")),
+        "/p/c.so": replace(BASE, needed=("gone.so",), runpath=("/c",)),
+    }
+    closure = _close({**entries, "m": program, GLIBC_LOADER: BASE})
+    (missing,) = closure.missing
+    rules = [(one.path, one.rule) for one in missing.tried if "RPATH" in one.rule]
+    assert rules == [
+        ("/b/gone.so", "RPATH of /l/b.so"),
+        ("/p/gone.so", "RPATH of /l/b.so"),
+        ("/a/gone.so", "RPATH of /p/a.so"),
+        ("/l/gone.so", "RPATH of /p/a.so"),
+    ]
 
 
 def test_libraries_that_need_one_another_in_a_long_row() -> None:

@@ -261,7 +261,7 @@ class Loading:
                 f"DT_NEEDED has the relative path {name}, which depends on the working directory; "
                 "link with a library that has a soname"
             )
-        elif any(one.refusal == DEPENDS_ON_CWD for one in path.dirs):
+        elif path.depends_on_cwd:
             hint = "make the relative RPATH or RUNPATH absolute, or start it with $ORIGIN"
         more = len(path.dirs) - len(tried) if len(tried) == most else 0
         chain = tuple(one.path for one in reversed(needer.chain()))

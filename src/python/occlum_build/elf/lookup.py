@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from occlum_build.elf.budget import Budget
 from occlum_build.elf.facts import ElfFacts
-from occlum_build.elf.search import SearchDir
+from occlum_build.elf.search import DEPENDS_ON_CWD, SearchDir
 from occlum_build.sources.model import DIR, Sources, join, regular_file, resolve
 
 MAX_TRIED = 100  # places where the libraries of a program were not found which are told
@@ -102,6 +102,7 @@ class SearchPath:
 
     def __init__(self, lookup: Lookup, dirs: tuple[SearchDir, ...], *, hwcaps: bool) -> None:
         self.dirs, self.hwcaps = dirs, hwcaps
+        self.depends_on_cwd = any(one.refusal == DEPENDS_ON_CWD for one in dirs)
         self.unknown: list[str] = []  # of which it is still to be learnt whether they exist
         self.places = Remembered(lookup.places(self))
 

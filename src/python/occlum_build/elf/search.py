@@ -55,7 +55,7 @@ class SearchDir(NamedTuple):
     image: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Loaded:
     """An object in memory: the path it was found by, its $ORIGIN, and who needed it first."""
 
@@ -64,8 +64,7 @@ class Loaded:
     facts: ElfFacts
     loader: Loaded | None = None
     depth: int = 0  # how many needed one another before
-    # What was made of it: where it looks, and those that it needs, which may be very many.
-    lists: dict[str, tuple[SearchDir, ...]] = field(default_factory=dict)
+    inherited: tuple[SearchDir, ...] | None = None  # where it looks, for those that it needs too
 
     def chain(self) -> tuple[Loaded, ...]:
         """The object, the one that needed it, and so on up to the program."""
@@ -102,7 +101,7 @@ def glibc_dirs(name: str, needer: Loaded, system: SystemDirs) -> tuple[SearchDir
     inherited: tuple[SearchDir, ...] = ()
     if needer.facts.runpath is None:
         inherited = _inherited(needer, lambda one: _glibc_entries(one, "RPATH", system.lib))
-    own = _kept(needer, "own", lambda: _glibc_entries(needer, "RUNPATH", system.lib))
+    own = _glibc_entries(needer, "RUNPATH", system.lib)
     return _unique((*inherited, *system.config, *own, *built_in))
 
 
@@ -129,22 +128,19 @@ def is_musl_reserved(name: str) -> bool:
     return any(name.startswith(f"lib{one}.") for one in MUSL_RESERVED)
 
 
-def _kept(
-    loaded: Loaded, name: str, make: Callable[[], Iterable[SearchDir]]
-) -> tuple[SearchDir, ...]:
-    if name not in loaded.lists:
-        loaded.lists[name] = tuple(make())
-    return loaded.lists[name]
-
-
 def _inherited(
     needer: Loaded, entries: Callable[[Loaded], Iterable[SearchDir]]
 ) -> tuple[SearchDir, ...]:
     """The entries of an object, then those of the one that needed it, and so on, each once."""
-    found: tuple[SearchDir, ...] = ()
-    for loaded in reversed(needer.chain()):
-        above = found
-        found = _kept(loaded, "inherited", lambda: _unique((*entries(loaded), *above)))  # noqa: B023 - called at once
+    pending: list[Loaded] = []
+    here: Loaded | None = needer
+    while here is not None and here.inherited is None:
+        pending.append(here)
+        here = here.loader
+    found = here.inherited or () if here is not None else ()
+    for loaded in reversed(pending):
+        found = _unique((*entries(loaded), *found))
+        loaded.inherited = found
     return found
 
 

@@ -50,6 +50,14 @@ def test_what_is_recorded_is_answered() -> None:
     assert not sources.unknown
 
 
+def test_what_is_expected_tells_whether_that_is_still_to_be_learnt() -> None:
+    sources = _sources()
+    assert [sources.expect(one) for one in ("/lib", "/gone", "ws/other")] == [False] * 3
+    assert not sources.unknown
+    assert sources.expect("/new")
+    assert sources.expect("/new", tree=True)
+
+
 def test_project_paths_are_all_known() -> None:
     sources = _sources()
     sources.expect("ws/other", tree=True)
