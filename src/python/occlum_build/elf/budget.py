@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from occlum_build.errors import TooMuch
 from occlum_build.shown import quoted
 
-MAX_ABSENT = 1_000_000  # places where there is no library, looked at in a run,
+MAX_ABSENT = 500_000  # places where there is no library, looked at in a run,
 MAX_ABSENT_EACH = 1_000  # so many more for each program,
 MAX_ABSENT_EVER = 5_000_000  # and never more than these
 MAX_TOLD = 100_000  # places that are kept to be told

@@ -117,6 +117,7 @@ class Lookup:
         self._subdirs = (*subdirs, "")
         self._dirs: dict[str, _Directory] = {}
         self._probes: dict[str | None, dict[str, _Probe]] = {}
+        self._others: set[str] = set()  # names of files that are no libraries
         self._ahead = 0
         self.budget = budget or Budget()
 
@@ -139,6 +140,8 @@ class Lookup:
 
     def has_other(self, name: str, path: SearchPath) -> bool:
         """Whether one of the places has a file that is no library."""
+        if name not in self._others:
+            return False
         probes = (place.within.probes.get(name) for place in path.places)
         return any(one is not None and one.reason == NO_LIBRARY for one in probes)
 
@@ -203,9 +206,12 @@ class Lookup:
     def _look(self, within: _Directory, name: str) -> _Probe:
         path = posixpath.join(within.normal or "", name)
         self._sources.expect(path)
-        probe = self._content(posixpath.join(within.real or "", name))
+        is_real = within.normal == within.real
+        probe = self._content(path if is_real else posixpath.join(within.real or "", name))
         if probe is _ABSENT:
             self.budget.looked_in_vain(path)
+        elif probe.reason == NO_LIBRARY:
+            self._others.add(name)
         within.probes[name] = probe
         return probe
 
