@@ -352,7 +352,7 @@ def test_a_full_disk_is_an_error_with_a_place(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(instance, "fresh_run_directory", full)
-    with pytest.raises(OcclumError, match="fresh: No space left on device"):
+    with pytest.raises(OcclumError, match="/inst: No space left on device"):
         build(build_request)
     assert not list(build_request.instance.glob(".occlum-build-*"))
 
