@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import ENCLAVE_BYTES
@@ -169,6 +169,20 @@ def _write(
             _add(archive, instance / path, f"{top}/{path}", is_secret=is_secret)
 
 
+class _Named:
+    """A stream whose errors tell of its file, and not of the archive."""
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._stream, self._path = stream, path
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
+
+
 def _add(archive: tarfile.TarFile, path: Path, name: str, *, is_secret: bool) -> None:
     member = tarfile.TarInfo(name)
     if path.is_symlink():
@@ -184,7 +198,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, *, is_secret: bool) ->
             if is_secret:
                 member.mode = SECRET_MODE
             try:
-                archive.addfile(member, content)
+                archive.addfile(member, cast("BinaryIO", _Named(content, path)))
             finally:  # of a file that has become shorter, addfile does not tell the name
                 source.check_unchanged()
 

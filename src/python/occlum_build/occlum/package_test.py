@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.files import locks
 from occlum_build.files.testing import in_another_thread
+from occlum_build.occlum import package as package_module
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
 from occlum_build.occlum.inputs import BuildRequest
@@ -167,6 +171,27 @@ def test_two_archives_at_once_but_none_while_it_is_built(
         (error,) = in_another_thread(lambda: package(inst, out, "other"))
         assert error.code == "instance" and "another run" in str(error)
     assert members(out)[0].name.startswith("top/")
+
+
+def test_what_cannot_be_read_is_told_and_not_the_archive(
+    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    build(build_request)
+    monkeypatch.setattr(package_module, "open", failing_open(Failing()), raising=False)
+    with pytest.raises(OcclumError) as error:
+        package(build_request.instance, tmp_path / "out.tar.gz", "top")
+    place = error.value.problems[0].place
+    assert place is not None and place.file == str(build_request.instance / ".__occlum_status")
+    assert not list(tmp_path.glob("out*"))
+
+
+def failing_open(failing: io.BytesIO) -> Callable[..., Any]:
+    """Opens what is written, and gives another file for what is read."""
+    return lambda file, mode, **options: failing if mode == "rb" else open(file, mode, **options)
 
 
 def test_what_cannot_be_listed_is_an_error(

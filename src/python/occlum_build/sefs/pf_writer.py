@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from occlum_build.files.source import SourceFile
-from occlum_build.sefs.hostio import CREATE_FLAGS, opened, read_at, write_at
+from occlum_build.sefs.hostio import CREATE_FLAGS, opened, os_errors, read_at, write_at
 from occlum_build.sefs.pf_crypto import Sealer
 from occlum_build.sefs.pf_format import (
     CHILDREN_PER_MHT,
@@ -64,10 +64,12 @@ class DescriptorSource:
     def __init__(self, descriptor: int, path: str | bytes | Path) -> None:
         self._file = SourceFile(descriptor, path, SOURCE_CHANGED)
         self.size = self._file.size
+        self._path = path
 
     def read_into(self, view: memoryview, offset: int) -> None:
-        if not read_at(self._file.descriptor, view, offset):
-            raise self._file.changed()
+        with os_errors(self._path):  # and not what is written of it
+            if not read_at(self._file.descriptor, view, offset):
+                raise self._file.changed()
 
     def check_unchanged(self) -> None:
         """To be called after the last read."""

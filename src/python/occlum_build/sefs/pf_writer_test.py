@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.sefs import pf_writer
 from occlum_build.sefs.hostio import READ_FLAGS, opened
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.pf_crypto import EncryptingSealer, IntegrityOnly, opener_for
@@ -108,3 +110,21 @@ def test_a_source_whose_time_is_set_back_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OcclumError, match="changed while it was read") as caught:
             source.check_unchanged()
     assert caught.value.code == "sefs-source-changed"
+
+
+def test_a_source_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "source").write_bytes(b"x" * 9000)
+    monkeypatch.setattr(pf_writer, "read_at", fail)
+    descriptor = os.open(tmp_path / "source", os.O_RDONLY)
+    try:
+        source = DescriptorSource(descriptor, tmp_path / "source")
+        with pytest.raises(OcclumError) as error:
+            PfWriter().write(tmp_path / "out", b"out", source, IntegrityOnly())
+    finally:
+        os.close(descriptor)
+    assert str(error.value) == f"{tmp_path}/source: Input/output error"
