@@ -36,7 +36,7 @@ class World:
         self.path, self.toolchain, self.bytes, self.name = path, toolchain, name, os.fsdecode(name)
         self.text = name.decode("utf-8", "replace")  # where there is nothing but UTF-8
         self.source = path / "src"
-        self.source.mkdir()
+        self.source.mkdir(parents=True)
 
     def run(self, *arguments: str, env: Env | None = None) -> str:
         """Run `occlum-build` and look at what it prints, which is returned."""

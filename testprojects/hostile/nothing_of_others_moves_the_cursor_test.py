@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -306,6 +307,16 @@ CASES = [
 def test_source(source_: str, name: str, toolchain: Path, key: Path, tmp_path: Path) -> None:
     shutil.copy(key, tmp_path / "key.pem")
     SOURCES[source_](World(tmp_path, toolchain, NAMES[name]))
+
+
+@pytest.mark.parametrize("number", range(len(list(command_lines("x")))))
+def test_no_path_or_value_is_repeated_whole(number: int, toolchain: Path, tmp_path: Path) -> None:
+    for name in ("n" * 5_000, "d/" * 2_500, "d e/" * 1_500):
+        world = World(tmp_path / name[:3].replace("/", "_"), toolchain, name.encode())
+        (world.path / "bom.yaml").write_text("targets: []")
+        told = world.run(*list(command_lines(name))[number])
+        # A line may have several of them.
+        assert not re.search(r"[nde/]{2000}", told) and max(map(len, told.split("\n"))) < 16_500
 
 
 def test_how_many_runs_wereLOOKED_AT(record_property: Callable[[str, object], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORGED = "error: FORGED"
+# Python's own ways to show a byte that is not UTF-8.
+_OTHER_ESCAPE = re.compile(r"\\udc[89a-f]|\\\\xff|b'.*\\x[89a-f]")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Printed:
             unseen = {one for one in text if one != "\n" and _moves_or_is_unseen(one)}
             assert not unseen, f"{sorted(map(ascii, unseen))} in {text!r}"
             assert "Traceback" not in text, text
+            assert not _OTHER_ESCAPE.search(text), text
             assert not [line for line in text.split("\n") if line.lstrip().startswith(FORGED)], text
         assert self.code in range(256), self
 
