@@ -17,10 +17,11 @@ from occlum_build.elf.search import expanded
 from occlum_build.errors import ERROR, WARNING, Place, Problem
 from occlum_build.image.missing import ALONE, Elsewhere, library_path_setting, version_problem
 from occlum_build.shown import Lines, who
-from occlum_build.sources.model import FILE
+from occlum_build.sources.model import DIR, FILE
 
 CODE = "library-unreachable"
 MAX_LIBRARY_PATH = 1_000  # directories of LD_LIBRARY_PATH that are looked at
+MAX_LOOKS = 2_000_000  # for all libraries: what they leave open counts as not found
 
 
 def library_problems(root: Root) -> Iterator[Problem]:
@@ -62,11 +63,8 @@ def uncovered(
     found: Iterable[Elsewhere], root: Root, library_path: Sequence[str] = ()
 ) -> list[Problem]:
     """Warnings of those that LD_LIBRARY_PATH does not lead to; asks `root` for paths alone."""
-    return [
-        one.problem(WARNING)
-        for one in found
-        if one.is_sure and not _is_covered(root, one, library_path)
-    ]
+    path = _LibraryPath(root, library_path)
+    return [one.problem(WARNING) for one in found if one.is_sure and not path.covers(one)]
 
 
 def library_path_of(env: Iterable[str]) -> tuple[str, ...]:
@@ -76,19 +74,45 @@ def library_path_of(env: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, parts)))[:MAX_LIBRARY_PATH]
 
 
-def _is_covered(root: Root, library: Elsewhere, library_path: Sequence[str]) -> bool:
-    """Whether LD_LIBRARY_PATH leads each program to a library; they start in the root directory.
+class _LibraryPath:
+    """LD_LIBRARY_PATH in an image, whose programs start in the root directory.
 
     $ORIGIN is the program's directory. It is not known whom a shared object is loaded by.
     """
-    return all(
-        any(
-            root.kind(posixpath.join("/", directory, library.name)) == FILE
-            for entry in library_path
+
+    def __init__(self, root: Root, entries: Sequence[str]) -> None:
+        self._root = root
+        self._left = MAX_LOOKS
+        self._of_origin = [one for one in entries if "$" in one]
+        self._of_all = self._existing([one for one in entries if "$" not in one], "/")
+        self._by_origin: dict[str, list[str]] = {}
+
+    def covers(self, library: Elsewhere) -> bool:
+        """Whether it leads each program to a library."""
+        if self._has(self._of_all, library.name):
+            return True
+        for origin in library.origins or ("/",):
+            if origin not in self._by_origin:
+                self._by_origin[origin] = self._existing(self._of_origin, origin)
+            if not self._has(self._by_origin[origin], library.name):
+                return False
+        return True
+
+    def _existing(self, entries: Sequence[str], origin: str) -> list[str]:
+        """The directories of the image that entries lead to, each once."""
+        found = dict.fromkeys(
+            posixpath.normpath(posixpath.join("/", directory))
+            for entry in entries
             for directory in expanded(entry, origin)
         )
-        for origin in library.origins or ("/",)
-    )
+        self._left -= len(found)
+        return [one for one in found if self._left > 0 and self._root.kind(one) == DIR]
+
+    def _has(self, directories: Sequence[str], name: str) -> bool:
+        self._left -= len(directories)
+        return self._left > 0 and any(
+            self._root.kind(posixpath.join(one, name)) == FILE for one in directories
+        )
 
 
 def _elsewhere(root: Root, library_path: Sequence[str]) -> Iterator[Elsewhere]:

@@ -6,6 +6,7 @@ from typing import Any, Union
 
 import pytest
 
+from occlum_build.checks import libraries
 from occlum_build.checks.libraries import library_problems, unreachable
 from occlum_build.checks.root import Root
 from occlum_build.checks.testing import ORIGIN, root_of
@@ -198,6 +199,30 @@ def test_a_library_for_which_ld_library_path_is_needed(
         told = unreachable(root, library_path)
         assert [one.code for one in told] == ["library-elsewhere"] * is_told
         assert all("LD_LIBRARY_PATH=/opt/my/lib" in one.hint for one in told)
+
+
+@pytest.mark.parametrize("entry", ["/none{}", "/opt/{}", "$ORIGIN/none{}", "$ORIGIN/../opt/{}"])
+def test_many_libraries_and_programs_on_a_long_library_path(
+    entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, kind = 0, Root.kind
+
+    def counted(root: Root, path: str) -> str:
+        nonlocal looks
+        looks += 1
+        return kind(root, path)
+
+    monkeypatch.setattr(Root, "kind", counted)
+    monkeypatch.setattr(libraries, "MAX_LOOKS", 20_000)
+    directories: dict[str, None] = {f"/opt/{number}": None for number in range(200)}
+    origins = tuple(f"/bin{number}" for number in range(50))
+    root = root_of({**LAYOUT, **directories, **dict.fromkeys(origins)})
+    paths = ("/opt/my/lib/liba.so",)
+    found = [Elsewhere(f"lib{number}.so", ("app",), paths, origins=origins) for number in range(50)]
+    path = [entry.format(number) for number in range(200)]
+
+    assert len(libraries.uncovered(found, root, path)) == 50
+    assert looks <= 20_000 + 200
 
 
 def test_many_missing_names_in_a_large_image() -> None:
