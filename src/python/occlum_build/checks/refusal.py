@@ -13,6 +13,7 @@ from occlum_build.elf.facts import SHEBANG, ElfFacts, Script
 from occlum_build.elf.interpreter import TAKE_ANOTHER, foreign_machine
 from occlum_build.errors import ERROR, Place, Problem
 from occlum_build.image.entries import DIR, FILE
+from occlum_build.shown import escaped
 
 EXECUTE = 0o111  # for anybody: the libOS and a container's root ask for no more
 LIBOS_LINE_BYTES = 127  # within which the libOS looks for the end of a `#!` line
@@ -194,5 +195,5 @@ def shown_line(script: Script) -> str:
 
 def shown(text: str) -> str:
     """A text of a file for a message, cut when long, its unprintable characters escaped."""
-    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    text = escaped(text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
