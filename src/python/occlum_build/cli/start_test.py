@@ -33,7 +33,9 @@ sys.exit(main.run(parser, []))
 
 
 def _started(body: str, prepare: str = "") -> subprocess.Popen[str]:
-    code = f"import signal, sys, time\n{prepare}\nfrom occlum_build.cli.start import start\n"
+    # Who runs the tests may have SIGHUP ignored, as nohup does.
+    default = "import signal, sys, time\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    code = f"{default}\n{prepare}\nfrom occlum_build.cli.start import start\n"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}start()\n{WAIT}{body}"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
