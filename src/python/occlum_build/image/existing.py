@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from occlum_build.files.handles import DirectoryHandles
+from occlum_build.files.stages import PREFIX
 from occlum_build.image.plan import ImagePlan
 
 _PATH_MAX = 4096  # bytes; nothing opens what has a longer path
@@ -49,7 +50,11 @@ def files_by_name(root: str) -> dict[str, list[str]]:
 
 
 def _listed(image: DirectoryHandles, directory: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The entries of a directory with their paths; none where it cannot be listed."""
+    """The entries of a directory with their paths; none where it cannot be listed.
+
+    But for the temporary files of a run that was killed, which who writes the image removes.
+    """
     with suppress(OSError), os.scandir(image.at(directory)) as listing:
         for child in list(listing):
-            yield posixpath.join(directory, child.name), child
+            if not child.name.startswith(PREFIX) or child.is_dir(follow_symlinks=False):
+                yield posixpath.join(directory, child.name), child

@@ -24,12 +24,11 @@ from occlum_build.files.handles import (
     remove_entry,
 )
 from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
+from occlum_build.files.stages import PREFIX
 from occlum_build.image.content import copy_content, same_content
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
 from occlum_build.sources.os import OsSources
-
-_TEMPORARY = ".occlum-build-"
 
 
 @dataclass
@@ -108,7 +107,7 @@ class ImageWriter:
             with self._told_of(directory):
                 here = self._image.at(directory)
                 with os.scandir(here) as found:
-                    names = [one.name for one in found if one.name.startswith(_TEMPORARY)]
+                    names = [one.name for one in found if one.name.startswith(PREFIX)]
                 for name in names:
                     is_dir = stat.S_ISDIR(os.lstat(name, dir_fd=here).st_mode)
                     if not is_dir and posixpath.join(directory, name) not in planned:
@@ -126,7 +125,7 @@ class ImageWriter:
                 is_dir = one.is_dir(follow_symlinks=False)
                 kind = DIR if is_dir else SYMLINK if one.is_symlink() else FILE
                 if kinds.get(path) != kind:
-                    with self._told_of(directory if one.name.startswith(_TEMPORARY) else path):
+                    with self._told_of(directory if one.name.startswith(PREFIX) else path):
                         remove_entry(here, one.name)
                     self.result.removed += 1
                 elif is_dir:
@@ -254,7 +253,7 @@ class ImageWriter:
     @contextmanager
     def _replacing(self, here: int, name: str) -> Iterator[str]:
         """A temporary name beside another; what is made there takes its place if nothing fails."""
-        temporary = f"{_TEMPORARY}{os.urandom(8).hex()}"
+        temporary = f"{PREFIX}{os.urandom(8).hex()}"
         try:
             yield temporary
             os.replace(temporary, name, src_dir_fd=here, dst_dir_fd=here)
