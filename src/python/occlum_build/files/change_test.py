@@ -399,3 +399,24 @@ def test_a_signal_in_a_commit_comes_after_it(
     with pytest.raises(KeyboardInterrupt):
         two_files(tmp_path)
     assert content(tmp_path) == {"a": "new a", "b": "new b"}
+
+
+def test_a_stage_that_another_run_removes_at_once_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+    swept: list[Path] = []
+
+    def made_and_swept(path: Path, mode: int) -> None:
+        mkdir(path, mode)
+        if len(swept) < 3:
+            swept.append(path)
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", made_and_swept)
+
+    stage = make_stage(tmp_path)
+
+    assert stage.path not in swept and len(swept) == 3
+    stage.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -81,7 +81,10 @@ def make_stage(directory: Path) -> Stage:
 
 def _held(path: Path) -> Stage | None:
     """The stage, locked; None when another run took it for one of the dead in the meantime."""
-    stage = Stage(path, os.open(path, OPEN_DIR))
+    try:
+        stage = Stage(path, os.open(path, OPEN_DIR))
+    except FileNotFoundError:
+        return None
     try:
         if try_lock(stage.descriptor) is not False and _is_at_its_path(stage):
             return stage
