@@ -98,9 +98,9 @@ def test_names_are_shown_in_any_locale(locale: str, world: Path, toolchain: Path
     assert codes == {**dict.fromkeys(done, 0), "missing": 254, "key": 1, "usage": 2}
     umlaut = {"ASCII": b"\\xe4", "Latin-1": b"\xe4"}.get(locale, "ä".encode())
     for name in ("new", "why", "init"):
-        assert umlaut + b"\\udcff" in done[name].out
+        assert umlaut + b"\\xff" in done[name].out
     for name in ("copy-bom", "missing", "key", "usage"):
-        assert umlaut + b"\\udcff" in done[name].err
+        assert umlaut + b"\\xff" in done[name].err
     assert done["json"].out.isascii()
 
 

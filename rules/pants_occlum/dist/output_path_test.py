@@ -7,6 +7,7 @@ from pants.core.goals.package import OutputPathField
 from pants.engine.addresses import Address
 from pants.engine.target import InvalidFieldException
 
+from occlum_build.shown import quoted
 from pants_occlum import register
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.testing import Project
@@ -54,7 +55,7 @@ def test_path_that_is_not_below_dist(alias: str, value: str) -> None:
         FIELDS[alias](value, ADDRESS)
     assert str(caught.value) == (
         "The 'output_path' field in target app/api:it must be a path below the distribution "
-        f"directory (`dist/`), but {value!r} {MISTAKES[value]}. Write a relative path without "
+        f"directory (`dist/`), but {quoted(value)} {MISTAKES[value]}. Write a relative path without "
         "`..`, such as 'team/app', or leave the field out for 'path.to.dir/name'."
     )
 
