@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from occlum_build.bom.names import is_utf8
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
-from occlum_build.files.change import Change
+from occlum_build.files.handles import CREATE, DirectoryHandles
 from occlum_build.files.reading import too_large
 from occlum_build.files.source import open_source
 from occlum_build.files.trees import walk
@@ -102,97 +101,47 @@ def with_modes(entries: Iterable[TreeEntry], modes: Mapping[str, int]) -> tuple[
 def write(entries: Iterable[TreeEntry], root: Path) -> None:
     """Write entries, parents first, into `root`, which is made; what is there is replaced.
 
-    Modes do not depend on the umask. Raises OcclumError `tree`.
+    No link below `root` is followed. Modes do not depend on the umask. Raises OcclumError `tree`.
     """
     ordered = sorted(entries, key=lambda entry: entry.path)
     try:
         root.mkdir(mode=0o755, exist_ok=True)
-        for entry in ordered:
-            with _named(root / entry.path):
-                _write(entry, root / entry.path)
-        for entry in reversed(ordered):
-            if entry.kind == DIR:
-                (root / entry.path).chmod(entry.mode)
+        with DirectoryHandles(str(root)) as below:
+            for entry in ordered:
+                with _named(below.path(entry.path)):
+                    _write(entry, below)
+            for entry in reversed(ordered):
+                if entry.kind == DIR:
+                    os.fchmod(below.at(entry.path), entry.mode)
     except OSError as error:
         message = error.strerror or "cannot be written"
         raise OcclumError("tree", message, place=Place(str(error.filename or root))) from error
 
 
-def install(entries: Iterable[TreeEntry], root: Path) -> None:
-    """Write entries into an existing directory as one change; what is there is replaced.
-
-    Directories that are there are kept with what else is in them. Raises as `write` does.
-    """
-    ordered = sorted(entries, key=lambda entry: entry.path)
-    kept = [one for one in ordered if one.kind == DIR and (root / one.path).is_dir()]
-    try:
-        with Change() as change:
-            for group in _new_things(ordered, {one.path for one in kept}):
-                top = group[0].path
-                if group[0].kind == DIR and os.path.lexists(root / top):
-                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(root / top))
-                part = change.part(root / top)
-                moved = [replace(one, path=part.name + one.path[len(top) :]) for one in group]
-                write(moved, part.parent)
-            with _modes_of(kept, root):
-                change.commit()
-    except OSError as error:
-        message = error.strerror or "cannot be written"
-        raise OcclumError("tree", message, place=Place(str(error.filename or root))) from error
-
-
-def _new_things(ordered: list[TreeEntry], kept: set[str]) -> list[list[TreeEntry]]:
-    """What is not kept: files and links, and directories with all that is below them."""
-    groups: dict[str, list[TreeEntry]] = {}
-    for entry in ordered:
-        if entry.path in kept:
-            continue
-        top = above = entry.path
-        while above := os.path.dirname(above):
-            top = above if above in groups else top
-        groups.setdefault(top, []).append(entry)
-    return list(groups.values())
-
-
 @contextmanager
-def _modes_of(entries: list[TreeEntry], root: Path) -> Iterator[None]:
-    """The modes that kept directories are to have, unless the body fails."""
-    before: list[tuple[Path, int]] = []
-    try:
-        for entry in entries:
-            path = root / entry.path
-            mode = stat.S_IMODE(path.stat().st_mode)
-            if mode != entry.mode:
-                before.append((path, mode))
-                path.chmod(entry.mode)
-        yield
-    except BaseException:
-        for path, mode in before:
-            with suppress(OSError):
-                path.chmod(mode)
-        raise
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """An error of a file that is open has no name."""
+def _named(path: str) -> Iterator[None]:
+    """An error of a file that is open has no name, and one below a handle half of it."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename in (None, os.path.basename(path)):
+            error.filename = path
         raise
 
 
-def _write(entry: TreeEntry, path: Path) -> None:
+def _write(entry: TreeEntry, below: DirectoryHandles) -> None:
+    folder, name = below.beside(entry.path)
     if entry.kind == DIR:
-        path.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=folder)
+        below.at(entry.path)
         return
-    if os.path.lexists(path):
-        path.unlink()
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
     if entry.kind == SYMLINK:
-        path.symlink_to(entry.target)
+        os.symlink(entry.target, name, dir_fd=folder)
         return
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+    with open(os.open(name, CREATE, 0o600, dir_fd=folder), "wb") as stream:
         if entry.source is None:
             stream.write(entry.content)
         else:

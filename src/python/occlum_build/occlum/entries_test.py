@@ -7,7 +7,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import entries as tree
-from occlum_build.sources.model import DIR, FILE, SYMLINK
+from occlum_build.sources.model import DIR
 
 
 def test_scan_gives_what_was_written(tmp_path: Path) -> None:
@@ -76,44 +76,31 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
         tree.write([entry], tmp_path / "out")
 
 
-def test_install_keeps_directories_and_replaces_files(tmp_path: Path) -> None:
-    (tmp_path / "a/b").mkdir(parents=True)
-    (tmp_path / "a/b").chmod(0o700)
-    (tmp_path / "a/b/own").write_text("kept")
-    (tmp_path / "a/old").write_text("old")
-    (tmp_path / "a/b-c").symlink_to("nowhere")
-    tree.install(
-        tree.merged(
-            [tree.file_of("a/b/new/in/f", b"f"), tree.file_of("a/old", b"new", 0o755)],
-            [tree.link("a/b-c", "b"), tree.TreeEntry("a/d", DIR, 0o711)],
-        ),
-        tmp_path,
-    )
-    found = [
-        (entry.path, entry.kind, entry.mode)
-        for entry in tree.scan(tmp_path)
-        if entry.kind != SYMLINK
-    ]
-    assert found == [
-        ("a", DIR, 0o755),
-        ("a/b", DIR, 0o755),
-        ("a/b/new", DIR, 0o755),
-        ("a/b/new/in", DIR, 0o755),
-        ("a/b/new/in/f", FILE, 0o644),
-        ("a/b/own", FILE, 0o644),
-        ("a/d", DIR, 0o711),
-        ("a/old", FILE, 0o755),
-    ]
-    assert os.readlink(tmp_path / "a/b-c") == "b"
-    assert (tmp_path / "a/old").read_bytes() == b"new"
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_no_link_of_a_directory_is_written_through(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/f").write_text("safe")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/d").symlink_to("../outside")
+    entry = {
+        "file": tree.file_of("d/f", b"new"),
+        "directory": tree.directory("d/new"),
+        "link": tree.link("d/f", "x"),
+    }[kind]
+    with pytest.raises(OcclumError, match="root/d: Not a directory"):
+        tree.write([entry], tmp_path / "root")
+    assert os.listdir(tmp_path / "outside") == ["f"]
+    assert (tmp_path / "outside/f").read_text() == "safe"
+    (tmp_path / "link").symlink_to("outside")
+    with pytest.raises(OcclumError, match="link: Not a directory"):
+        tree.write([tree.file_of("f", b"new")], tmp_path / "link")
 
 
-@pytest.mark.parametrize("wrong", ["directory for a file", "file for a directory"])
-def test_install_changes_nothing_where_one_thing_cannot_be(tmp_path: Path, wrong: str) -> None:
-    (tmp_path / "a").mkdir(mode=0o700)
-    (tmp_path / "x").write_text("old")
-    entry = tree.file_of("a", b"") if wrong.startswith("dir") else tree.directory("x")
-    with pytest.raises(OcclumError, match=r"directory|exists"):
-        tree.install([tree.file_of("b", b"new"), entry], tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["a", "x"]
-    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
+def test_errors_of_writing_name_the_whole_path(tmp_path: Path) -> None:
+    name = "x" * 256
+    for entry in (tree.file_of(f"d/{name}", b""), tree.directory(f"d/{name}")):
+        with pytest.raises(OcclumError, match=f"{tmp_path}/d/x.*: File name too long"):
+            tree.write([tree.directory("d"), entry], tmp_path)
+    (tmp_path / "d/is").mkdir()
+    with pytest.raises(OcclumError, match=f"{tmp_path}/d/is: Is a directory"):
+        tree.write([tree.directory("d"), tree.file_of("d/is", b"")], tmp_path)

@@ -13,6 +13,7 @@ from occlum_build.files.change import Change
 from occlum_build.files.recovery import sweep
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import instance as layout
+from occlum_build.occlum.adding import install, real_directories
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.init_ra import attesting_initfs
 from occlum_build.occlum.initfs import HOSTS, default_initfs, musl_libraries
@@ -29,7 +30,6 @@ from occlum_build.occlum.toolchain import (
     ToolchainDirectory,
     find,
 )
-from occlum_build.sources.model import DIR
 
 _IMAGE_DIRECTORIES = (
     *("bin", "lib", "lib64", "root", "host", "tmp", "dev", "proc", "etc", "sbin", "ext2"),
@@ -83,13 +83,12 @@ def init_instance(directory: Path, planned: Iterable[TreeEntry]) -> None:
     """Write a fresh instance into an existing directory: complete or not at all."""
     entries = list(planned)
     with layout.writing(directory):
-        for entry in entries:
-            if entry.kind == DIR and (directory / entry.path).is_dir():
-                sweep(directory / entry.path)
+        for one in real_directories(entries, directory):
+            sweep(one)
         if os.path.lexists(directory / layout.STATUS):
             message = "the directory is an Occlum instance already"
             raise OcclumError("instance", message, place=Place(str(directory)))
-        tree.install(entries, directory)
+        install(entries, directory)
 
 
 @contextmanager

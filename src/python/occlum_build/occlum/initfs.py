@@ -15,6 +15,7 @@ from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import read_file
 from occlum_build.files.secret import no_core_dumps
 from occlum_build.occlum import entries as tree
+from occlum_build.occlum.adding import with_added
 from occlum_build.occlum.entries import TreeEntry
 from occlum_build.occlum.runtime_boot import BOOT_CONF, BootSettings, boot_conf, check_initfs
 from occlum_build.occlum.seal import seal
@@ -75,13 +76,13 @@ def build_initfs(
     init_ra_conf: bytes | None = None,
     image_key: bytes | None = None,
     boot: BootSettings | None = None,
+    where: str = "initfs",
 ) -> tuple[TreeEntry, ...]:
     """The initfs of one build: `base` with what a build adds; a key of an earlier one is dropped.
 
     `image_key`: the text of the key file, for --buildin-image-key only. `boot`: for a template of
-    runtime boots. Raises what `boot_conf` raises.
+    runtime boots. Raises what `boot_conf` raises, and what `with_added` does of `where`.
     """
-    kept = [entry for entry in base if entry.path != IMAGE_KEY]
     added = [tree.file_of(IMAGE_CONFIG, image_config_json(image_type))]
     if init_ra_conf is not None:
         added.append(tree.file_of(INIT_RA_CONF, init_ra_conf))
@@ -89,7 +90,9 @@ def build_initfs(
         added.append(tree.file_of(IMAGE_KEY, image_key, _KEY_MODE))
     if boot is not None:
         added.append(tree.file_of(BOOT_CONF, boot_conf(boot)))
-    return tree.merged(kept, added)
+    writes = {entry.path for entry in added}
+    kept = [entry for entry in base if entry.path != IMAGE_KEY or entry.path in writes]
+    return with_added(kept, added, where)
 
 
 def _step(request_file: str, toolchain: str, out: str) -> None:

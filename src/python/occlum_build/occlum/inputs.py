@@ -162,7 +162,8 @@ def _write_initfs(
 ) -> None:
     """A copy of the instance's initfs with what a build adds; the instance's own stays as it is."""
     conf = request.instance / _INIT_RA_CONF
-    own = tree.scan(request.instance / "initfs")
+    base = request.instance / "initfs"
+    own = tree.scan(base)
     # A key of an earlier build is dropped.
     kept = [one.source for one in own if one.source is not None and one.path != IMAGE_KEY]
     _refuse_keys(request, kept)
@@ -171,5 +172,6 @@ def _write_initfs(
         image_type,
         init_ra_conf=read_file(conf, CONFIG_BYTES) if conf.exists() else None,
         image_key=image_key,
+        where=str(base),
     )
     tree.write(planned, out)
