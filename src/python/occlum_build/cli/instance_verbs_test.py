@@ -235,3 +235,22 @@ def test_findings_of_a_build_that_are_allowed(
     )
     assert main([*build, "--allow", "libos-mont"]) == 1
     assert "did you mean 'libos-mount'?" in capsys.readouterr().err
+
+
+def test_package_in_a_directory_whose_name_is_too_long_for_an_archive(
+    toolchain: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "x" * 249, "--toolchain", toolchain]) == 0
+    monkeypatch.chdir(tmp_path / ("x" * 249))
+    assert main(["build", "--toolchain", toolchain]) == 0
+    capsys.readouterr()
+    assert main(["package", "--debug"]) == 1
+    told = capsys.readouterr().err
+    assert "the name of the archive has more than 255 bytes" in told
+    assert "hint: give a NAME of at most 248 bytes" in told
+    assert not list(Path().glob("*.tar.gz"))
+    assert main(["package", "--debug", "y" * 248]) == 0

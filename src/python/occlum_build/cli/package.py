@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from occlum_build.cli.output import print_problems, say
-from occlum_build.errors import OcclumError
+from occlum_build.errors import OcclumError, Place
+from occlum_build.files.journal import NAME_BYTES
 from occlum_build.occlum.findings import package_findings
 from occlum_build.occlum.instance import reading
 from occlum_build.occlum.package import SUFFIX, check_packageable, package
@@ -45,6 +47,10 @@ def write_archive(out: Path, *, debug: bool) -> None:
 
     All is below a directory with the name of the archive, without SUFFIX.
     """
+    if len(os.fsencode(out.name)) > NAME_BYTES:
+        message = f"the name of the archive has more than {NAME_BYTES} bytes"
+        hint = f"give a NAME of at most {NAME_BYTES - len(SUFFIX)} bytes"
+        raise OcclumError("package", message, place=Place(str(out)), hint=hint)
     instance = Path.cwd()
     with reading(instance):
         check_packageable(instance, debug=debug)

@@ -28,7 +28,7 @@ from occlum_build.files.stages import JOURNAL, Stage, is_temporary
 
 _DRAFT = "journal.new"
 _JOURNAL_BYTES = 1 * MIB
-_NAME_BYTES = 255  # of a name in a directory
+NAME_BYTES = 255  # of a name in a directory
 _LOOK = {"inode": int, "kind": int, "size": int, "mtime_ns": int}
 _SHAPE = {
     "stages": ListOf({"path": str, "relative": str, "device": int, "inode": int, "parent": int}),
@@ -152,7 +152,7 @@ def _seen(row: dict[str, int]) -> Look:
 def _is_name(text: str) -> bool:
     if text in ("", ".", "..", JOURNAL) or "/" in text or "\0" in text:
         return False
-    return len(os.fsencode(text)) <= _NAME_BYTES
+    return len(os.fsencode(text)) <= NAME_BYTES
 
 
 def _write(stage: Path, stages: Sequence[Path], moves: Sequence[Move]) -> None:
