@@ -299,6 +299,44 @@ def test_ext2_brings_mke2fs_into_the_image(
     assert (inst / "image/sbin/mke2fs").read_text() == "of a BOM"
 
 
+@pytest.mark.parametrize("target", ["usr/sbin", "/usr/sbin", "../../usr/sbin"])
+def test_mke2fs_goes_where_links_lead_within_the_image(
+    occlum: Path, inst: Path, tmp_path: Path, target: str
+) -> None:
+    names = ("ext2fs.so.2", "com_err.so.2", "blkid.so.1", "uuid.so.1", "e2p.so.2")
+    _files(
+        occlum.parents[1],
+        "usr/sbin/mke2fs",
+        *(f"usr/lib/x86_64-linux-gnu/lib{name}" for name in names),
+    )
+    _mount_ext2(inst)
+    (inst / "image/usr/sbin").mkdir(parents=True)
+    (inst / "image/sbin").rmdir()
+    (inst / "image/sbin").symlink_to(target)
+    assert main(["build"]) == 0
+    assert (inst / "image/usr/sbin/mke2fs").read_text() == "stand-in for mke2fs\n"
+    assert (inst / "image/sbin").is_symlink()
+
+
+@pytest.mark.parametrize("path", ["image", "image/sbin", "image/opt"])
+def test_mke2fs_is_put_through_no_link_out_of_the_image(
+    occlum: Path, inst: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    names = ("ext2fs.so.2", "com_err.so.2", "blkid.so.1", "uuid.so.1", "e2p.so.2")
+    _files(
+        occlum.parents[1],
+        "usr/sbin/mke2fs",
+        *(f"usr/lib/x86_64-linux-gnu/lib{name}" for name in names),
+    )
+    _mount_ext2(inst)
+    (inst / path).rename(tmp_path / "outside")
+    (inst / path).symlink_to(tmp_path / "outside")
+    before = sorted((tmp_path / "outside").rglob("*"))
+    assert main(["build"]) == 1
+    assert f"{path}: is a symlink, where a directory belongs" in capsys.readouterr().err
+    assert sorted((tmp_path / "outside").rglob("*")) == before
+
+
 def test_ext2_without_glibc_of_occlum(
     occlum: Path, inst: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

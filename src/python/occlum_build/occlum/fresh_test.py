@@ -9,6 +9,7 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.fresh import init_instance, make_instance, plan_fresh
+from occlum_build.occlum.testing import snapshot
 
 MUSL = ["ld-musl-x86_64.so.1", "libc.so", "libgcc_s.so.1", "libgomp.so.1", "libstdc++.so.6"]
 
@@ -101,3 +102,25 @@ def test_nothing_is_left_where_an_instance_cannot_be_made(
         make_instance(tmp_path / "file/inst", planned)
     (tmp_path / "file").unlink()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["image", "initfs", "initfs/etc", "initfs/bin", "image/etc"])
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_init_writes_through_no_link(toolchain: Path, tmp_path: Path, path: str, kind: str) -> None:
+    (tmp_path / "outside/.occlum-build-0123456789abcdef").mkdir(parents=True)
+    place = tmp_path / "inst" / path
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "outside") if kind == "link" else place.touch()
+    before = snapshot(tmp_path)
+    what = "symlink" if kind == "link" else "file"
+    with pytest.raises(OcclumError, match=f"{place}: is a {what}, where a directory") as error:
+        init_instance(tmp_path / "inst", plan_fresh(toolchain))
+    assert error.value.problems[0].hint
+    assert snapshot(tmp_path) == before
+
+
+def test_init_follows_a_link_to_the_directory_itself(toolchain: Path, tmp_path: Path) -> None:
+    (tmp_path / "inst").mkdir()
+    (tmp_path / "link").symlink_to("inst")
+    init_instance(tmp_path / "link", plan_fresh(toolchain))
+    assert names(tmp_path / "inst") == [".__occlum_status", "Occlum.json", "image", "initfs"]

@@ -32,6 +32,7 @@ from occlum_build.occlum.seal import ROOT, ROOT_MAC, SECRET_MODE
 from occlum_build.occlum.toolchain import pal_name
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
+from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.reader import ImageReader
 from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.measurement import read_sigstruct
@@ -43,6 +44,7 @@ _SEALED_INITFS = f"build/initfs/{ROOT}"
 _SIGNED = f"build/{SIGNED_LIBOS}"
 _ARCHIVED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _RUN = "run"
+_KEY_FOLDER = os.path.dirname(IMAGE_KEY).encode()
 METADATA = f"{ROOT}/metadata"
 _MEMBERS = (
     ".__occlum_status",
@@ -150,10 +152,16 @@ def _below(instance: Path, member: str, left_out: list[Problem]) -> Iterator[str
 
 
 def _secret(instance: Path) -> tuple[str, ...]:
-    """How the paths begin of what holds the image key, where it is built in."""
+    """How the paths begin of what holds the image key, where it is built in.
+
+    Where a link leads to it, as Occlum writes through those, it may be anywhere in the tree.
+    """
+    initfs = instance / "initfs"
+    places = [initfs / IMAGE_KEY, (initfs / IMAGE_KEY).parent]
+    linked = ("initfs/",) if any(one.is_symlink() for one in places) else ()
     if not _holds_image_key(instance / _SEALED_INITFS):
-        return ()
-    return (f"{_SEALED_INITFS}/", f"initfs/{IMAGE_KEY}")
+        return linked
+    return (f"{_SEALED_INITFS}/", *(linked or (f"initfs/{IMAGE_KEY}",)))
 
 
 def _write(
@@ -204,10 +212,14 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, *, is_secret: bool) ->
 
 
 def _holds_image_key(sealed: Path) -> bool:
-    """Is the image key built into a sealed initfs?"""
+    """Is the image key built into a sealed initfs, or a link in the place of its directory?"""
     try:
         with ImageReader(sealed) as reader:
-            return any(entry.path == IMAGE_KEY.encode() for entry in reader.walk())
+            return any(
+                entry.path == IMAGE_KEY.encode()
+                or (entry.path == _KEY_FOLDER and entry.inode.type == FileType.SYMLINK)
+                for entry in reader.walk()
+            )
     except OcclumError:  # nobody reads a key from it
         return False
 

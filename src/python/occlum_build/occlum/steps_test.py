@@ -238,3 +238,22 @@ def test_a_step_that_fails_says_why(sandbox: Sandbox) -> None:
     (sandbox.root / "out4").mkdir()
     result = sandbox.run("seal", "tree", "-", "table.json", "out4/none/out")
     assert result.returncode == 1 and result.stderr == "out4/none/out: No such file or directory\n"
+
+
+def test_initfs_of_a_tree_whose_etc_is_a_link(sandbox: Sandbox, image_key: Path) -> None:
+    root = sandbox.root
+    shutil.copy(image_key, root / "key")
+    (root / "outside").mkdir()
+    (root / "mine").mkdir()
+    (root / "mine/etc").symlink_to(root / "outside")
+    request = {
+        "version": "0.31.0",
+        "sgx_mode": "HW",
+        "image_type": "encrypted",
+        "tree": "mine",
+        "image_key": "key",
+    }
+    (root / "request.json").write_text(json.dumps(request))
+    ran = run_process(root, "initfs", "request.json", "toolchain", "out")
+    assert ran.returncode and "initfs/etc: is a symlink, where a directory belongs" in ran.stderr
+    assert not list((root / "outside").iterdir()) and not (root / "out").exists()
