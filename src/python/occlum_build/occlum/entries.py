@@ -166,6 +166,5 @@ def _scanned(source: Path, path: str) -> TreeEntry:
         return TreeEntry(path, DIR, mode)
     if stat.S_ISREG(found.st_mode):
         return TreeEntry(path, FILE, mode, source=source)
-    raise OcclumError(
-        "tree", "is neither a file nor a directory nor a link", place=Place(str(source))
-    )
+    message = "is neither a file nor a directory nor a link"
+    raise OcclumError("tree", message, place=Place(str(source)), hint="remove it")
