@@ -17,8 +17,9 @@ from typing import BinaryIO
 
 from occlum_build.errors import OcclumError, Place, Problem, Report
 from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES
+from occlum_build.files.compressed import BadArchive
 from occlum_build.files.reading import READ_FLAGS, read_file
-from occlum_build.occlum.tar_reader import BadArchive, Member, contents_of, members_of
+from occlum_build.files.tar_reader import Member, contents_of, members_of
 from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
     OCCLUM_DIR,

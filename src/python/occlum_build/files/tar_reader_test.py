@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.files import tar_reader
 from occlum_build.files.bounds import MIB
-from occlum_build.occlum import tar_reader
-from occlum_build.occlum.tar_reader import BadArchive, Member, contents_of, members_of
+from occlum_build.files.tar_reader import BadArchive, Member, contents_of, members_of
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "tar": bytes,
