@@ -6,45 +6,78 @@ of holes is read whole, and a compressed archive of some KB may hold terabytes.
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
-import lzma
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple
 
-from occlum_build.files.bounds import GIB, KIB, MIB, shown_bytes
+from occlum_build.files.bounds import GIB, MIB, shown_bytes
+from occlum_build.files.compressed import DAMAGED, BadArchive, damage_told, decompressed
 
 MAX_BYTES = 8 * GIB  # of all that an archive holds
 MAX_HEADER_BYTES = 1 * MIB  # of what stands before the content of one member
 MAX_MEMBERS = 400_000
 MAX_NAME_BYTES = 64 * MIB  # of all names and targets of links
-MAX_XZ_MEMORY = 256 * MIB  # `xz -9` needs 65 MiB
-DAMAGED = "it is damaged"
 
 _CHUNK_BYTES = 1 * MIB
-_INPUT_BYTES = 64 * KIB
 
 
-class BadArchive(Exception):
-    """What is wrong with an archive."""
+# What a member is; UNKNOWN is what POSIX and GNU tar have no name for.
+FILE, DIR, SYMLINK, HARD_LINK = "file", "dir", "symlink", "hard link"
+DEVICE, FIFO, UNKNOWN = "device", "fifo", "unknown"
+_KINDS = {
+    **dict.fromkeys(tarfile.REGULAR_TYPES, FILE),
+    tarfile.DIRTYPE: DIR,
+    tarfile.SYMTYPE: SYMLINK,
+    tarfile.LNKTYPE: HARD_LINK,
+    tarfile.CHRTYPE: DEVICE,
+    tarfile.BLKTYPE: DEVICE,
+    tarfile.FIFOTYPE: FIFO,
+}
 
 
 class Member(NamedTuple):
-    """A regular file (`link` is None), or a hard or symbolic link to another name."""
+    """One entry of an archive; the name is as it stands there, bytes that are no UTF-8 surrogates.
+
+    size is that of a file's content; mode the permission bits; link what a hard or symbolic link
+    names, None for all else.
+    """
 
     number: int  # in the order of the archive
     name: str
-    size: int
-    is_executable: bool
+    kind: str
+    size: int = 0
+    mode: int = 0
     link: str | None = None
-    is_symbolic: bool = False
+
+    @property
+    def is_executable(self) -> bool:
+        return bool(self.mode & 0o100)
+
+    @property
+    def is_symbolic(self) -> bool:
+        return self.kind == SYMLINK
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+def entries_of(
+    stream: BinaryIO, limit: int | None = None
+) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """All members of an archive, which is read to its end, each with the chunks of its content.
+
+    These are to be taken before the next member, or not at all. `limit` is how many bytes it may
+    hold, MAX_BYTES for None. Raises BadArchive, OSError, as they do.
+    """
+    unpacked, name_bytes = _Unpacked(stream, limit), 0
+    with _told():
+        for number, (tar, info) in enumerate(_infos(unpacked)):
+            if number == MAX_MEMBERS:
+                raise BadArchive(f"it has more than {MAX_MEMBERS:,} members")
+            name_bytes += len(info.name) + len(info.linkname)
+            if name_bytes > MAX_NAME_BYTES:
+                raise BadArchive(f"its names have more than {shown_bytes(MAX_NAME_BYTES)}")
+            member = _member(number, info)
+            yield member, _content(tar, info, unpacked) if member.kind == FILE else iter(())
+        unpacked.drain()
 
 
 def members_of(stream: BinaryIO, others: list[str] | None = None) -> list[Member]:
@@ -52,23 +85,24 @@ def members_of(stream: BinaryIO, others: list[str] | None = None) -> list[Member
 
     `others` gets the names of what is neither.
     """
-    unpacked, found, name_bytes = _Unpacked(stream), [], 0
-    with _told():
-        for number, (_, info) in enumerate(_infos(unpacked)):
-            if number == MAX_MEMBERS:
-                raise BadArchive(f"it has more than {MAX_MEMBERS:,} members")
-            name_bytes += len(info.name) + len(info.linkname)
-            if name_bytes > MAX_NAME_BYTES:
-                raise BadArchive(f"its names have more than {shown_bytes(MAX_NAME_BYTES)}")
-            if not (info.isreg() or info.islnk() or info.issym()):
-                if others is not None:
-                    others.append(info.name)
-                continue
-            link = None if info.isreg() else info.linkname
-            is_executable = bool(info.mode & 0o100)
-            found.append(Member(number, info.name, info.size, is_executable, link, info.issym()))
-        unpacked.drain()
+    found = []
+    for member, _ in entries_of(stream):
+        if member.kind in (FILE, HARD_LINK, SYMLINK):
+            found.append(member)
+        elif others is not None:
+            others.append(member.name)
     return found
+
+
+def _member(number: int, info: tarfile.TarInfo) -> Member:
+    kind = _KINDS.get(info.type, UNKNOWN)
+    if info.issparse():
+        kind = FILE
+    link = info.linkname if kind in (HARD_LINK, SYMLINK) else None
+    size = info.size if kind == FILE else 0
+    if size < 0:
+        raise BadArchive(DAMAGED)
+    return Member(number, info.name, kind, size, info.mode & 0o7777, link)
 
 
 def contents_of(
@@ -100,9 +134,11 @@ class _Tar(tarfile.TarFile):
     """Keeps no member: there may be very many, each with attributes of any size."""
 
     members: list[tarfile.TarInfo]
+    is_done = False  # at the end; the first member is read at once
 
     def next(self) -> tarfile.TarInfo | None:
         info = super().next()
+        self.is_done = info is None
         self.members = []
         self.pax_headers = {}
         return info
@@ -111,9 +147,11 @@ class _Tar(tarfile.TarFile):
 def _infos(unpacked: _Unpacked) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     unpacked.begin_header()
     tar = _Tar(fileobj=unpacked, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
-    while (info := tar.next()) is not None:
+    while not tar.is_done and (info := tar.next()) is not None:
         yield tar, info
         unpacked.begin_header()
+    if any(unpacked.last):  # tarfile takes a damaged header for the end
+        raise BadArchive(DAMAGED)
 
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, unpacked: _Unpacked) -> Iterator[bytes]:
@@ -132,19 +170,10 @@ def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, unpacked: _Unpacked) -
 def _told() -> Iterator[None]:
     """Whatever readers raise for a damaged archive, as BadArchive, but not errors of the system."""
     try:
-        yield
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise BadArchive(DAMAGED) from None
+        with damage_told():
+            yield
     except tarfile.TarError as error:
         raise BadArchive(str(error)) from None
-    except lzma.LZMAError as error:
-        is_memory = "emory" in str(error)
-        limit = f"it needs more than {shown_bytes(MAX_XZ_MEMORY)} of memory to unpack"
-        raise BadArchive(limit if is_memory else DAMAGED) from None
-    except (EOFError, zlib.error):
-        raise BadArchive(DAMAGED) from None
     except (ValueError, OverflowError, RecursionError):  # of numbers, and headers of headers
         raise BadArchive(DAMAGED) from None
 
@@ -152,12 +181,14 @@ def _told() -> Iterator[None]:
 class _Unpacked:
     """An archive's bytes without compression, for tarfile: forwards only, and counted."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, limit: int | None = None) -> None:
         stream.seek(0)
-        self._stream = _decompressed(stream)
+        self._limit = MAX_BYTES if limit is None else limit
+        self._stream = decompressed(stream)
         self._plain = stream if self._stream is stream else None
         self._position = 0
         self._header_left: int | None = None  # None within the content of a member
+        self.last = b""  # what was read last
 
     def begin_header(self) -> None:
         self._header_left = MAX_HEADER_BYTES
@@ -180,7 +211,8 @@ class _Unpacked:
             self._move(self._position + len(chunk))
             chunks.append(chunk)
             size -= len(chunk)
-        return b"".join(chunks)
+        self.last = b"".join(chunks)
+        return self.last
 
     def seek(self, position: int) -> int:
         """Forwards only: what leads back is no archive, and would be read again and again."""
@@ -208,48 +240,5 @@ class _Unpacked:
         self._position = position
 
     def _check(self, position: int) -> None:
-        if position > MAX_BYTES:
-            raise BadArchive(f"it holds more than {shown_bytes(MAX_BYTES)}")
-
-
-def _decompressed(stream: BinaryIO) -> _Readable:
-    magic = stream.read(6)
-    stream.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=stream, mode="rb")
-    if magic.startswith(b"BZh"):
-        return bz2.BZ2File(stream)
-    if magic.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-        return _Xz(stream)
-    return stream
-
-
-class _Xz:
-    """As lzma.LZMAFile, but within bounds of memory: an archive says how much it wants."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._decompressor = self._new()
-
-    @staticmethod
-    def _new() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
-
-    def read(self, size: int, /) -> bytes:
-        while True:
-            data = b""
-            if self._decompressor.eof:
-                # Another stream may follow, also behind zeros.
-                data = self._decompressor.unused_data.lstrip(b"\0")
-                while not data:
-                    data = self._stream.read(_INPUT_BYTES)
-                    if not data:
-                        return b""
-                    data = data.lstrip(b"\0")
-                self._decompressor = self._new()
-            elif self._decompressor.needs_input:
-                data = self._stream.read(_INPUT_BYTES)
-                if not data:
-                    raise EOFError
-            if unpacked := self._decompressor.decompress(data, size):
-                return unpacked
+        if position > self._limit:
+            raise BadArchive(f"it holds more than {shown_bytes(self._limit)}")

@@ -7,16 +7,25 @@ import lzma
 import os
 import random
 import subprocess
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zstandard
 
 from occlum_build.files import tar_reader
 from occlum_build.files.bounds import MIB
-from occlum_build.files.tar_reader import BadArchive, Member, contents_of, members_of
+from occlum_build.files.compressed import DAMAGED, ZSTD_MAGIC, BadArchive
+from occlum_build.files.tar_reader import (
+    Member,
+    contents_of,
+    entries_of,
+    members_of,
+)
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "tar": bytes,
@@ -24,6 +33,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "bz2": bz2.compress,
     "xz": lzma.compress,
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
 }
 LONG = "d/" * 70 + "n" * 90  # in parts, in a header of its own, or in an attribute
 TARGET = "d/" * 40
@@ -82,10 +92,10 @@ def test_it_reads_what_tarfile_reads(packer: str, format_: int) -> None:
     assert read == _by_tarfile(data) and len(read) == 3
 
 
-@pytest.mark.parametrize("packer", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("packer", ["gz", "bz2", "xz", "zst"])
 def test_several_streams_and_zeros_behind_them(packer: str) -> None:
     data, pack = _tar(), PACKERS[packer]
-    padding = b"" if packer == "bz2" else bytes(8)
+    padding = b"" if packer in ("bz2", "zst") else bytes(8)
     assert _read(pack(data[:700]) + pack(data[700:]) + padding) == _read(data)
 
 
@@ -137,7 +147,7 @@ def test_damaged_and_cut_off_anywhere(packer: str) -> None:
             told.add(str(error))
         else:
             assert packer in ("tar", "lzma") or found == due or not found or mutant[:3] != good[:3]
-    assert tar_reader.DAMAGED in told or packer == "tar"
+    assert DAMAGED in told or packer == "tar"
     assert all(text.isprintable() for text in told)
 
 
@@ -169,7 +179,7 @@ def test_a_member_that_is_too_large() -> None:
 def test_an_archive_that_holds_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tar_reader, "MAX_BYTES", 4 * MIB)
     data = b"".join(_Zeros(5 * MIB).chunks())
-    for packer in ("tar", "gz", "bz2", "xz"):
+    for packer in ("tar", "gz", "bz2", "xz", "zst"):
         assert _wrong(PACKERS[packer](data), 8 * MIB) == "it holds more than 4 MiB"
     # Also behind the last member, where only checksums are looked for.
     assert _wrong(gzip.compress(_tar() + bytes(5 * MIB), 1)) == "it holds more than 4 MiB"
@@ -205,8 +215,8 @@ def test_headers_of_gigabytes(kind: bytes) -> None:
 
 def test_headers_of_headers() -> None:
     one = _pax(1, tarfile.GNUTYPE_LONGNAME) + bytes(512)
-    assert _wrong(one * 900) in (tar_reader.DAMAGED, "a header has more than 1 MiB")
-    assert _wrong(one * 5000) in (tar_reader.DAMAGED, "a header has more than 1 MiB")
+    assert _wrong(one * 900) in (DAMAGED, "a header has more than 1 MiB")
+    assert _wrong(one * 5000) in (DAMAGED, "a header has more than 1 MiB")
 
 
 def test_a_map_of_holes_without_end() -> None:
@@ -261,3 +271,61 @@ def test_errors_of_the_system_stay_what_they_are() -> None:
 
     with pytest.raises(OSError, match="Input/output error"):
         members_of(Failing())
+
+
+def test_all_kinds_with_modes_and_contents() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, type_, mode in (
+            ("d", tarfile.DIRTYPE, 0o2755),
+            ("f", tarfile.REGTYPE, 0o4755),
+            ("s", tarfile.SYMTYPE, 0o777),
+            ("h", tarfile.LNKTYPE, 0o4755),
+            ("c", tarfile.CHRTYPE, 0o600),
+            ("b", tarfile.BLKTYPE, 0o600),
+            ("p", tarfile.FIFOTYPE, 0o600),
+            ("?", b"Z", 0o600),
+        ):
+            content = b"abc" if name == "f" else b""
+            info = _info(name, len(content), type_, "f" if name in "hs" else "")
+            info.mode = mode
+            tar.addfile(info, io.BytesIO(content))
+    out.seek(0)
+    found = [(one[1:], b"".join(chunks)) for one, chunks in entries_of(out)]
+    assert found == [
+        (("d", tar_reader.DIR, 0, 0o2755, None), b""),
+        (("f", tar_reader.FILE, 3, 0o4755, None), b"abc"),
+        (("s", tar_reader.SYMLINK, 0, 0o777, "f"), b""),
+        (("h", tar_reader.HARD_LINK, 0, 0o4755, "f"), b""),
+        (("c", tar_reader.DEVICE, 0, 0o600, None), b""),
+        (("b", tar_reader.DEVICE, 0, 0o600, None), b""),
+        (("p", tar_reader.FIFO, 0, 0o600, None), b""),
+        (("?", tar_reader.UNKNOWN, 0, 0o600, None), b""),
+    ]
+
+
+@pytest.mark.parametrize("left", [100, 512])
+def test_a_damaged_header_is_not_the_end(left: int) -> None:
+    data = _info("a").tobuf() + _info("b").tobuf().replace(b"b", b"c", 1)[:left] + bytes(1024)
+    assert _wrong(data) == DAMAGED
+
+
+def test_zstd_that_cannot_be_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules: dict[str, Any] = sys.modules
+    monkeypatch.setitem(modules, "zstandard", None)
+    assert "needs the Python package zstandard" in _wrong(PACKERS["zst"](_small()))
+
+
+def test_memory_that_a_zstd_archive_asks_for() -> None:
+    window = bytes([18 << 3])  # 256 MiB
+    frame = ZSTD_MAGIC + b"\0" + window + b"\x01\0\0"
+    assert _wrong(frame) == "it needs more than 256 MiB of memory to unpack"
+
+
+def test_a_zstd_frame_that_has_no_end_or_too_much() -> None:
+    good = PACKERS["zst"](_small())
+    for cut in (5, len(good) // 2, len(good) - 1):
+        assert _wrong(good[:cut]) == DAMAGED
+    bomb = PACKERS["zst"](_info("lib", 1 << 32).tobuf() + bytes(1 << 28))
+    assert len(bomb) < 1 << 16
+    assert _wrong(bomb, 1 << 33) == DAMAGED
