@@ -304,6 +304,11 @@ def test_all_kinds_with_modes_and_contents() -> None:
     ]
 
 
+@pytest.mark.parametrize("packer", PACKERS)
+def test_an_archive_of_nothing(packer: str) -> None:
+    assert list(entries_of(io.BytesIO(PACKERS[packer](bytes(10240))))) == []
+
+
 @pytest.mark.parametrize("left", [100, 512])
 def test_a_damaged_header_is_not_the_end(left: int) -> None:
     data = _info("a").tobuf() + _info("b").tobuf().replace(b"b", b"c", 1)[:left] + bytes(1024)

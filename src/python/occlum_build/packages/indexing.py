@@ -1,0 +1,201 @@
+"""Makes the index of a .deb: `python -m occlum_build.packages.indexing DEB OUT_JSON [plain]`.
+
+It depends on the content of the .deb alone, so that it can be cached by it. With `plain` /usr is
+not merged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import posixpath
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from occlum_build.elf.archive import read_outcome
+from occlum_build.elf.facts import Outcome, may_hold_elf
+from occlum_build.files.bounds import shown_bytes
+from occlum_build.files.compressed import BadArchive
+from occlum_build.files.tar_reader import (
+    DEVICE,
+    FIFO,
+    HARD_LINK,
+    MAX_BYTES,
+    UNKNOWN,
+    Member,
+    entries_of,
+)
+from occlum_build.files.tar_reader import DIR as DIRECTORY
+from occlum_build.files.tar_reader import FILE as FILE_MEMBER
+from occlum_build.files.tar_reader import SYMLINK as SYMLINK_MEMBER
+from occlum_build.files.trees import PATH_BYTES
+from occlum_build.packages.deb import Deb, control_files, opened
+from occlum_build.packages.index import DebIndex, Entry, write_index
+from occlum_build.packages.paths import canonical, check_text, is_top, leads_to
+from occlum_build.packages.scripts import SCRIPTS, read_scripts
+from occlum_build.packages.stanzas import one_line, stanzas_of
+from occlum_build.process.step import run_step
+from occlum_build.shown import quoted, some
+from occlum_build.sources.model import DIR, FILE, SYMLINK
+
+_NEEDED = ("Package", "Version", "Architecture")
+# Of the control file, what later steps ask for.
+FIELDS = (
+    *("Source", "Multi-Arch", "Essential", "Priority", "Section", "Installed-Size"),
+    *("Pre-Depends", "Depends", "Recommends", "Provides", "Replaces", "Breaks", "Conflicts"),
+)
+_IN_MEMORY_BYTES = 32 << 20
+# Debian Policy, 5.6.1 and 5.6.12.
+_SHAPES = {
+    "Package": re.compile(r"[a-z0-9][a-z0-9+.-]+"),
+    "Version": re.compile(r"[0-9A-Za-z.+~:-]+"),
+    "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
+}
+
+
+def index_deb(path: Path, *, merged_usr: bool = True, name: str = "") -> DebIndex:
+    """Read a .deb to its end; `name` is what errors call it. Raises OcclumError `deb-file`."""
+    with opened(path, name) as deb:
+        control = control_files(deb, ["control", *SCRIPTS])
+        fields = _fields(control.get("control"))
+        data = _Data(merged_usr)
+        data.read(deb)
+        scripts = read_scripts(control, merged_usr)
+        return DebIndex(
+            package=fields["Package"],
+            version=fields["Version"],
+            architecture=fields["Architecture"],
+            control={name: fields[name] for name in FIELDS if name in fields},
+            entries=dict(sorted(data.entries.items())),
+            facts=dict(sorted(data.facts.items())),
+            alternatives=scripts.alternatives,
+            diversions=scripts.diversions,
+            told=(*data.told(), *scripts.told),
+            merged_usr=merged_usr,
+        )
+
+
+def _fields(control: bytes | None) -> Mapping[str, str]:
+    if control is None:
+        raise BadArchive("it has no control file")
+    stanza = next(stanzas_of(control, (*_NEEDED, *FIELDS)), {})
+    for name in _NEEDED:
+        value = stanza.get(name, "")
+        if not _SHAPES[name].fullmatch(value):
+            raise BadArchive(f"{name} in its control file is {quoted(value)}")
+    for name, value in stanza.items():
+        check_text(value, name)
+    return {name: one_line(value) for name, value in stanza.items()}
+
+
+class _Data:
+    """The entries of a package's data, as they come."""
+
+    def __init__(self, merged_usr: bool) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.facts: dict[str, Outcome] = {}
+        self._merged_usr = merged_usr
+        self._left_out: list[str] = []
+        self._to_themselves: list[str] = []
+        self._bytes = 0
+
+    def read(self, deb: Deb) -> None:
+        for member, chunks in entries_of(deb.data):
+            path = canonical(member.name, self._merged_usr)
+            if member.kind in (DEVICE, FIFO):
+                self._left_out.append(path)
+            elif self._merged_usr and is_top(member.name):
+                self._check_top(member, path)
+            else:
+                self._add(path, self._entry(member, path, chunks), member.name)
+        self._check_parents()
+
+    def told(self) -> Iterator[str]:
+        if self._left_out:
+            yield f"no image holds devices and fifos: {some(sorted(self._left_out))} left out"
+
+        lost = [path for path in self._to_themselves if path not in self.entries]
+        if lost:
+            yield f"links to themselves where /usr is merged: {some(sorted(lost))} left out"
+
+    def _entry(self, member: Member, path: str, chunks: Iterator[bytes]) -> Entry:
+        if member.kind == FILE_MEMBER:
+            return self._file(member, chunks)
+        if member.kind == SYMLINK_MEMBER:
+            target = member.link or ""
+            check_text(target, path)
+            if not target or len(target.encode()) > PATH_BYTES:
+                raise BadArchive(f"the link {quoted(path)} in it leads nowhere")
+            return Entry(SYMLINK, target=target)
+        if member.kind == HARD_LINK:
+            found = self.entries.get(canonical(member.link or "", self._merged_usr))
+            if found is None or found.type == DIR:
+                raise BadArchive(f"{quoted(path)} in it is a hard link to no file before it")
+            return found
+        if member.kind == UNKNOWN:
+            raise BadArchive(f"{quoted(path)} in it is of no kind that a package may have")
+        return Entry(DIR, member.mode)
+
+    def _file(self, member: Member, chunks: Iterator[bytes]) -> Entry:
+        self._bytes += member.size
+        if self._bytes > MAX_BYTES:
+            raise BadArchive(f"its files have more than {shown_bytes(MAX_BYTES)}")
+        digest = hashlib.sha256()
+        head = next(chunks, b"")
+        digest.update(head)
+        if not may_hold_elf(head):
+            for chunk in chunks:
+                digest.update(chunk)
+            return Entry(FILE, member.mode, member.size, digest.hexdigest())
+        with _room(member.size) as content:
+            content.write(head)
+            for chunk in chunks:
+                digest.update(chunk)
+                content.write(chunk)
+            sha256 = digest.hexdigest()
+            if sha256 not in self.facts and (outcome := read_outcome(content)) is not None:
+                self.facts[sha256] = outcome
+        return Entry(FILE, member.mode, member.size, sha256)
+
+    def _add(self, path: str, entry: Entry, name: str) -> None:
+        """A path may come twice with one entry, or with a link to itself: /bin/x to /usr/bin/x."""
+        if entry.type == SYMLINK and leads_to(name, entry.target, self._merged_usr) == path:
+            self._to_themselves.append(path)
+        elif self.entries.setdefault(path, entry) != entry:
+            raise BadArchive(f"{quoted(path)} is in it twice, with different contents")
+
+    def _check_top(self, member: Member, path: str) -> None:
+        """/bin is a directory, or the link that a merged /usr has there."""
+        is_link = member.kind == SYMLINK_MEMBER
+        if is_link and leads_to(member.name, member.link or "", self._merged_usr) == path:
+            return
+        if member.kind != DIRECTORY:
+            raise BadArchive(f"{quoted(member.name)} in it does not fit a merged /usr")
+
+    def _check_parents(self) -> None:
+        for path in self.entries:
+            parent = posixpath.dirname(path)
+            found = self.entries.get(parent)
+            if path != "/" and found is not None and found.type != DIR:
+                raise BadArchive(f"{quoted(path)} in it is below {parent}, which is no directory")
+
+
+@contextlib.contextmanager
+def _room(size: int) -> Iterator[BinaryIO]:
+    with io.BytesIO() if size <= _IN_MEMORY_BYTES else tempfile.TemporaryFile() as file:
+        yield file
+
+
+def _step(deb: str, out: str, plain: str = "") -> None:
+    index = index_deb(Path(deb), merged_usr=plain != "plain")
+    Path(out).write_bytes(write_index(index))
+
+
+if __name__ == "__main__":
+    usage = "occlum_build.packages.indexing DEB OUT_JSON [plain]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from occlum_build.elf.facts import Archive, ElfFacts, Script
+from occlum_build.elf.testing_made import made_elf
+from occlum_build.errors import OcclumError
+from occlum_build.packages import indexing
+from occlum_build.packages.index import DebIndex, Entry, read_index, write_index
+from occlum_build.packages.indexing import index_deb
+from occlum_build.packages.testing_debs import (
+    PACKERS,
+    Item,
+    ar_of,
+    deb_of,
+    directory,
+    hard_link,
+    link,
+    tar_of,
+    write_deb,
+)
+from occlum_build.sources.model import DIR, FILE, SYMLINK
+
+ELF = made_elf()
+
+
+def _index(tmp_path: Path, data: bytes, *, merged_usr: bool = True) -> DebIndex:
+    path = tmp_path / "app.deb"
+    path.write_bytes(data)
+    return index_deb(path, merged_usr=merged_usr)
+
+
+def _error(tmp_path: Path, data: bytes) -> str:
+    with pytest.raises(OcclumError) as error:
+        _index(tmp_path, data)
+    (problem,) = error.value.problems
+    assert problem.code == "deb-file" and problem.place is not None
+    assert problem.place.file == str(tmp_path / "app.deb") and problem.hint
+    start = "no usable package: "
+    assert problem.message.startswith(start), problem.message
+    return problem.message[len(start) :]
+
+
+def _file(content: bytes, mode: int = 0o644) -> Entry:
+    return Entry(FILE, mode, len(content), hashlib.sha256(content).hexdigest())
+
+
+ITEMS = (
+    directory("./"),
+    directory("./usr/"),
+    directory("./usr/bin/", 0o2755),
+    Item("./usr/bin/app", ELF, 0o4755),
+    hard_link("./usr/bin/other", "./usr/bin/app", 0o4755),
+    Item("./usr/bin/run", b"#!/bin/sh\necho \xff\n", 0o755),
+    link("./usr/lib/libx.so", "libx.so.1"),
+    Item("./usr/share/" + "n" * 120, b"long"),
+    Item("./usr/share/\u00fc", b""),
+)
+DUE = {
+    "/": Entry(DIR, 0o755),
+    "/usr": Entry(DIR, 0o755),
+    "/usr/bin": Entry(DIR, 0o2755),
+    "/usr/bin/app": _file(ELF, 0o4755),
+    "/usr/bin/other": _file(ELF, 0o4755),
+    "/usr/bin/run": _file(b"#!/bin/sh\necho \xff\n", 0o755),
+    "/usr/lib/libx.so": Entry(SYMLINK, target="libx.so.1"),
+    "/usr/share/" + "n" * 120: _file(b"long"),
+    "/usr/share/\u00fc": _file(b""),
+}
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("format_", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_entries_and_facts(tmp_path: Path, compression: str, format_: int) -> None:
+    index = _index(tmp_path, deb_of(items=ITEMS, compression=compression, format_=format_))
+    assert index.entries == DUE and list(index.entries) == sorted(DUE)
+    app, run = DUE["/usr/bin/app"].sha256, DUE["/usr/bin/run"].sha256
+    assert isinstance(index.facts[app], ElfFacts)
+    assert index.facts[run] == Script("/bin/sh")
+    assert index.facts.keys() == {app, run}
+    assert (index.name, index.architecture, index.told) == ("app 1.0", "amd64", ())
+
+
+def test_control_fields(tmp_path: Path) -> None:
+    fields = {"Replaces": "b (<< 2),\n c", "Source": "src", "Multi-Arch": "same", "Homepage": "x"}
+    index = _index(tmp_path, deb_of("libapp+1", "1:2.0~rc1-1", fields=fields))
+    assert (index.package, index.version) == ("libapp+1", "1:2.0~rc1-1")
+    assert index.control == {"Source": "src", "Multi-Arch": "same", "Replaces": "b (<< 2), c"}
+
+
+def test_scripts(tmp_path: Path) -> None:
+    scripts = {
+        "postinst": "#!/bin/sh\nadduser x\nupdate-alternatives --install /usr/bin/x x /bin/app 5\n",
+        "preinst": "#!/bin/sh\ndpkg-divert --add /bin/y\n",
+    }
+    index = _index(tmp_path, deb_of(scripts=scripts))
+    assert [one.path for one in index.alternatives] == ["/bin/app"]
+    assert index.diversions == ("/usr/bin/y",)
+    assert index.told == ("postinst runs adduser: not imitated",)
+
+
+def test_what_no_image_holds_is_left_out_and_told(tmp_path: Path) -> None:
+    items = (
+        Item("./dev/null", mode=0o666, type=tarfile.CHRTYPE),
+        Item("./dev/sda", type=tarfile.BLKTYPE),
+        Item("./run/fifo", type=tarfile.FIFOTYPE),
+    )
+    index = _index(tmp_path, deb_of(items=items))
+    assert not index.entries
+    left_out = "/dev/null, /dev/sda and /run/fifo left out"
+    assert index.told == (f"no image holds devices and fifos: {left_out}",)
+
+
+def test_merged_usr(tmp_path: Path) -> None:
+    items = (
+        directory("./bin/"),
+        directory("./usr/bin/"),
+        Item("./bin/x", b"x"),
+        hard_link("./usr/bin/y", "./bin/x"),
+        link("./usr/bin/x", "/bin/x"),
+        link("./lib64", "usr/lib64"),
+        link("./sbin/z", "/usr/sbin/z"),
+    )
+    data = deb_of(items=items)
+    index = _index(tmp_path, data)
+    assert index.entries == {
+        "/usr/bin": Entry(DIR, 0o755),
+        "/usr/bin/x": _file(b"x"),
+        "/usr/bin/y": _file(b"x"),
+    }
+    assert index.told == ("links to themselves where /usr is merged: /usr/sbin/z left out",)
+    plain = _index(tmp_path, data, merged_usr=False)
+    assert list(plain.entries) == [
+        "/bin", "/bin/x", "/lib64", "/sbin/z", "/usr/bin", "/usr/bin/x", "/usr/bin/y"
+    ]  # fmt: skip
+
+
+def test_one_entry_twice(tmp_path: Path) -> None:
+    items = (Item("./bin/x", b"x"), Item("./usr/bin/x", b"x"))
+    assert _index(tmp_path, deb_of(items=items)).entries == {"/usr/bin/x": _file(b"x")}
+
+
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        ([Item("./../etc/passwd")], "the name './../etc/passwd' in it has a component `..`"),
+        ([Item("/etc/passwd")], "the name '/etc/passwd' in it is absolute"),
+        ([Item("./a\udcff")], "the name './a\\udcff' in it is not UTF-8"),
+        ([Item("./" + "a" * 256)], "has a component of more than 255 bytes"),
+        ([link("./a", "b\udcff")], "the name '/a' in it is not UTF-8"),
+        ([link("./a", "")], "the link '/a' in it leads nowhere"),
+        ([hard_link("./a", "./b")], "'/a' in it is a hard link to no file before it"),
+        ([directory("./b"), hard_link("./a", "./b")], "is a hard link to no file before it"),
+        ([hard_link("./a", "../b")], "has a component `..`"),
+        ([Item("./a", type=b"Z")], "'/a' in it is of no kind that a package may have"),
+        ([Item("./a", b"1"), Item("./a", b"2")], "'/a' is in it twice, with different contents"),
+        ([Item("./bin/a", b"1"), Item("./usr/bin/a", b"2")], "'/usr/bin/a' is in it twice"),
+        ([link("./a", "etc"), Item("./a/b")], "'/a/b' in it is below /a, which is no directory"),
+        ([Item("./a/b"), Item("./a")], "'/a/b' in it is below /a, which is no directory"),
+        ([Item("./bin")], "'./bin' in it does not fit a merged /usr"),
+        ([link("./lib", "opt/lib")], "'./lib' in it does not fit a merged /usr"),
+    ],
+)
+def test_entries_that_are_refused(tmp_path: Path, items: list[Item], told: str) -> None:
+    assert told in _error(tmp_path, deb_of(items=items))
+
+
+def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "MAX_BYTES", 10)
+    items = [Item("./a", b"123456"), Item("./b", b"12345")]
+    assert _error(tmp_path, deb_of(items=items)) == "its files have more than 10 bytes"
+
+
+CONTROL = (
+    "control.tar",
+    tar_of([Item("./control", b"Package: app\nVersion: 1\nArchitecture: all\n")]),
+)
+DATA, FORMAT = ("data.tar", tar_of([])), ("debian-binary", b"2.0\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "it is no ar archive"),
+        (b"!<arch>\n", "its first member is not debian-binary"),
+        (ar_of([CONTROL, DATA]), "its first member is not debian-binary"),
+        (ar_of([("debian-binary", b"3.0\n"), CONTROL, DATA]), "it has format 3.0, and 2.0"),
+        (ar_of([FORMAT]), "are due after debian-binary, and nothing is there"),
+        (ar_of([FORMAT, DATA, CONTROL]), "and data.tar, control.tar is there"),
+        (ar_of([FORMAT, CONTROL, ("x", b""), DATA]), "and control.tar, x is there"),
+        (ar_of([FORMAT, CONTROL, ("data.tar.rar", b"")]), "and control.tar, data.tar.rar is there"),
+        (ar_of([FORMAT, CONTROL, ("data.tar.xz", b"\xfd7zXZ\0 and junk")]), "it is damaged"),
+        (ar_of([FORMAT, ("control.tar", tar_of([])), DATA]), "it has no control file"),
+        (
+            ar_of([FORMAT, ("control.tar", tar_of([Item("control", b"Package: ../x\n")])), DATA]),
+            "Package in its control file is '../x'",
+        ),
+        (
+            ar_of(
+                [FORMAT, ("control.tar", tar_of([Item("control", b"a"), Item("./control")])), DATA]
+            ),
+            "it has control twice",
+        ),
+    ],
+    ids=range(12),
+)
+def test_no_packages(tmp_path: Path, data: bytes, told: str) -> None:
+    assert told in _error(tmp_path, data)
+
+
+def test_other_members_that_a_package_may_have(tmp_path: Path) -> None:
+    data = ar_of(
+        [("debian-binary", b"2.7\nx"), ("_x", b""), CONTROL, ("_y", b""), DATA, ("z", b"")]
+    )
+    assert _index(tmp_path, data).name == "app 1"
+
+
+def test_control_files_of_any_size(tmp_path: Path) -> None:
+    scripts = {"postinst": "#!/bin/sh\n" + " " * (5 << 20)}
+    told = _error(tmp_path, deb_of(scripts=scripts))
+    assert told == "postinst in it has more than 4 MiB"
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(OcclumError) as error:
+            index_deb(path)
+        assert error.value.code == "deb-file"
+
+
+def test_damaged_anywhere(tmp_path: Path) -> None:
+    """One error or the same index, and of what has a checksum nothing damaged."""
+    rng = random.Random(13)
+    for compression in (".xz", ".zst", ".gz", ""):
+        good = deb_of(items=ITEMS, compression=compression)
+        for _ in range(300):
+            mutant = bytearray(good)
+            if rng.random() < 0.3:
+                del mutant[rng.randrange(len(mutant)) :]
+            else:
+                mutant[rng.randrange(len(mutant))] = rng.randrange(256)
+            try:
+                index = _index(tmp_path, bytes(mutant))
+            except OcclumError as error:
+                assert error.code == "deb-file"
+            else:
+                assert not compression or index.entries == DUE
+
+
+def test_json_and_back(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("lib/x.so", ELF)
+    items = (
+        *ITEMS,
+        Item("./z.jar", (tmp_path / "a.zip").read_bytes()),
+        Item("./s", b"#!/\xff \xc3\xbc"),
+        Item("./t", b"#!/\xc3\xbc\n"),
+        Item("./m", b"\x7fELF and junk"),
+        directory("./d", 0),
+    )
+    scripts = {
+        "postinst": "#!/bin/sh\ncp a b\nupdate-alternatives --install /x x /s 5 --slave /y y /t\n"
+    }
+    index = _index(tmp_path, deb_of(items=items, scripts=scripts))
+    assert any(isinstance(one, Archive) and one.members for one in index.facts.values())
+    (tmp_path / "index.json").write_bytes(write_index(index))
+    assert read_index(tmp_path / "index.json") == index
+    assert write_index(read_index(tmp_path / "index.json")) == write_index(index)
+
+
+def _changed(**values: Any) -> dict[str, Any]:
+    entry = Entry(FILE, 0o644, 1, "0" * 64)
+    index = DebIndex("app", "1", "all", {}, {"/a": entry}, {"0" * 64: Script("x")})
+    return {**index.to_json(), **values}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"schema": 2}, "the index has schema 2, not 1"),
+        ({"files": []}, "files is a list, not an object"),
+        ({"files": {"/a": {"mode": "0644", "size": -1, "sha256": "0" * 64}}}, "is damaged: /a"),
+        ({"files": {"/a": {"mode": "0644", "size": 1, "sha256": "x"}}}, "is damaged: /a"),
+        ({"files": {"/a": {"mode": 420, "size": 1, "sha256": "x"}}}, "mode is a whole number"),
+        ({"dirs": {"/d": "0999"}}, "is damaged: the mode 0999"),
+        ({"links": {"x": "y"}}, "a path is not absolute"),
+        ({"links": {"/x/../y": "y"}}, "a path is not absolute"),
+        ({"facts": {"0" * 64: {"type": "x"}}}, "the index is damaged"),
+        ({"facts": {"0" * 64: {"script": {"hex": "x"}}}}, "the index is damaged"),
+        ({"alternatives": [{}]}, "alternatives[0] has no 'group'"),
+    ],
+)
+def test_indexes_that_are_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(OcclumError, match="index") as error:
+        DebIndex.from_json(_changed(**values), "index.json")
+    assert error.value.code == "deb-index" and told in str(error.value).replace("\n", " ")
+
+
+def test_as_a_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    deb = write_deb(tmp_path, "app", items=[Item("./bin/x")])
+    step = [sys.executable, "-m", "occlum_build.packages.indexing", deb.name, "out.json"]
+    path = os.pathsep.join(os.path.abspath(one) for one in sys.path if one)
+    environment = {"PYTHONPATH": path}
+    subprocess.run(step, cwd=tmp_path, env=environment, check=True)
+    assert read_index(tmp_path / "out.json") == index_deb(deb)
+    subprocess.run([*step, "plain"], cwd=tmp_path, env=environment, check=True)
+    assert list(read_index(tmp_path / "out.json").entries) == ["/bin/x"]
+    deb.write_bytes(b"junk")
+    failed = subprocess.run(step, cwd=tmp_path, env=environment, check=False)
+    assert failed.returncode == 1
+    assert capfd.readouterr().err.startswith("app_1.0_amd64.deb: no usable package: it is no ar")

@@ -1,0 +1,216 @@
+"""Splits a shell script into statements of words (POSIX.1-2017, XCU 2.3), without running it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# Kinds of a piece of a word: text as it stands, a parameter (in double quotes or not), and what
+# only a run would tell.
+TEXT, PARAMETER, QUOTED, OPAQUE = "text", "parameter", "quoted parameter", "opaque"
+_PLAIN = re.compile(r"[^\s'\"\\$`;&|()<>#*?\[]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@]")
+_BRACED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*|[0-9@])(:?-)?\}")
+_DEFINES = re.compile(r"\(\s*\)")
+
+
+class Piece(NamedTuple):
+    """A part of a word, of one of the kinds above; `text` is a parameter's name."""
+
+    kind: str
+    text: str = ""
+
+
+Word = tuple[Piece, ...]
+
+
+class Statement(NamedTuple):
+    """A simple command with the reserved words before it, or the name of a function that begins."""
+
+    words: tuple[Word, ...]
+    defines: str = ""
+
+
+def statements_of(script: str) -> list[Statement]:
+    """The statements in their order. What cannot be read is opaque, and there is no error."""
+    return _Scanner(script).statements()
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._found: list[Statement] = []
+        self._words: list[Word] = []
+        self._pieces: list[Piece] = []
+        self._is_target = False  # the next word is where a redirection leads
+        self._here: list[str] = []  # ends of here-documents that begin on the next line
+
+    def statements(self) -> list[Statement]:
+        while self._at < len(self._text):
+            self._step()
+        self._end_statement()
+        return self._found
+
+    def _step(self) -> None:
+        character = self._text[self._at]
+        if character in " \t\r\f\v":
+            self._end_word()
+            self._at += 1
+        elif character == "#" and not self._pieces:
+            self._at = self._find("\n", self._at)
+        elif character == "(" and self._begins_function():
+            pass
+        elif character in "\n;&|()":
+            self._end_statement()
+            self._at += 1
+            if character == "\n":
+                self._pass_here_documents()
+        elif character in "<>":
+            self._redirect()
+        else:
+            self._piece(character)
+
+    def _piece(self, character: str) -> None:
+        text = self._text
+        if character == "\\":
+            if text[self._at + 1 : self._at + 2] != "\n":
+                self._pieces.append(Piece(TEXT, text[self._at + 1 : self._at + 2]))
+            self._at += 2
+        elif character == "'":
+            end = self._find("'", self._at + 1)
+            self._pieces.append(Piece(TEXT, text[self._at + 1 : end]))
+            self._at = end + 1
+        elif character == '"':
+            self._double_quoted()
+        elif character in "$`":
+            self._expansion(PARAMETER)
+        elif character in "*?[" and text[self._at : self._at + 2] not in ("[ ", "[\t"):
+            self._pieces.append(Piece(OPAQUE))  # names of files
+            self._at += 1
+        else:
+            plain = _PLAIN.match(text, self._at)
+            end = plain.end() if plain else self._at + 1
+            self._pieces.append(Piece(TEXT, text[self._at : end]))
+            self._at = end
+
+    def _double_quoted(self) -> None:
+        self._at += 1
+        self._pieces.append(Piece(TEXT))  # a word, also where it is empty
+        text = self._text
+        while self._at < len(text) and text[self._at] != '"':
+            if text[self._at] in "$`":
+                self._expansion(QUOTED)
+                continue
+            end = self._at
+            while end < len(text) and text[end] not in '"$`\\':
+                end += 1
+            taken = text[self._at : end]
+            if text[end : end + 1] == "\\":
+                escaped = text[end + 1 : end + 2]
+                taken += (
+                    escaped if escaped in '"$`\\' else "" if escaped == "\n" else "\\" + escaped
+                )
+                end += 2
+            self._pieces.append(Piece(TEXT, taken))
+            self._at = end
+        self._at += 1
+
+    def _expansion(self, kind: str) -> None:
+        text, start = self._text, self._at
+        braced = _BRACED.match(text, start + 1)
+        name = _NAME.match(text, start + 1)
+        if text[start] == "`":
+            self._at = self._find("`", start + 1) + 1
+            self._pieces.append(Piece(OPAQUE))
+        elif braced:
+            self._at = braced.end()
+            self._pieces.append(Piece(kind, braced[1]))
+        elif name:
+            self._at = name.end()
+            self._pieces.append(Piece(kind, name[0]))
+        elif text[start + 1 : start + 2] in ("(", "{"):
+            self._at = self._end_of_group(start + 1)
+            self._pieces.append(Piece(OPAQUE))
+        else:
+            self._at += 2
+            self._pieces.append(Piece(OPAQUE))  # $?, $#, and the like
+
+    def _end_of_group(self, start: int) -> int:
+        """Behind the bracket that closes the one at `start`, quotes in it passed over."""
+        text, at, depth = self._text, start, 0
+        while at < len(text):
+            character = text[at]
+            if character == "\\":
+                at += 1
+            elif character == "'":
+                at = self._find("'", at + 1)
+            elif character in "({":
+                depth += 1
+            elif character in ")}":
+                depth -= 1
+                if not depth:
+                    return at + 1
+            at += 1
+        return len(text)
+
+    def _redirect(self) -> None:
+        text = self._text
+        if len(self._pieces) == 1 and self._pieces[0].text.isdigit():
+            self._pieces = []  # the number of what is redirected
+        self._end_word()
+        start = self._at
+        while text[self._at : self._at + 1] in ("<", ">"):
+            self._at += 1
+        operator = text[start : self._at]
+        if operator == "<<":
+            self._begin_here_document()
+            return
+        while text[self._at : self._at + 1] in ("&", "|"):
+            self._at += 1
+        self._is_target = True
+
+    def _begin_here_document(self) -> None:
+        found = re.compile(r"-?[ \t]*([^\s;&|<>()]+)").match(self._text, self._at)
+        if found:
+            self._at = found.end()
+            self._here.append(found[1].strip("'\"\\"))
+
+    def _pass_here_documents(self) -> None:
+        for end in self._here:
+            closing = re.compile(rf"^\t*{re.escape(end)}$", re.MULTILINE)
+            found = closing.search(self._text, self._at)
+            self._at = found.end() if found else len(self._text)
+        self._here = []
+
+    def _begins_function(self) -> bool:
+        match = _DEFINES.match(self._text, self._at)
+        if not match or (self._words and self._pieces):
+            return False
+        self._end_word()
+        if len(self._words) != 1 or any(piece.kind != TEXT for piece in self._words[0]):
+            return False
+        name = "".join(piece.text for piece in self._words[0])
+        self._words = []
+        self._found.append(Statement((), name))
+        self._at = match.end()
+        return True
+
+    def _end_word(self) -> None:
+        if self._pieces and not self._is_target:
+            self._words.append(tuple(self._pieces))
+        if self._pieces:
+            self._is_target = False
+        self._pieces = []
+
+    def _end_statement(self) -> None:
+        self._end_word()
+        self._is_target = False
+        if self._words:
+            self._found.append(Statement(tuple(self._words)))
+        self._words = []
+
+    def _find(self, text: str, start: int) -> int:
+        """Where it stands next, or the end."""
+        at = self._text.find(text, start)
+        return len(self._text) if at < 0 else at
