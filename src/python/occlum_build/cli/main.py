@@ -48,6 +48,7 @@ VERBS = {
     "print": "print_measurement",
     "occlum": "occlum_command",
     "sigstruct-view": "sigstruct_view",
+    "packages": "packages",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
