@@ -19,9 +19,9 @@ def _add_unpack(verbs: Any) -> None:
         "unpack",
         help="make a root directory of .deb files",
         description="Unpack .deb files to a new directory, which `copy-bom --sysroot` takes for "
-        "the host. No script of a package is run: alternatives, a merged /usr, CA certificates, Java's "
-        "trust store, passwd and nsswitch.conf are made as these would make them, and what is not "
-        "imitated is told.",
+        "the host. No script of a package is run: alternatives, a merged /usr, CA certificates, "
+        "Java's trust store, passwd and nsswitch.conf are made as these would make them, and what "
+        "is not imitated is told.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="must not exist")
     parser.add_argument(

@@ -50,9 +50,9 @@ FIELDS = (
     *("Pre-Depends", "Depends", "Recommends", "Provides", "Replaces", "Breaks", "Conflicts"),
 )
 _IN_MEMORY_BYTES = 32 << 20
-# Debian Policy, 5.6.1 and 5.6.12.
+# As dpkg takes them, which is more than Debian Policy, 5.6, allows.
 _SHAPES = {
-    "Package": re.compile(r"[a-z0-9][a-z0-9+.-]+"),
+    "Package": re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*"),
     "Version": re.compile(r"[0-9A-Za-z.+~:-]+"),
     "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
 }

@@ -13,7 +13,7 @@ from occlum_build.packages.alternatives import Link
 from occlum_build.packages.index import DebIndex, Entry
 from occlum_build.packages.relations import Relation, groups_of
 from occlum_build.shown import who
-from occlum_build.sources.model import DIR, FILE, SYMLINK, kind_name
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 from occlum_build.sysroot.lock import Lock, Pin
 
 CODE = "packages-file"
@@ -137,7 +137,7 @@ class _Merger:
                 return
         where = f"{path} is in {first.name} and {second.name}"
         if old.type != new.type:
-            message = f"{where}, a {kind_name(old.type)} in the first and a {kind_name(new.type)}"
+            message = f"{where}, a {_kind(old.type)} in the first and a {_kind(new.type)}"
             message += " in the second"
         else:
             message = f"{where} with different {_difference(old, new)}"
@@ -163,7 +163,7 @@ class _Merger:
             if path != "/" and self._owned[parent].entry.type != DIR:
                 below.setdefault((parent, self._name(path)), []).append(path)
         for (parent, name), paths in below.items():
-            kind = kind_name(self._owned[parent].entry.type)
+            kind = _kind(self._owned[parent].entry.type)
             what = f"{parent}, which is a {kind} of {self._name(parent)}"
             self.report.error(CODE, f"{who(paths)} of {name} would be below {what}", hint=_HINT)
 
@@ -194,6 +194,10 @@ class _Merger:
                 *((index.package, index.version) if index is not None else ("", "")),
             )
         return PackagesRoot(Lock(pins), owners, of_files, tuple(self.report.warnings))
+
+
+def _kind(kind: str) -> str:
+    return {DIR: "directory", SYMLINK: "link"}.get(kind, kind)
 
 
 def _difference(one: Entry, other: Entry) -> str:
