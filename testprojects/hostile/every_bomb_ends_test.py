@@ -10,7 +10,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Callable
 
@@ -19,6 +19,7 @@ import pytest
 import occlum_build
 from occlum_build.elf import layout
 from occlum_build.elf.testing import elf_of, elf_of_versions
+from occlum_build.packages.testing_debs import Item, deb_of
 from occlum_build.sgx.vectors_for_tests import enclave, patched
 
 
@@ -151,6 +152,28 @@ def _last_load(position: int, value: int) -> Callable[[bytes], bytes]:
     return change
 
 
+def _package(
+    items: Callable[[], Iterable[Item]] = tuple, script: str = "", compression: str = ".xz"
+) -> Build:
+    def build(folder: Path) -> list[str]:
+        scripts = {"postinst": f"#!/bin/sh\n{script}"}
+        path = folder / "app.deb"
+        path.write_bytes(deb_of(items=items(), scripts=scripts, compression=compression))
+        return ["packages", "unpack", str(folder / "root"), "--deb", str(path)]
+
+    return build
+
+
+def _deep_names() -> Iterator[Item]:
+    for number in range(200):
+        yield Item(f"./{number}/" + "a/" * 2000 + "x")
+
+
+def _zeros() -> Iterator[Item]:
+    for number in range(2):
+        yield Item(f"./{number}", bytes(128 << 20))
+
+
 _ALL_INCLUDE_ALL = {f"etc/c/{at}.conf": "include /etc/c/*.conf\n" for at in range(12)} | {
     "etc/ld.so.conf": "include /etc/c/*.conf\n"
 }
@@ -226,6 +249,13 @@ BOMBS: dict[str, tuple[Build, str]] = {
     "a segment of 32 GiB": (_sign(_last_load(40, 32 << 30)), _TOO_LARGE),
     "a segment aligned to 2^63": (_sign(_last_load(48, 1 << 63)), "more than 0x40000000"),
     "a heap of 1 TiB": (_sign(xml=f"<HeapMaxSize>{1 << 40:#x}</HeapMaxSize>"), _TOO_LARGE),
+    "a package of directories alone": (_package(_deep_names), "names of more than 64 MiB"),
+    "256 MiB of zeros in a package of 30 KB": (_package(_zeros, compression=".zst"), ""),
+    "a script of a billion commands": (
+        _package(script="for i in 1 2 3 4 5 6 7 8; do " * 10 + "x\n" + "done\n" * 10),
+        "",
+    ),
+    "a script that doubles a value": (_package(script="x=aa\n" + "x=$x$x\n" * 90), ""),
     "a million threads": (_sign(xml="<TCSNum>1000000</TCSNum>"), _TOO_LARGE),
 }
 

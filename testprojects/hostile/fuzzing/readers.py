@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Callable
 
-from hostile.fuzzing import binary_readers, cache_readers, text_readers
+from hostile.fuzzing import binary_readers, cache_readers, deb_readers, text_readers
 
 Reader = Callable[[bytes], None]
 
 READERS: dict[str, Reader] = {
     "archive": binary_readers.archive,
     "bom": text_readers.bom,
+    "deb": deb_readers.deb,
+    "deb_index": deb_readers.deb_index,
     "dist_index": cache_readers.dist_index,
     "dpkg": text_readers.dpkg,
     "elf": binary_readers.elf,
@@ -22,6 +24,7 @@ READERS: dict[str, Reader] = {
     "keys": binary_readers.keys,
     "loader": text_readers.loader,
     "lock": text_readers.lock,
+    "maintainer_script": deb_readers.maintainer_script,
     "manifest": text_readers.manifest,
     "measurement": text_readers.measurement,
     "occlum_json": text_readers.occlum_json,
@@ -37,7 +40,7 @@ READERS: dict[str, Reader] = {
 # Those of JSON: changed as such, and not as bytes alone.
 JSON_READERS = frozenset(
     [
-        *("dist_index", "hash_memo", "json", "lock", "manifest", "measurement"),
+        *("deb_index", "dist_index", "hash_memo", "json", "lock", "manifest", "measurement"),
         *("occlum_json", "unsigned"),
     ]
 )

@@ -16,6 +16,7 @@ from occlum_build.packages.ar import Part, Slice, parts_of
 
 CODE = "deb-file"
 CONTROL_BYTES = 4 * MIB  # of one control file
+ALL_CONTROL_BYTES = 64 * MIB
 _HINT = "get it anew from its archive, or build it anew"
 # What dpkg-deb makes or has made; "" for no compression.
 _COMPRESSIONS = ("", ".gz", ".xz", ".zst", ".bz2", ".lzma")
@@ -47,7 +48,7 @@ def opened(path: Path, name: str = "") -> Iterator[Deb]:
 def control_files(deb: Deb, names: Collection[str]) -> dict[str, bytes]:
     """Those of the named control files that there are. Raises BadArchive, OSError."""
     found: dict[str, bytes] = {}
-    for member, chunks in entries_of(deb.control):
+    for member, chunks in entries_of(deb.control, ALL_CONTROL_BYTES):
         name = member.name[2:] if member.name.startswith("./") else member.name
         if name not in names or member.kind != FILE:
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import posixpath
 import re
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from occlum_build.elf.archive import read_outcome
-from occlum_build.elf.facts import Outcome, may_hold_elf
+from occlum_build.elf.facts import Outcome, may_hold_elf, outcome_to_json
 from occlum_build.files.bounds import shown_bytes
 from occlum_build.files.compressed import BadArchive
 from occlum_build.files.tar_reader import (
@@ -26,6 +27,7 @@ from occlum_build.files.tar_reader import (
     FIFO,
     HARD_LINK,
     MAX_BYTES,
+    MAX_NAME_BYTES,
     UNKNOWN,
     Member,
     entries_of,
@@ -49,6 +51,7 @@ FIELDS = (
     *("Source", "Multi-Arch", "Essential", "Priority", "Section", "Installed-Size"),
     *("Pre-Depends", "Depends", "Recommends", "Provides", "Replaces", "Breaks", "Conflicts"),
 )
+MAX_FACTS_BYTES = 64 << 20  # as JSON; those of the largest known have 2 MB
 _IN_MEMORY_BYTES = 32 << 20
 # As dpkg takes them, which is more than Debian Policy, 5.6, allows.
 _SHAPES = {
@@ -102,7 +105,7 @@ class _Data:
         self._merged_usr = merged_usr
         self._left_out: list[str] = []
         self._to_themselves: list[str] = []
-        self._bytes = 0
+        self._bytes = self._facts_bytes = 0
 
     def read(self, deb: Deb) -> None:
         for member, chunks in entries_of(deb.data):
@@ -159,8 +162,15 @@ class _Data:
                 content.write(chunk)
             sha256 = digest.hexdigest()
             if sha256 not in self.facts and (outcome := read_outcome(content)) is not None:
+                self._count_facts(outcome)
                 self.facts[sha256] = outcome
         return Entry(FILE, member.mode, member.size, sha256)
+
+    def _count_facts(self, outcome: Outcome) -> None:
+        self._facts_bytes += len(json.dumps(outcome_to_json(outcome)))
+        if self._facts_bytes > MAX_FACTS_BYTES:
+            limit = shown_bytes(MAX_FACTS_BYTES)
+            raise BadArchive(f"what its ELF files tell has more than {limit}")
 
     def _add(self, path: str, entry: Entry, name: str) -> None:
         """A path may come twice with one entry, or with a link to itself: /bin/x to /usr/bin/x."""
@@ -178,8 +188,18 @@ class _Data:
             raise BadArchive(f"{quoted(member.name)} in it does not fit a merged /usr")
 
     def _check_parents(self) -> None:
+        """All is in directories, also in such as have no entry of their own, which cost names."""
+        missing: set[str] = set()
+        name_bytes = 0
         for path in self.entries:
             parent = posixpath.dirname(path)
+            while parent not in self.entries and parent not in missing and parent != "/":
+                missing.add(parent)
+                name_bytes += len(parent)
+                parent = posixpath.dirname(parent)
+            if name_bytes > MAX_NAME_BYTES:
+                limit = shown_bytes(MAX_NAME_BYTES)
+                raise BadArchive(f"directories above its files have names of more than {limit}")
             found = self.entries.get(parent)
             if path != "/" and found is not None and found.type != DIR:
                 raise BadArchive(f"{quoted(path)} in it is below {parent}, which is no directory")

@@ -167,6 +167,7 @@ def test_one_entry_twice(tmp_path: Path) -> None:
         ([Item("./bin/a", b"1"), Item("./usr/bin/a", b"2")], "'/usr/bin/a' is in it twice"),
         ([link("./a", "etc"), Item("./a/b")], "'/a/b' in it is below /a, which is no directory"),
         ([Item("./a/b"), Item("./a")], "'/a/b' in it is below /a, which is no directory"),
+        ([link("./a", "etc"), Item("./a/b/c")], "'/a/b/c' in it is below /a, which is no"),
         ([Item("./bin")], "'./bin' in it does not fit a merged /usr"),
         ([link("./lib", "opt/lib")], "'./lib' in it does not fit a merged /usr"),
     ],
@@ -181,10 +182,8 @@ def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.M
     assert _error(tmp_path, deb_of(items=items)) == "its files have more than 10 bytes"
 
 
-CONTROL = (
-    "control.tar",
-    tar_of([Item("./control", b"Package: app\nVersion: 1\nArchitecture: all\n")]),
-)
+STANZA = b"Package: app\nVersion: 1\nArchitecture: all\n"
+CONTROL = ("control.tar", tar_of([Item("./control", STANZA)]))
 DATA, FORMAT = ("data.tar", tar_of([])), ("debian-binary", b"2.0\n")
 
 
@@ -229,6 +228,27 @@ def test_control_files_of_any_size(tmp_path: Path) -> None:
     scripts = {"postinst": "#!/bin/sh\n" + " " * (5 << 20)}
     told = _error(tmp_path, deb_of(scripts=scripts))
     assert told == "postinst in it has more than 4 MiB"
+
+
+def test_a_control_archive_of_any_size(tmp_path: Path) -> None:
+    items = [Item("./control", STANZA), Item("./x", bytes(65 << 20))]
+    archive = PACKERS[".gz"](tar_of(items))
+    data = ar_of([FORMAT, ("control.tar.gz", archive), DATA])
+    assert _error(tmp_path, data) == "it holds more than 64 MiB"
+
+
+def test_names_of_directories_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "MAX_NAME_BYTES", 1000)
+    items = [Item("./x/" + "a/" * 50), Item("./y/" + "a/" * 50)]
+    told = _error(tmp_path, deb_of(items=items))
+    assert told == "directories above its files have names of more than 1000 bytes"
+
+
+def test_facts_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "MAX_FACTS_BYTES", 1000)
+    items = [Item(f"./{number}", ELF + bytes([number])) for number in range(10)]
+    told = _error(tmp_path, deb_of(items=items))
+    assert told == "what its ELF files tell has more than 1000 bytes"
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

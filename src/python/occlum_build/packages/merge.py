@@ -155,6 +155,7 @@ class _Merger:
     def complete(self) -> None:
         """Add the directories that no package has; tell what is below something else."""
         below: dict[tuple[str, str], list[str]] = {}
+        self._owned.setdefault("/", _Owned(_DIRECTORY, None))
         for path in sorted(self._owned):
             parent = posixpath.dirname(path)
             while parent not in self._owned:

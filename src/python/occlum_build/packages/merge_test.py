@@ -89,6 +89,10 @@ def test_pins_owners_and_facts() -> None:
     assert read_lock(write_lock(root.lock), "lock") == root.lock
 
 
+def test_a_root_of_nothing() -> None:
+    assert merge([_index("a", {})]).lock.pins == {"/": Pin("/", DIR, 0o755, listing=True)}
+
+
 def test_facts_tell_of_each_file() -> None:
     root = _merged(_index("a", {"/x": _file("x")}))
     assert root.facts == {_file("x").sha256: None}

@@ -46,8 +46,8 @@ class TreeWriter:
             file.writelines(chunks)
             os.fchmod(file.fileno(), mode)
 
-    def hard_link(self, path: str, other: str) -> None:
-        """The file of another path under this one too; a copy where that cannot be."""
+    def hard_link(self, path: str, other: str) -> bool:
+        """The file of another path under this one too; False for a copy, where that cannot be."""
         directory, name = self._place(path)
         source, source_name = self._handles.beside(other[1:])
         try:
@@ -58,6 +58,8 @@ class TreeWriter:
             if error.errno not in _NO_LINKS:
                 raise
             self._copy(path, source, source_name)
+            return False
+        return True
 
     def _copy(self, path: str, source: int, name: str) -> None:
         with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=source), "rb") as file:

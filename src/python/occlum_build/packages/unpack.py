@@ -118,7 +118,8 @@ class _Unpacking:
         if member.kind == HARD_LINK:
             entry = self._left.get(path)
             if entry is not None and (written := self._written.get(_same(entry))):
-                tree.hard_link(path, written)
+                if not tree.hard_link(path, written):
+                    self._written[_same(entry)] = path  # which can have links again
                 del self._left[path]
             return
         path = self.due(member)
