@@ -12,20 +12,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hostile.fuzzing.deb_seeds import packages
 from hostile.fuzzing.workplace import SEPARATOR
-from occlum_build.elf.facts import Script
 from occlum_build.elf.testing import ld_so_cache
-from occlum_build.image.entries import DIR, FILE
-from occlum_build.packages.alternatives import Alternative, Slave
-from occlum_build.packages.index import DebIndex, Entry, write_index
-from occlum_build.packages.testing_debs import (
-    PACKERS,
-    Item,
-    deb_of,
-    directory,
-    hard_link,
-    link,
-)
+from occlum_build.image.entries import DIR
 from occlum_build.sefs.fs_format import (
     Dirent,
     FileType,
@@ -62,7 +52,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from _archives()
     yield from _file_systems()
     yield from _texts()
-    yield from _packages()
+    yield from packages()
 
 
 def _of_vectors() -> Iterator[tuple[str, bytes]]:
@@ -113,31 +103,6 @@ def _enclaves() -> Iterator[tuple[str, bytes]]:
         unsigned = prepare(content, None)
         yield "sigstruct", unsigned.sigstruct.to_bytes()
         yield "unsigned", json.dumps(unsigned.to_json()).encode()
-
-
-def _packages() -> Iterator[tuple[str, bytes]]:
-    scripts = {
-        "postinst": "#!/bin/sh\nset -e\np=5\nfor i in a b; do update-alternatives --install "
-        '/usr/bin/$i "$i" /usr/lib/${i}x $p --slave /m m /n; done\n',
-        "preinst": "#!/bin/sh\nf() {\n dpkg-divert --add --divert $1.x $1\n}\n"
-        "if x; then f /y; fi\n",
-    }
-    items = (
-        directory("./usr/bin/"),
-        Item("./usr/bin/a", (SIGN / "enc_mini.so").read_bytes()[:4096], 0o4755),
-        hard_link("./bin/b", "./usr/bin/a", 0o4755),
-        link("./lib64", "usr/lib64"),
-        Item("./etc/run", b"#!/bin/sh\n"),
-    )
-    for compression in PACKERS:
-        yield "deb", deb_of(items=items, scripts=scripts, compression=compression)
-    for text in scripts.values():
-        yield "maintainer_script", text.encode()
-    entries = {"/a": Entry(FILE, 0o755, 1, "0" * 64), "/d": Entry(DIR, 0o755)}
-    alternative = Alternative("x", "/usr/bin/x", "/a", 5, (Slave("y", "/y", "/z"),))
-    fields = {"Replaces": "b (<< 2), c"}
-    index = DebIndex("a", "1", "all", fields, entries, {"0" * 64: Script("x")}, (alternative,))
-    yield "deb_index", write_index(index)
 
 
 def _archives() -> Iterator[tuple[str, bytes]]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from occlum_build.files.compressed import BadArchive
 from occlum_build.files.shape import ListOf
 from occlum_build.packages.paths import of_root
-from occlum_build.packages.shell import Argument, Command
+from occlum_build.packages.shell import Command
+from occlum_build.packages.shell_values import Argument
 
 PROGRAM = "update-alternatives"
 DIRECTORY = "/etc/alternatives"

@@ -6,27 +6,23 @@ import random
 import subprocess
 import sys
 import tarfile
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from occlum_build.elf.facts import Archive, ElfFacts, Script
+from occlum_build.elf.facts import ElfFacts, Script
 from occlum_build.elf.testing_made import made_elf
 from occlum_build.errors import OcclumError
 from occlum_build.packages import indexing
-from occlum_build.packages.index import DebIndex, Entry, read_index, write_index
+from occlum_build.packages.index import DebIndex, Entry, read_index
 from occlum_build.packages.indexing import index_deb
 from occlum_build.packages.testing_debs import (
     PACKERS,
     Item,
-    ar_of,
     deb_of,
     directory,
     hard_link,
     link,
-    tar_of,
     write_deb,
 )
 from occlum_build.sources.model import DIR, FILE, SYMLINK
@@ -182,61 +178,6 @@ def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.M
     assert _error(tmp_path, deb_of(items=items)) == "its files have more than 10 bytes"
 
 
-STANZA = b"Package: app\nVersion: 1\nArchitecture: all\n"
-CONTROL = ("control.tar", tar_of([Item("./control", STANZA)]))
-DATA, FORMAT = ("data.tar", tar_of([])), ("debian-binary", b"2.0\n")
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (b"", "it is no ar archive"),
-        (b"!<arch>\n", "its first member is not debian-binary"),
-        (ar_of([CONTROL, DATA]), "its first member is not debian-binary"),
-        (ar_of([("debian-binary", b"3.0\n"), CONTROL, DATA]), "it has format 3.0, and 2.0"),
-        (ar_of([FORMAT]), "are due after debian-binary, and nothing is there"),
-        (ar_of([FORMAT, DATA, CONTROL]), "and data.tar, control.tar is there"),
-        (ar_of([FORMAT, CONTROL, ("x", b""), DATA]), "and control.tar, x is there"),
-        (ar_of([FORMAT, CONTROL, ("data.tar.rar", b"")]), "and control.tar, data.tar.rar is there"),
-        (ar_of([FORMAT, CONTROL, ("data.tar.xz", b"\xfd7zXZ\0 and junk")]), "it is damaged"),
-        (ar_of([FORMAT, ("control.tar", tar_of([])), DATA]), "it has no control file"),
-        (
-            ar_of([FORMAT, ("control.tar", tar_of([Item("control", b"Package: ../x\n")])), DATA]),
-            "Package in its control file is '../x'",
-        ),
-        (
-            ar_of(
-                [FORMAT, ("control.tar", tar_of([Item("control", b"a"), Item("./control")])), DATA]
-            ),
-            "it has control twice",
-        ),
-    ],
-    ids=range(12),
-)
-def test_no_packages(tmp_path: Path, data: bytes, told: str) -> None:
-    assert told in _error(tmp_path, data)
-
-
-def test_other_members_that_a_package_may_have(tmp_path: Path) -> None:
-    data = ar_of(
-        [("debian-binary", b"2.7\nx"), ("_x", b""), CONTROL, ("_y", b""), DATA, ("z", b"")]
-    )
-    assert _index(tmp_path, data).name == "app 1"
-
-
-def test_control_files_of_any_size(tmp_path: Path) -> None:
-    scripts = {"postinst": "#!/bin/sh\n" + " " * (5 << 20)}
-    told = _error(tmp_path, deb_of(scripts=scripts))
-    assert told == "postinst in it has more than 4 MiB"
-
-
-def test_a_control_archive_of_any_size(tmp_path: Path) -> None:
-    items = [Item("./control", STANZA), Item("./x", bytes(65 << 20))]
-    archive = PACKERS[".gz"](tar_of(items))
-    data = ar_of([FORMAT, ("control.tar.gz", archive), DATA])
-    assert _error(tmp_path, data) == "it holds more than 64 MiB"
-
-
 def test_names_of_directories_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "MAX_NAME_BYTES", 1000)
     items = [Item("./x/" + "a/" * 50), Item("./y/" + "a/" * 50)]
@@ -275,55 +216,6 @@ def test_damaged_anywhere(tmp_path: Path) -> None:
                 assert error.code == "deb-file"
             else:
                 assert not compression or index.entries == DUE
-
-
-def test_json_and_back(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("lib/x.so", ELF)
-    items = (
-        *ITEMS,
-        Item("./z.jar", (tmp_path / "a.zip").read_bytes()),
-        Item("./s", b"#!/\xff \xc3\xbc"),
-        Item("./t", b"#!/\xc3\xbc\n"),
-        Item("./m", b"\x7fELF and junk"),
-        directory("./d", 0),
-    )
-    scripts = {
-        "postinst": "#!/bin/sh\ncp a b\nupdate-alternatives --install /x x /s 5 --slave /y y /t\n"
-    }
-    index = _index(tmp_path, deb_of(items=items, scripts=scripts))
-    assert any(isinstance(one, Archive) and one.members for one in index.facts.values())
-    (tmp_path / "index.json").write_bytes(write_index(index))
-    assert read_index(tmp_path / "index.json") == index
-    assert write_index(read_index(tmp_path / "index.json")) == write_index(index)
-
-
-def _changed(**values: Any) -> dict[str, Any]:
-    entry = Entry(FILE, 0o644, 1, "0" * 64)
-    index = DebIndex("app", "1", "all", {}, {"/a": entry}, {"0" * 64: Script("x")})
-    return {**index.to_json(), **values}
-
-
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
-        ({"schema": 2}, "the index has schema 2, not 1"),
-        ({"files": []}, "files is a list, not an object"),
-        ({"files": {"/a": {"mode": "0644", "size": -1, "sha256": "0" * 64}}}, "is damaged: /a"),
-        ({"files": {"/a": {"mode": "0644", "size": 1, "sha256": "x"}}}, "is damaged: /a"),
-        ({"files": {"/a": {"mode": 420, "size": 1, "sha256": "x"}}}, "mode is a whole number"),
-        ({"dirs": {"/d": "0999"}}, "is damaged: the mode 0999"),
-        ({"links": {"x": "y"}}, "a path is not absolute"),
-        ({"links": {"/x/../y": "y"}}, "a path is not absolute"),
-        ({"facts": {"0" * 64: {"type": "x"}}}, "the index is damaged"),
-        ({"facts": {"0" * 64: {"script": {"hex": "x"}}}}, "the index is damaged"),
-        ({"alternatives": [{}]}, "alternatives[0] has no 'group'"),
-    ],
-)
-def test_indexes_that_are_refused(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(OcclumError, match="index") as error:
-        DebIndex.from_json(_changed(**values), "index.json")
-    assert error.value.code == "deb-index" and told in str(error.value).replace("\n", " ")
 
 
 def test_as_a_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

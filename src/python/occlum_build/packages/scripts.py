@@ -9,7 +9,8 @@ from typing import NamedTuple
 from occlum_build.files.compressed import BadArchive
 from occlum_build.packages.alternatives import PROGRAM, Alternative, alternatives_in
 from occlum_build.packages.paths import of_root
-from occlum_build.packages.shell import Argument, Command, TooLong, commands_of
+from occlum_build.packages.shell import Command, commands_of
+from occlum_build.packages.shell_values import Argument, TooLong
 from occlum_build.shown import quoted, some
 
 SCRIPTS = ("preinst", "postinst")  # of a first installation

@@ -6,38 +6,20 @@ Variables, functions, and `for` over words are followed; both branches of an `if
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
-from occlum_build.packages.shell_words import (
-    OPAQUE,
-    PARAMETER,
-    QUOTED,
-    TEXT,
-    Piece,
-    Statement,
-    Word,
-    statements_of,
-)
+from occlum_build.packages.shell_values import Argument, TooLong, Values, assigned
+from occlum_build.packages.shell_words import TEXT, Statement, Word, statements_of
 
 MAX_SCRIPT_BYTES = 256 << 10
 MAX_STEPS = 50_000  # statements that are followed
-MAX_CHARACTERS = 4 << 20  # of all values and arguments
 MAX_DEPTH = 40  # of loops and functions in one another
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _SKIPPED = frozenset(["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"])
 _OPENS, _CLOSES = frozenset(["if", "case", "while", "until"]), frozenset(["fi", "esac"])
 _LOOPS = ("while", "until")
 _DECLARES = frozenset(["export", "local", "readonly"])
-
-# A word, or None for what cannot be told.
-Argument = Optional[str]
-
-
-class TooLong(Exception):
-    """The script is longer than it may be to be followed."""
 
 
 class Command(NamedTuple):
@@ -80,15 +62,13 @@ class _Run:
     def __init__(self, statements: list[Statement], variables: Mapping[str, str]) -> None:
         self._statements = statements
         self._at = 0
-        self._values: dict[str, Argument] = dict(variables)
-        self._assigned_at: dict[str, int] = {}
-        self._arguments: list[Argument] = ["configure", ""]
+        self._values = Values(variables)
         self._functions: dict[str, int] = {}
         self._frames: list[_Frame] = []
         self._depth = 0  # of conditions
         self._braces = 0  # that are open in the function
         self._commands: list[Command] = []
-        self._steps, self._characters = MAX_STEPS, MAX_CHARACTERS
+        self._steps = MAX_STEPS
 
     def commands(self) -> list[Command]:
         while self._at < len(self._statements):
@@ -102,14 +82,14 @@ class _Run:
         return self._commands
 
     def _follow(self, words: tuple[Word, ...]) -> None:
-        first = _keyword(words)
-        while first in _SKIPPED:
+        start = 0
+        while (first := _keyword(words, start)) in _SKIPPED:
             self._depth += first in _OPENS
             self._braces += first == "{"
             if first in _LOOPS:
                 self._push(_Frame(self._at))
-            words = words[1:]
-            first = _keyword(words)
+            start += 1
+        words = words[start:]
         if first in _CLOSES:
             self._depth = max(0, self._depth - 1)
         elif first == "case":
@@ -125,100 +105,47 @@ class _Run:
             self._command(words)
 
     def _command(self, words: tuple[Word, ...]) -> None:
-        is_declared = _keyword(words) in _DECLARES
-        words = words[is_declared:]
-        while words and ((name := _assigned(words[0])) or is_declared):
+        start = is_declared = int(_keyword(words) in _DECLARES)
+        while start < len(words) and ((name := assigned(words[start])) or is_declared):
             if name:
-                self._assign(name, words[0])
-            words = words[1:]
-        found = tuple(one for word in words for one in self._expanded(word))
+                self._values.assign(name, words[start], self._at, not self._depth)
+            start += 1
+        found = tuple(one for word in words[start:] for one in self._values.expanded(word))
         if not found:
             return
         name = found[0] or ""
         if name == "unset":
             for one in found[1:]:
-                self._values.pop(one or "", None)
+                self._values.unset(one or "")
         elif name == "read":
-            self._values.update((one, None) for one in found[1:] if one)
+            for one in found[1:]:
+                self._values.put(one or "", None)
         elif name == "shift":
-            self._arguments = self._arguments[1:]
+            self._values.arguments = self._values.arguments[1:]
         elif name in self._functions and all(one.function != name for one in self._frames):
-            self._push(_Frame(self._at, "", self._arguments, name, self._braces))
-            self._arguments, self._braces = list(found[1:]), 0
+            self._push(_Frame(self._at, "", self._values.arguments, name, self._braces))
+            self._values.arguments, self._braces = list(found[1:]), 0
             self._at = self._functions[name]
         else:
             self._commands.append(Command(found))
 
-    def _assign(self, name: str, word: Word) -> None:
-        first = word[0]._replace(text=word[0].text[len(name) + 1 :])
-        fields = self._expanded((first, *map(_as_quoted, word[1:])))
-        value = None if None in fields else "".join(one for one in fields if one is not None)
-        old, place = self._values.get(name), self._at
-        is_first = name not in self._values or self._assigned_at.get(name) == place
-        if self._depth and not is_first and old is not None and old != value:
-            if value is None:
-                return  # what is refined only sometimes, and cannot be told
-            value = None  # one or the other
-        self._values[name] = value
-        self._assigned_at[name] = place
-
-    def _expanded(self, word: Word) -> list[Argument]:
-        """The words that a word becomes: none for an empty parameter, several for its blanks."""
-        fields: list[Argument] = []
-        current: Argument = None
-        is_open = is_opaque = False
-        for kind, text in word:
-            values = self._values_of(kind, text)
-            if values is None:
-                is_open = is_opaque = True
-                continue
-            for number, value in enumerate(values):
-                if number:
-                    fields.append(None if is_opaque else current)
-                    current, is_opaque = None, False
-                is_opaque = is_opaque or value is None
-                current = (current or "") + (value or "")
-                is_open = True
-            self._count(sum(len(one or "") for one in values))
-        if is_open:
-            fields.append(None if is_opaque else current or "")
-        return fields
-
-    def _values_of(self, kind: str, text: str) -> list[Argument] | None:
-        """What a piece stands for, split at blanks where it is not quoted; None if opaque."""
-        if kind == TEXT:
-            return [text]
-        if kind == OPAQUE:
-            return None
-        if text == "@":
-            return list(self._arguments)
-        if text.isdigit():
-            number = int(text) - 1
-            value = self._arguments[number] if 0 <= number < len(self._arguments) else ""
-            value = None if number < 0 else value
-        else:
-            value = self._values.get(text, "")
-        if value is None:
-            return None
-        return [value] if kind == QUOTED else list(value.split())
-
     def _begin_loop(self, words: tuple[Word, ...]) -> None:
-        variable = _keyword(words[1:])
+        variable = _keyword(words, 1)
         values: list[Argument] = [None]
-        if _keyword(words[2:]) == "in":
-            values = [one for word in words[3:] for one in self._expanded(word)]
+        if _keyword(words, 2) == "in":
+            values = [one for word in words[3:] for one in self._values.expanded(word)]
         if not values:
             self._skip_loop()
             return
         self._push(_Frame(self._at, variable, values[:0:-1]))
-        self._values[variable] = values[0]
+        self._values.put(variable, values[0])
 
     def _end_loop(self) -> None:
         if not self._frames or self._frames[-1].function:
             return
         frame = self._frames[-1]
         if frame.values:
-            self._values[frame.variable] = frame.values.pop()
+            self._values.put(frame.variable, frame.values.pop())
             self._at = frame.start
             return
         self._frames.pop()
@@ -260,14 +187,14 @@ class _Run:
         frame = self._frames.pop()
         while not frame.function:
             frame = self._frames.pop()
-        self._at, self._arguments, self._braces = frame.start, frame.values, frame.braces
+        self._at, self._values.arguments, self._braces = frame.start, frame.values, frame.braces
 
     def _names(self, at: int) -> list[str]:
         """The reserved words at the beginning of a statement, and the word after them."""
         names: list[str] = []
         words = self._statements[at].words if at < len(self._statements) else ()
-        for word in words:
-            names.append(_keyword((word,)))
+        for at_word in range(len(words)):
+            names.append(_keyword(words, at_word))
             if names[-1] not in _SKIPPED:
                 break
         return names
@@ -277,23 +204,9 @@ class _Run:
         if self._steps < 0:
             raise TooLong
 
-    def _count(self, characters: int) -> None:
-        self._characters -= characters
-        if self._characters < 0:
-            raise TooLong
 
-
-def _keyword(words: tuple[Word, ...]) -> str:
-    """The first word where it is nothing but text, else ""."""
-    if not words or any(piece.kind != TEXT for piece in words[0]):
+def _keyword(words: tuple[Word, ...], at: int = 0) -> str:
+    """The word at a place where it is nothing but text, else ""."""
+    if at >= len(words) or any(piece.kind != TEXT for piece in words[at]):
         return ""
-    return "".join(piece.text for piece in words[0])
-
-
-def _as_quoted(piece: Piece) -> Piece:
-    return piece._replace(kind=QUOTED) if piece.kind == PARAMETER else piece
-
-
-def _assigned(word: Word) -> str:
-    match = _ASSIGNMENT.match(word[0].text) if word[0].kind == TEXT else None
-    return match[1] if match else ""
+    return "".join(piece.text for piece in words[at])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
 
-from occlum_build.packages.shell import MAX_SCRIPT_BYTES, TooLong, commands_of
+from occlum_build.packages.shell import MAX_SCRIPT_BYTES, commands_of
+from occlum_build.packages.shell_values import TooLong
 
 
 def _run(script: str, **variables: str) -> list[str]:
@@ -88,3 +90,12 @@ def test_whatever_the_text_is() -> None:
     ]
     for _ in range(5000):
         commands_of("".join(rng.choice(parts) for _ in range(rng.randrange(60))), {})
+
+
+@pytest.mark.parametrize(
+    "piece", ["{ ", "a=1 ", "\\a", "$x", "if ", "x() {\n", "<<a ", "'", "$(", "while ", "a ", "\n"]
+)
+def test_scripts_of_one_piece(piece: str) -> None:
+    """As long as a script may be: no time that grows with the square."""
+    with contextlib.suppress(TooLong):
+        commands_of(piece * (MAX_SCRIPT_BYTES // len(piece)), {})
