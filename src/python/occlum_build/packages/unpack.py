@@ -1,21 +1,30 @@
-"""Unpacks the files of a .deb below a directory, each compared with its index."""
+"""Unpacks a .deb: `python -m occlum_build.packages.unpack DEB INDEX_JSON DIR [WANTED_JSON]`.
+
+Each file is compared with the index. WANTED_JSON is a list of paths, of the files that are to be
+in DIR alone; without it DIR gets all entries. A DIR that is there already is left as it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError, Place
-from occlum_build.files.bounds import shown_bytes
+from occlum_build.files.bounds import MANIFEST_BYTES, shown_bytes
 from occlum_build.files.change import Change
+from occlum_build.files.json_text import load_json
+from occlum_build.files.reading import read_file
+from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.files.tar_reader import FILE as FILE_MEMBER
 from occlum_build.files.tar_reader import HARD_LINK, Member, entries_of
 from occlum_build.packages.deb import opened
-from occlum_build.packages.index import DebIndex, Entry
+from occlum_build.packages.index import DebIndex, Entry, read_index
 from occlum_build.packages.paths import canonical
 from occlum_build.packages.tree import TreeWriter
+from occlum_build.process.step import run_step
 from occlum_build.shown import some
 from occlum_build.sources.model import FILE
 
@@ -73,11 +82,11 @@ def contents_of_deb(
 ) -> dict[str, bytes]:
     """The contents of files of a .deb by path, each of at most `limit` bytes; raises as above."""
     found: dict[str, bytes] = {}
-    for path in wanted:
-        if index.entries[path].size > limit:
+    unpacking = _Unpacking(index, wanted, name or str(deb))
+    for path, entry in unpacking.wanted.items():
+        if entry.size > limit:
             message = f"{path} in it has more than {shown_bytes(limit)}"
             raise OcclumError(CODE, message, place=Place(name or str(deb)))
-    unpacking = _Unpacking(index, wanted, name or str(deb))
     with opened(deb, name) as opened_deb:
         for member, chunks in entries_of(opened_deb.data):
             path = unpacking.due(member) if member.kind == FILE_MEMBER else ""
@@ -101,11 +110,15 @@ class _Unpacking:
     """Which wanted file gets the content that comes next."""
 
     def __init__(self, index: DebIndex, wanted: Collection[str] | None, name: str) -> None:
-        entries = index.entries
-        paths = entries if wanted is None else wanted
-        self.wanted = {path: entries[path] for path in paths if entries[path].type == FILE}
         self._index = index
         self._name = name
+        self.wanted = {path: one for path, one in index.entries.items() if one.type == FILE}
+        if wanted is not None:
+            missing = [path for path in wanted if path not in self.wanted]
+            if missing:
+                message = f"{some(missing)} are wanted, and no files in it"
+                raise OcclumError(CODE, message, place=Place(name))
+            self.wanted = {path: self.wanted[path] for path in wanted}
         self._left = dict(self.wanted)
         # Of files, whose own member may not be wanted but that of a hard link to them.
         self._waiting: dict[_Same, list[str]] = {}
@@ -163,3 +176,17 @@ class _Unpacking:
 
 def _same(entry: Entry) -> _Same:
     return _Same(entry.sha256, entry.mode)
+
+
+def _step(deb: str, index: str, target: str, wanted: str = "") -> None:
+    paths = None
+    if wanted:
+        paths = load_json(read_file(wanted, MANIFEST_BYTES), wanted)
+        check_shape(paths, ListOf(str), wanted, code="json")
+    if not Path(target).is_dir():
+        unpack_deb(Path(deb), read_index(Path(index)), Path(target), paths)
+
+
+if __name__ == "__main__":
+    usage = "occlum_build.packages.unpack DEB INDEX_JSON DIR [WANTED_JSON]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

@@ -3,12 +3,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.packages.index import write_index
 from occlum_build.packages.indexing import index_deb
 from occlum_build.packages.testing_debs import Item, directory, hard_link, link, write_deb
 from occlum_build.packages.unpack import contents_of_deb, unpack_deb
@@ -137,3 +140,34 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     unpack_deb(deb, index_deb(deb), tmp_path / "root")
     tree = _tree(tmp_path / "root")
     assert tree["usr/bin/other"] == tree["usr/bin/app"] == "4755 app"
+
+
+def test_what_is_no_file_of_it(tmp_path: Path) -> None:
+    deb = _deb(tmp_path)
+    for path in ("/gone", "/usr/bin", "/etc/link"):
+        with pytest.raises(OcclumError, match=f"{path} are wanted, and no files in it"):
+            unpack_deb(deb, index_deb(deb), tmp_path / "root", [path])
+
+
+def test_as_a_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    deb = _deb(tmp_path)
+    (tmp_path / "index.json").write_bytes(write_index(index_deb(deb)))
+    path = os.pathsep.join(os.path.abspath(one) for one in sys.path if one)
+
+    def run(*arguments: str) -> int:
+        command = [sys.executable, "-m", "occlum_build.packages.unpack", deb.name, *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env={"PYTHONPATH": path}, check=False
+        ).returncode
+
+    assert run("index.json", "root") == 0
+    assert (tmp_path / "root/usr/bin/app").read_bytes() == b"app"
+    (tmp_path / "wanted.json").write_text('["/usr/bin/app"]')
+    assert run("index.json", "few", "wanted.json") == 0
+    assert list(_tree(tmp_path / "few")) == ["usr", "usr/bin", "usr/bin/app"]
+    inode = (tmp_path / "few").stat().st_ino
+    assert run("index.json", "few", "wanted.json") == 0
+    assert (tmp_path / "few").stat().st_ino == inode
+    (tmp_path / "wanted.json").write_text("{}")
+    assert run("index.json", "other", "wanted.json") == 1
+    assert capfd.readouterr().err == "wanted.json: the document is an object, not a list\n"
