@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 
 from hostile.obstacles import ALL, FOLDER, LARGE, MISSING, SPECIAL, TEXTS, Ended, run
+from occlum_build.packages.testing_debs import deb_of
 
 TOOLCHAIN = Path("testprojects/toolchain/stand_in.tar.xz").resolve()
 TEMPLATES = "opt/occlum/etc/template"
@@ -113,6 +114,7 @@ PLACES = [
     Place("i/image", "sefs zip image ../img2 mac", SPECIAL, [FOLDER]),
     *each("img img/metadata img/05000000000000000000000000000000", SEFS_READERS, ALL),
     *each("image.key", [f"{one} --key ../image.key" for one in SEFS_READERS]),
+    Place("app.deb", "packages unpack out --deb ../app.deb"),
     *each("zone", ["new ../j --toolchain ../tc --localtime ../zone"]),
     *each(f"{OCCLUM}/include/occlum_version.h", [NEW, BUILD], ALL),
     *each(f"{OCCLUM}/etc/template/Occlum.json {OCCLUM}/build/bin/init {MUSL}/libc.so", [NEW]),
@@ -162,6 +164,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("key.pem", "image.key"):
         (top / name).chmod(0o600)
     (top / "zone").write_text("UTC0")
+    (top / "app.deb").write_bytes(deb_of())
     (top / "enclave.xml").write_text("<EnclaveConfiguration></EnclaveConfiguration>")
     (top / "bom.yaml").write_text("includes: [i/part.yaml]")
     (top / "loader.config").write_text("/lib/ld-musl-x86_64.so.1 /lib\n")
