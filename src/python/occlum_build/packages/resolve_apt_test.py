@@ -1,0 +1,54 @@
+"""The resolver and apt, on what apt of this machine knows: the same packages and versions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from occlum_build.errors import OcclumError
+from occlum_build.packages.resolve import USR_IS_MERGED, Wish, resolve
+from occlum_build.packages.testing_apt import installed_by_apt, universe_of_apt
+
+SAMPLE, SEED = 150, 20261127
+LARGE = [
+    "redis-server", "nginx", "python3-numpy", "openjdk-17-jre-headless", "ca-certificates",
+    "mariadb-server", "postgresql", "r-base-core", "rabbitmq-server", "python3-torch", "apache2",
+    "php", "nodejs", "ruby", "golang-go", "rustc", "gcc", "g++", "python3-pandas", "python3-scipy",
+    "sqlite3", "curl", "git", "ffmpeg", "imagemagick", "default-jdk-headless", "squid", "haproxy",
+]  # fmt: skip
+UNION = ["redis-server", "python3-numpy", "openjdk-17-jre-headless", "nginx", "ca-certificates"]
+
+
+def solution(packages: list[str]) -> dict[str, str] | OcclumError:
+    try:
+        found = resolve(universe_of_apt(), Wish(packages))
+    except OcclumError as error:
+        return error
+    return {name: package.version for name, package in found.packages.items()}
+
+
+def test_the_resolver_gives_what_apt_gives(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    universe = universe_of_apt()
+    names = sorted({name for suite in universe.suites for one in suite.indexes for name in one})
+    some = [name for name in random.Random(SEED).sample(names, SAMPLE) if universe.newest(name)]
+    large = [name for name in LARGE if universe.newest(name)]
+    merged = [USR_IS_MERGED] if universe.newest(USR_IS_MERGED) else []
+    equal, refused, open_ones, others = 0, 0, [], {}
+    for asked in [UNION if set(UNION) <= set(large) else large, *([one] for one in large + some)]:
+        ours, apt = solution(asked), installed_by_apt([*asked, *merged], tmp_path)
+        if ours == apt:
+            equal += 1
+        elif isinstance(ours, OcclumError) and apt is None:
+            refused += 1
+        elif isinstance(ours, OcclumError) and ours.code == "packages-choice":
+            open_ones.append(asked[0])  # apt takes one, we ask which
+        else:
+            others[" ".join(asked)] = (ours, apt)
+    record_property("requests with the very packages of apt", equal)
+    record_property("requests that apt refuses too", refused)
+    record_property("requests with a choice that apt makes and we leave", len(open_ones))
+    assert others == {}
+    assert equal > (SAMPLE + len(large)) * 9 // 10

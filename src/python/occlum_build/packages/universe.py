@@ -1,0 +1,134 @@
+"""All packages that archives have, by name: read where they are asked for, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from occlum_build.packages.config import LocalDeb
+from occlum_build.packages.package import Package
+from occlum_build.packages.package_index import PackageIndex
+from occlum_build.packages.stanzas import one_line
+from occlum_build.sysroot.debian_version import DebianVersion
+
+
+class Suite(NamedTuple):
+    """The indexes of a suite. automatic: whether it counts for whoever did not ask for it."""
+
+    archive: str
+    name: str
+    indexes: tuple[PackageIndex, ...]
+    only: tuple[str, ...] = ()
+    automatic: bool = True
+
+    def supplies(self, name: str) -> bool:
+        return not self.only or any(fnmatchcase(name, pattern) for pattern in self.only)
+
+
+class Universe:
+    """What can be chosen. Raises OcclumError `archive-index` for a stanza that lacks a field."""
+
+    def __init__(
+        self, suites: Sequence[Suite], debs: Sequence[LocalDeb] = (), architecture: str = "amd64"
+    ) -> None:
+        self.suites = tuple(suites)
+        self.architecture = architecture
+        self._debs: dict[str, list[Package]] = {}
+        for deb in debs:
+            package = _of_project(deb, architecture)
+            self._debs.setdefault(package.name, []).append(package)
+        self._all: dict[str, tuple[Package, ...]] = {}
+        self._providers: dict[str, tuple[str, ...]] = {}
+
+    def all(self, name: str) -> tuple[Package, ...]:
+        """Every version there is, files of the project first, then newest first."""
+        if name not in self._all:
+            found = [
+                package
+                for suite in self.suites
+                if suite.supplies(name)
+                for index in suite.indexes
+                for package in index.packages(name, suite.archive, suite.name, self.architecture)
+            ]
+            found.sort(key=lambda one: DebianVersion(one.version), reverse=True)  # stable
+            debs = sorted(
+                self._debs.get(name, ()), key=lambda one: DebianVersion(one.version), reverse=True
+            )
+            self._all[name] = (*debs, *found)
+        return self._all[name]
+
+    def versions(self, name: str) -> tuple[Package, ...]:
+        """Those that count without being asked for by suite: the first is the one to take."""
+        if name in self._debs:
+            return tuple(one for one in self.all(name) if not one.archive)
+        automatic = {(one.archive, one.name) for one in self.suites if one.automatic}
+        return tuple(one for one in self.all(name) if (one.archive, one.suite) in automatic)
+
+    def newest(self, name: str) -> Package | None:
+        """The version to take."""
+        return next(iter(self.versions(name)), None)
+
+    def providers(self, name: str) -> tuple[Package, ...]:
+        """Packages whose version to take provides a name, by their names."""
+        names = {
+            provider
+            for suite in self.suites
+            for index in suite.indexes
+            for provider in index.providers(name)
+        }
+        names.update(
+            deb.name
+            for debs in self._debs.values()
+            for deb in debs
+            if any(provided == name for provided, _ in deb.provided)
+        )
+        newest = (self.newest(one) for one in sorted(names))
+        return tuple(
+            one
+            for one in newest
+            if one is not None and any(provided == name for provided, _ in one.provided)
+        )
+
+    def essential(self) -> tuple[str, ...]:
+        """The names of essential packages."""
+        names = {
+            name for suite in self.suites for index in suite.indexes for name in index.essential()
+        }
+        names.update(self._debs)
+        return tuple(one for one in sorted(names) if _is_essential(self.newest(one)))
+
+    def withheld(self, name: str) -> tuple[str, ...]:
+        """Archives that have a package and may not supply it."""
+        return tuple(
+            dict.fromkeys(
+                suite.archive
+                for suite in self.suites
+                if not suite.supplies(name)
+                and any(
+                    True
+                    for index in suite.indexes
+                    for _ in index.packages(name, suite.archive, suite.name, self.architecture)
+                )
+            )
+        )
+
+
+def _is_essential(package: Package | None) -> bool:
+    return package is not None and package.stanza.get("Essential", "").lower() == "yes"
+
+
+def _of_project(deb: LocalDeb, architecture: str) -> Package:
+    stanza = {key: one_line(value) for key, value in deb.stanza.items()}
+    return Package(
+        stanza["Package"],
+        stanza["Version"],
+        stanza["Architecture"],
+        "",
+        "",
+        deb.path,
+        deb.sha256,
+        deb.size,
+        stanza,
+        architecture,
+    )
