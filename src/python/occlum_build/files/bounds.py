@@ -7,9 +7,12 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 # Bytes of a whole file that is read into memory.
+ARCHIVE_INDEX_BYTES = 1 * GIB  # Packages of an archive, unpacked; a fifth of it packed
+ARCHIVE_RELEASE_BYTES = 32 * MIB  # InRelease, Release and Release.gpg
 BOM_BYTES = 4 * MIB
 CONFIG_BYTES = 1 * MIB  # Occlum.json, Enclave.xml, loader configuration, ld.so.conf, init_ra_conf
 ENCLAVE_BYTES = 256 * MIB  # the libOS, and every other file of a toolchain
+KEYRING_BYTES = 4 * MIB
 KEY_BYTES = 64 * KIB  # key files, public keys, signatures, what a signer prints
 LD_SO_CACHE_BYTES = 16 * MIB
 LOCK_BYTES = 256 * MIB
