@@ -54,7 +54,8 @@ def errors(there: Universe, *packages: str, **wish: object) -> list[str]:
         # A virtual package that is asked for.
         ("p; V: v", "v", "p 1"),
         # Unspaced constraints, qualifiers, what is said for another architecture.
-        ("a; D: b(>=1)|c,d:any(<<2),e [arm64],f <!nocheck>\nb 1\nd 1\nf", "a", "a 1, b 1, d 1, f 1"),
+        ("a; D: b(>=1)|c,d:any(<<2),e [arm64],f <!nocheck>\nb 1\nd 1\nf", "a",
+         "a 1, b 1, d 1, f 1"),
         ("a; D: gcc:i386 | b\ngcc\nb", "a", "a 1, b 1"),
         # Packages for all architectures are as good as those for one; others are not there.
         ("a; D: b\nb 2; A: all", "a", "a 1, b 2"),
@@ -89,7 +90,8 @@ def test_what_is_chosen(text: str, asked: str, expected: str) -> None:
           "packages-unmet: d, needed by a (requested), is in no suite of debian"]),
         # A package is not taken in two versions; nothing is taken back.
         ("a; D: b (= 1), b (= 2)\nb 1\nb 2", "a",
-         ["packages-unmet: b (= 1), needed by a (requested), is in no suite of debian (there is 2)"]),
+         ["packages-unmet: b (= 1), needed by a (requested), is in no suite of debian"
+          " (there is 2)"]),
         ("a; D: b (>= 2)\nb 1\nb 2", "a b=1",
          ["packages-unmet: b (>= 2), needed by a (requested), is not met by b 1, which is chosen\n"
           "  hint: ask for a version of it in 'packages' that suits all"]),
@@ -220,8 +222,9 @@ def test_a_stanza_that_lacks_what_is_needed_to_take_it() -> None:
     from occlum_build.packages.testing_universe import index_text
     from occlum_build.packages.universe import Suite
 
-    for field, bad in (("SHA256", "0" * 63), ("Size", "-1"), ("Filename", "../../etc/passwd"),
-                       ("Filename", "/etc/passwd"), ("Filename", "a//b"), ("Filename", "")):  # fmt: skip
+    wrong = [("SHA256", "0" * 63), ("Size", "-1")]
+    wrong += [("Filename", bad) for bad in ("../../etc/passwd", "/etc/passwd", "a//b", "")]
+    for field, bad in wrong:
         lines = index_text("a").decode().splitlines()
         changed = [f"{field}: {bad}" if one.startswith(f"{field}:") else one for one in lines]
         index = PackageIndex("\n".join(changed).encode(), "main/binary-amd64/Packages.xz")

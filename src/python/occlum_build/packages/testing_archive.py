@@ -27,7 +27,7 @@ def key(name: str = "archive") -> Any:
     return _key(name)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _key(name: str) -> Any:
     return pysequoia.Tsk.generate(f"{name} <{name}@example.com>")
 

@@ -1,0 +1,258 @@
+"""Files of an archive from its mirrors, tried in order, into a cache that is by SHA-256.
+
+A mirror that does not answer, or answers with something else, twice is left out from then on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from functools import cached_property
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, NamedTuple
+
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.files.bounds import ARCHIVE_RELEASE_BYTES, shown_bytes
+from occlum_build.files.reading import chunks_of
+from occlum_build.packages.urls import Wanted, check_mirror, location
+from occlum_build.shown import Lines
+
+# Not files.change.Change, which is for one thread a directory.
+_PART = ".part-"
+_SECONDS_OF_A_PART = 24 * 60 * 60  # that nobody has written to, and so nobody will
+PARALLEL = 8
+STRIKES = 2
+Progress = Callable[[int], None]  # so many bytes more, or fewer where they were the wrong ones
+
+
+class Failure(NamedTuple):
+    """Why a mirror did not give a file.
+
+    is_strike: it is the fault of the mirror itself. is_other: it gave something else.
+    """
+
+    where: str
+    reason: str
+    is_strike: bool = False
+    is_other: bool = False
+
+
+class Nowhere(Exception):
+    """No mirror has a file; `failures` tells why."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__()
+        self.failures = failures
+
+
+class _Miss(Exception):
+    """A mirror did not give a file."""
+
+    def __init__(self, reason: str, *, is_strike: bool = True, is_other: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.is_strike, self.is_other = reason, is_strike, is_other
+
+
+class Mirrors:
+    """The mirrors of one archive in one run; may be used by several threads.
+
+    Raises OcclumError `packages-mirror` for what is no mirror.
+    """
+
+    def __init__(self, templates: Sequence[str], progress: Progress = lambda _count: None) -> None:
+        for template in templates:
+            check_mirror(template)
+        self._templates = tuple(templates)
+        self._strikes = dict.fromkeys(self._templates, 0)
+        self._progress = progress
+        self._lock = Lock()
+        self.stopped = Event()
+
+    @cached_property
+    def _opener(self) -> Any:
+        from occlum_build.packages.http_files import make_opener  # ssl and more
+
+        return make_opener()
+
+    def text(self, wanted: Wanted, check: Callable[[bytes], Any]) -> Any:
+        """A file of which no digest is known, as `check` makes something of it.
+
+        What `check` refuses by an OcclumError is a mirror's fault: the next one is asked. Raises
+        the first such error, or Nowhere.
+        """
+        failures: list[Failure] = []
+        refused: list[OcclumError] = []
+        for template, where in self._places(wanted, failures):
+            try:
+                data = b"".join(self._chunks(where, wanted, ARCHIVE_RELEASE_BYTES))
+                return check(data)
+            except OcclumError as error:
+                refused.append(error)
+                failures.append(Failure(template, error.problems[0].message, True))
+            except _Miss as miss:
+                failures.append(Failure(template, miss.reason, miss.is_strike, miss.is_other))
+            self._count(failures[-1])
+        if refused:
+            raise refused[0]
+        raise Nowhere(failures)
+
+    def file(self, wanted: Wanted, target: Path) -> list[Failure]:
+        """Write a file of a known digest; failures of all mirrors where it is not to be had."""
+        failures: list[Failure] = []
+        for template, where in self._places(wanted, failures):
+            try:
+                self._write(where, wanted, target)
+                return []
+            except _Miss as miss:
+                failures.append(Failure(template, miss.reason, miss.is_strike, miss.is_other))
+            self._count(failures[-1])
+        return failures
+
+    def _places(self, wanted: Wanted, failures: list[Failure]) -> Iterator[tuple[str, str]]:
+        for template in self._templates:
+            with self._lock:
+                is_out = self._strikes[template] >= STRIKES
+            where = location(template, wanted)
+            if is_out:
+                failures.append(Failure(template, f"left out after {STRIKES} failures"))
+            elif not where:
+                missing = "a date" if "{snapshot}" in template else "a SHA-256"
+                failures.append(Failure(template, f"needs {missing}, which is not known here"))
+            else:
+                yield template, where
+
+    def _count(self, failure: Failure) -> None:
+        with self._lock:
+            self._strikes[failure.where] += failure.is_strike
+
+    def _write(self, where: str, wanted: Wanted, target: Path) -> None:
+        """Raises _Miss, and OSError at the target."""
+        digest, count = hashlib.sha256(), 0
+        part = target.parent / f"{_PART}{os.urandom(8).hex()}"
+        try:
+            with open(part, "xb") as file:
+                for chunk in self._chunks(where, wanted, wanted.size):
+                    digest.update(chunk)
+                    count += len(chunk)
+                    file.write(chunk)
+                    self._advance(len(chunk))
+            if count != wanted.size:
+                raise _Miss(f"has {count:,} bytes, not {wanted.size:,}", is_other=True)
+            if digest.hexdigest() != wanted.sha256:
+                raise _Miss(f"other bytes, sha256 {digest.hexdigest()}", is_other=True)
+            os.replace(part, target)
+        except BaseException:
+            self._advance(-count)
+            with suppress(OSError):
+                os.unlink(part)
+            raise
+
+    def _advance(self, count: int) -> None:
+        with self._lock:
+            self._progress(count)
+
+    def _chunks(self, where: str, wanted: Wanted, limit: int) -> Iterator[bytes]:
+        """No more than `limit` bytes, as they come; raises _Miss."""
+        left = limit
+        with closing(self._source(where, wanted)) as chunks:
+            for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    allowed = f"{limit:,} bytes" if wanted.size >= 0 else shown_bytes(limit)
+                    raise _Miss(f"has more than {allowed}", is_other=True)
+                if self.stopped.is_set():
+                    raise _Miss("stopped", is_strike=False)
+                yield chunk
+
+    def _source(self, where: str, wanted: Wanted) -> Any:
+        return _of_file(where) if where.startswith("/") else self._of_url(where, wanted.size)
+
+    def _of_url(self, url: str, size: int) -> Iterator[bytes]:
+        from occlum_build.packages.http_files import NotThere, Unreachable, chunks_of_url
+
+        try:
+            yield from chunks_of_url(self._opener, url, size)
+        except NotThere as error:
+            raise _Miss(str(error), is_strike=False) from None
+        except Unreachable as error:
+            raise _Miss(str(error)) from None
+
+
+def _of_file(path: str) -> Iterator[bytes]:
+    try:
+        yield from chunks_of(path)
+    except OcclumError as error:
+        is_missing = isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError))
+        reason = "not there" if is_missing else error.problems[0].message
+        raise _Miss(reason, is_strike=not is_missing) from None
+
+
+def gone(
+    wanted: Wanted,
+    failures: Iterable[Failure],
+    *,
+    code: str = "package-gone",
+    also: Sequence[str] = (),
+    hint: str = "",
+) -> Problem:
+    """The problem of a file that no mirror has. also: other places that were asked, `who: why`."""
+    digest = f", sha256 {wanted.sha256}" if wanted.sha256 else ""
+    first = f"{wanted.what or wanted.path} ({wanted.path}{digest}) is nowhere to be had"
+    lines = [f"{one.where}: {one.reason}" for one in failures]
+    lines += also
+    if not lines:
+        lines = ["no mirror is named"]
+    return Problem(code, Lines(first, *(f"  {line}" for line in lines)), hint=hint)
+
+
+def is_whole(path: Path, wanted: Wanted) -> bool:
+    """Whether a file is there and has the right bytes."""
+    digest = hashlib.sha256()
+    try:
+        if path.stat().st_size != wanted.size:
+            return False
+        for chunk in chunks_of(path):
+            digest.update(chunk)
+    except (OSError, OcclumError):
+        return False
+    return digest.hexdigest() == wanted.sha256
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what killed runs left."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PART):
+                with suppress(OSError):
+                    if time.time() - entry.stat().st_mtime > _SECONDS_OF_A_PART:
+                        os.unlink(entry.path)
+
+
+def fetch_all(
+    wanted: Sequence[tuple[Mirrors, Wanted, Path]], parallel: int = PARALLEL
+) -> list[tuple[Wanted, list[Failure]]]:
+    """Write files, some at a time; those that are nowhere to be had with the reasons.
+
+    A target that has the right bytes is left as it is. Raises OSError at a target.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    todo = [one for one in wanted if not is_whole(one[2], one[1])]
+    for target in {one[2].parent for one in todo}:
+        target.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+        jobs = [pool.submit(mirrors.file, file, target) for mirrors, file, target in todo]
+        try:
+            results = [job.result() for job in jobs]
+        except BaseException:
+            for mirrors, _, _ in todo:
+                mirrors.stopped.set()
+            with suppress(RuntimeError):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [(file, failures) for (_, file, _), failures in zip(todo, results) if failures]
