@@ -3,6 +3,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -106,9 +108,9 @@ def test_a_signature_that_cannot_be_read() -> None:
     start = signed.index(b"-----BEGIN PGP SIGNATURE")
     end = signed.index(b"-----END")
     for damaged in (signed[: start + 60] + signed[end:], signed.replace(b"\nw", b"\n!")):
-        assert refused(lambda text=damaged: verify_clear(text, RING, "x")).startswith("x ")
+        assert refused(partial(verify_clear, damaged, RING, "x")).startswith("x ")
     for one in (b"", b"<html>", b"\xc2\x01"):
-        message = refused(lambda data=one: verify_detached(CONTENT, data, RING, "x"))
+        message = refused(partial(verify_detached, CONTENT, one, RING, "x"))
         assert message.startswith("x has no signature that can be read: ")
 
 
@@ -143,12 +145,13 @@ def test_keyrings_that_are_none() -> None:
     cut = keyring(armoured=False)[:100]
     assert refused(lambda: Keyring(cut, "a.asc")).startswith("a.asc is no OpenPGP keyring: ")
     for secret in (str(key()).encode(), bytes(key())):
-        message = refused(lambda data=secret: Keyring(data, "a.asc"))
+        message = refused(partial(Keyring, secret, "a.asc"))
         assert message == "a.asc holds a secret key"
 
 
 def test_what_is_needed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pysequoia", None)
+    modules: dict[str, Any] = sys.modules  # type: ignore[assignment]
+    monkeypatch.setitem(modules, "pysequoia", None)
     with pytest.raises(OcclumError) as raised:
         Keyring(b"", "a.asc")
     (problem,) = raised.value.problems
@@ -166,6 +169,6 @@ def test_real_archives_are_verified(record_property: Callable[[str, object], Non
         signed = verify_clear(path.read_bytes(), ring, path.name)
         assert signed.content.startswith(b"Origin: Debian\n")
         assert signed.signers and signed.content in path.read_bytes()
-        strange = refused(lambda one=path: verify_clear(one.read_bytes(), RING, one.name))
+        strange = refused(partial(verify_clear, path.read_bytes(), RING, path.name))
         assert "none of which debian.asc has" in strange
     record_property("real InRelease files verified", len(debian))

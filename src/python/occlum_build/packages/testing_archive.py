@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import lzma
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,11 @@ from occlum_build.packages.config import ArchiveConfig
 pysequoia = pytest.importorskip("pysequoia")
 
 DATE = "Sat, 11 Jul 2026 10:16:37 UTC"
-_PACKED = {".xz": lzma.compress, ".gz": functools.partial(gzip.compress, mtime=0), "": bytes}
+_PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".xz": lzma.compress,
+    ".gz": functools.partial(gzip.compress, mtime=0),
+    "": bytes,
+}
 ALL = tuple(_PACKED)
 
 

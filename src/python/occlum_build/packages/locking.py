@@ -1,0 +1,198 @@
+"""Makes the lock of a request: verified suites, resolved packages, links and made files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+from occlum_build.errors import OcclumError, Problem, Report
+from occlum_build.packages.config import PackagesRequest
+from occlum_build.packages.lock import (
+    LockedLink,
+    LockedMade,
+    LockedPackage,
+    PackagesLock,
+)
+from occlum_build.packages.mirrors import PARALLEL, Failure, Mirrors, Progress, fetch_all, gone
+from occlum_build.packages.package import Package
+from occlum_build.packages.release import snapshot_text
+from occlum_build.packages.resolve import Wish, resolve
+from occlum_build.packages.suites import Fetching, fetch_indexes, signed_suite
+from occlum_build.packages.universe import Universe
+from occlum_build.packages.urls import Wanted
+
+HINT_GONE = (
+    "write the lock anew, or add a mirror that keeps old versions ('{snapshot}' in a template)"
+)
+
+
+class FetchedDeb(NamedTuple):
+    """A package of a lock, and the file with its bytes."""
+
+    package: LockedPackage
+    file: Path
+
+
+class Derived(NamedTuple):
+    """What no package has, because no maintainer script is run, and what is to be told of it."""
+
+    links: tuple[LockedLink, ...] = ()
+    made: tuple[LockedMade, ...] = ()
+    told: tuple[Problem, ...] = ()
+
+
+# Reads .debs, all of a lock, and says what their scripts would have made.
+Derive = Callable[[PackagesRequest, Sequence[FetchedDeb]], Derived]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are on this machine, which no lock depends on.
+
+    cache: a directory for indexes and .debs. debs: path of a .deb of the project -> its file.
+    mirrors: name of an archive -> mirrors before its own. now: what Valid-Until is compared with.
+    """
+
+    cache: Path
+    debs: Mapping[str, Path] = field(default_factory=dict)
+    mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parallel: int = PARALLEL
+    progress: Progress = lambda _count: None
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+
+class Locking(NamedTuple):
+    """A new lock, and what is to be told beside it."""
+
+    lock: PackagesLock
+    told: tuple[Problem, ...] = ()
+
+
+def mirrors_of(request: PackagesRequest, places: Places) -> dict[str, Mirrors]:
+    """The mirrors of each archive, the machine's own first."""
+    return {
+        archive.name: Mirrors(
+            [*places.mirrors.get(archive.name, ()), *archive.mirrors], places.progress
+        )
+        for archive in request.archives
+    }
+
+
+def make_lock(
+    request: PackagesRequest,
+    places: Places,
+    derive: Derive | None = None,
+    old: PackagesLock | None = None,
+) -> Locking:
+    """Resolve a request anew. old: the lock that is replaced, against rollback.
+
+    Without `derive` no .deb is fetched, and links are those of the request alone. Raises
+    OcclumError.
+    """
+    mirrors = mirrors_of(request, places)
+    fetching = Fetching(places.cache, mirrors, places.now, places.parallel, old)
+    report, suites = Report(), []
+    for archive in request.archives:
+        for name in dict.fromkeys(archive.suites):
+            with report:
+                suites.append(signed_suite(archive, name, fetching))
+    report.raise_errors()
+    universe = Universe(
+        fetch_indexes(suites, request.architecture, fetching), request.debs, request.architecture
+    )
+    wish = Wish(
+        request.packages, request.without, request.essential, request.recommends, request.merged_usr
+    )
+    solution = resolve(universe, wish)
+    packages = tuple(map(locked_package, solution.packages.values()))
+    lock = PackagesLock(request.digests(), tuple(one.locked for one in suites), packages)
+    derived = Derived()
+    if derive is not None:
+        derived = derive(request, fetch_debs(lock, request, places, mirrors))
+    links = _with_given(derived.links, request.links)
+    return Locking(
+        PackagesLock(lock.request, lock.suites, packages, links, derived.made), derived.told
+    )
+
+
+def locked_package(package: Package) -> LockedPackage:
+    """A package as it stands in a lock."""
+    return LockedPackage(
+        package.name,
+        package.version,
+        package.architecture,
+        package.archive,
+        package.path,
+        package.sha256,
+        package.size,
+    )
+
+
+def _with_given(derived: Iterable[LockedLink], given: Mapping[str, str]) -> tuple[LockedLink, ...]:
+    """Derived links with those that a request adds, overrides, or removes by ""."""
+    links = {one.path: one for one in derived if one.path not in given}
+    for path, target in given.items():
+        if target:
+            links[path] = LockedLink(path, target, "links")
+    return tuple(links[path] for path in sorted(links))
+
+
+def wanted_of(package: LockedPackage, lock: PackagesLock) -> Wanted:
+    """What to ask mirrors for, to get a package of a lock."""
+    snapshot = snapshot_text(lock.newest_date(package.archive))
+    what = f"{package.package} {package.version}"
+    return Wanted(package.path, package.sha256, package.size, snapshot, what)
+
+
+def fetch_debs(
+    lock: PackagesLock,
+    request: PackagesRequest,
+    places: Places,
+    mirrors: Mapping[str, Mirrors] | None = None,
+) -> list[FetchedDeb]:
+    """The .debs of a lock, from the cache or from mirrors, compared with their SHA-256.
+
+    Raises OcclumError `package-gone` with all that are nowhere to be had.
+    """
+    mirrors = mirrors_of(request, places) if mirrors is None else mirrors
+    found, todo = [], []
+    for package in lock.packages:
+        if not package.archive:
+            found.append(FetchedDeb(package, places.debs[package.path]))
+            continue
+        file = places.cache / "debs" / f"{package.sha256}.deb"
+        found.append(FetchedDeb(package, file))
+        todo.append((mirrors[package.archive], wanted_of(package, lock), file))
+    raise_gone(fetch_all(todo, places.parallel))
+    return found
+
+
+def mirror_debs(
+    lock: PackagesLock, mirrors: Mapping[str, Mirrors], directory: Path, parallel: int = PARALLEL
+) -> int:
+    """Write the .debs of a lock as an archive has them; how many. Files of a project are left out.
+
+    What is there already and right stays. Raises OcclumError `package-gone`, and `packages-mirror`
+    where two archives have other files under one path.
+    """
+    todo: dict[str, LockedPackage] = {}
+    for one in (package for package in lock.packages if package.archive):
+        other = todo.setdefault(one.path, one)
+        if other.sha256 != one.sha256:
+            message = f"{one.path} is another file in {other.archive} and in {one.archive}"
+            raise OcclumError("packages-mirror", message, hint="mirror them by a lock file each")
+    wanted = [
+        (mirrors[one.archive], wanted_of(one, lock), directory / one.path) for one in todo.values()
+    ]
+    raise_gone(fetch_all(wanted, parallel))
+    return len(wanted)
+
+
+def raise_gone(failed: Sequence[tuple[Wanted, Sequence[Failure]]]) -> None:
+    """Raise OcclumError `package-gone` for files that no mirror has."""
+    problems = [gone(wanted, failures, hint=HINT_GONE) for wanted, failures in failed]
+    if problems:
+        raise OcclumError.of(problems)
