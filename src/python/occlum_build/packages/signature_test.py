@@ -150,7 +150,7 @@ def test_keyrings_that_are_none() -> None:
 
 
 def test_what_is_needed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    modules: dict[str, Any] = sys.modules  # type: ignore[assignment]
+    modules: dict[str, Any] = sys.modules
     monkeypatch.setitem(modules, "pysequoia", None)
     with pytest.raises(OcclumError) as raised:
         Keyring(b"", "a.asc")
