@@ -16,11 +16,19 @@ from occlum_build.packages.lock import (
     LockedPackage,
     PackagesLock,
 )
-from occlum_build.packages.mirrors import PARALLEL, Failure, Mirrors, Progress, fetch_all, gone
+from occlum_build.packages.mirrors import (
+    PARALLEL,
+    Failure,
+    Mirrors,
+    Progress,
+    fetch_all,
+    gone,
+    untold,
+)
 from occlum_build.packages.package import Package
 from occlum_build.packages.release import snapshot_text
 from occlum_build.packages.resolve import Wish, resolve
-from occlum_build.packages.suites import Fetching, fetch_indexes, signed_suite
+from occlum_build.packages.suites import Fetching, SignedSuite, fetch_indexes, signed_suite
 from occlum_build.packages.universe import Universe
 from occlum_build.packages.urls import Wanted
 
@@ -60,7 +68,7 @@ class Places:
     debs: Mapping[str, Path] = field(default_factory=dict)
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parallel: int = PARALLEL
-    progress: Progress = lambda _count: None
+    progress: Progress = untold
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
 
@@ -93,16 +101,7 @@ def make_lock(
     OcclumError.
     """
     mirrors = mirrors_of(request, places)
-    fetching = Fetching(places.cache, mirrors, places.now, places.parallel, old)
-    report, suites = Report(), []
-    for archive in request.archives:
-        for name in dict.fromkeys(archive.suites):
-            with report:
-                suites.append(signed_suite(archive, name, fetching))
-    report.raise_errors()
-    universe = Universe(
-        fetch_indexes(suites, request.architecture, fetching), request.debs, request.architecture
-    )
+    suites, universe = _universe(request, places, mirrors, old)
     wish = Wish(
         request.packages, request.without, request.essential, request.recommends, request.merged_usr
     )
@@ -116,6 +115,41 @@ def make_lock(
     return Locking(
         PackagesLock(lock.request, lock.suites, packages, links, derived.made), derived.told
     )
+
+
+def _universe(
+    request: PackagesRequest,
+    places: Places,
+    mirrors: Mapping[str, Mirrors],
+    old: PackagesLock | None,
+) -> tuple[list[SignedSuite], Universe]:
+    """All that the archives of a request have now."""
+    fetching = Fetching(places.cache, mirrors, places.now, places.parallel, old)
+    report = Report()
+    suites: list[SignedSuite] = []
+    for archive in request.archives:
+        for name in dict.fromkeys(archive.suites):
+            with report:
+                suites.append(signed_suite(archive, name, fetching))
+    report.raise_errors()
+    indexes = fetch_indexes(suites, request.architecture, fetching)
+    return suites, Universe(indexes, request.debs, request.architecture)
+
+
+def gone_of(lock: PackagesLock, request: PackagesRequest, places: Places) -> list[Problem]:
+    """A problem for each package of a lock that is in no index of its archive any more.
+
+    Raises OcclumError for indexes that cannot be had.
+    """
+    _, universe = _universe(request, places, mirrors_of(request, places), lock)
+    problems = []
+    for one in lock.packages:
+        there = [package for package in universe.all(one.package) if package.archive == one.archive]
+        if one.archive and not any(package.sha256 == one.sha256 for package in there):
+            message = f"{one.package} {one.version} is in no suite of {one.archive} any more"
+            now = f" (there is {there[0].version})" if there else ""
+            problems.append(Problem("package-gone", message + now, hint=HINT_GONE))
+    return problems
 
 
 def locked_package(package: Package) -> LockedPackage:

@@ -21,6 +21,7 @@ from occlum_build.packages.locking import (
     Locking,
     Places,
     fetch_debs,
+    gone_of,
     make_lock,
     mirror_debs,
     mirrors_of,
@@ -331,6 +332,18 @@ def test_a_version_that_has_left_the_mirror(tmp_path: Path, archive: Archive) ->
         " template)",
     ]
     assert asked[-1] == "/snapshot/20260712T101637Z/pool/main/b/b/b_1%2Bx~2_amd64.deb"
+
+
+def test_which_locked_versions_are_in_no_index_any_more(tmp_path: Path, archive: Archive) -> None:
+    wanted = request(archive.config())
+    lock = locked(tmp_path, wanted)
+    places = Places(tmp_path / "cache", now=NOW)
+    assert gone_of(lock, wanted, places) == []
+    archive.suite("stable", [stanza("a", "1:1.1")])
+    assert [str(one).splitlines()[0] for one in gone_of(lock, wanted, places)] == [
+        "a 1:1.0 is in no suite of debian any more (there is 1:1.1)",
+        "b 1+x~2 is in no suite of debian any more",
+    ]
 
 
 def test_two_archives_with_other_files_under_one_path(tmp_path: Path, archive: Archive) -> None:

@@ -26,7 +26,12 @@ _PART = ".part-"
 _SECONDS_OF_A_PART = 24 * 60 * 60  # that nobody has written to, and so nobody will
 PARALLEL = 8
 STRIKES = 2
-Progress = Callable[[int], None]  # so many bytes more, or fewer where they were the wrong ones
+# So many bytes more have come, or fewer where they were the wrong ones; and so many more will.
+Progress = Callable[[int, int], None]
+
+
+def untold(_came: int, _expected: int) -> None:
+    """A Progress that nobody looks at."""
 
 
 class Failure(NamedTuple):
@@ -63,7 +68,7 @@ class Mirrors:
     Raises OcclumError `packages-mirror` for what is no mirror.
     """
 
-    def __init__(self, templates: Sequence[str], progress: Progress = lambda _count: None) -> None:
+    def __init__(self, templates: Sequence[str], progress: Progress = untold) -> None:
         for template in templates:
             check_mirror(template)
         self._templates = tuple(templates)
@@ -151,9 +156,14 @@ class Mirrors:
                 os.unlink(part)
             raise
 
+    def expect(self, size: int) -> None:
+        """Say that so many bytes more are to come."""
+        with self._lock:
+            self._progress(0, size)
+
     def _advance(self, count: int) -> None:
         with self._lock:
-            self._progress(count)
+            self._progress(count, 0)
 
     def _chunks(self, where: str, wanted: Wanted, limit: int) -> Iterator[bytes]:
         """No more than `limit` bytes, as they come; raises _Miss."""
@@ -242,6 +252,8 @@ def fetch_all(
     from concurrent.futures import ThreadPoolExecutor
 
     todo = [one for one in wanted if not is_whole(one[2], one[1])]
+    for mirrors, file, _ in todo:
+        mirrors.expect(file.size)
     for target in {one[2].parent for one in todo}:
         target.mkdir(parents=True, exist_ok=True)
         _sweep(target)
