@@ -7,7 +7,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 # Bytes of a whole file that is read into memory.
-ARCHIVE_INDEX_BYTES = 1 * GIB  # Packages of an archive, unpacked; a fifth of it packed
+ARCHIVE_INDEX_BYTES = 1 * GIB  # Packages of an archive, unpacked
 ARCHIVE_RELEASE_BYTES = 32 * MIB  # InRelease, Release and Release.gpg
 BOM_BYTES = 4 * MIB
 CONFIG_BYTES = 1 * MIB  # Occlum.json, Enclave.xml, loader configuration, ld.so.conf, init_ra_conf

@@ -18,7 +18,6 @@ from occlum_build.packages.lock import (
 )
 from occlum_build.packages.mirrors import (
     PARALLEL,
-    Failure,
     Mirrors,
     Progress,
     fetch_all,
@@ -200,7 +199,7 @@ def fetch_debs(
         file = places.cache / "debs" / f"{package.sha256}.deb"
         found.append(FetchedDeb(package, file))
         todo.append((mirrors[package.archive], wanted_of(package, lock), file))
-    raise_gone(fetch_all(todo, places.parallel))
+    _fetch(todo, places.parallel)
     return found
 
 
@@ -221,12 +220,16 @@ def mirror_debs(
     wanted = [
         (mirrors[one.archive], wanted_of(one, lock), directory / one.path) for one in todo.values()
     ]
-    raise_gone(fetch_all(wanted, parallel))
+    _fetch(wanted, parallel)
     return len(wanted)
 
 
-def raise_gone(failed: Sequence[tuple[Wanted, Sequence[Failure]]]) -> None:
-    """Raise OcclumError `package-gone` for files that no mirror has."""
-    problems = [gone(wanted, failures, hint=HINT_GONE) for wanted, failures in failed]
+def _fetch(wanted: Sequence[tuple[Mirrors, Wanted, Path]], parallel: int) -> None:
+    failures = fetch_all(wanted, parallel)
+    problems = [
+        gone(file, failed, hint=HINT_GONE)
+        for (_, file, _), failed in zip(wanted, failures)
+        if failed
+    ]
     if problems:
         raise OcclumError.of(problems)

@@ -94,6 +94,18 @@ def test_each_form_of_an_index(tmp_path: Path, end: str) -> None:
     assert versions(locked(tmp_path, request(archive.config()))) == {"a": "1:1.0", "b": "1+x~2"}
 
 
+def test_a_mirror_need_not_have_each_form_that_is_signed(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "mirror")
+    archive.suite("stable", STANZAS, packed=ALL)
+    directory = archive.root / "dists/stable/main/binary-amd64"
+    (directory / "Packages.xz").unlink()
+    (directory / "Packages.gz").write_bytes(b"of another day")
+    assert len(locked(tmp_path, request(archive.config())).packages) == 2
+    (directory / "Packages").unlink()
+    (error,) = errors(tmp_path / "again", request(archive.config()))
+    assert error.splitlines()[0].endswith("is nowhere to be had")
+
+
 def test_release_with_a_signature_apart(tmp_path: Path) -> None:
     archive = Archive(tmp_path / "mirror")
     archive.suite("stable", STANZAS, apart=True)
@@ -231,10 +243,11 @@ def test_an_index_of_another_digest(tmp_path: Path, archive: Archive) -> None:
 def test_an_index_that_holds_too_much(
     tmp_path: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("occlum_build.packages.suites.ARCHIVE_INDEX_BYTES", 100)
+    archive.suite("stable", STANZAS * 9)
+    monkeypatch.setattr("occlum_build.packages.suites.ARCHIVE_INDEX_BYTES", 500)
     (error,) = errors(tmp_path, request(archive.config()))
-    assert "main/binary-amd64/Packages.xz cannot be unpacked: it holds more than 100 bytes" in error
-    monkeypatch.setattr("occlum_build.packages.suites._PACKED_BYTES", 10)
+    assert "main/binary-amd64/Packages.xz cannot be unpacked: it holds more than 500 bytes" in error
+    monkeypatch.setattr("occlum_build.packages.suites.ARCHIVE_INDEX_BYTES", 10)
     (error,) = errors(tmp_path, request(archive.config()))
     assert error.endswith("Packages.xz of stable of debian has more than 10 bytes")
 

@@ -244,27 +244,28 @@ def _sweep(directory: Path) -> None:
 
 def fetch_all(
     wanted: Sequence[tuple[Mirrors, Wanted, Path]], parallel: int = PARALLEL
-) -> list[tuple[Wanted, list[Failure]]]:
-    """Write files, some at a time; those that are nowhere to be had with the reasons.
+) -> list[list[Failure]]:
+    """Write files, some at a time; of each why it is nowhere to be had, nothing where it is there.
 
     A target that has the right bytes is left as it is. Raises OSError at a target.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    todo = [one for one in wanted if not is_whole(one[2], one[1])]
-    for mirrors, file, _ in todo:
-        mirrors.expect(file.size)
-    for target in {one[2].parent for one in todo}:
+    todo = [n for n, (_, file, target) in enumerate(wanted) if not is_whole(target, file)]
+    for target in {wanted[n][2].parent for n in todo}:
         target.mkdir(parents=True, exist_ok=True)
         _sweep(target)
+    for mirrors, file, _ in (wanted[n] for n in todo):
+        mirrors.expect(file.size)
+    failures: list[list[Failure]] = [[] for _ in wanted]
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
-        jobs = [pool.submit(mirrors.file, file, target) for mirrors, file, target in todo]
+        jobs = {n: pool.submit(wanted[n][0].file, *wanted[n][1:]) for n in todo}
         try:
-            results = [job.result() for job in jobs]
+            for n, job in jobs.items():
+                failures[n] = job.result()
         except BaseException:
-            for mirrors, _, _ in todo:
-                mirrors.stopped.set()
-            with suppress(RuntimeError):
-                pool.shutdown(wait=False, cancel_futures=True)
+            for n in todo:
+                wanted[n][0].stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [(file, failures) for (_, file, _), failures in zip(todo, results) if failures]
+    return failures

@@ -50,24 +50,24 @@ class Release:
     files: Mapping[str, IndexFile]
     signers: tuple[str, ...]
 
-    def index(self, directory: str) -> IndexFile | None:
-        """The smallest Packages file in a directory of the suite; None where it has none."""
-        names = (f"{directory}Packages{suffix}" for suffix in COMPRESSIONS)
-        return next((self.files[name] for name in names if name in self.files), None)
+    def forms(self, directory: str) -> tuple[IndexFile, ...]:
+        """The Packages file in a directory of the suite, in each of its forms, smallest first.
 
-    def indexes(self, component: str, architecture: str) -> tuple[IndexFile, ...]:
-        """The indexes of a component, "" for a flat repository.
+        A mirror need not have all of them: that of Debian has none that is plain.
+        """
+        names = (f"{directory}Packages{suffix}" for suffix in COMPRESSIONS)
+        return tuple(self.files[name] for name in names if name in self.files)
+
+    def indexes(self, component: str, architecture: str) -> tuple[tuple[IndexFile, ...], ...]:
+        """The indexes of a component, "" for a flat repository, each with its forms.
 
         Raises OcclumError `archive-index` where there is none. What `Components` says is no path:
         Debian's security has `updates/main` there, and its files below `main`.
         """
-        if not component:
-            directories = [""]
-        else:
-            directories = [f"{component}/binary-{architecture}/"]
-            if self.all_apart:
-                directories.append(f"{component}/binary-all/")
-        found = tuple(one for path in directories if (one := self.index(path)))
+        directories = [f"{component}/binary-{architecture}/" if component else ""]
+        if component and self.all_apart:
+            directories.append(f"{component}/binary-all/")
+        found = tuple(forms for path in directories if (forms := self.forms(path)))
         if found:
             return found
         which = f"component {component} for {architecture}" if component else "Packages file"

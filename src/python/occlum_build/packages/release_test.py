@@ -63,20 +63,21 @@ def test_what_a_release_says() -> None:
 
 
 def test_security_has_its_files_elsewhere_than_components_say() -> None:
-    main = IndexFile("main/binary-amd64/Packages.xz", D3, 700)
-    assert parsed(TEXT).indexes("main", "amd64") == (main,)
+    ((xz, gz, plain),) = parsed(TEXT).indexes("main", "amd64")
+    assert xz == IndexFile("main/binary-amd64/Packages.xz", D3, 700)
+    assert (gz.size, plain.size) == (900, 3009)
 
 
 @pytest.mark.parametrize(("gone", "found"), [(".xz", ".gz"), (".xz .gz", "")])
 def test_the_smallest_index_that_there_is(gone: str, found: str) -> None:
     lines = [one for one in TEXT.splitlines() if not one.endswith(tuple(gone.split()))]
-    (index,) = parsed("\n".join(lines)).indexes("main", "amd64")
+    ((index, *_),) = parsed("\n".join(lines)).indexes("main", "amd64")
     assert index.path == f"main/binary-amd64/Packages{found}"
 
 
 def test_packages_for_all_architectures_that_have_an_index_of_their_own() -> None:
     both = TEXT.replace("Architectures: ", "Architectures: all ")
-    paths = [one.path for one in parsed(both).indexes("main", "amd64")]
+    paths = [forms[0].path for forms in parsed(both).indexes("main", "amd64")]
     assert paths == ["main/binary-amd64/Packages.xz", "main/binary-all/Packages"]
     without = parsed(f"No-Support-for-Architecture-all: Packages\n{both}")
     assert len(without.indexes("main", "amd64")) == 1
@@ -84,7 +85,7 @@ def test_packages_for_all_architectures_that_have_an_index_of_their_own() -> Non
 
 def test_a_flat_repository() -> None:
     text = TEXT.replace("main/binary-amd64/", "./")
-    assert parsed(text).indexes("", "amd64") == (IndexFile("Packages.xz", D3, 700),)
+    assert parsed(text).indexes("", "amd64")[0][0] == IndexFile("Packages.xz", D3, 700)
 
 
 def test_what_a_suite_has_not() -> None:
@@ -172,4 +173,4 @@ def test_real_releases_are_read() -> None:
     for path in releases_of_apt():
         text = path.read_bytes().partition(b"\n\n")[2]
         release = parse_release(Signed(text, ("AB",)), path.name)
-        assert release.indexes("main", "amd64")[0].path.startswith("main/binary-amd64/Packages")
+        assert release.indexes("main", "amd64")[0][0].path.startswith("main/binary-amd64/Packages")

@@ -29,8 +29,6 @@ from occlum_build.packages.universe import Suite
 from occlum_build.packages.unpacked import unpacked
 from occlum_build.packages.urls import Wanted
 
-_PACKED_BYTES = ARCHIVE_INDEX_BYTES // 5
-
 
 @dataclass(frozen=True)
 class Fetching:
@@ -106,7 +104,7 @@ def signed_suite(archive: ArchiveConfig, name: str, fetching: Fetching) -> Signe
 
 
 class _Index(NamedTuple):
-    """An index of a suite, where it is in the cache, and what may be asked for to get it."""
+    """An index of a suite in one form, and where it is in the cache."""
 
     suite: SignedSuite
     file: IndexFile
@@ -120,6 +118,9 @@ class _Index(NamedTuple):
         return Wanted(self.suite.base + path, self.file.sha256, self.file.size, what=what)
 
 
+_Forms = tuple[_Index, ...]
+
+
 def fetch_indexes(
     suites: Sequence[SignedSuite], architecture: str, fetching: Fetching
 ) -> list[Suite]:
@@ -128,50 +129,65 @@ def fetch_indexes(
     Raises OcclumError `archive-index`, with all that is wrong.
     """
     report = Report()
-    indexes: list[_Index] = []
+    indexes: list[_Forms] = []
     for suite in suites:
         for component in ("",) if suite.name.endswith("/") else suite.archive.components:
             with report:
-                for file in suite.release.indexes(component, architecture):
-                    indexes.append(_Index(suite, _bounded(file, suite), _cached(file, fetching)))
+                for forms in suite.release.indexes(component, architecture):
+                    indexes.append(tuple(_index(suite, one, fetching) for one in forms))
     report.raise_errors()
-    _fetch(indexes, fetching)
-    return [_suite(one, [index for index in indexes if index.suite is one]) for one in suites]
+    found = _fetch(indexes, fetching)
+    return [_suite(one, [index for index in found if index.suite is one]) for one in suites]
 
 
-def _bounded(file: IndexFile, suite: SignedSuite) -> IndexFile:
-    if file.size > _PACKED_BYTES:
-        message = f"{file.path} of {suite.release.what} has more than {shown_bytes(_PACKED_BYTES)}"
+def _index(suite: SignedSuite, file: IndexFile, fetching: Fetching) -> _Index:
+    if file.size > ARCHIVE_INDEX_BYTES:
+        allowed = shown_bytes(ARCHIVE_INDEX_BYTES)
+        message = f"{file.path} of {suite.release.what} has more than {allowed}"
         raise OcclumError("archive-index", message)
-    return file
+    return _Index(suite, file, fetching.cache / "indexes" / file.sha256)
 
 
-def _cached(file: IndexFile, fetching: Fetching) -> Path:
-    return fetching.cache / "indexes" / file.sha256
+def _fetch(indexes: Sequence[_Forms], fetching: Fetching) -> list[_Index]:
+    """Bring one form of each index into the cache, the smallest that some mirror has."""
+    found: dict[int, _Index] = {}
+    problems: dict[int, Problem] = {}
+    for form in range(max(map(len, indexes), default=0)):
+        left = {
+            n: forms[form]
+            for n, forms in enumerate(indexes)
+            if n not in found and form < len(forms)
+        }
+        failures = _by_hash_or_name(left, fetching)
+        found.update((n, one) for n, one in left.items() if not failures[n])
+        for n, one in left.items():
+            if failures[n]:
+                problems.setdefault(n, _index_problem(one.wanted(by_hash=False), failures[n]))
+    missing = [problem for n, problem in sorted(problems.items()) if n not in found]
+    if missing:
+        raise OcclumError.of(missing)
+    return [found[n] for n in range(len(indexes))]
 
 
-def _fetch(indexes: Sequence[_Index], fetching: Fetching) -> None:
-    """Bring all that is not in the cache there: by hash where a suite has that, else by name."""
-    left = [one for one in indexes if one.suite.release.by_hash]
-    missing = {file for file, _ in _all(left, fetching, by_hash=True)}
-    by_name = [
-        one
-        for one in indexes
-        if not one.suite.release.by_hash or one.wanted(by_hash=True) in missing
-    ]
-    failed = _all(by_name, fetching, by_hash=False)
-    if failed:
-        raise OcclumError.of([_index_problem(file, failures) for file, failures in failed])
+def _by_hash_or_name(indexes: Mapping[int, _Index], fetching: Fetching) -> dict[int, list[Failure]]:
+    """Why each is nowhere to be had; nothing where it is in the cache now."""
+    hashed = {n: one for n, one in indexes.items() if one.suite.release.by_hash}
+    failures = _all(hashed, fetching, by_hash=True)
+    named = {n: one for n, one in indexes.items() if failures.get(n, True)}
+    return {**failures, **_all(named, fetching, by_hash=False)}
 
 
 def _all(
-    indexes: Sequence[_Index], fetching: Fetching, *, by_hash: bool
-) -> list[tuple[Wanted, list[Failure]]]:
-    wanted = [
-        (fetching.mirrors[one.suite.archive.name], one.wanted(by_hash=by_hash), one.cached)
-        for one in indexes
-    ]
-    return fetch_all(wanted, fetching.parallel)
+    indexes: Mapping[int, _Index], fetching: Fetching, *, by_hash: bool
+) -> dict[int, list[Failure]]:
+    failures = fetch_all(
+        [
+            (fetching.mirrors[one.suite.archive.name], one.wanted(by_hash=by_hash), one.cached)
+            for one in indexes.values()
+        ],
+        fetching.parallel,
+    )
+    return dict(zip(indexes, failures))
 
 
 def _index_problem(file: Wanted, failures: Sequence[Failure]) -> Problem:
@@ -194,7 +210,7 @@ def _suite(suite: SignedSuite, indexes: Sequence[_Index]) -> Suite:
 
 def _package_index(index: _Index) -> PackageIndex:
     """Parse what is in the cache, which somebody may have changed since."""
-    data = read_file(index.cached, _PACKED_BYTES, code="archive-index")
+    data = read_file(index.cached, ARCHIVE_INDEX_BYTES, code="archive-index")
     if hashlib.sha256(data).hexdigest() != index.file.sha256:
         raise OcclumError("archive-index", f"{index.cached} was changed while it was read")
     name = f"{index.suite.release.what}: {index.file.path}"

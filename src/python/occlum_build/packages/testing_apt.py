@@ -6,6 +6,7 @@ import functools
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,24 +31,51 @@ def _output(*argv: str) -> str:
     ).stdout
 
 
-@functools.cache
-def universe_of_apt() -> Universe:
-    """All that apt's lists have; skips a test where there are none."""
+def _indexes() -> Iterator[tuple[str, str, str, bytes]]:
+    """Site, suite, key in the Release, and content of each index that apt has."""
     if shutil.which("apt-get") is None or not Path(_HELPER).exists():
         pytest.skip("there is no apt on this machine")
     text = _output(
-        "apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(FILENAME)",
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(SITE) $(RELEASE) $(METAKEY) $(FILENAME)",
         "Created-By: Packages",
-    )  # fmt: skip
-    suites = []
-    for line in text.splitlines():
-        site, release, file = line.split(" ", 2)
-        content = subprocess.run([_HELPER, "cat-file", file], check=True, capture_output=True)
-        index = PackageIndex(content.stdout, file)
-        suites.append(Suite(site, release, (index,)))
-    if not suites:
+    )
+    if not text:
         pytest.skip("apt has no lists on this machine: run apt-get update")
-    return Universe(suites)
+    for line in text.splitlines():
+        site, release, key, file = line.split(" ", 3)
+        content = subprocess.run([_HELPER, "cat-file", file], check=True, capture_output=True)
+        yield site, release, key, content.stdout
+
+
+def mirror_of_apt(root: Path) -> dict[str, list[str]]:
+    """Write the suites that apt has as mirrors of Debian; the suites by the name of a mirror."""
+    suites: dict[str, list[str]] = {}
+    releases = {path.name: path for path in releases_of_apt()}
+    for site, suite, key, content in _indexes():
+        name = site.partition("://")[2].replace("/", "_")
+        release = releases.get(f"{name}_dists_{suite}_InRelease")
+        if release is None or b"\nOrigin: Debian\n" not in release.read_bytes():
+            continue
+        base = root / name / "dists" / suite
+        (base / key).parent.mkdir(parents=True, exist_ok=True)
+        (base / key).write_bytes(content)
+        (base / "InRelease").write_bytes(release.read_bytes())
+        suites.setdefault(name, []).append(suite)
+    return suites
+
+
+@functools.cache
+def universe_of_apt() -> Universe:
+    """All that apt's lists have; skips a test where there are none."""
+    return Universe(
+        [
+            Suite(site, suite, (PackageIndex(content, f"{suite}: {key}"),))
+            for site, suite, key, content in _indexes()
+        ]
+    )
 
 
 def releases_of_apt() -> list[Path]:
