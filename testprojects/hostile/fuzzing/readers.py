@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Callable
 
-from hostile.fuzzing import binary_readers, cache_readers, deb_readers, text_readers
+from hostile.fuzzing import (
+    binary_readers,
+    cache_readers,
+    deb_readers,
+    package_readers,
+    text_readers,
+)
 
 Reader = Callable[[bytes], None]
 
@@ -29,6 +35,12 @@ READERS: dict[str, Reader] = {
     "measurement": text_readers.measurement,
     "occlum_json": text_readers.occlum_json,
     "oci_settings": text_readers.oci_settings,
+    "packages_config": package_readers.packages_config,
+    "packages_index": package_readers.packages_index,
+    "packages_lock": package_readers.packages_lock,
+    "packages_packed": package_readers.packages_packed,
+    "packages_release": package_readers.packages_release,
+    "packages_signature": package_readers.packages_signature,
     "protected_file": binary_readers.protected_file,
     "sefs": binary_readers.sefs,
     "sigstruct": binary_readers.sigstruct,
@@ -41,6 +53,6 @@ READERS: dict[str, Reader] = {
 JSON_READERS = frozenset(
     [
         *("deb_index", "dist_index", "hash_memo", "json", "lock", "manifest", "measurement"),
-        *("occlum_json", "unsigned"),
+        *("occlum_json", "packages_lock", "unsigned"),
     ]
 )

@@ -6,6 +6,7 @@ What is signed comes back: nothing else of a file may be used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,11 +14,13 @@ from typing import Any, NamedTuple
 from occlum_build.errors import OcclumError
 from occlum_build.shown import listed, some
 
+MOST_SIGNATURES = 64  # of one file
+
 _CODE = "archive-signature"
 _BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _BEGIN_SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
 _END = b"-----END PGP SIGNATURE-----"
-_WEAK = ("MD5", "RipeMD", "SHA1")
+_WEAK = {"MD5", "RipeMD", "SHA1"}
 _KEY_TAGS = ("PublicKey", "PublicSubkey")
 _SECRET = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
 
@@ -39,10 +42,9 @@ class Keyring:
         self.name = name
         self._data = data
         hint = "export the keys of the archive with `gpg --export`"
-        pysequoia = _pysequoia()
         try:
-            tags = {_name(one.tag) for one in pysequoia.packet.PacketPile.from_bytes(data)}
-            self.certificates = pysequoia.Cert.split_bytes(data)
+            self.certificates = _pysequoia().Cert.split_bytes(data)
+            tags = {_tag(one) for one in _packets(data)}
         except RuntimeError as error:
             message = f"{name} is no OpenPGP keyring: {_first_line(error)}"
             raise OcclumError(_CODE, message, hint=hint) from None
@@ -54,12 +56,13 @@ class Keyring:
     @cached_property
     def owners(self) -> dict[str, Any]:
         """The certificate of each key, subkeys too, by fingerprint in capitals."""
-        packet = _pysequoia().packet
         found = {}
         for certificate in self.certificates:
-            for one in packet.PacketPile.from_bytes(bytes(certificate)):
-                if one.fingerprint and _name(one.tag) in _KEY_TAGS:
-                    found[one.fingerprint.upper()] = certificate
+            with suppress(RuntimeError):  # of a kind that pysequoia does not know, nor verifies by
+                for one in _packets(bytes(certificate)):
+                    fingerprint = _value(one, "fingerprint")
+                    if fingerprint and _tag(one) in _KEY_TAGS:
+                        found[fingerprint.upper()] = certificate
         return found
 
 
@@ -69,41 +72,45 @@ def verify_clear(data: bytes, keyring: Keyring, what: str) -> Signed:
     Raises OcclumError `archive-signature`, also for text outside of the signature.
     """
     _check_framework(data, what)
+    found = _signatures(data[data.rindex(_BEGIN_SIGNATURE) :], what)
     try:
-        return _verified(data, keyring, None)
-    except RuntimeError as error:
-        block = data[data.rindex(_BEGIN_SIGNATURE) :]
-        raise _refused(block, keyring, what, _first_line(error)) from None
+        result = _pysequoia().verify(data, lambda _ids: keyring.certificates)
+    except RuntimeError:
+        raise _refused(found, keyring, what) from None
+    return Signed(result.bytes, _signers(result))
 
 
 def verify_detached(content: bytes, signature: bytes, keyring: Keyring, what: str) -> Signed:
     """A file with its signature, armoured or not; raises as `verify_clear`."""
-    try:
-        return _verified(content, keyring, signature)
-    except RuntimeError as error:
-        raise _refused(signature, keyring, what, _first_line(error)) from None
-
-
-def _verified(data: bytes, keyring: Keyring, signature: bytes | None) -> Signed:
-    """Raises RuntimeError where no signature is right, as pysequoia does."""
     pysequoia = _pysequoia()
-    if signature is None:
-        result = pysequoia.verify(data, lambda _ids: keyring.certificates)
-        content: bytes = result.bytes
-        return Signed(content, _signers(result))
+    found = _signatures(signature, what)
     signers: set[str] = set()
-    failure = RuntimeError("there is no signature")
-    # A file may hold several, of which pysequoia takes one at a time.
-    for one in pysequoia.packet.PacketPile.from_bytes(signature):
+    for one in found:
         try:
             detached = pysequoia.Sig.from_bytes(bytes(one))
-            result = pysequoia.verify(data, lambda _ids: keyring.certificates, signature=detached)
+            result = pysequoia.verify(
+                content, lambda _ids: keyring.certificates, signature=detached
+            )
             signers.update(_signers(result))
-        except RuntimeError as error:
-            failure = error
+        except RuntimeError:
+            continue  # one that is right is enough, as for apt
     if not signers:
-        raise failure
-    return Signed(data, tuple(sorted(signers)))
+        raise _refused(found, keyring, what)
+    return Signed(content, tuple(sorted(signers)))
+
+
+def _signatures(block: bytes, what: str) -> list[Any]:
+    """The signatures of a file, armoured or not: each is looked at, and may take its time."""
+    try:
+        found = [one for one in _packets(block) if _tag(one) == "Signature"]
+    except RuntimeError as error:
+        message = f"{what} has no signature that can be read: {_first_line(error)}"
+        raise OcclumError(_CODE, message) from None
+    if not found:
+        raise OcclumError(_CODE, f"{what} has no signature that can be read: there is none")
+    if len(found) > MOST_SIGNATURES:
+        raise OcclumError(_CODE, f"{what} has more than {MOST_SIGNATURES} signatures")
+    return found
 
 
 def _signers(result: Any) -> tuple[str, ...]:
@@ -121,15 +128,8 @@ def _check_framework(data: bytes, what: str) -> None:
         raise OcclumError(_CODE, f"{what} has text outside of its signature", hint=hint)
 
 
-def _refused(signature: bytes, keyring: Keyring, what: str, reason: str) -> OcclumError:
-    """Why nothing of a signature counts."""
-    try:
-        pile = _pysequoia().packet.PacketPile.from_bytes(signature)
-        found = [one for one in pile if _name(one.tag) == "Signature"]
-    except RuntimeError:
-        found = []
-    if not found:
-        return OcclumError(_CODE, f"{what} has no signature that can be read: {reason}")
+def _refused(found: Sequence[Any], keyring: Keyring, what: str) -> OcclumError:
+    """Why none of the signatures counts."""
     issuers = sorted({issuer for one in found if (issuer := _issuer(one))})
     known = [one for one in found if _owner(one, keyring) is not None]
     if not known:
@@ -144,26 +144,31 @@ def _fault(signatures: Sequence[Any], keyring: Keyring) -> str:
     """What is wrong with signatures of keys that are known."""
     now = datetime.now(timezone.utc)
     who = listed(sorted({_issuer(one) for one in signatures}))
-    weak = sorted({hash_ for one in signatures if (hash_ := _name(one.hash_algorithm)) in _WEAK})
+    weak = sorted({_hash(one) for one in signatures} & _WEAK)
     if weak:
         return f"is signed with {listed(weak)} by {who}, which is too weak"
-    expired = [one.signature_expiration_time for one in signatures]
-    if all(expired) and max(filter(None, expired)) <= now:
-        return f"has a signature by {who} that expired on {max(filter(None, expired)):%Y-%m-%d}"
-    created = [one.signature_created for one in signatures if one.signature_created]
+    expired = _moments(signatures, "signature_expiration_time")
+    if len(expired) == len(signatures) and max(expired) <= now:
+        return f"has a signature by {who} that expired on {max(expired):%Y-%m-%d}"
+    created = _moments(signatures, "signature_created")
     if created and min(created) > now:
         return f"has a signature by {who} of {min(created):%Y-%m-%d}: is the clock right?"
     owners = [_owner(one, keyring) for one in signatures]
-    if any(one.is_revoked for one in owners):
+    if any(_value(one, "is_revoked") for one in owners):
         return f"is signed by {who}, which {keyring.name} says is revoked"
-    ends = [one.expiration for one in owners if one.expiration]
+    ends = _moments(owners, "expiration")
     if created and ends and max(ends) <= max(created):
         return f"is signed by {who}, which in {keyring.name} expired on {max(ends):%Y-%m-%d}"
     return f"is not what {who} signed: the mirror is damaged, or somebody changed it"
 
 
+def _moments(found: Sequence[Any], name: str) -> list[datetime]:
+    return [moment for one in found if (moment := _value(one, name)) is not None]
+
+
 def _issuer(signature: Any) -> str:
-    return (signature.issuer_fingerprint or signature.issuer_key_id or "").upper()
+    found = _value(signature, "issuer_fingerprint") or _value(signature, "issuer_key_id")
+    return (found or "").upper()
 
 
 def _owner(signature: Any, keyring: Keyring) -> Any:
@@ -175,6 +180,27 @@ def _owner(signature: Any, keyring: Keyring) -> Any:
         if issuer and fingerprint.endswith(issuer)
     )
     return next(iter(matches), None)
+
+
+def _packets(data: bytes) -> Any:
+    """Raises RuntimeError."""
+    return _pysequoia().packet.PacketPile.from_bytes(data)
+
+
+def _value(found: Any, name: str) -> Any:
+    """A property of what others made; None where pysequoia cannot tell it."""
+    try:
+        return getattr(found, name)
+    except RuntimeError:
+        return None
+
+
+def _tag(packet: Any) -> str:
+    return _name(_value(packet, "tag"))
+
+
+def _hash(signature: Any) -> str:
+    return _name(_value(signature, "hash_algorithm"))
 
 
 def _name(member: Any) -> str:

@@ -114,6 +114,13 @@ def test_a_signature_that_cannot_be_read() -> None:
         assert message.startswith("x has no signature that can be read: ")
 
 
+def test_the_number_of_signatures_is_bounded() -> None:
+    one = bytes(pysequoia.Sig.from_bytes(signature(CONTENT)))
+    assert verify_detached(CONTENT, one * 64, RING, "x").signers == (signer(),)
+    message = refused(lambda: verify_detached(CONTENT, one * 65, RING, "x"))
+    assert message == "x has more than 64 signatures"
+
+
 def test_a_signature_made_by_hand_is_one() -> None:
     made = handmade_signature(CONTENT, created=int(time.time()))
     assert verify_detached(CONTENT, made, RING, "x").signers == (signer(),)
@@ -137,6 +144,31 @@ def test_a_weak_hash() -> None:
     made = handmade_signature(CONTENT, created=int(time.time()), hash_name="sha1")
     message = refused(lambda: verify_detached(CONTENT, made, RING, "x"))
     assert message == f"x is signed with SHA1 by {signer()}, which is too weak"
+
+
+def test_a_revoked_key() -> None:
+    certificate = key().extract_certificate()
+    revocation = certificate.revoke(key().certifier())
+    revoked = Keyring(bytes(certificate) + bytes(revocation), "debian.gpg")
+    message = refused(lambda: verify_clear(clear_signed(CONTENT), revoked, "x"))
+    assert message == f"x is signed by {signer()}, which debian.gpg says is revoked"
+
+
+def test_a_key_that_has_expired() -> None:
+    brief = pysequoia.Tsk.generate("brief", validity_seconds=1)
+    certificate = Keyring(bytes(brief.extract_certificate()), "debian.gpg")
+    late = handmade_signature(CONTENT, created=int(time.time()) + 2, by=brief)
+    time.sleep(2.1)
+    message = refused(lambda: verify_detached(CONTENT, late, certificate, "x"))
+    assert "which in debian.gpg expired on 2" in message
+
+
+def test_a_certificate_whose_own_signatures_do_not_count() -> None:
+    """Without them a key has no purpose, and nothing that it signs counts."""
+    pile = pysequoia.packet.PacketPile.from_bytes(bytes(key().extract_certificate()))
+    bare = b"".join(bytes(one) for one in pile if not repr(one.tag).endswith("Signature"))
+    message = refused(lambda: verify_clear(clear_signed(CONTENT), Keyring(bare, "d.gpg"), "x"))
+    assert message.startswith(f"x is not what {signer()} signed: ")
 
 
 def test_keyrings_that_are_none() -> None:

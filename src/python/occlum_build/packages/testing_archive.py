@@ -54,7 +54,12 @@ def signature(content: bytes, by: str = "archive") -> bytes:
 
 
 def handmade_signature(
-    content: bytes, *, created: int, lasts: int = 0, hash_name: str = "sha512", by: str = "archive"
+    content: bytes,
+    *,
+    created: int,
+    lasts: int = 0,
+    hash_name: str = "sha512",
+    by: Any = None,
 ) -> bytes:
     """A signature (RFC 4880, 5.2.3) as pysequoia makes none: with a weak hash, or expired.
 
@@ -62,11 +67,8 @@ def handmade_signature(
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    pile = pysequoia.packet.PacketPile.from_bytes(bytes(key(by)))
-    fingerprints = {
-        one.signing_key for one in pysequoia.verify(clear_signed(b"x\n", by), _store(by)).valid_sigs
-    }
-    own = next(one for one in pile if one.fingerprint in fingerprints)
+    pile = pysequoia.packet.PacketPile.from_bytes(bytes(by or key()))
+    own = next(one for one in pile if repr(one.tag) == "Tag.SecretSubkey")
     subpackets = b"\x05\x02" + struct.pack(">I", created)
     subpackets += b"\x16\x21\x04" + bytes.fromhex(own.fingerprint)
     subpackets += b"\x05\x03" + struct.pack(">I", lasts) if lasts else b""
@@ -79,13 +81,9 @@ def handmade_signature(
     at += 2 + (int.from_bytes(own.body[at : at + 2], "big") + 7) // 8 + 1
     bits = int.from_bytes(own.body[at : at + 2], "big")
     secret = own.body[at + 2 : at + 2 + (bits + 7) // 8].rjust(32, b"\0")
-    signed = Ed25519PrivateKey.from_private_bytes(secret).sign(digest)
-    body = head + b"\0\0" + digest[:2] + _mpi(signed[:32]) + _mpi(signed[32:])
+    made = Ed25519PrivateKey.from_private_bytes(secret).sign(digest)
+    body = head + b"\0\0" + digest[:2] + _mpi(made[:32]) + _mpi(made[32:])
     return b"\xc2" + bytes([len(body)] if len(body) < 192 else _long(len(body))) + body
-
-
-def _store(by: str) -> Any:
-    return lambda _ids: [key(by).extract_certificate()]
 
 
 def _long(length: int) -> list[int]:
