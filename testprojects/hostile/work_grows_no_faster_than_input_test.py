@@ -33,6 +33,10 @@ from occlum_build.elf.testing import MemoryView, ld_so_cache
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.image.plan import BomSet, PlanOptions, plan_image
 from occlum_build.image.testing import Files, TreeView
+from occlum_build.packages.release import parse_release
+from occlum_build.packages.resolve import Wish, resolve
+from occlum_build.packages.signature import Signed
+from occlum_build.packages.testing_universe import universe
 from occlum_build.sgx.config import check, default_config, merge, parse_json
 from occlum_build.sgx.xml_config import parse_config
 from occlum_build.sources.model import DIR, SourceStat
@@ -50,6 +54,10 @@ class Growing:
     make: Callable[[int], Any]
     work: Callable[[Any], Any]
     size: int = 100
+
+
+def _resolve(lines: list[str]) -> None:
+    resolve(universe("\n".join(lines)), Wish(["p0"]))
 
 
 def _load(boms: Mapping[str, str]) -> None:
@@ -258,6 +266,30 @@ GROWING = {
     ),
     "lines of a lock file": Growing(
         lambda n: b'{"schema":2}\n' + b'["/a"]\n' * n, lambda data: read_lock(data, "f")
+    ),
+    "packages that need one another": Growing(
+        lambda n: [f"p{at}; D: p{at + 1}" for at in range(n)], _resolve
+    ),
+    "packages that need what there is not": Growing(
+        lambda n: [f"p{at}; D: p{at + 1}, no{at}" for at in range(n)], _resolve
+    ),
+    "versions of a package": Growing(
+        lambda n: [f"p0; D: {', '.join(['q'] * n)}", *(f"q {at}" for at in range(n))], _resolve
+    ),
+    "providers of a package": Growing(
+        lambda n: [f"p0; D: {', '.join(['v (>= 1)'] * n)}", *(f"q{at}; V: v" for at in range(n))],
+        _resolve,
+    ),
+    "packages that provide what they conflict with": Growing(
+        lambda n: [
+            f"p0; D: {', '.join(f'q{at}' for at in range(n))}",
+            *(f"q{at}; V: v; C: v (<< 1)" for at in range(n)),
+        ],
+        _resolve,
+    ),
+    "indexes of a suite": Growing(
+        lambda n: b"Date: Sat, 11 Jul 2026 10:16:37 UTC\nSHA256:\n" + b" ab 1 a\n" * n,
+        lambda data: parse_release(Signed(data, ()), "x"),
     ),
 }
 

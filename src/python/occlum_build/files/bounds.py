@@ -8,7 +8,7 @@ GIB = 1 << 30
 
 # Bytes of a whole file that is read into memory.
 ARCHIVE_INDEX_BYTES = 1 * GIB  # Packages of an archive, unpacked
-ARCHIVE_RELEASE_BYTES = 32 * MIB  # InRelease, Release and Release.gpg
+ARCHIVE_RELEASE_BYTES = 8 * MIB  # InRelease, Release and Release.gpg
 BOM_BYTES = 4 * MIB
 CONFIG_BYTES = 1 * MIB  # Occlum.json, Enclave.xml, loader configuration, ld.so.conf, init_ra_conf
 ENCLAVE_BYTES = 256 * MIB  # the libOS, and every other file of a toolchain

@@ -46,7 +46,7 @@ def _problem(
     name: str, kind: str, relation: Relation, other: str, chain: Callable[[str], Chain]
 ) -> Problem:
     which = "" if relation.name == other else f", which {other} provides"
-    asked = [f"{one} (requested)" for one in dict.fromkeys([chain(name)[-1], chain(other)[-1]])]
+    asked = [f"{one} (requested)" for one in dict.fromkeys([chain(name).asked, chain(other).asked])]
     message = f"{name} {kind} {relation}{which}: both are chosen, for {listed(asked)}"
     hint = "ask for other versions, or leave one out of 'packages'"
     return Problem("packages-conflict", message, hint=hint)

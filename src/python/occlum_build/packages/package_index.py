@@ -6,6 +6,7 @@ An archive has tens of thousands of stanzas, of which a root needs some hundred.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -35,15 +36,23 @@ class PackageIndex:
         self._name = name
 
     @cached_property
-    def _starts(self) -> dict[str, list[int]]:
-        """Where the stanzas of a package begin."""
-        starts: dict[str, list[int]] = {}
+    def _names(self) -> dict[int, str]:
+        """The package of each stanza, by where that begins."""
+        names = {}
         for start in self._blocks:
             # It is the first line, as archives are made.
             if match := _NAME.match(self._data, start) or _NAME.search(
                 self._data, start, self._end(start)
             ):
-                starts.setdefault(match[1].decode("utf-8", "surrogateescape"), []).append(start)
+                names[start] = match[1].decode("utf-8", "surrogateescape")
+        return names
+
+    @cached_property
+    def _starts(self) -> dict[str, list[int]]:
+        """Where the stanzas of a package begin."""
+        starts: dict[str, list[int]] = {}
+        for start, name in self._names.items():
+            starts.setdefault(name, []).append(start)
         return starts
 
     @cached_property
@@ -77,9 +86,8 @@ class PackageIndex:
 
     def _package_at(self, position: int) -> str:
         """The package in whose stanza a position is; "" where it names none."""
-        start = self._data.rfind(b"\n\n", 0, position)
-        match = _NAME.search(self._data, max(start, 0), self._end(position))
-        return match[1].decode("utf-8", "surrogateescape") if match else ""
+        start = self._blocks[bisect_right(self._blocks, position) - 1]
+        return self._names.get(start, "")
 
     def providers(self, name: str) -> list[str]:
         """The names of packages of which a version provides that name."""

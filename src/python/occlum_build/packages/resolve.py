@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
-from occlum_build.errors import OcclumError, Problem, Report
+from occlum_build.errors import MOST_TOLD, OcclumError, Problem, Report
 from occlum_build.packages.asked import Asked, asked_of, name_of
 from occlum_build.packages.conflicts import conflicts_of
 from occlum_build.packages.package import Package
@@ -22,6 +24,8 @@ from occlum_build.packages.unmet import Chain, ambiguous, no_such, unmet
 # It keeps init-system-helpers from bringing usrmerge along, which is Perl.
 USR_IS_MERGED = "usr-is-merged"
 _HARD, _SOFT = ("Pre-Depends", "Depends"), ("Recommends",)
+_MOST_SHOWN = 6  # of a chain
+_NAME_OF = attrgetter("name")
 Group = Sequence[Relation]
 
 
@@ -53,7 +57,7 @@ def resolve(universe: Universe, wish: Wish) -> Solution:
     run.report.raise_errors()
     run.follow()
     run.report.raise_errors()
-    for problem in conflicts_of(run.chosen, run.chain):
+    for problem in islice(conflicts_of(run.chosen, run.chain), MOST_TOLD):
         run.report.add(problem)
     run.report.raise_errors()
     return Solution(dict(sorted(run.chosen.items())), run.needed_by)
@@ -73,8 +77,11 @@ class _Run:
     report: Report = field(default_factory=Report)
     chosen: dict[str, Package] = field(default_factory=dict)
     needed_by: dict[str, str] = field(default_factory=dict)
+    # Of each package how many there are from it to what was asked for, and that.
+    depths: dict[str, tuple[int, str]] = field(default_factory=dict)
     # Name -> versions of what provides it, "" for none.
-    provided: dict[str, list[str]] = field(default_factory=dict)
+    provided: dict[str, set[str]] = field(default_factory=dict)
+    providing: dict[Relation, list[Package]] = field(default_factory=dict)
     without: set[str] = field(default_factory=set)
     virtual: list[Asked] = field(default_factory=list)
 
@@ -97,7 +104,7 @@ class _Run:
         self.without.add(name)
         package = self.universe.newest(name)
         for provided, version in package.provided if package else ():
-            self.provided.setdefault(provided, []).append(version)
+            self.provided.setdefault(provided, set()).add(version)
 
     def _choose_newest(self, name: str) -> None:
         package = self.universe.newest(name)
@@ -141,15 +148,18 @@ class _Run:
         if not found:
             raise OcclumError.of([no_such(self.universe, asked)])
         if len(found) > 1:
-            raise OcclumError.of([ambiguous([relation], found, ())])
+            raise OcclumError.of([ambiguous([relation], found, None)])
         self._choose(found[0], None)
 
     def _choose(self, package: Package, parent: str | None) -> None:
         self.chosen[package.name] = package
+        self.depths[package.name] = 0, package.name
         if parent is not None:
             self.needed_by[package.name] = parent
+            depth, asked = self.depths[parent]
+            self.depths[package.name] = depth + 1, asked
         for name, version in package.provided:
-            self.provided.setdefault(name, []).append(version)
+            self.provided.setdefault(name, set()).add(version)
 
     def follow(self) -> None:
         """Choose what the chosen ones need, depth first; a chain may be of any length."""
@@ -229,25 +239,29 @@ class _Run:
         """The best providers that can be chosen; several where nothing tells them apart."""
         if not self._is_here(relation):
             return []
-        found = [
-            one
-            for one in self.universe.providers(relation.name)
-            if one.name not in self.chosen
-            and one.name not in self.without
-            and any(
-                name == relation.name and _provides(relation, version)
-                for name, version in one.provided
-            )
-        ]
+        if relation not in self.providing:
+            self.providing[relation] = [
+                one
+                for one in self.universe.providers(relation.name)
+                if any(
+                    name == relation.name and _provides(relation, version)
+                    for name, version in one.provided
+                )
+            ]
+        found = self.providing[relation]
+        # One that is chosen is so in another version, which provides something else.
+        if not self.chosen.keys().isdisjoint(map(_NAME_OF, found)):
+            found = [one for one in found if one.name not in self.chosen]
         best = min((one.rank for one in found), default=0)
         return [one for one in found if one.rank == best]
 
     def chain(self, name: str) -> Chain:
-        """A package, what needed it, and so on to what was asked for."""
+        """A package, what needed it, and so on to what was asked for; of a long one the begin."""
         found = [name]
-        while (parent := self.needed_by.get(found[-1])) is not None:
+        while len(found) < _MOST_SHOWN and (parent := self.needed_by.get(found[-1])) is not None:
             found.append(parent)
-        return tuple(found)
+        depth, asked = self.depths[name]
+        return Chain(tuple(found), max(0, depth - len(found)), asked)
 
 
 def _provides(relation: Relation, version: str) -> bool:

@@ -38,8 +38,11 @@ class Universe:
         for deb in debs:
             package = _of_project(deb, architecture)
             self._debs.setdefault(package.name, []).append(package)
+        self._automatic = {(one.archive, one.name) for one in suites if one.automatic}
+        # What was asked for before.
         self._all: dict[str, tuple[Package, ...]] = {}
-        self._providers: dict[str, tuple[str, ...]] = {}
+        self._versions: dict[str, tuple[Package, ...]] = {}
+        self._providers: dict[str, tuple[Package, ...]] = {}
 
     def all(self, name: str) -> tuple[Package, ...]:
         """Every version there is, files of the project first, then newest first."""
@@ -60,10 +63,14 @@ class Universe:
 
     def versions(self, name: str) -> tuple[Package, ...]:
         """Those that count without being asked for by suite: the first is the one to take."""
-        if name in self._debs:
-            return tuple(one for one in self.all(name) if not one.archive)
-        automatic = {(one.archive, one.name) for one in self.suites if one.automatic}
-        return tuple(one for one in self.all(name) if (one.archive, one.suite) in automatic)
+        if name not in self._versions:
+            self._versions[name] = tuple(
+                one
+                for one in self.all(name)
+                if not one.archive
+                or (name not in self._debs and (one.archive, one.suite) in self._automatic)
+            )
+        return self._versions[name]
 
     def newest(self, name: str) -> Package | None:
         """The version to take."""
@@ -71,24 +78,25 @@ class Universe:
 
     def providers(self, name: str) -> tuple[Package, ...]:
         """Packages whose version to take provides a name, by their names."""
-        names = {
-            provider
-            for suite in self.suites
-            for index in suite.indexes
-            for provider in index.providers(name)
-        }
-        names.update(
-            deb.name
-            for debs in self._debs.values()
-            for deb in debs
-            if any(provided == name for provided, _ in deb.provided)
-        )
-        newest = (self.newest(one) for one in sorted(names))
-        return tuple(
-            one
-            for one in newest
-            if one is not None and any(provided == name for provided, _ in one.provided)
-        )
+        if name not in self._providers:
+            names = {
+                provider
+                for suite in self.suites
+                for index in suite.indexes
+                for provider in index.providers(name)
+            }
+            names.update(self._debs)
+            newest = (self.newest(one) for one in sorted(names))
+            self._providers[name] = tuple(
+                one
+                for one in newest
+                if one is not None and any(provided == name for provided, _ in one.provided)
+            )
+        return self._providers[name]
+
+    def is_automatic(self, package: Package) -> bool:
+        """Whether it counts without being asked for by suite."""
+        return not package.archive or (package.archive, package.suite) in self._automatic
 
     def essential(self) -> tuple[str, ...]:
         """The names of essential packages."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from occlum_build.errors import Problem
 from occlum_build.packages.asked import Asked
@@ -11,17 +12,21 @@ from occlum_build.packages.relations import Relation
 from occlum_build.packages.universe import Universe
 from occlum_build.shown import listed, some
 
-Chain = Sequence[str]  # a package, what needed it, ..., what was asked for
-_MOST_SHOWN = 8
+_MOST_SHOWN = 20  # of providers
 
 
-def shown_needs(chain: Chain) -> str:
-    """`bar <- redis-server (requested)`; of a long chain its begin and its end."""
-    names = list(chain)
-    if len(names) > _MOST_SHOWN:
-        left_out = len(names) - _MOST_SHOWN
-        names[_MOST_SHOWN // 2 : -_MOST_SHOWN // 2] = [f"({left_out:,} more)"]
-    return " <- ".join(names) + " (requested)"
+class Chain(NamedTuple):
+    """What needed what: a package and the next ones, how many are left out, what was asked for."""
+
+    names: Sequence[str]
+    left_out: int
+    asked: str
+
+    def __str__(self) -> str:
+        """`bar <- redis-server (requested)`."""
+        more = [f"({self.left_out:,} more)"] if self.left_out else []
+        last = [] if self.asked in self.names else [self.asked]
+        return " <- ".join([*self.names, *more, *last]) + " (requested)"
 
 
 def unmet(
@@ -33,11 +38,11 @@ def unmet(
     others = [chosen[name] for name in names if name in chosen]
     if others:
         there = listed([f"{one.name} {one.version}" for one in others])
-        message = f"{text}, needed by {shown_needs(chain)}, is not met by {there}, which is chosen"
+        message = f"{text}, needed by {chain}, is not met by {there}, which is chosen"
         hint = "ask for a version of it in 'packages' that suits all"
         return Problem("packages-unmet", message, hint=hint)
     there = _there(universe, list(names))
-    message = f"{text}, needed by {shown_needs(chain)}, is in no suite of {_archives(universe)}"
+    message = f"{text}, needed by {chain}, is in no suite of {_archives(universe)}"
     return Problem("packages-unmet", message + there, hint=_hint(universe, list(names)))
 
 
@@ -50,13 +55,13 @@ def no_such(universe: Universe, asked: Asked) -> Problem:
     return Problem("packages-unmet", message + _there(universe, [name]), hint=hint)
 
 
-def ambiguous(group: Sequence[Relation], found: Sequence[Package], chain: Chain) -> Problem:
+def ambiguous(group: Sequence[Relation], found: Sequence[Package], chain: Chain | None) -> Problem:
     """The problem of several providers that nothing tells apart."""
-    names = [one.name for one in found]
-    provided = {name for one in found for name, _ in one.provided}
+    names = some([one.name for one in found], _MOST_SHOWN)
+    provided = {name for name, _ in found[0].provided}
     relation = next(one for one in group if one.name in provided)
-    who = f", needed by {shown_needs(chain)}," if chain else " (requested)"
-    message = f"{relation}{who} is provided by {', '.join(names)}: name one in 'packages'"
+    who = f", needed by {chain}," if chain else " (requested)"
+    message = f"{relation}{who} is provided by {names}: name one in 'packages'"
     return Problem("packages-choice", message)
 
 
@@ -79,8 +84,7 @@ def _hint(universe: Universe, names: Sequence[str]) -> str:
     for name in names:
         if withheld := universe.withheld(name):
             return f"{some(withheld)} has {name}, but not in its 'only'"
-        automatic = {(one.archive, one.name) for one in universe.suites if one.automatic}
         for one in universe.all(name):
-            if (one.archive, one.suite) not in automatic and one.archive:
+            if not universe.is_automatic(one):
                 return f"{one.suite} has {one.version}: ask for {name}/{one.suite}"
     return ""
