@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from occlum_build.image.manifest import canonical_json
 
 MADE = ("base-links", "ca-certificates", "java-cacerts", "nsswitch", "passwd")
 ARCHITECTURE = "amd64"
+Pairs = tuple[tuple[str, str], ...]  # of a mapping, so that what has it can be hashed
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class LocalDeb:
     path: str
     sha256: str
     size: int
-    stanza: Mapping[str, str]
+    stanza: Pairs
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PackagesRequest:
     without: tuple[str, ...] = ()
     essential: bool = False
     recommends: bool = False
-    links: Mapping[str, str] = field(default_factory=dict)
+    links: Pairs = ()
     made: tuple[str, ...] = MADE
     merged_usr: bool = True
     architecture: str = ARCHITECTURE

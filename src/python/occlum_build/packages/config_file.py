@@ -24,7 +24,7 @@ from occlum_build.bom.yaml_nodes import Node, Scalar, Sequence, parse_yaml
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.files.bounds import CONFIG_BYTES, KEYRING_BYTES
 from occlum_build.files.reading import chunks_of, read_file
-from occlum_build.packages.config import MADE, ArchiveConfig, LocalDeb, PackagesRequest
+from occlum_build.packages.config import MADE, ArchiveConfig, LocalDeb, PackagesRequest, Pairs
 from occlum_build.packages.urls import check_mirror
 from occlum_build.shown import quoted
 
@@ -124,7 +124,8 @@ class _Reader:
                 for chunk in chunks_of(path, code=CODE):
                     digest.update(chunk)
                     size += len(chunk)
-                found.append(LocalDeb(name, digest.hexdigest(), size, self.stanza_of(path)))
+                stanza = tuple(sorted(self.stanza_of(path).items()))
+                found.append(LocalDeb(name, digest.hexdigest(), size, stanza))
                 self.files[name] = path
         return tuple(found)
 
@@ -134,14 +135,16 @@ class _Reader:
             self.fail(f"{what} has {quoted(one)}, which is none of {', '.join(MADE)}", node.place)
         return found
 
-    def links(self, node: Node, what: str) -> dict[str, str]:
+    def links(self, node: Node, what: str) -> Pairs:
         if not isinstance(node, yaml_nodes.Mapping):
             self.fail(f"{what} must be a mapping of paths to targets", node.place)
-            return {}
+            return ()
         for key, _ in node.items:
             if not key.value.startswith("/"):
                 self.fail(f"{what} has {quoted(key.value)}, which is no absolute path", key.place)
-        return {key.value: self.text(value, f"a target of {what}") for key, value in node.items}
+        return tuple(
+            (key.value, self.text(value, f"a target of {what}")) for key, value in node.items
+        )
 
     def fields(
         self,

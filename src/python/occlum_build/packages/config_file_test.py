@@ -66,10 +66,13 @@ def test_all_else(tmp_path: Path) -> None:
     request, debs = read(tmp_path, TEXT + MORE)
     digest = hashlib.sha256(b"deb").hexdigest()
     (deb,) = request.debs
-    assert deb == LocalDeb("debs/app.deb", digest, 3, stanza_of(tmp_path / "debs/app.deb"))
+    assert deb == LocalDeb(
+        "debs/app.deb", digest, 3, (("Architecture", "all"), ("Package", "app"), ("Version", "1"))
+    )
     assert debs == {"debs/app.deb": tmp_path / "debs/app.deb"}
     assert (request.without, request.essential, request.recommends) == (("perl",), True, True)
-    assert request.links == {"/usr/bin/java": "/opt/java", "/usr/bin/awk": ""}
+    assert request.links == (("/usr/bin/java", "/opt/java"), ("/usr/bin/awk", ""))
+    assert hash(request)
     assert (request.made, request.merged_usr, request.architecture) == (("passwd",), False, "arm64")
 
 

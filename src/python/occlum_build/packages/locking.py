@@ -110,7 +110,7 @@ def make_lock(
     derived = Derived()
     if derive is not None:
         derived = derive(request, fetch_debs(lock, request, places, mirrors))
-    links = _with_given(derived.links, request.links)
+    links = _with_given(derived.links, dict(request.links))
     return Locking(
         PackagesLock(lock.request, lock.suites, packages, links, derived.made), derived.told
     )

@@ -280,7 +280,7 @@ def derive(request: PackagesRequest, debs: Sequence[FetchedDeb]) -> Derived:
 
 
 def test_links_and_made_files(tmp_path: Path, archive: Archive) -> None:
-    wanted = request(archive.config(), links={"/lib/a": "", "/lib/b": "other", "/x": "y"})
+    wanted = request(archive.config(), links=(("/lib/a", ""), ("/lib/b", "other"), ("/x", "y")))
     found = locking(tmp_path, wanted, derive=derive)
     assert found.lock.links == (
         LockedLink("/lib/b", "other", "links"),
@@ -292,18 +292,25 @@ def test_links_and_made_files(tmp_path: Path, archive: Archive) -> None:
     assert read_lock(write_lock(found.lock), "x.lock") == found.lock
 
 
+ARM = (("Package", "b"), ("Version", "1"), ("Architecture", "arm64"))
+
+
 def test_files_of_the_project(tmp_path: Path, archive: Archive) -> None:
     file = tmp_path / "b.deb"
     file.write_bytes(b"of the project")
     deb = LocalDeb(
         "debs/b.deb", hashlib.sha256(file.read_bytes()).hexdigest(), 14,
-        {"Package": "b", "Version": "1", "Architecture": "all"},
+        (("Package", "b"), ("Version", "1"), ("Architecture", "all")),
     )  # fmt: skip
     wanted = request(archive.config(), debs=(deb,))
     lock = locked(tmp_path, wanted, derive=derive, debs={"debs/b.deb": file})
     b = lock.packages[1]
     assert (b.package, b.version, b.archive, b.path) == ("b", "1", "", "debs/b.deb")
     assert read_lock(write_lock(lock), "x.lock") == lock
+    with pytest.raises(OcclumError, match=r"debs/b\.deb is for arm64, and the root for amd64"):
+        locked(tmp_path, replace(wanted, debs=(replace(deb, stanza=ARM),)))
+    with pytest.raises(OcclumError, match=r"debs/b\.deb has no Version in its control file"):
+        locked(tmp_path, replace(wanted, debs=(replace(deb, stanza=ARM[:1]),)))
     count = mirror_debs(lock, mirrors_of(wanted, Places(tmp_path)), tmp_path / "copy")
     assert count == 1
 

@@ -54,4 +54,4 @@ def universe(*suites: str | Suite, debs: str = "") -> Universe:
 def _deb(line: str) -> LocalDeb:
     stanza = dict(one.split(": ", 1) for one in index_text(line).decode().splitlines())
     digest = stanza.pop("SHA256")
-    return LocalDeb(f"debs/{stanza['Package']}.deb", digest, 1, stanza)
+    return LocalDeb(f"debs/{stanza['Package']}.deb", digest, 1, tuple(stanza.items()))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from occlum_build.errors import OcclumError
 from occlum_build.packages.config import LocalDeb
 from occlum_build.packages.package import Package
 from occlum_build.packages.package_index import PackageIndex
@@ -27,7 +28,11 @@ class Suite(NamedTuple):
 
 
 class Universe:
-    """What can be chosen. Raises OcclumError `archive-index` for a stanza that lacks a field."""
+    """What can be chosen.
+
+    Raises OcclumError `archive-index` for a stanza that lacks a field, and `packages-deb` for a
+    file of the project that does.
+    """
 
     def __init__(
         self, suites: Sequence[Suite], debs: Sequence[LocalDeb] = (), architecture: str = "amd64"
@@ -127,7 +132,15 @@ def _is_essential(package: Package | None) -> bool:
 
 
 def _of_project(deb: LocalDeb, architecture: str) -> Package:
-    stanza = {key: one_line(value) for key, value in deb.stanza.items()}
+    """Raises OcclumError `packages-deb` for what cannot be in a root for an architecture."""
+    stanza = {key: one_line(value) for key, value in deb.stanza}
+    for field in ("Package", "Version", "Architecture"):
+        if not stanza.get(field):
+            message = f"{deb.path} has no {field} in its control file"
+            raise OcclumError("packages-deb", message)
+    if stanza["Architecture"] not in (architecture, "all"):
+        message = f"{deb.path} is for {stanza['Architecture']}, and the root for {architecture}"
+        raise OcclumError("packages-deb", message)
     return Package(
         stanza["Package"],
         stanza["Version"],
