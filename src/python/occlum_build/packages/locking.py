@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.packages.config import PackagesRequest
 from occlum_build.packages.lock import (
+    CODE,
     LockedLink,
     LockedMade,
     LockedPackage,
@@ -51,6 +52,7 @@ class Derived(NamedTuple):
     told: tuple[Problem, ...] = ()
 
 
+T = TypeVar("T")
 # Reads .debs, all of a lock, and says what their scripts would have made.
 Derive = Callable[[PackagesRequest, Sequence[FetchedDeb]], Derived]
 
@@ -194,11 +196,12 @@ def fetch_debs(
     found, todo = [], []
     for package in lock.packages:
         if not package.archive:
-            found.append(FetchedDeb(package, places.debs[package.path]))
+            found.append(FetchedDeb(package, _of(places.debs, package.path, package)))
             continue
         file = places.cache / "debs" / f"{package.sha256}.deb"
         found.append(FetchedDeb(package, file))
-        todo.append((mirrors[package.archive], wanted_of(package, lock), file))
+        archive = _of(mirrors, package.archive, package)
+        todo.append((archive, wanted_of(package, lock), file))
     _fetch(todo, places.parallel)
     return found
 
@@ -218,10 +221,19 @@ def mirror_debs(
             message = f"{one.path} is another file in {other.archive} and in {one.archive}"
             raise OcclumError("packages-mirror", message, hint="mirror them by a lock file each")
     wanted = [
-        (mirrors[one.archive], wanted_of(one, lock), directory / one.path) for one in todo.values()
+        (_of(mirrors, one.archive, one), wanted_of(one, lock), directory / one.path)
+        for one in todo.values()
     ]
     _fetch(wanted, parallel)
     return len(wanted)
+
+
+def _of(found: Mapping[str, T], name: str, package: LockedPackage) -> T:
+    """Raises OcclumError where a lock, which somebody has edited, names what there is not."""
+    if name not in found:
+        message = f"{package.package} is of {name}, which the request does not name"
+        raise OcclumError(CODE, message, hint="write the lock anew")
+    return found[name]
 
 
 def _fetch(wanted: Sequence[tuple[Mirrors, Wanted, Path]], parallel: int) -> None:

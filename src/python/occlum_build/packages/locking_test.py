@@ -366,6 +366,20 @@ def test_which_locked_versions_are_in_no_index_any_more(tmp_path: Path, archive:
     ]
 
 
+@pytest.mark.parametrize(
+    ("archive_name", "message"),
+    [("x", "a is of x, which the request"), ("", "a is of pool/main/a/a/a_1.0_amd64.deb, which")],
+)
+def test_a_lock_that_names_what_the_request_does_not(
+    tmp_path: Path, archive: Archive, archive_name: str, message: str
+) -> None:
+    wanted = request(archive.config())
+    lock = locked(tmp_path, wanted)
+    edited = replace(lock, packages=(lock.packages[0]._replace(archive=archive_name),))
+    with pytest.raises(OcclumError, match=message):
+        fetch_debs(edited, wanted, Places(tmp_path / "c"))
+
+
 def test_two_archives_with_other_files_under_one_path(tmp_path: Path, archive: Archive) -> None:
     lock = locked(tmp_path, request(archive.config()))
     a = lock.packages[0]
