@@ -115,6 +115,12 @@ def test_release_with_a_signature_apart(tmp_path: Path) -> None:
     (archive.root / "dists/stable/Release").write_bytes(release + b"\n")
     (error,) = errors(tmp_path, request(archive.config()))
     assert error.startswith("archive-signature: stable of debian is not what ")
+    (archive.root / "dists/stable/Release.gpg").unlink()
+    (error,) = errors(tmp_path, request(archive.config()))
+    assert error.splitlines()[0] == (
+        "archive-signature: Release.gpg of stable of debian (dists/stable/Release.gpg) is nowhere to"
+        " be had"
+    )
 
 
 @pytest.mark.parametrize(("suite", "base"), [("./", ""), ("jammy/", "jammy/")])

@@ -91,7 +91,11 @@ def signed_suite(archive: ArchiveConfig, name: str, fetching: Fetching) -> Signe
     signature = Wanted(f"{_base(name)}Release.gpg", what=f"Release.gpg of {what}")
 
     def accept_apart(data: bytes) -> SignedSuite:
-        signed = mirrors.text(signature, lambda gpg: verify_detached(data, gpg, keyring, what))
+        try:
+            signed = mirrors.text(signature, lambda gpg: verify_detached(data, gpg, keyring, what))
+        except Nowhere as nowhere:
+            problem = gone(signature, nowhere.failures, code="archive-signature")
+            raise OcclumError.of([problem]) from None
         return accept(signed, data)
 
     try:
