@@ -10,7 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Of one answer, or of what follows in it.
@@ -20,6 +20,16 @@ SECONDS_OF_A_FILE = 120
 LEAST_BYTES_A_SECOND = 16 << 10
 _CHUNK_BYTES = 1 << 16
 _AGENT = "occlum-build"
+_PROXY = "_proxy"
+# The variables that tell how to reach servers, in one form; that in small letters comes first.
+ENVIRONMENT = frozenset(
+    ["SSL_CERT_DIR", "SSL_CERT_FILE"]
+    + [
+        form(f"{kind}{_PROXY}")
+        for kind in ("http", "https", "no")
+        for form in (str.lower, str.upper)
+    ]
+)
 
 
 class NotThere(Exception):
@@ -44,13 +54,39 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def make_opener() -> urllib.request.OpenerDirector:
-    """What opens URLs in this run; may be used by several threads."""
+class _Proxies(urllib.request.ProxyHandler):
+    """Those of a given environment, also where this process has another one."""
+
+    def __init__(self, proxies: dict[str, str]) -> None:
+        super().__init__(proxies)
+        self._given = proxies
+
+    def proxy_open(self, req: Any, proxy: str, type: str) -> Any:
+        if urllib.request.proxy_bypass_environment(req.host, self._given):  # type: ignore[attr-defined]
+            return None
+        return super().proxy_open(req, proxy, type)
+
+
+def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Scheme -> proxy, and `no` -> hosts without one."""
+    found: dict[str, str] = {}
+    for name in sorted(environment):  # capitals first, so that small letters count
+        if name.lower().endswith(_PROXY) and environment[name]:
+            found[name[: -len(_PROXY)].lower()] = environment[name]
+    return found
+
+
+def make_opener(environment: Mapping[str, str]) -> urllib.request.OpenerDirector:
+    """What opens URLs by the variables of an environment; may be used by several threads."""
+    context = ssl.create_default_context(
+        cafile=environment.get("SSL_CERT_FILE") or None,
+        capath=environment.get("SSL_CERT_DIR") or None,
+    )
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        _Proxies(_proxies(environment)),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=context),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),

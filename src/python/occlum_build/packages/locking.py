@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -62,7 +63,8 @@ class Places:
     """Where things are on this machine, which no lock depends on.
 
     cache: a directory for indexes and .debs. debs: path of a .deb of the project -> its file.
-    mirrors: name of an archive -> mirrors before its own. now: what Valid-Until is compared with.
+    mirrors: name of an archive -> mirrors before its own. environment: variables of proxies and
+    certificates. now: what Valid-Until is compared with.
     """
 
     cache: Path
@@ -70,6 +72,7 @@ class Places:
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parallel: int = PARALLEL
     progress: Progress = untold
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
 
@@ -84,7 +87,9 @@ def mirrors_of(request: PackagesRequest, places: Places) -> dict[str, Mirrors]:
     """The mirrors of each archive, the machine's own first."""
     return {
         archive.name: Mirrors(
-            [*places.mirrors.get(archive.name, ()), *archive.mirrors], places.progress
+            [*places.mirrors.get(archive.name, ()), *archive.mirrors],
+            places.progress,
+            places.environment,
         )
         for archive in request.archives
     }
@@ -112,7 +117,7 @@ def make_lock(
     derived = Derived()
     if derive is not None:
         derived = derive(request, fetch_debs(lock, request, places, mirrors))
-    links = _with_given(derived.links, dict(request.links))
+    links = with_given(derived.links, dict(request.links))
     return Locking(
         PackagesLock(lock.request, lock.suites, packages, links, derived.made), derived.told
     )
@@ -166,7 +171,7 @@ def locked_package(package: Package) -> LockedPackage:
     )
 
 
-def _with_given(derived: Iterable[LockedLink], given: Mapping[str, str]) -> tuple[LockedLink, ...]:
+def with_given(derived: Iterable[LockedLink], given: Mapping[str, str]) -> tuple[LockedLink, ...]:
     """Derived links with those that a request adds, overrides, or removes by ""."""
     links = {one.path: one for one in derived if one.path not in given}
     for path, target in given.items():

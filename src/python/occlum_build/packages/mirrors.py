@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
@@ -68,12 +68,17 @@ class Mirrors:
     Raises OcclumError `packages-mirror` for what is no mirror.
     """
 
-    def __init__(self, templates: Sequence[str], progress: Progress = untold) -> None:
+    def __init__(
+        self,
+        templates: Sequence[str],
+        progress: Progress = untold,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
         for template in templates:
             check_mirror(template)
         self._templates = tuple(templates)
         self._strikes = dict.fromkeys(self._templates, 0)
-        self._progress = progress
+        self._progress, self._environment = progress, environment
         self._lock = Lock()
         self.stopped = Event()
 
@@ -81,7 +86,7 @@ class Mirrors:
     def _opener(self) -> Any:
         from occlum_build.packages.http_files import make_opener  # ssl and more
 
-        return make_opener()
+        return make_opener(self._environment)
 
     def text(self, wanted: Wanted, check: Callable[[bytes], Any]) -> Any:
         """A file of which no digest is known, as `check` makes something of it.
