@@ -14,10 +14,11 @@ from pants_occlum.dist import places, stored
 from pants_occlum.enclave import register as enclave
 from pants_occlum.image import register as image
 from pants_occlum.oci import register as oci
+from pants_occlum.packages import register as packages
 from pants_occlum.process import loaded_sources, tool_process
 from pants_occlum.sysroot import register as sysroot
 
-_FAMILIES = (sysroot, bom, image, enclave, oci)
+_FAMILIES = (packages, sysroot, bom, image, enclave, oci)
 
 
 def target_types() -> list[type[Target]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 from pants.option.option_types import (
     BoolOption,
+    DictOption,
     EnumOption,
+    IntOption,
     ShellStrListOption,
     StrListOption,
     StrOption,
@@ -69,6 +72,20 @@ class OcclumSubsystem(Subsystem):
             for machines that lack them.
             """
         ),
+    )
+    archive_mirrors = DictOption[Any](
+        help=softwrap(
+            """
+            Mirrors of this site, by the address of an `occlum_archive`, which are tried before its
+            own: `{"path/to:ubuntu": ["file:/srv/mirror/ubuntu"]}`. No lock file and no cache
+            depends on them.
+            """
+        ),
+    )
+    parallel_downloads = IntOption(
+        default=8,
+        advanced=True,
+        help="How many packages of an `occlum_packages` are downloaded at a time.",
     )
     loader_config = StrOption(
         default=DEFAULT_LOADER_CONFIG,

@@ -22,6 +22,7 @@ from pants_occlum.bom.project_sources import (
     project_file,
 )
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly
+from pants_occlum.packages.root import RootOf, merged_root
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.host import SysrootBlob, SysrootRequest, SysrootSnapshot, look_at_sysroot
@@ -153,7 +154,11 @@ async def settle(
 async def knowledge_of(sysroot: Sysroot) -> Knowledge:
     """Nothing of a sysroot yet, or all that its lock file pins where that is required."""
     is_closed = sysroot.lock is LockMode.require
-    return Knowledge(sysroot, await lock_of_sysroot(sysroot) if is_closed else None)
+    known = Knowledge(sysroot, await lock_of_sysroot(sysroot) if is_closed else None)
+    if sysroot.packages is not None:
+        root = (await merged_root(RootOf(sysroot.packages), **implicitly())).root
+        known.facts.update(root.facts)
+    return known
 
 
 async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
@@ -191,11 +196,10 @@ async def _learn_contents(known: Knowledge, unknown: Unknown, of: str) -> None:
         found = await elf_facts(FactsRequest(blobs, of))
         known.facts.update(found.by_sha256)
     if unknown.texts:
-        blobs = await stored(known, unknown.texts, of)
-        host = [one for one in blobs if unknown.texts[one.fingerprint].startswith("/")]
-        own = [one for one in blobs if one not in host]
-        known.texts.update(await texts(own))
-        known.texts.update(await host_texts(known.sysroot, host, of))
+        host = {one: path for one, path in unknown.texts.items() if path.startswith("/")}
+        own = {one: path for one, path in unknown.texts.items() if one not in host}
+        known.texts.update(await texts(await stored(known, own, of)))
+        known.texts.update(await host_texts(known.sysroot, _host_blobs(known, host), of))
 
 
 async def stored(known: Knowledge, paths: Mapping[str, str], of: str) -> tuple[FileDigest, ...]:

@@ -40,6 +40,7 @@ from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
 from pants_occlum.image.nodes import (
     ImageContentRequest,
     ImageRequest,
+    bring_contents,
     doubt_host,
     image_content,
     make_image,
@@ -161,6 +162,9 @@ async def seal_image(request: SealRequest) -> SealedImage:
     except HostContentError:
         await doubt_host(request.image)
         parts = await run_step(await _seal(request, is_whole=True))
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
+        await bring_contents(error, request.image)
+        parts = await run_step(await _seal(request, is_whole=False))
     index = await create_digest(CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
     (content,) = await get_digest_contents(index)
     below = f"{PACKS}/"

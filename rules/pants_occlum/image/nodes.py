@@ -48,7 +48,7 @@ from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
-from pants_occlum.sysroot.pins import host_contents
+from pants_occlum.sysroot.pins import awaited, bring, host_contents
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,30 @@ async def image_content(
     image = await make_image(ImageRequest(request.address), **implicitly())
     digests = image.plan.project
     of = str(image.address)
+    contents = image.plan.host_contents(of)
     host = () if request.is_whole or places.executes_remotely else image.plan.host_files()
     if host:
         await check_host(image.plan, of)
     else:
-        ingested = await host_contents(image.plan.host_contents(of))
+        ingested = await host_contents(contents)
         digests = {**digests, **ingested.digests}
     with quiet_gc():
         requests = _layer_requests(image, digests)
     layers = await concurrently(make_layer(request) for request in requests)
     digest = await merge_digests(MergeDigests(layer.digest for layer in layers))
-    table = await create_digest(CreateDigest([FileContent(TABLE, table_json(host))]))
+    rows = FileContent(TABLE, table_json(host))
+    awaits = awaited(contents) if host else ()
+    table = await create_digest(CreateDigest([rows, *awaits]))
     if not host:
         return ImageContent(digest, table, FrozenDict({}))
     link_sysroot(named_caches_dir, image.plan.sysroot.root)
     return ImageContent(digest, table, SYSROOT_CACHES)
+
+
+async def bring_contents(error: Exception, address: Address) -> None:
+    """After a process lacked contents of packages; raises the error where it is another one."""
+    plan = (await make_image(ImageRequest(address), **implicitly())).plan
+    await bring(error, plan.host_contents(str(address)))
 
 
 async def doubt_host(address: Address) -> None:

@@ -132,7 +132,7 @@ async def check_host(plan: PlannedImage, of: str) -> None:
     contents = plan.host_contents(of)
     if plan.sysroot.share:
         await host_contents(contents)
-    elif plan.sysroot.lock is LockMode.require:
+    elif plan.sysroot.lock is LockMode.require and plan.sysroot.packages is None:
         await present_files(contents)
 
 

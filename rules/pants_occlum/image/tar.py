@@ -24,6 +24,7 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.image.nodes import (
     ImageContentRequest,
     ImageRequest,
+    bring_contents,
     doubt_host,
     image_content,
     make_image,
@@ -69,7 +70,11 @@ async def _process(address: Address, *, is_whole: bool) -> Process:
 @rule(desc="Archive an image")
 async def archive_image(request: ImageTarRequest) -> ImageTar:
     process = await _process(request.address, is_whole=False)
-    result = await execute_process(process, **implicitly())
+    try:
+        result = await execute_process(process, **implicitly())
+    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
+        await bring_contents(error, request.address)
+        result = await execute_process(process, **implicitly())
     if result.exit_code == EXIT_CONTENT_MISSING:
         await doubt_host(request.address)
         process = await _process(request.address, is_whole=True)

@@ -46,7 +46,7 @@ from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
-from pants_occlum.sysroot.pins import HostContents, host_contents
+from pants_occlum.sysroot.pins import HostContents, awaited, bring, host_contents
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"
@@ -127,11 +127,12 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
     stored = (entry for entry in request.entries if entry.path not in elsewhere)
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.entries)
     files = [FileContent(_ENTRIES, rows), FileContent(TABLE, table_json(host, packed))]
+    awaits = awaited(request.host) if host and request.host is not None else ()
     inputs = [
         await add_prefix(
             AddPrefix(await create_digest(CreateDigest(digest_entries(stored))), _ROOT)
         ),
-        await create_digest(CreateDigest(files)),
+        await create_digest(CreateDigest([*files, *awaits])),
     ]
     if request.packed is not None:
         inputs.append(await packs_input(request.packed, packed))
@@ -155,7 +156,13 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
 @rule(desc="Make a layer of an OCI image")
 async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
     process = await _process(request, is_whole=places.executes_remotely)
-    attempt = await execute_process(process, **implicitly())
+    try:
+        attempt = await execute_process(process, **implicitly())
+    except Exception as error:
+        if request.host is None:
+            raise
+        await bring(error, request.host)
+        attempt = await execute_process(process, **implicitly())
     if attempt.exit_code == EXIT_CONTENT_MISSING and request.host is not None:
         host = HostDoubt(request.host.sysroot.root, request.host.blobs)
         await look_again(host, **implicitly())

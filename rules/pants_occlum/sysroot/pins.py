@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, MergeDigests
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+)
 from pants.engine.process import Process
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
@@ -34,6 +42,9 @@ from pants_occlum.compat.pants_rules import (
     get_digest_contents,
     merge_digests,
 )
+from pants_occlum.packages.awaited import is_missing
+from pants_occlum.packages.contents import UnpackRequest, unpacked
+from pants_occlum.packages.root import RootOf, merged_root
 from pants_occlum.problems import invalid_image
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.project_texts import project_texts
@@ -49,7 +60,7 @@ from pants_occlum.sysroot.host import (
 )
 from pants_occlum.sysroot.sysroots import Sysroot
 
-_INPUT, _OUTPUT = "in", "out"
+_INPUT, _OUTPUT, _TOKEN = "in", "out", ".contents"
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -77,6 +88,8 @@ async def read_lock_file(request: LockRequest) -> Lock:
 
 async def lock_of_sysroot(sysroot: Sysroot) -> Lock:
     """The lock of a sysroot that has one. Raises OcclumError."""
+    if sysroot.packages is not None:
+        return (await merged_root(RootOf(sysroot.packages), **implicitly())).root.lock
     return await read_lock_file(LockRequest(sysroot.lockfile, sysroot.command))
 
 
@@ -190,7 +203,7 @@ async def missing_content(
     """What to raise for an error: what is missing, if it says that a pinned content is."""
     by_sha256 = {one.sha256: one for one in blobs}
     missing = [by_sha256[found] for found in _SHA256.findall(str(error)) if found in by_sha256]
-    if sysroot.lock is not LockMode.require or not missing:
+    if sysroot.lock is not LockMode.require or sysroot.packages is not None or not missing:
         return error
     lock = await lock_of_sysroot(sysroot)
     found = await _entries(sysroot, (one.path for one in by_sha256.values()))
@@ -232,7 +245,13 @@ class PresentFiles:
 
 @rule(desc="Compare host files with their pins", level=LogLevel.DEBUG)
 async def present_files(request: HostContents) -> PresentFiles:
+    sysroot = request.sysroot
     try:
+        if sysroot.packages is not None:
+            paths = tuple(sorted(one.path for one in request.blobs))
+            asked = UnpackRequest(sysroot.packages, sysroot.root, paths)
+            await unpacked(asked, **implicitly())
+            return PresentFiles(request.blobs)
         return PresentFiles(await _present(request.sysroot, request.blobs))
     except OcclumError as error:
         raise invalid_image(request.of, error.problems) from None
@@ -255,6 +274,32 @@ async def host_contents(request: HostContents) -> IngestedBlobs:
     return IngestedBlobs(digests)
 
 
+def awaited(contents: HostContents) -> tuple[FileEntry, ...]:
+    """Of packages, an input for a process that takes these contents from the sysroot.
+
+    It is in no store before `bring` has brought them: what a cache has is not unpacked.
+    """
+    if contents.sysroot.packages is None or not contents.blobs:
+        return ()
+    text = _token(contents)
+    digest = FileDigest(hashlib.sha256(text).hexdigest(), len(text))
+    return (FileEntry(_TOKEN, digest),)
+
+
+def _token(contents: HostContents) -> bytes:
+    return "".join(sorted(f"{one.sha256}  {one.path}\n" for one in contents.blobs)).encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+async def bring(error: Exception, contents: HostContents) -> None:
+    """After a process lacked what it awaits; raises the error where it is another one."""
+    if not is_missing(error, (one.file_digest.fingerprint for one in awaited(contents))):
+        raise error
+    await present_files(contents)
+    await create_digest(CreateDigest([FileContent(_TOKEN, _token(contents))]))
+
+
 async def texts(blobs: Iterable[FileDigest]) -> dict[str, bytes]:
     """Contents that are in the store, by their SHA-256."""
     digest = await create_digest(CreateDigest(FileEntry(one.fingerprint, one) for one in blobs))
@@ -262,13 +307,26 @@ async def texts(blobs: Iterable[FileDigest]) -> dict[str, bytes]:
     return {file.path: file.content for file in contents}
 
 
-async def host_texts(sysroot: Sysroot, blobs: Sequence[FileDigest], of: str) -> dict[str, bytes]:
+async def host_texts(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: str) -> dict[str, bytes]:
     """Contents of host files, by their SHA-256.
 
     Where they are pinned they come from processes, and so from a cache for who lacks the files.
+    Those of packages are downloaded only where no cache has them.
     """
+    digests = [FileDigest(one.sha256, one.size) for one in blobs]
+    if sysroot.packages is not None:
+        try:
+            return await _passed_on(digests, of)
+        except Exception as error:
+            if not is_missing(error, (one.sha256 for one in blobs)):
+                raise
+    await host_contents(HostContents(sysroot, tuple(blobs), of))
     if sysroot.lock is LockMode.off:
-        return await texts(blobs)
+        return await texts(digests)
+    return await _passed_on(digests, of)
+
+
+async def _passed_on(blobs: Iterable[FileDigest], of: str) -> dict[str, bytes]:
     passed = await concurrently(pass_on(PassOn((one,), of)) for one in blobs)
     digest = await merge_digests(MergeDigests(one.digest for one in passed))
     contents = await get_digest_contents(digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from collections.abc import Iterable
@@ -11,12 +12,18 @@ from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
+from pants.option.global_options import NamedCachesDirOption
 from pants.util.docutil import bin_name
 
+from occlum_build.files.bounds import LOCK_BYTES
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target, resolve_unparsed_address_inputs
 from pants_occlum.invalid import invalid_target
+from pants_occlum.packages.contents import ROOTS_CACHE
+from pants_occlum.packages.requests import lockfile_of
+from pants_occlum.packages.target_types import PackagesArchivesField
 from pants_occlum.project_paths import project_path
+from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import LockMode, OcclumSubsystem
 from pants_occlum.sysroot.target_types import SysrootField, SysrootLockfileField, SysrootRootField
 
@@ -26,7 +33,8 @@ class Sysroot:
     """`root` is absolute, in normal form; `name` and `lockfile` are "" where there is no target.
 
     lockfile: a path below the build root. lock: never other than off without a lock file. share:
-    whether contents become outputs of processes, for a remote cache.
+    whether contents become outputs of processes, for a remote cache. packages: the target of which
+    packages `root` has the contents that were wanted so far, and the lock file all the rest.
     """
 
     root: str
@@ -34,6 +42,7 @@ class Sysroot:
     lockfile: str = ""
     lock: LockMode = LockMode.off
     share: bool = False
+    packages: Address | None = None
 
     @property
     def command(self) -> str:
@@ -50,7 +59,10 @@ class SysrootOf:
 
 @dataclass(frozen=True)
 class SysrootTarget:
-    """The `occlum_sysroot` that targets name, or `[occlum].sysroot`; None for a directory."""
+    """What targets name, or `[occlum].sysroot`; None for a directory.
+
+    An `occlum_sysroot` or `occlum_packages`.
+    """
 
     target: Target | None
 
@@ -89,18 +101,34 @@ async def sysroot_target(request: SysrootOf, occlum: OcclumSubsystem) -> Sysroot
         )
     (address,) = users
     target = (await resolve_target(WrappedTargetRequest(address, origin), **implicitly())).target
-    if not target.has_field(SysrootRootField):
+    if not (target.has_field(SysrootRootField) or target.has_field(PackagesArchivesField)):
         raise invalid_target(
-            f"{address} is a `{target.alias}`, but {origin} must be an `occlum_sysroot`."
+            f"{address} is a `{target.alias}`, but {origin} must be an `occlum_sysroot` or "
+            "`occlum_packages`."
         )
     return SysrootTarget(target)
 
 
 @rule
 async def find_sysroot(
-    request: SysrootOf, occlum: OcclumSubsystem, build_root: BuildRoot
+    request: SysrootOf,
+    occlum: OcclumSubsystem,
+    build_root: BuildRoot,
+    named_caches_dir: NamedCachesDirOption,
 ) -> Sysroot:
     target = (await sysroot_target(request, **implicitly())).target
+    if target is not None and target.has_field(PackagesArchivesField):
+        lockfile = lockfile_of(target)
+        found = await project_texts([lockfile], LOCK_BYTES)
+        sha256 = hashlib.sha256(found.contents.get(lockfile, b"")).hexdigest()
+        return Sysroot(
+            root=str(named_caches_dir.val / ROOTS_CACHE / sha256),
+            name=target.address.spec,
+            lockfile=lockfile,
+            lock=LockMode.require,
+            share=False,
+            packages=target.address,
+        )
     if target is not None:
         return sysroot_of_target(target, occlum, build_root)
     return Sysroot(posixpath.normpath(occlum.sysroot), share=occlum.share_host_files)

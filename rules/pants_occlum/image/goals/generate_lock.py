@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Union
 
 from pants.base.build_root import BuildRoot
 from pants.core.goals.generate_lockfiles import (
@@ -17,7 +17,6 @@ from pants.core.goals.generate_lockfiles import (
     KnownUserResolveNames,
     KnownUserResolveNamesRequest,
     LockfileDiff,
-    LockfilePackages,
     RequestedUserResolveNames,
     UserGenerateLockfiles,
 )
@@ -43,6 +42,7 @@ from pants_occlum.image.nodes import plan_request
 from pants_occlum.image.planning import LookedAtBy, look_for_pins
 from pants_occlum.invalid import invalid_target
 from pants_occlum.logs import logger_of
+from pants_occlum.packages.lock_versions import ContentVersion, frozen
 from pants_occlum.project_texts import ProjectTexts, project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.pins import PackagesRequest, ask_packages
@@ -70,22 +70,6 @@ class LockedSysroots:
     """The sysroots that have a lock file, by the addresses of their targets."""
 
     targets: Mapping[str, Target]
-
-
-@dataclass(frozen=True)
-class ContentVersion:
-    """Stands for a version where no package has one: a content, or where a link leads."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __lt__(self, other: ContentVersion) -> bool:
-        return self != other
-
-    def __gt__(self, other: ContentVersion) -> bool:
-        return False
 
 
 Version = Union[DebianVersion, ContentVersion]
@@ -191,7 +175,7 @@ def lock_diff(path: str, name: str, old: Lock, new: Lock) -> LockfileDiff:
             contents = _content(was.sha256, was.target), _content(now.sha256, now.target)
             if all(contents) and contents[0] != contents[1]:
                 before[file], after[file] = map(ContentVersion, contents)
-    return LockfileDiff.create(path, name, _frozen(before), _frozen(after))
+    return LockfileDiff.create(path, name, frozen(before), frozen(after))
 
 
 def _versions(lock: Lock) -> dict[str, Version]:
@@ -207,10 +191,6 @@ def _versions(lock: Lock) -> dict[str, Version]:
 
 def _content(sha256: str, target: str) -> str:
     return f"sha256:{sha256[:12]}" if sha256 else target and f"link to {target}"
-
-
-def _frozen(versions: Mapping[str, Any]) -> LockfilePackages:
-    return LockfilePackages(sorted(versions.items()))
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -1,0 +1,208 @@
+"""Downloads of .deb files, and the index of each: what it holds, made once ever.
+
+A cached index needs no .deb. So the process that makes it is asked for first, with an input that
+may be in no store, and only what it lacks is downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pants.engine.addresses import Address
+from pants.engine.env_vars import EnvironmentVarsRequest
+from pants.engine.fs import CreateDigest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.rules import Rule
+from pants.option.global_options import NamedCachesDirOption
+from pants.util.logging import LogLevel
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.files.json_text import load_json
+from occlum_build.files.source import open_source
+from occlum_build.packages.http_files import ENVIRONMENT
+from occlum_build.packages.index import DebIndex
+from occlum_build.packages.linked import put_file
+from occlum_build.packages.lock import LockedPackage, LockedSuite, PackagesLock
+from occlum_build.packages.locking import Places, fetch_debs
+from occlum_build.shown import output_of
+from pants_occlum.compat.by_name import (
+    _uncacheable_rule,
+    collect_rules,
+    concurrently,
+    implicitly,
+    rule,
+)
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    download_file,
+    environment_vars_subset,
+    execute_process,
+    get_digest_contents,
+)
+from pants_occlum.packages.awaited import is_missing
+from pants_occlum.packages.requests import (
+    AskedPackages,
+    PackagesOf,
+    asked_packages,
+)
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.subsystem import OcclumSubsystem
+
+DEBS_CACHE = "occlum_debs"
+_DEB, _INDEX = "package.deb", "index.json"
+_IN_FLIGHT = 64
+
+
+@dataclass(frozen=True)
+class DebRequest:
+    """A .deb by its content."""
+
+    sha256: str
+    size: int
+    merged_usr: bool
+    name: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class IndexedDeb:
+    index: DebIndex
+
+
+@dataclass(frozen=True)
+class TriedDeb:
+    """Whether there is an index, or what it is made of."""
+
+    is_there: bool
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """Packages of a root that are wanted as files; `suites` are those of their lock."""
+
+    address: Address
+    packages: tuple[LockedPackage, ...]
+    suites: tuple[LockedSuite, ...]
+
+
+@dataclass(frozen=True)
+class FetchedDebs:
+    """The paths of the files, by SHA-256."""
+
+    files: Mapping[str, str]
+
+
+@rule(desc="Index a package", level=LogLevel.DEBUG)
+async def index_deb(request: DebRequest) -> IndexedDeb:
+    deb = FileEntry(_DEB, FileDigest(request.sha256, request.size))
+    process = await prepare_tool_process(
+        ToolProcessRequest(
+            module="occlum_build.packages.indexing",
+            argv=(_DEB, _INDEX, *([] if request.merged_usr else ["plain"])),
+            description=f"Index {request.name}",
+            input_digest=await create_digest(CreateDigest([deb])),
+            compiled_requirements=("zstandard",),
+            output_files=(_INDEX,),
+            level=LogLevel.DEBUG,
+        ),
+        **implicitly(),
+    )
+    result = await execute_process(process, **implicitly())
+    if result.exit_code:
+        message = output_of(result.stderr)
+        raise OcclumError("deb-file", message, place=Place(request.name))
+    (content,) = await get_digest_contents(result.output_digest)
+    value = load_json(content.content, request.name, code="deb-index")
+    return IndexedDeb(DebIndex.from_json(value, request.name))
+
+
+@_uncacheable_rule(desc="Look for the index of a package", level=LogLevel.DEBUG)
+async def try_deb(request: DebRequest) -> TriedDeb:
+    try:
+        await index_deb(request)
+    except Exception as error:
+        if not is_missing(error, [request.sha256]):
+            raise
+        return TriedDeb(False)
+    return TriedDeb(True)
+
+
+async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) -> list[DebIndex]:
+    """The indexes of locked packages, of which those are downloaded that no cache has one of.
+
+    Raises OcclumError.
+    """
+    packages = lock.packages
+    requests = [
+        DebRequest(one.sha256, one.size, merged_usr, f"{one.package} {one.version}")
+        for one in packages
+    ]
+    try:
+        indexed = await concurrently(index_deb(one) for one in requests)
+    except Exception as error:
+        if not is_missing(error, (one.sha256 for one in requests)):
+            raise
+        tried = await concurrently(try_deb(one) for one in requests)
+        missing = tuple(one for one, found in zip(packages, tried) if not found.is_there)
+        fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
+        await _store(missing, fetched.files)
+        indexed = await concurrently(index_deb(one) for one in requests)
+    return [one.index for one in indexed]
+
+
+async def _store(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:
+    """Take .deb files into Pants' store."""
+    for start in range(0, len(packages), _IN_FLIGHT):
+        with ExitStack() as opened:
+            downloads = []
+            for one in packages[start : start + _IN_FLIGHT]:
+                file = opened.enter_context(open_source(files[one.sha256]))
+                # Pants opens the path of such a URL as it stands there, percent-encoded.
+                url = f"file:/proc/self/fd/{file.descriptor}"
+                downloads.append(NativeDownloadFile(url, FileDigest(one.sha256, one.size)))
+            await concurrently(download_file(one) for one in downloads)
+
+
+async def places_of(
+    asked: AskedPackages, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+) -> Places:
+    """Where what is asked for comes from, and goes to, on this machine."""
+    environment = await environment_vars_subset(
+        **implicitly(EnvironmentVarsRequest(sorted(ENVIRONMENT)))
+    )
+    cache = Path(str(named_caches_dir.val)) / DEBS_CACHE
+    return Places(
+        cache=cache,
+        debs={
+            path: cache / "debs" / f"{digest.fingerprint}.deb"
+            for path, digest in asked.debs.items()
+        },
+        mirrors={
+            name: occlum.archive_mirrors.get(address, ())
+            for name, address in asked.archives.items()
+        },
+        parallel=occlum.parallel_downloads,
+        environment=dict(environment),
+    )
+
+
+@_uncacheable_rule(desc="Download packages")
+async def fetched_debs(
+    request: FetchRequest, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+) -> FetchedDebs:
+    """What is in the named cache already, and right, is not downloaded."""
+    asked = await asked_packages(PackagesOf(request.address), **implicitly())
+    places = await places_of(asked, occlum, named_caches_dir)
+    for one in request.packages:
+        if not one.archive:
+            entry = FileEntry(one.path, FileDigest(one.sha256, one.size))
+            (content,) = await get_digest_contents(await create_digest(CreateDigest([entry])))
+            put_file(str(places.debs[one.path]), content.content)
+    lock = PackagesLock({}, request.suites, request.packages)
+    fetched = fetch_debs(lock, asked.request, places)
+    return FetchedDebs({one.package.sha256: str(one.file) for one in fetched})
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()

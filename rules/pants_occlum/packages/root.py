@@ -1,0 +1,72 @@
+"""The root of a lock file of packages: what stands where, of which package, by their indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.rules import Rule
+from pants.util.logging import LogLevel
+
+from occlum_build.packages.alternatives import Link
+from occlum_build.packages.index import DebIndex
+from occlum_build.packages.lock import LockedPackage, LockedSuite
+from occlum_build.packages.made import sources_of_made
+from occlum_build.packages.merge import MadeFile, PackagesRoot, merge
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
+from pants_occlum.packages.debs import indexes_of
+from pants_occlum.packages.locks import LockOf, packages_lock
+from pants_occlum.packages.requests import PackagesOf, asked_packages
+from pants_occlum.process.quiet_gc import quiet_gc
+
+
+@dataclass(frozen=True)
+class RootOf:
+    """An `occlum_packages` target."""
+
+    address: Address
+
+
+@dataclass(frozen=True)
+class MergedRoot:
+    """A root; its packages as they are locked and what they hold, by name.
+
+    made: what the root has besides, by path.
+    """
+
+    root: PackagesRoot
+    packages: Mapping[str, LockedPackage]
+    indexes: Mapping[str, DebIndex]
+    made: Mapping[str, MadeFile]
+    suites: tuple[LockedSuite, ...]
+
+    def packaged(self) -> PackagesRoot:
+        """What the packages alone have."""
+        return merge(self.indexes.values())
+
+    def sources_of_made(self) -> list[str]:
+        """The paths of the files that files are made of."""
+        return sources_of_made(self.packaged()) if self.made else []
+
+
+@rule(desc="Merge packages", level=LogLevel.DEBUG)
+async def merged_root(request: RootOf) -> MergedRoot:
+    asked = await asked_packages(PackagesOf(request.address), **implicitly())
+    lock = await packages_lock(LockOf(request.address), **implicitly())
+    indexes = await indexes_of(request.address, lock, merged_usr=asked.request.merged_usr)
+    links = [Link(one.path, one.target, one.by) for one in lock.links]
+    made = [MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in lock.made]
+    with quiet_gc():
+        root = merge(indexes, links, made)
+    return MergedRoot(
+        root,
+        {one.package: one for one in lock.packages},
+        {one.package: one for one in indexes},
+        {one.path: one for one in made},
+        lock.suites,
+    )
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()
