@@ -24,6 +24,10 @@ class InvalidEnclave(Exception):
     """An enclave cannot be built as its target says."""
 
 
+class InvalidPackages(Exception):
+    """A root of packages cannot be locked as its target says."""
+
+
 class InvalidContainer(Exception):
     """A bundle or an OCI image cannot be built, or published, as its target says."""
 
@@ -57,6 +61,15 @@ def container_errors(address: Address, verb: str = "built") -> Iterator[None]:
         yield
     except OcclumError as error:
         raise InvalidContainer(_text(address, error.problems, verb)) from None
+
+
+@contextmanager
+def packages_errors(address: Address) -> Iterator[None]:
+    """Turns an error of the library into one of Pants that names the root of packages."""
+    try:
+        yield
+    except OcclumError as error:
+        raise InvalidPackages(_text(address, error.problems, "locked")) from None
 
 
 def _text(address: Address | str, problems: Sequence[Problem], verb: str = "built") -> str:

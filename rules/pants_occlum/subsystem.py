@@ -49,7 +49,7 @@ class OcclumSubsystem(Subsystem):
             """
             Where absolute paths of BOMs are looked up: an absolute directory (the host, or an
             extracted root file system; absolute links resolve inside it), or the address of an
-            `occlum_sysroot`. For images and BOMs that name none.
+            `occlum_sysroot` or `occlum_packages`. For images and BOMs that name none.
             """
         ),
     )

@@ -28,6 +28,7 @@ from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.host import SysrootBlob, SysrootRequest, SysrootSnapshot, look_at_sysroot
 from pants_occlum.sysroot.pins import (
     HostContents,
+    cached_contents,
     host_contents,
     host_texts,
     lock_of_sysroot,
@@ -209,7 +210,10 @@ async def stored(known: Knowledge, paths: Mapping[str, str], of: str) -> tuple[F
     """
     unstored = {sha256: path for sha256, path in paths.items() if sha256 not in known.digests}
     host = _host_blobs(known, unstored)
-    if host:
+    if host and known.sysroot.packages is not None:
+        await cached_contents(known.sysroot, host, of)
+        known.digests.update((one.sha256, FileDigest(one.sha256, one.size)) for one in host)
+    elif host:
         ingested = await host_contents(HostContents(known.sysroot, host, of))
         known.digests.update(ingested.digests)
     return tuple(known.digests[sha256] for sha256 in sorted(paths))

@@ -21,6 +21,7 @@ from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
 from pants_occlum.invalid import invalid_field
 from pants_occlum.one_address import OneAddressField
+from pants_occlum.sysroot.target_types import SysrootField
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
 _Text = Optional[str]
@@ -32,7 +33,7 @@ class ToolchainRootField(StringField):
     help = help_text(
         """
         Where Occlum is installed: an absolute directory, as `/opt/occlum`, or the root of a system
-        that has it in `opt/occlum`. Give this or `archive`.
+        that has it in `opt/occlum`. Give this, `archive` or `sysroot`.
         """
     )
 
@@ -43,6 +44,15 @@ class ToolchainArchiveField(OneAddressField):
         """
         A `file` target whose file is a tar archive of Occlum: one of the project, or with
         `source=http_source(url, len=..., sha256=...)` one from the network.
+        """
+    )
+
+
+class ToolchainSysrootField(SysrootField):
+    help = help_text(
+        """
+        An `occlum_packages` with Occlum's packages, or an `occlum_sysroot` in which it is
+        installed: in place of `root` and `archive`. Only files that its lock file pins count.
         """
     )
 
@@ -58,6 +68,7 @@ class OcclumToolchain(Target):
         *COMMON_TARGET_FIELDS,
         ToolchainRootField,
         ToolchainArchiveField,
+        ToolchainSysrootField,
         ToolchainVersionField,
     )
     help = help_text(

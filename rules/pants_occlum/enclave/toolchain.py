@@ -16,6 +16,7 @@ from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.toolchain import (
+    OCCLUM_DIR,
     VERSION_HEADER,
     missing,
     parse_version,
@@ -24,7 +25,7 @@ from occlum_build.occlum.toolchain_content import (
     HEADER_ROLE,
 )
 from occlum_build.shown import escaped, output_of
-from pants_occlum.bom.knowledge import Knowledge, settle, stored
+from pants_occlum.bom.knowledge import knowledge_of, settle, stored
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
@@ -38,6 +39,7 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.enclave.target_types import (
     ToolchainArchiveField,
     ToolchainRootField,
+    ToolchainSysrootField,
     ToolchainVersionField,
 )
 from pants_occlum.enclave.toolchain_places import (
@@ -50,7 +52,7 @@ from pants_occlum.invalid import invalid_target
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
-from pants_occlum.sysroot.sysroots import Sysroot
+from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, find_sysroot
 
 HEADER = HEADER_ROLE
 _OUTPUT = "toolchain"
@@ -107,8 +109,8 @@ class _Archive:
 
 @rule(desc="Find Occlum's toolchain where it is installed")
 async def installed_toolchain(request: Installation) -> ToolchainFiles:
-    known = Knowledge(Sysroot(request.system))
     try:
+        known = await knowledge_of(request.sysroot or Sysroot(request.system))
         found, report = await settle(
             known, request.root, lambda sources, report: find_files(request, sources, report)
         )
@@ -185,9 +187,15 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
             {target[ToolchainArchiveField].to_unparsed_address_inputs(): UnparsedAddressInputs}
         )
     )
-    if (root is None) == (not archives):
-        raise invalid_target(
-            f"{target.address} must have either `root` or `archive`, and not both."
+    sysroot = target[ToolchainSysrootField].value
+    if [root is not None, bool(archives), bool(sysroot)].count(True) != 1:
+        raise invalid_target(f"{target.address} must have one of `root`, `archive` and `sysroot`.")
+    if sysroot:
+        found = await find_sysroot(SysrootOf((target.address,)), **implicitly())
+        system = found.name if found.packages is not None else found.root
+        place = posixpath.join(system, OCCLUM_DIR)
+        return await installed_toolchain(
+            Installation(place, request.sgx_mode, version, found), **implicitly()
         )
     if root is not None:
         if not root.startswith("/"):

@@ -29,6 +29,7 @@ from occlum_build.occlum.toolchain_content import (
 )
 from occlum_build.occlum.toolchain_links import follow
 from occlum_build.sources.model import FILE, Sources, regular_file
+from pants_occlum.sysroot.sysroots import Sysroot
 
 HEADER_FILE = ToolFile(HEADER_ROLE, (VERSION_HEADER,))
 _GROUPS = (*ALL_OF_AN_ENCLAVE, SIGN_KEY)
@@ -37,11 +38,15 @@ _OPTIONAL = (SIGN_KEY,)
 
 @dataclass(frozen=True)
 class Installation:
-    """An installed toolchain, and the version that it must have, "" for any."""
+    """An installed toolchain, and the version that it must have, "" for any.
+
+    sysroot: where it is installed; None for a directory of this machine.
+    """
 
     root: str
     sgx_mode: str
     version: str
+    sysroot: Sysroot | None = None
 
     @property
     def system(self) -> str:

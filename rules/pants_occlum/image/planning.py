@@ -14,9 +14,10 @@ from pants.util.logging import LogLevel
 from occlum_build.bom.operations import Operations, bom_operations
 from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root
-from occlum_build.errors import OcclumError, Problem, Report
+from occlum_build.errors import ERROR, OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
+from occlum_build.image.missing import VERSION
 from occlum_build.image.plan import (
     BomSet,
     PlanOptions,
@@ -118,6 +119,8 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )
     findings = [*warnings, *unowned.warnings, *found]
+    if known.sysroot.packages is not None:
+        findings = [_too_new(one) for one in findings]
     return planned_image(planned, sha256, known, findings)
 
 
@@ -135,12 +138,26 @@ async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
     return [await lock_problem(known.sysroot, lock, found)] if found else []
 
 
+def _too_new(problem: Problem) -> Problem:
+    """Where packages are chosen for an enclave, a library that is too old for some is an error."""
+    if problem.code != VERSION:
+        return problem
+    hint = (
+        "take packages of a suite whose glibc is no newer than that of the loader config: Occlum's "
+        "is 2.31 (Ubuntu 20.04, Debian 11) or 2.35 (Ubuntu 22.04)"
+    )
+    return replace(problem, severity=ERROR, hint=hint)
+
+
 def _with_pins(problem: Problem, sysroot: Sysroot) -> Problem:
     """Tell of something that the host may have that only pins count."""
     is_of_host = problem.code == "libraries" or any(path[:1] == "/" for path in problem.missing)
     if sysroot.lock is not LockMode.require or not is_of_host:
         return problem
     hint = f"only what {sysroot.lockfile} pins counts; pin what is there: {sysroot.command}"
+    if sysroot.packages is not None:
+        what = f"add the package that has it to 'packages' of {sysroot.name}"
+        hint = f"{what}, and write the lock anew: {sysroot.command}"
     return replace(problem, hint=hint)
 
 

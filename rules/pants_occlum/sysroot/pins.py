@@ -313,6 +313,15 @@ async def host_texts(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: str) ->
     Where they are pinned they come from processes, and so from a cache for who lacks the files.
     Those of packages are downloaded only where no cache has them.
     """
+    if sysroot.lock is LockMode.off:
+        await host_contents(HostContents(sysroot, tuple(blobs), of))
+        return await texts(FileDigest(one.sha256, one.size) for one in blobs)
+    contents = await get_digest_contents(await cached_contents(sysroot, blobs, of))
+    return {posixpath.basename(file.path): file.content for file in contents}
+
+
+async def cached_contents(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: str) -> Digest:
+    """Pinned contents as outputs of processes, under their SHA-256."""
     digests = [FileDigest(one.sha256, one.size) for one in blobs]
     if sysroot.packages is not None:
         try:
@@ -321,16 +330,12 @@ async def host_texts(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: str) ->
             if not is_missing(error, (one.sha256 for one in blobs)):
                 raise
     await host_contents(HostContents(sysroot, tuple(blobs), of))
-    if sysroot.lock is LockMode.off:
-        return await texts(digests)
     return await _passed_on(digests, of)
 
 
-async def _passed_on(blobs: Iterable[FileDigest], of: str) -> dict[str, bytes]:
+async def _passed_on(blobs: Iterable[FileDigest], of: str) -> Digest:
     passed = await concurrently(pass_on(PassOn((one,), of)) for one in blobs)
-    digest = await merge_digests(MergeDigests(one.digest for one in passed))
-    contents = await get_digest_contents(digest)
-    return {posixpath.basename(file.path): file.content for file in contents}
+    return await merge_digests(MergeDigests(one.digest for one in passed))
 
 
 def rules() -> Iterable[Rule]:

@@ -46,7 +46,7 @@ class SysrootField(OneAddressField):
     alias = "sysroot"
     help = help_text(
         """
-        The `occlum_sysroot` in which absolute paths are looked up. An image has one: it and its
-        BOMs must not name different ones. Default: `[occlum].sysroot`.
+        The `occlum_sysroot` or `occlum_packages` in which absolute paths are looked up. An image
+        has one: it and its BOMs must not name different ones. Default: `[occlum].sysroot`.
         """
     )

@@ -56,6 +56,7 @@ from pants_occlum.packages.debs import (
 from pants_occlum.packages.lock_versions import lock_diff
 from pants_occlum.packages.requests import PackagesOf, asked_packages, lockfile_of
 from pants_occlum.packages.target_types import PackagesArchivesField
+from pants_occlum.problems import packages_errors
 from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -153,27 +154,32 @@ async def resolved_packages(
 
 @rule(desc="Pin packages")
 async def generate_lock(request: GeneratePackagesLock) -> GenerateLockfileResult:
-    resolved = await resolved_packages(ResolveRequest(request.address), **implicitly())
-    asked, lock = resolved.request, resolved.lock
-    indexes = await indexes_of(request.address, lock, merged_usr=asked.merged_usr)
-    begun = begin(asked, indexes)
-    sources = tuple(one for one in lock.packages if one.package in begun.sources)
-    fetched = await fetched_debs(
-        FetchRequest(request.address, sources, lock.suites), **implicitly()
-    )
-    by_name = {one.package: one for one in indexes}
-    contents: dict[str, bytes] = {}
-    for one in sources:
-        file, name = Path(fetched.files[one.sha256]), one.package
-        paths = begun.sources[name]
-        contents.update(contents_of_deb(file, by_name[name], paths, SOURCE_BYTES, name=name))
-    derived = finish(begun, contents)
-    _tell(derived.told)
-    lock = replace(lock, links=with_given(derived.links, dict(asked.links)), made=derived.made)
+    with packages_errors(request.address):
+        resolved = await resolved_packages(ResolveRequest(request.address), **implicitly())
+        lock = await _derived(request.address, resolved)
     path, name = request.lockfile_dest, request.resolve_name
     digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
     diff = lock_diff(path, name, resolved.old, lock) if request.diff else None
     return GenerateLockfileResult(digest, name, path, diff)
+
+
+async def _derived(address: Address, resolved: Resolved) -> PackagesLock:
+    """The lock with the links and files that scripts would have made."""
+    asked, lock = resolved.request, resolved.lock
+    indexes = await indexes_of(address, lock, merged_usr=asked.merged_usr)
+    begun = begin(asked, indexes)
+    sources = tuple(one for one in lock.packages if one.package in begun.sources)
+    fetched = await fetched_debs(FetchRequest(address, sources, lock.suites), **implicitly())
+    by_name = {one.package: one for one in indexes}
+    contents: dict[str, bytes] = {}
+    for one in sources:
+        file, index = Path(fetched.files[one.sha256]), by_name[one.package]
+        paths = begun.sources[one.package]
+        contents.update(contents_of_deb(file, index, paths, SOURCE_BYTES, name=index.name))
+    derived = finish(begun, contents)
+    _tell(derived.told)
+    links = with_given(derived.links, dict(asked.links))
+    return replace(lock, links=links, made=derived.made)
 
 
 def _old_lock(path: str, data: bytes | None) -> PackagesLock:
