@@ -110,7 +110,7 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
     )
     result = await execute_process(process, **implicitly())
     if result.exit_code:
-        message = output_of(result.stderr)
+        message = output_of(result.stderr).replace(f"{_DEB}: ", "")
         raise OcclumError("deb-file", message, place=Place(request.name))
     (content,) = await get_digest_contents(result.output_digest)
     value = load_json(content.content, request.name, code="deb-index")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -103,6 +104,13 @@ async def asked_packages(request: PackagesOf, build_root: BuildRoot) -> AskedPac
             f"The 'made' field in target {target.address} has {unknown[0]!r}, and knows "
             f"{', '.join(map(repr, MADE))}."
         )
+    links = dict(target[PackagesLinksField].value or {})
+    for path in links:
+        if not path.startswith("/") or posixpath.normpath(path) != path:
+            raise invalid_field(
+                f"The 'links' field in target {target.address} has {path!r}, which is no absolute "
+                "path without `.`, `..` and double slashes."
+            )
     asked = PackagesRequest(
         name=target.address.spec,
         archives=tuple(configs),
@@ -114,7 +122,7 @@ async def asked_packages(request: PackagesOf, build_root: BuildRoot) -> AskedPac
         without=tuple(target[PackagesWithoutField].value or ()),
         essential=target[PackagesEssentialField].value,
         recommends=target[PackagesRecommendsField].value,
-        links=tuple(sorted((target[PackagesLinksField].value or {}).items())),
+        links=tuple(sorted(links.items())),
         made=made,
         merged_usr=target[PackagesMergedUsrField].value,
     )

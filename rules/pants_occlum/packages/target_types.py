@@ -100,11 +100,10 @@ class OcclumArchive(Target):
 
 class PackagesArchivesField(SpecialCasedDependencies):
     alias = "archives"
-    required = True
     help = help_text(
         """
         The addresses of `occlum_archive` targets. The highest version of a package wins, and the
-        first archive where versions are equal.
+        first archive where versions are equal. Without any, all packages are in `debs`.
         """
     )
 

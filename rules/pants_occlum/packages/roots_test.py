@@ -1,0 +1,175 @@
+"""Roots of packages, of .debs of the project: no archive is needed for what rules make of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pants.core.goals.generate_lockfiles import GenerateLockfilesGoal
+from pants.engine.internals.scheduler import ExecutionError
+
+from occlum_build.packages.testing_debs import Item, deb_of, link
+from pants_occlum.testing import Project
+
+BUILD = """
+    files(name="debs", sources=["*.deb"])
+    occlum_packages(
+        name="root", debs=[":debs"], packages=["tool"], lockfile="./root.lock"{packages}
+    )
+    occlum_bom(name="bom", source="bom.yaml", loader_config="/etc/loader.config")
+    occlum_image(name="image", boms=[":bom"], sysroot=":root", formats=["dir", "tar"]{image})
+    """
+BOM = "targets: [{target: /, copy: [{files: [/bin/tool, /usr/bin/which, /etc/passwd]}]}]"
+SCRIPT = "#!/bin/sh\nupdate-alternatives --install /usr/bin/which which /usr/bin/tool 10\n"
+
+
+class PackagesProject(Project):
+    def __init__(self, tmp_path: Path) -> None:
+        super().__init__(tmp_path)
+        self.write({"app/bom.yaml": BOM})
+        self.build()
+        self.deb("tool", Item("./bin/tool", b"one", 0o755), scripts={"postinst": SCRIPT},
+                 fields={"Depends": "data (>= 1), base-passwd"})  # fmt: skip
+        self.deb("data", Item("./etc/loader.config"), link("./usr/share/x", "/etc/loader.config"))
+        self.deb(
+            "base-passwd", Item("./usr/share/base-passwd/passwd.master", b"root:*:0:0::/:/s\n")
+        )
+
+    def build(self, packages: str = "", image: str = "") -> None:
+        self.write({"app/BUILD": BUILD.format(packages=packages, image=image)})
+
+    def deb(self, package: str, *items: Item, version: str = "1.0", **how: Any) -> None:
+        self.write({f"app/{package}.deb": deb_of(package, version, items, **how)})
+
+    def pin(self, *options: str) -> str:
+        result = self.run(
+            GenerateLockfilesGoal, options=("--generate-lockfiles-resolve=app:root", *options)
+        )
+        assert result.exit_code == 0
+        return result.stdout + result.stderr
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "app/root.lock"
+
+    def make(self) -> Path:
+        """The image in dist."""
+        return self.package("app:image") / "image"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> PackagesProject:
+    return PackagesProject(tmp_path)
+
+
+def test_lock_and_image(project: PackagesProject) -> None:
+    project.pin()
+
+    header, *lines = map(json.loads, project.lock.read_text().splitlines())
+    assert header["kind"] == "packages"
+    assert [line.get("package", line.get("path")) for line in lines] == [
+        *("base-passwd", "data", "tool"),
+        *("/bin", "/etc/alternatives/which", "/usr/bin/which", "/etc/passwd"),
+    ]
+    image = project.make()
+    assert sorted(path.name for path in image.iterdir()) == ["passwd", "tool", "which"]
+    assert (image / "which").read_bytes() == b"one"
+    assert (image / "passwd").read_bytes() == b"root:x:0:0::/:/s\n"
+    manifest = json.loads((image.parent / "manifest.json").read_text())
+    assert {entry["path"]: entry["mode"] for entry in manifest["entries"]}["/tool"] == "0755"
+
+
+def test_what_the_host_has_does_not_count(project: PackagesProject) -> None:
+    project.host("bin/tool", b"of the host")
+    project.pin()
+    project.write({"app/bom.yaml": BOM.replace("/etc/passwd", "/etc/hostname")})
+    project.host("etc/hostname", b"here")
+
+    with pytest.raises(ExecutionError) as caught:
+        project.make()
+    error = str(caught.value)
+    assert "bom.yaml:1:" in error and "/etc/hostname" in error
+    assert "add the package that has it to 'packages' of app:root" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (', without=["x"]', "'without'"),
+        (', links={"/a": "b"}', "'links'"),
+        (", merged_usr=False", "'merged_usr'"),
+        (', made=["passwd"]', "'made'"),
+    ],
+)
+def test_a_lock_that_is_stale(project: PackagesProject, change: str, field: str) -> None:
+    project.pin()
+    project.build(change)
+
+    with pytest.raises(ExecutionError) as caught:
+        project.make()
+    error = str(caught.value)
+    assert f"app/root.lock: the lock file is stale: {field} of app:root has changed since" in error
+    assert "generate-lockfiles --resolve=app:root" in error
+
+
+def test_a_package_of_the_project_that_changes(project: PackagesProject) -> None:
+    project.pin()
+    before = project.make().joinpath("tool").read_bytes()
+    project.deb("tool", Item("./bin/tool", b"two", 0o755), scripts={"postinst": SCRIPT},
+                version="2.0", fields={"Depends": "data"})  # fmt: skip
+
+    with pytest.raises(ExecutionError, match="'debs' of app:root has changed since"):
+        project.make()
+    project.write({"app/bom.yaml": BOM.replace(", /etc/passwd", "")})
+    told = project.pin("--generate-lockfiles-diff")
+    assert "tool" in told and "1.0" in told and "2.0" in told
+    assert (before, project.make().joinpath("tool").read_bytes()) == (b"one", b"two")
+
+
+@pytest.mark.parametrize(
+    ("packages", "words"),
+    [
+        (', made=["passwd", "shadow"]', "The 'made' field in target app:root has 'shadow'"),
+        (', archives=[":bom"]', "takes `occlum_archive` targets, and app:bom is a `occlum_bom`"),
+        (
+            ', links={"a": "b"}',
+            "field in target app:root has 'a', which is no absolute",
+        ),
+        (', without=["not a name"]', "not a name"),
+    ],
+)
+def test_fields_that_are_wrong(project: PackagesProject, packages: str, words: str) -> None:
+    project.build(packages)
+
+    with pytest.raises(ExecutionError) as caught:
+        project.pin()
+    assert words in str(caught.value)
+
+
+def test_no_lock_file(project: PackagesProject) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        project.make()
+    assert "app:image cannot be built" in str(caught.value)
+    assert "there is no lock file app/root.lock" in str(caught.value)
+    assert "generate-lockfiles --resolve=app:root" in str(caught.value)
+
+
+def test_a_package_that_is_not_there(project: PackagesProject) -> None:
+    (project.root / "app/data.deb").unlink()
+
+    with pytest.raises(ExecutionError) as caught:
+        project.pin()
+    assert "app:root cannot be locked, 1 error" in str(caught.value)
+    assert "data (>= 1), needed by tool (requested)" in str(caught.value)
+
+
+def test_a_damaged_package(project: PackagesProject) -> None:
+    path = project.root / "app/data.deb"
+    path.write_bytes(path.read_bytes()[:-100])
+
+    with pytest.raises(ExecutionError) as caught:
+        project.pin()
+    assert "app:root cannot be locked, 1 error" in str(caught.value)
+    assert "app/data.deb: no usable package" in str(caught.value)
