@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from occlum_build.errors import NOTE, OcclumError, Problem
+from occlum_build.errors import OcclumError
 from occlum_build.files.change import Change
-from occlum_build.files.reading import read_file
+from occlum_build.packages.alternatives import Link
+from occlum_build.packages.config import MADE
 from occlum_build.packages.derived import derived_links
+from occlum_build.packages.deriving import (
+    IndexedDeb,
+    contents_of_sources,
+    index_locked,
+    scripts_told,
+)
 from occlum_build.packages.index import DebIndex, Entry
 from occlum_build.packages.indexing import index_deb
-from occlum_build.packages.made import MADE, SOURCE_BYTES, Made, make_files, sources_of_made
-from occlum_build.packages.merge import PackagesRoot, merge
+from occlum_build.packages.lock import PackagesLock
+from occlum_build.packages.locking import FetchedDeb
+from occlum_build.packages.made import Made, make_files, make_locked, sources_of_made
+from occlum_build.packages.merge import MadeFile, PackagesRoot, merge
 from occlum_build.packages.tree import TreeWriter
 from occlum_build.packages.unpack import unpack_files
 from occlum_build.sources.model import DIR, FILE, SYMLINK
-
-SCRIPT = "packages-script"
 
 
 def assemble(
@@ -28,17 +35,50 @@ def assemble(
     It is made beside its place and then renamed. Raises OcclumError of what it reads and merges;
     FileExistsError and OSError at the target.
     """
-    indexes = [index_deb(deb, merged_usr=merged_usr) for deb in debs]
+    indexed = [IndexedDeb(deb, index_deb(deb, merged_usr=merged_usr)) for deb in debs]
+    indexes = [one.holds for one in indexed]
     packaged = merge(indexes)
     links = derived_links(indexes, packaged.lock.pins, merged_usr=merged_usr, made=made)
+    sources = sources_of_made(packaged, made)
+    files = make_files(packaged, contents_of_sources(packaged, indexed, sources), made)
+    root = _write(indexed, links, files, target)
+    told = [*root.told, *(one for index in indexes for one in scripts_told(index))]
+    return PackagesRoot(root.lock, root.owners, root.facts, tuple(told))
+
+
+def assemble_locked(
+    lock: PackagesLock, debs: Sequence[FetchedDeb], target: Path, *, merged_usr: bool = True
+) -> PackagesRoot:
+    """Make the new directory `target` of the packages, links and made files of a lock.
+
+    Raises as `assemble` does, and OcclumError `packages-made` for a file that comes out otherwise.
+    """
+    indexed = [index_locked(one, merged_usr=merged_usr) for one in debs]
+    links = [Link(one.path, one.target, one.by) for one in lock.links]
+    locked = [
+        MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in lock.made
+    ]
+    files: list[Made] = []
+    if locked:
+        packaged = merge(one.holds for one in indexed)
+        contents = contents_of_sources(packaged, indexed, sources_of_made(packaged))
+        files = make_locked(packaged, contents, locked)
+    return _write(indexed, links, files, target)
+
+
+def _write(
+    debs: Sequence[IndexedDeb], links: Sequence[Link], made: Sequence[Made], target: Path
+) -> PackagesRoot:
+    whole = merge([one.holds for one in debs], links, [one.file for one in made])
     with Change() as change:
         root = change.part(target, must_be_new=True)
         root.mkdir()
         with TreeWriter(str(root)) as tree:
-            for deb, index in zip(debs, indexes):
-                unpack_files(deb, index, tree, _owned_files(packaged, index))
-            files = _make(packaged, root, tree, made)
-            whole = merge(indexes, links, [one.file for one in files])
+            for deb in debs:
+                owned = _owned_files(whole, deb.holds)
+                unpack_files(deb.file, deb.holds, tree, owned, name=deb.name)
+            for one in made:
+                tree.file(one.path, one.mode, [one.content])
             tree.add_entries(
                 {
                     path: Entry(pin.type, pin.mode, target=pin.target)
@@ -47,13 +87,7 @@ def assemble(
                 }
             )
         change.commit()
-    told = [*whole.told, *(one for index in indexes for one in scripts_told(index))]
-    return PackagesRoot(whole.lock, whole.owners, whole.facts, tuple(told))
-
-
-def scripts_told(index: DebIndex) -> list[Problem]:
-    """What an index tells, as notes."""
-    return [Problem(SCRIPT, f"{index.name}: {text}", severity=NOTE) for text in index.told]
+    return whole
 
 
 def debs_in(places: Sequence[Path]) -> list[Path]:
@@ -68,7 +102,10 @@ def debs_in(places: Sequence[Path]) -> list[Path]:
             continue
         below = sorted(one for one in place.iterdir() if one.suffix == ".deb")
         if not below:
-            raise OcclumError("deb-file", f"{place} has no .deb file")
+            hint = (
+                "name .deb files, or a directory that has them itself: none below it is looked at"
+            )
+            raise OcclumError("deb-file", f"{place} has no .deb file", hint=hint)
         found += below
     return list(dict.fromkeys(found))
 
@@ -77,18 +114,5 @@ def _owned_files(root: PackagesRoot, index: DebIndex) -> list[str]:
     return [
         path
         for path, entry in index.entries.items()
-        if entry.type == FILE and root.owners[path] == index.package
+        if entry.type == FILE and root.owners.get(path) == index.package
     ]
-
-
-def _make(
-    packaged: PackagesRoot, root: Path, tree: TreeWriter, made: Collection[str]
-) -> list[Made]:
-    contents = {
-        path: read_file(root / path[1:], SOURCE_BYTES, name=path)
-        for path in sources_of_made(packaged, made)
-    }
-    files = make_files(packaged, contents, made)
-    for one in files:
-        tree.file(one.path, one.mode, [one.content])
-    return files

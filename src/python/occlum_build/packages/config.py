@@ -9,7 +9,10 @@ from typing import Any
 
 from occlum_build.image.manifest import canonical_json
 
-MADE = ("base-links", "ca-certificates", "java-cacerts", "nsswitch", "passwd")
+BASE_LINKS, CA_CERTIFICATES, JAVA_CACERTS = "base-links", "ca-certificates", "java-cacerts"
+NSSWITCH, PASSWD = "nsswitch", "passwd"
+# What is made in place of maintainer scripts (packages.made, and links in packages.derived).
+MADE = (BASE_LINKS, CA_CERTIFICATES, JAVA_CACERTS, NSSWITCH, PASSWD)
 ARCHITECTURE = "amd64"
 Pairs = tuple[tuple[str, str], ...]  # of a mapping, so that what has it can be hashed
 

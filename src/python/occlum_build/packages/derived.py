@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from occlum_build.packages.alternatives import Link, chosen_links
+from occlum_build.packages.config import BASE_LINKS, CA_CERTIFICATES, MADE
 from occlum_build.packages.index import DebIndex
-from occlum_build.packages.made import BASE_LINKS, BUNDLE, CA_CERTIFICATES, MADE
+from occlum_build.packages.made import BUNDLE
 from occlum_build.packages.paths import MERGED
 from occlum_build.sources.model import DIR
 from occlum_build.sysroot.lock import Pin

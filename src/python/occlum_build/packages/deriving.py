@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from occlum_build.packages.assemble import scripts_told
+from occlum_build.errors import NOTE, OcclumError, Problem
+from occlum_build.packages.alternatives import Link
 from occlum_build.packages.config import PackagesRequest
 from occlum_build.packages.derived import derived_links
 from occlum_build.packages.index import DebIndex
-from occlum_build.packages.lock import LockedLink, LockedMade
+from occlum_build.packages.lock import LockedLink, LockedMade, LockedPackage
 from occlum_build.packages.locking import Derived, FetchedDeb
 from occlum_build.packages.made import SOURCE_BYTES, make_files, sources_of_made
 from occlum_build.packages.merge import PackagesRoot, merge
+
+SCRIPT = "packages-script"
+
+
+class IndexedDeb(NamedTuple):
+    """A .deb and what it holds; `name` is what errors call it, "" for its path."""
+
+    file: Path
+    holds: DebIndex
+    name: str = ""
 
 
 class Deriving(NamedTuple):
@@ -31,11 +43,15 @@ def begin(request: PackagesRequest, indexes: Iterable[DebIndex]) -> Deriving:
     """Merge the packages of a request. Raises OcclumError `packages-file`."""
     found = tuple(indexes)
     packaged = merge(found)
-    sources: dict[str, list[str]] = {}
-    for path in sources_of_made(packaged, request.made):
-        sources.setdefault(packaged.owners[path], []).append(path)
-    by_package = {name: tuple(paths) for name, paths in sorted(sources.items())}
-    return Deriving(request, found, packaged, by_package)
+    sources = _by_owner(packaged, sources_of_made(packaged, request.made))
+    return Deriving(request, found, packaged, sources)
+
+
+def _by_owner(root: PackagesRoot, paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        found.setdefault(root.owners[path], []).append(path)
+    return {name: tuple(of_package) for name, of_package in sorted(found.items())}
 
 
 def finish(begun: Deriving, contents: Mapping[str, bytes]) -> Derived:
@@ -46,7 +62,8 @@ def finish(begun: Deriving, contents: Mapping[str, bytes]) -> Derived:
     )
     made = [one.file for one in make_files(packaged, contents, request.made)]
     links = [one for one in links if one.path not in dict(request.links)]
-    root = merge(indexes, links, made)
+    given = [Link(path, target, "links") for path, target in request.links if target]
+    root = merge(indexes, [*links, *given], made)
     told = [*root.told, *(one for index in indexes for one in scripts_told(index))]
     return Derived(
         tuple(LockedLink(one.path, one.target, one.by) for one in links),
@@ -59,20 +76,44 @@ def finish(begun: Deriving, contents: Mapping[str, bytes]) -> Derived:
 
 def derive(request: PackagesRequest, debs: Sequence[FetchedDeb]) -> Derived:
     """All of it, of files that are here. Raises OcclumError."""
+    indexed = [index_locked(one, merged_usr=request.merged_usr) for one in debs]
+    begun = begin(request, (one.holds for one in indexed))
+    paths = [path for of_package in begun.sources.values() for path in of_package]
+    return finish(begun, contents_of_sources(begun.packaged, indexed, paths))
+
+
+def index_locked(deb: FetchedDeb, *, merged_usr: bool) -> IndexedDeb:
+    """The index of a .deb of a lock. Raises OcclumError `deb-file`, also where it is of another."""
     from occlum_build.packages.indexing import index_deb
+
+    name = f"{deb.package.package} {deb.package.version}"
+    index = index_deb(deb.file, merged_usr=merged_usr, name=name)
+    check_package(deb.package, index)
+    return IndexedDeb(deb.file, index, name)
+
+
+def check_package(locked: LockedPackage, index: DebIndex) -> None:
+    """Raise OcclumError `deb-file` where a .deb is not the package that a lock takes it for."""
+    if (index.package, index.version) != (locked.package, locked.version):
+        message = f"{locked.package} {locked.version} says of itself that it is {index.name}"
+        hint = f"the index of {locked.archive or 'the project'} is wrong: tell whoever makes it"
+        raise OcclumError("deb-file", message, hint=hint)
+
+
+def contents_of_sources(
+    root: PackagesRoot, debs: Iterable[IndexedDeb], paths: Iterable[str]
+) -> dict[str, bytes]:
+    """The contents of files that others are made of, by path. Raises OcclumError."""
     from occlum_build.packages.unpack import contents_of_deb
 
-    indexes = {
-        one.package.package: index_deb(
-            one.file,
-            merged_usr=request.merged_usr,
-            name=f"{one.package.package} {one.package.version}",
-        )
-        for one in debs
-    }
-    files = {one.package.package: one.file for one in debs}
-    begun = begin(request, indexes.values())
+    by_package = {one.holds.package: one for one in debs}
     contents: dict[str, bytes] = {}
-    for name, paths in begun.sources.items():
-        contents.update(contents_of_deb(files[name], indexes[name], paths, SOURCE_BYTES))
-    return finish(begun, contents)
+    for package, wanted in _by_owner(root, paths).items():
+        file, index, name = by_package[package]
+        contents.update(contents_of_deb(file, index, wanted, SOURCE_BYTES, name=name))
+    return contents
+
+
+def scripts_told(index: DebIndex) -> list[Problem]:
+    """What an index tells, as notes."""
+    return [Problem(SCRIPT, f"{index.name}: {text}", severity=NOTE) for text in index.told]

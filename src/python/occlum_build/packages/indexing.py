@@ -83,6 +83,12 @@ def index_deb(path: Path, *, merged_usr: bool = True, name: str = "") -> DebInde
         )
 
 
+def stanza_of_deb(path: Path) -> dict[str, str]:
+    """What a .deb says of itself, as an archive would. Raises OcclumError `deb-file`."""
+    with opened(path) as deb:
+        return dict(_fields(control_files(deb, ["control"]).get("control")))
+
+
 def _fields(control: bytes | None) -> Mapping[str, str]:
     if control is None:
         raise BadArchive("it has no control file")

@@ -151,7 +151,7 @@ def test_one_entry_twice(tmp_path: Path) -> None:
     [
         ([Item("./../etc/passwd")], "the name './../etc/passwd' in it has a component `..`"),
         ([Item("/etc/passwd")], "the name '/etc/passwd' in it is absolute"),
-        ([Item("./a\udcff")], "the name './a\\udcff' in it is not UTF-8"),
+        ([Item("./a\udcff")], "the name './a\\xff' in it is not UTF-8"),
         ([Item("./" + "a" * 256)], "has a component of more than 255 bytes"),
         ([link("./a", "b\udcff")], "the name '/a' in it is not UTF-8"),
         ([link("./a", "")], "the link '/a' in it leads nowhere"),

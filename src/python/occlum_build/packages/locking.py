@@ -24,6 +24,7 @@ from occlum_build.packages.mirrors import (
     Progress,
     fetch_all,
     gone,
+    is_whole,
     untold,
 )
 from occlum_build.packages.package import Package
@@ -201,7 +202,9 @@ def fetch_debs(
     found, todo = [], []
     for package in lock.packages:
         if not package.archive:
-            found.append(FetchedDeb(package, _of(places.debs, package.path, package)))
+            file = _of(places.debs, package.path, package)
+            _check_whole(file, wanted_of(package, lock))
+            found.append(FetchedDeb(package, file))
             continue
         file = places.cache / "debs" / f"{package.sha256}.deb"
         found.append(FetchedDeb(package, file))
@@ -209,6 +212,12 @@ def fetch_debs(
         todo.append((archive, wanted_of(package, lock), file))
     _fetch(todo, places.parallel)
     return found
+
+
+def _check_whole(file: Path, wanted: Wanted) -> None:
+    if not is_whole(file, wanted):
+        message = f"{wanted.path} is not the file that is locked, sha256 {wanted.sha256}"
+        raise OcclumError(CODE, message, hint="write the lock anew")
 
 
 def mirror_debs(

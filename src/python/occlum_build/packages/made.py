@@ -10,20 +10,17 @@ import binascii
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Callable, NamedTuple
 
-from occlum_build.errors import OcclumError
+from occlum_build.errors import OcclumError, Report
+from occlum_build.packages.config import CA_CERTIFICATES, JAVA_CACERTS, MADE, NSSWITCH, PASSWD
 from occlum_build.packages.jks import jks_of
 from occlum_build.packages.merge import MadeFile, PackagesRoot
 from occlum_build.sources.model import FILE
 from occlum_build.sysroot.lock import Pin
 
 CODE = "packages-made"
-CA_CERTIFICATES, JAVA_CACERTS, PASSWD = "ca-certificates", "java-cacerts", "passwd"
-NSSWITCH, BASE_LINKS = "nsswitch", "base-links"
-# What can be made; BASE_LINKS are links (packages.derived).
-MADE = (CA_CERTIFICATES, JAVA_CACERTS, PASSWD, NSSWITCH, BASE_LINKS)
 BUNDLE, TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/java/cacerts"
 SOURCE_BYTES = 4 << 20  # of a file that something is made of
 _MODE = 0o644
@@ -77,6 +74,26 @@ def make_files(root: PackagesRoot, contents: Contents, made: Collection[str] = M
         sources = {path: contents[path] for path in one.sources(root.lock.pins)}
         found.append(Made(one.path, _MODE, one.make(sources), one.package))
     return sorted(found)
+
+
+def make_locked(root: PackagesRoot, contents: Contents, locked: Iterable[MadeFile]) -> list[Made]:
+    """The files that a lock says are made, and no others; `contents` as for `make_files`.
+
+    Raises OcclumError `packages-made` where one comes out otherwise, or as nothing.
+    """
+    made = {one.path: one for one in make_files(root, contents)}
+    report, found = Report(), []
+    for due in locked:
+        one = made.get(due.path)
+        if one is not None and one.file == due:
+            found.append(one)
+            continue
+        comes = f"comes out as sha256:{one.file.sha256}" if one else "is made of nothing"
+        message = f"{due.path} {comes}, and not as it is pinned"
+        hint = "this version makes it in another way: write the lock anew"
+        report.error(CODE, message, hint=hint)
+    report.raise_errors()
+    return found
 
 
 def _makers(root: PackagesRoot, made: Collection[str]) -> list[_Maker]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.packages.config import MADE
 from occlum_build.packages.index import DebIndex, Entry
 from occlum_build.packages.jks import HEADER, MAGIC, TRUSTED_CERTIFICATE, checksum, jks_of
-from occlum_build.packages.made import MADE, Made, make_files, sources_of_made
+from occlum_build.packages.made import Made, make_files, sources_of_made
 from occlum_build.packages.merge import PackagesRoot, merge
 from occlum_build.sources.model import FILE
 
