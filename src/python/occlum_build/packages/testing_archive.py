@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from occlum_build.packages.config import ArchiveConfig
+from occlum_build.packages.testing_debs import deb_of
 
 pysequoia = pytest.importorskip("pysequoia")
 
@@ -116,11 +117,25 @@ def stanza(name: str, version: str = "1", **fields: str) -> str:
     return "".join(f"{key}: {value}\n" for key, value in values.items() if value) + "\n"
 
 
+def _values(stanza_: str) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in stanza_.splitlines() if line)
+
+
 class Archive:
     """An archive in a directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._debs: dict[str, bytes] = {}  # by their paths below the root
+
+    def deb(self, name: str, version: str = "1", **how: Any) -> str:
+        """The stanza of a real package for `suite`; for `how` see `deb_of`."""
+        data = deb_of(name, version, **how)
+        fields = {key.lower().replace("-", "_"): one for key, one in how.get("fields", {}).items()}
+        sha256 = hashlib.sha256(data).hexdigest()
+        text = stanza(name, version, sha256=sha256, size=str(len(data)), **fields)
+        self._debs[_values(text)["Filename"]] = data
+        return text
 
     def config(self, *suites: str, **changes: Any) -> ArchiveConfig:
         """The archive as a request names it."""
@@ -177,9 +192,12 @@ class Archive:
     def pool(self, stanzas: Sequence[str]) -> None:
         """Write the files of stanzas."""
         for one in stanzas:
-            values = dict(line.split(": ", 1) for line in one.splitlines() if line)
-            data = content_of(values["Package"], values["Version"])
-            self._write(self.root / values["Filename"], data)
+            values = _values(one)
+            data = self._debs.get(values["Filename"])
+            self._write(
+                self.root / values["Filename"],
+                data or content_of(values["Package"], values["Version"]),
+            )
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:

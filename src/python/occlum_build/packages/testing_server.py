@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import NamedTuple
 from urllib.parse import unquote
 
 
 class Answer(NamedTuple):
-    """What a server says: length -1 for what the body has."""
+    """What a server says: length -1 for what the body has; stays: seconds before it closes."""
 
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     length: int = -1
+    stays: float = 0
 
 
 class MirrorServer:
@@ -29,6 +30,14 @@ class MirrorServer:
         self.answers: dict[str, Answer] = {}
         self.otherwise: Callable[[str], Answer] = self._file
         self.url = ""
+        self._released = Event()
+
+    def release(self) -> None:
+        """Let go of whoever is kept waiting."""
+        self._released.set()
+
+    def stay(self, seconds: float) -> None:
+        self._released.wait(seconds)
 
     def _file(self, path: str) -> Answer:
         file = self.root / unquote(path).lstrip("/")
@@ -54,6 +63,9 @@ def served(root: Path) -> Iterator[MirrorServer]:
             self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(answer.body)
+            if answer.stays:
+                self.wfile.flush()
+                mirror.stay(answer.stays)
 
         def log_message(self, *_: object) -> None:
             pass
