@@ -70,15 +70,19 @@ class _Bar:
         self._bar = Progress("download", 1)
         self._expected = 0
         self._lock = Lock()
+        self._is_closed = False
 
     def __call__(self, came: int, expected: int) -> None:
         with self._lock:
+            if self._is_closed:  # by whoever stopped the downloads
+                return
             self._expected += expected
             self._bar.total = max(self._expected, 1)
             self._bar.advance(came)
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed = True
             self._bar.close()
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.packages.config import PackagesRequest
+from occlum_build.packages.fetching import PARALLEL, fetch_all, is_whole
 from occlum_build.packages.lock import (
     CODE,
     LockedLink,
@@ -18,15 +19,7 @@ from occlum_build.packages.lock import (
     LockedPackage,
     PackagesLock,
 )
-from occlum_build.packages.mirrors import (
-    PARALLEL,
-    Mirrors,
-    Progress,
-    fetch_all,
-    gone,
-    is_whole,
-    untold,
-)
+from occlum_build.packages.mirrors import Mirrors, Progress, gone, untold
 from occlum_build.packages.package import Package
 from occlum_build.packages.release import snapshot_text
 from occlum_build.packages.resolve import Wish, resolve

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.bounds import ARCHIVE_RELEASE_BYTES, shown_bytes
@@ -21,10 +20,7 @@ from occlum_build.files.reading import chunks_of
 from occlum_build.packages.urls import Wanted, check_mirror, location
 from occlum_build.shown import Lines
 
-# Not files.change.Change, which is for one thread a directory.
-_PART = ".part-"
-_SECONDS_OF_A_PART = 24 * 60 * 60  # that nobody has written to, and so nobody will
-PARALLEL = 8
+PART = ".part-"  # what a file is called until it is whole
 STRIKES = 2
 # So many bytes more have come, or fewer where they were the wrong ones; and so many more will.
 Progress = Callable[[int, int], None]
@@ -80,7 +76,8 @@ class Mirrors:
         self._strikes = dict.fromkeys(self._templates, 0)
         self._progress, self._environment = progress, environment
         self._lock = Lock()
-        self.stopped = Event()
+        self._stopped = Event()
+        self._parts: set[Path] = set()
 
     @cached_property
     def _opener(self) -> Any:
@@ -142,9 +139,10 @@ class Mirrors:
     def _write(self, where: str, wanted: Wanted, target: Path) -> None:
         """Raises _Miss, and OSError at the target."""
         digest, count = hashlib.sha256(), 0
-        part = target.parent / f"{_PART}{os.urandom(8).hex()}"
+        # Not files.change.Change, which is for one thread a directory.
+        part = target.parent / f"{PART}{os.urandom(8).hex()}"
         try:
-            with open(part, "xb") as file:
+            with self._new(part) as file:
                 for chunk in self._chunks(where, wanted, wanted.size):
                     digest.update(chunk)
                     count += len(chunk)
@@ -155,11 +153,30 @@ class Mirrors:
             if digest.hexdigest() != wanted.sha256:
                 raise _Miss(f"other bytes, sha256 {digest.hexdigest()}", is_other=True)
             os.replace(part, target)
+            self._parts.discard(part)
         except BaseException:
             self._advance(-count)
-            with suppress(OSError):
-                os.unlink(part)
+            self._remove([part])
             raise
+
+    def _new(self, part: Path) -> BinaryIO:
+        with self._lock:  # so that none comes behind a stop
+            if self._stopped.is_set():
+                raise _Miss("stopped", is_strike=False)
+            self._parts.add(part)
+            return open(part, "xb")
+
+    def _remove(self, parts: Iterable[Path]) -> None:
+        with self._lock:
+            for part in list(parts):
+                self._parts.discard(part)
+                with suppress(OSError):
+                    os.unlink(part)
+
+    def stop(self) -> None:
+        """End what is being written, and leave no part of it, whoever is still waited for."""
+        self._stopped.set()
+        self._remove(self._parts)
 
     def expect(self, size: int) -> None:
         """Say that so many bytes more are to come."""
@@ -179,7 +196,7 @@ class Mirrors:
                 if left < 0:
                     allowed = f"{limit:,} bytes" if wanted.size >= 0 else shown_bytes(limit)
                     raise _Miss(f"has more than {allowed}", is_other=True)
-                if self.stopped.is_set():
+                if self._stopped.is_set():
                     raise _Miss("stopped", is_strike=False)
                 yield chunk
 
@@ -222,55 +239,3 @@ def gone(
     if not lines:
         lines = ["no mirror is named"]
     return Problem(code, Lines(first, *(f"  {line}" for line in lines)), hint=hint)
-
-
-def is_whole(path: Path, wanted: Wanted) -> bool:
-    """Whether a file is there and has the right bytes."""
-    digest = hashlib.sha256()
-    try:
-        if path.stat().st_size != wanted.size:
-            return False
-        for chunk in chunks_of(path):
-            digest.update(chunk)
-    except (OSError, OcclumError):
-        return False
-    return digest.hexdigest() == wanted.sha256
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what killed runs left."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(_PART):
-                with suppress(OSError):
-                    if time.time() - entry.stat().st_mtime > _SECONDS_OF_A_PART:
-                        os.unlink(entry.path)
-
-
-def fetch_all(
-    wanted: Sequence[tuple[Mirrors, Wanted, Path]], parallel: int = PARALLEL
-) -> list[list[Failure]]:
-    """Write files, some at a time; of each why it is nowhere to be had, nothing where it is there.
-
-    A target that has the right bytes is left as it is. Raises OSError at a target.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    todo = [n for n, (_, file, target) in enumerate(wanted) if not is_whole(target, file)]
-    for target in {wanted[n][2].parent for n in todo}:
-        target.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-    for mirrors, file, _ in (wanted[n] for n in todo):
-        mirrors.expect(file.size)
-    failures: list[list[Failure]] = [[] for _ in wanted]
-    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
-        jobs = {n: pool.submit(wanted[n][0].file, *wanted[n][1:]) for n in todo}
-        try:
-            for n, job in jobs.items():
-                failures[n] = job.result()
-        except BaseException:
-            for n in todo:
-                wanted[n][0].stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return failures

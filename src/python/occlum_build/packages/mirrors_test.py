@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import time
-from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 
 import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.packages import http_files
-from occlum_build.packages.mirrors import Mirrors, Nowhere, fetch_all, gone
-from occlum_build.packages.testing_server import Answer, MirrorServer, nobody_listens, served
+from occlum_build.packages.mirrors import Mirrors, Nowhere, gone
+from occlum_build.packages.testing_server import Answer, nobody_listens, served
 from occlum_build.packages.urls import Wanted
 
 CONTENT = b"bytes of a package\n" * 5000
@@ -145,71 +141,6 @@ def test_odd_files_of_a_directory(root: Path, target: Path) -> None:
     assert "it is not a regular file" in reasons(mirrors, target)[0]
 
 
-def test_several_at_a_time(root: Path, target: Path) -> None:
-    count = {"now": 0, "most": 0, "bytes": 0, "expected": 0}
-    lock = Lock()
-
-    def slow(server: MirrorServer, found: Callable[[str], Answer]) -> Callable[[str], Answer]:
-        def answer(path: str) -> Answer:
-            with lock:
-                count["now"] += 1
-                count["most"] = max(count["most"], count["now"])
-            try:
-                return found(path)
-            finally:
-                with lock:
-                    count["now"] -= 1
-
-        return answer
-
-    def progress(more: int, expected: int) -> None:
-        count["bytes"] += more
-        count["expected"] += expected
-
-    files = {f"pool/{n}": f"file {n}\n".encode() for n in range(50)}
-    for path, data in files.items():
-        (root / path).write_bytes(data)
-    with served(root) as server:
-        server.otherwise = slow(server, server.otherwise)
-        server.answers["/pool/7"] = Answer(body=b"other 7")
-        mirrors = Mirrors([server.url], progress)
-        todo = [
-            (
-                mirrors,
-                Wanted(path, hashlib.sha256(data).hexdigest(), len(data)),
-                target.parent / path,
-            )
-            for path, data in files.items()
-        ]
-        failures = fetch_all(todo, parallel=4)
-        assert [n for n, one in enumerate(failures) if one] == [7]
-        (failure,) = failures[7]
-        assert failure.reason.startswith("other bytes, sha256 ")
-        assert count["most"] <= 4
-        assert count["expected"] == sum(map(len, files.values())) == count["bytes"] + 7
-        del server.answers["/pool/7"]
-        server.asked.clear()
-        (target.parent / "pool/9").write_bytes(b"file X\n")
-        assert not any(fetch_all(todo))
-        assert sorted(server.asked) == ["/pool/7", "/pool/9"]  # what is there and right stays
-    assert {path: (target.parent / path).read_bytes() for path in files} == files
-
-
-def test_what_killed_runs_left_is_removed_after_a_day(root: Path, target: Path) -> None:
-    for name, age in ((".part-old", 90_000), (".part-new", 9)):
-        (target.parent / name).touch()
-        os.utime(target.parent / name, (time.time() - age, time.time() - age))
-    assert fetch_all([(Mirrors([str(root)]), DEB, target)]) == [[]]
-    assert sorted(path.name for path in target.parent.iterdir()) == [".part-new", "g.deb"]
-
-
-def test_a_place_that_cannot_be_written_is_an_error_of_the_system(root: Path, target: Path) -> None:
-    target.mkdir()
-    with pytest.raises(OSError, match="directory"):
-        fetch_all([(Mirrors([str(root)]), DEB, target)])
-    assert [path.name for path in target.parent.iterdir()] == ["g.deb"]
-
-
 def test_a_text_is_the_first_one_that_is_accepted(root: Path) -> None:
     def check(data: bytes) -> bytes:
         if data != b"right":
@@ -233,14 +164,6 @@ def test_a_text_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Nowhere) as raised:
         Mirrors([str(root)]).text(Wanted(PATH), lambda data: data)
     assert [one.reason for one in raised.value.failures] == ["has more than 1 KiB"]
-
-
-def test_a_proxy_is_asked(root: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(root) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        proxy.otherwise = lambda path: Answer(body=CONTENT)
-        assert reasons(Mirrors(["http://mirror.example.invalid/debian"]), target) == []
-        assert proxy.asked == [f"http://mirror.example.invalid/debian{QUOTED}"]
 
 
 def test_what_is_nowhere_to_be_had_is_told_with_all_that_was_asked(

@@ -14,8 +14,9 @@ from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.files.bounds import ARCHIVE_INDEX_BYTES, shown_bytes
 from occlum_build.files.reading import read_file
 from occlum_build.packages.config import ArchiveConfig
+from occlum_build.packages.fetching import fetch_all
 from occlum_build.packages.lock import LockedSuite, PackagesLock
-from occlum_build.packages.mirrors import Failure, Mirrors, Nowhere, fetch_all, gone
+from occlum_build.packages.mirrors import Failure, Mirrors, Nowhere, gone
 from occlum_build.packages.package_index import PackageIndex
 from occlum_build.packages.release import (
     IndexFile,

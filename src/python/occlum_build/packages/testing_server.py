@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from ssl import SSLContext
 from threading import Event, Thread
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -22,7 +23,10 @@ class Answer(NamedTuple):
 
 
 class MirrorServer:
-    """url: of its root. asked: the paths that were asked for, in order. answers: by path."""
+    """url: of its root. asked: the paths that were asked for, in order. answers: by path.
+
+    headers: of the last request.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -30,6 +34,7 @@ class MirrorServer:
         self.answers: dict[str, Answer] = {}
         self.otherwise: Callable[[str], Answer] = self._file
         self.url = ""
+        self.headers: dict[str, str] = {}
         self._released = Event()
 
     def release(self) -> None:
@@ -49,12 +54,13 @@ class MirrorServer:
 
 
 @contextmanager
-def served(root: Path) -> Iterator[MirrorServer]:
-    """Serve a directory while the block runs."""
+def served(root: Path, context: SSLContext | None = None) -> Iterator[MirrorServer]:
+    """Serve a directory while the block runs; by HTTPS where there is a context."""
     mirror = MirrorServer(root)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            mirror.headers = dict(self.headers)
             answer = mirror.answer(self.path)
             self.send_response(answer.status)
             for name, value in answer.headers:
@@ -71,7 +77,9 @@ def served(root: Path) -> Iterator[MirrorServer]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    mirror.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    mirror.url = f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
