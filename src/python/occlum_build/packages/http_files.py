@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 import time
@@ -12,6 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from occlum_build.errors import OcclumError
+from occlum_build.shown import quoted
 
 # Of one answer, or of what follows in it.
 SECONDS_OF_SILENCE = 30
@@ -54,17 +59,33 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-class _Proxies(urllib.request.ProxyHandler):
-    """Those of a given environment, also where this process has another one."""
+class _Proxies(urllib.request.BaseHandler):
+    """Those of a given environment; urllib's own asks that of this process what has none."""
+
+    handler_order = 100  # before what connects
 
     def __init__(self, proxies: dict[str, str]) -> None:
-        super().__init__(proxies)
         self._given = proxies
 
-    def proxy_open(self, req: Any, proxy: str, type: str) -> Any:
-        if urllib.request.proxy_bypass_environment(req.host, self._given):  # type: ignore[attr-defined]
+    def http_open(self, req: urllib.request.Request) -> Any:
+        proxy = self._given.get(req.type, "")
+        if not proxy or req.has_proxy() or self._is_near(req.host):
             return None
-        return super().proxy_open(req, proxy, type)
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        own, _, host = parts.netloc.rpartition("@")
+        if parts.scheme not in ("http", "https") or not host:
+            raise Unreachable(f"the proxy {host or proxy} is none of http")
+        if own:
+            word = base64.b64encode(unquote(own).encode()).decode()
+            req.add_header("Proxy-authorization", f"Basic {word}")
+        kind = req.type
+        req.set_proxy(host, parts.scheme)
+        return None if req.type == kind else self.parent.open(req, timeout=req.timeout)
+
+    https_open = http_open
+
+    def _is_near(self, host: str) -> bool:
+        return bool(urllib.request.proxy_bypass_environment(host, self._given))  # type: ignore[attr-defined]
 
 
 def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
@@ -77,11 +98,18 @@ def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def make_opener(environment: Mapping[str, str]) -> urllib.request.OpenerDirector:
-    """What opens URLs by the variables of an environment; may be used by several threads."""
-    context = ssl.create_default_context(
-        cafile=environment.get("SSL_CERT_FILE") or None,
-        capath=environment.get("SSL_CERT_DIR") or None,
-    )
+    """What opens URLs by the variables of an environment; may be used by several threads.
+
+    Raises OcclumError `packages-mirror` for certificates that cannot be read.
+    """
+    file = environment.get("SSL_CERT_FILE") or None
+    directory = environment.get("SSL_CERT_DIR") or None
+    try:
+        context = ssl.create_default_context(cafile=file, capath=directory)
+    except OSError as error:
+        message = f"SSL_CERT_FILE is {quoted(file or '')}, which cannot be used: {_reason(error)}"
+        hint = "let it name a file of certificates in PEM, or unset it"
+        raise OcclumError("packages-mirror", message, hint=hint) from None
     opener = urllib.request.OpenerDirector()
     for handler in (
         _Proxies(_proxies(environment)),
