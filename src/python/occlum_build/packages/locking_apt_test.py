@@ -11,7 +11,7 @@ from occlum_build.packages.config import ArchiveConfig, PackagesRequest
 from occlum_build.packages.lock import read_lock, write_lock
 from occlum_build.packages.locking import Places, make_lock
 from occlum_build.packages.resolve import USR_IS_MERGED
-from occlum_build.packages.testing_apt import KEYRING_OF_DEBIAN, installed_by_apt, mirror_of_apt
+from occlum_build.packages.testing_apt import KEYRING_OF_DEBIAN, Apt, mirror_of_apt
 
 pytest.importorskip("pysequoia")
 PACKAGES = ("redis-server", "python3-numpy", "nginx", "ca-certificates")
@@ -40,7 +40,7 @@ def test_a_lock_of_a_real_archive(
     again = make_lock(request, Places(tmp_path / "other"), old=lock).lock
     assert write_lock(again) == write_lock(lock)
     assert read_lock(write_lock(lock), "x.lock") == lock
-    apt = installed_by_apt([*PACKAGES, USR_IS_MERGED], tmp_path)
+    apt = Apt(tmp_path / "apt").installed([*PACKAGES, USR_IS_MERGED])
     assert {one.package: one.version for one in lock.packages} == apt
     assert len(lock.suites) == sum(map(len, suites.values()))
     record_property("packages of a real lock", len(lock.packages))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import lzma
-import zlib
+import io
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import MIB, shown_bytes
+from occlum_build.files.compressed import DAMAGED, BadArchive, Readable, damage_told, decompressed
 
-MAX_XZ_MEMORY = 256 * MIB  # `xz -9` needs 65 MiB
 _CHUNK_BYTES = 1 * MIB
-
-
-class _Damaged(Exception):
-    """What is wrong with compressed data."""
 
 
 def unpacked(data: bytes, name: str, limit: int) -> bytes:
@@ -21,51 +16,25 @@ def unpacked(data: bytes, name: str, limit: int) -> bytes:
 
     Raises OcclumError `archive-index` for what is damaged or holds more.
     """
+    source = io.BytesIO(data)
     try:
-        if name.endswith(".xz"):
-            return _xz(data, limit)
-        if name.endswith(".gz"):
-            return _gzip(data, limit)
-    except (_Damaged, lzma.LZMAError, zlib.error) as error:
-        reason = str(error) if isinstance(error, _Damaged) else "it is damaged"
-        message = f"{name} cannot be unpacked: {reason}"
+        with damage_told():
+            if not name.endswith((".xz", ".gz")):
+                return _content(source, limit)
+            stream = decompressed(source)
+            if stream is source:  # it is not compressed at all
+                raise BadArchive(DAMAGED)
+            return _content(stream, limit)
+    except BadArchive as error:
+        message = f"{name} cannot be unpacked: {error}"
         raise OcclumError("archive-index", message, place=Place(name)) from None
-    if len(data) > limit:
-        raise OcclumError("archive-index", f"{name} has more than {shown_bytes(limit)}")
-    return data
 
 
-def _xz(data: bytes, limit: int) -> bytes:
+def _content(stream: Readable, limit: int) -> bytes:
     chunks, left = [], limit
-    while data:
-        stream = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
-        while not stream.eof:
-            chunk = stream.decompress(data, _CHUNK_BYTES)
-            data = b""
-            if not chunk and stream.needs_input:
-                raise _Damaged("it ends too early")
-            left = _less(left, chunk, limit)
-            chunks.append(chunk)
-        data = stream.unused_data.lstrip(b"\0")  # another stream, or what fills up the last one
+    while chunk := stream.read(_CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            raise BadArchive(f"it holds more than {shown_bytes(limit)}")
+        chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _gzip(data: bytes, limit: int) -> bytes:
-    chunks, left = [], limit
-    while data:
-        stream = zlib.decompressobj(wbits=31)
-        while not stream.eof:
-            chunk = stream.decompress(data, _CHUNK_BYTES)
-            data = stream.unconsumed_tail
-            if not chunk and not data and not stream.eof:
-                raise _Damaged("it ends too early")
-            left = _less(left, chunk, limit)
-            chunks.append(chunk)
-        data = stream.unused_data.lstrip(b"\0")
-    return b"".join(chunks)
-
-
-def _less(left: int, chunk: bytes, limit: int) -> int:
-    if len(chunk) > left:
-        raise _Damaged(f"it holds more than {shown_bytes(limit)}")
-    return left - len(chunk)
