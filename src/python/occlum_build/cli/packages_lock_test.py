@@ -159,6 +159,14 @@ def test_files_that_are_not_there(packages: PackagesWorkspace) -> None:
     assert "keys.asc cannot be read: No such file" in packages.run(*LOCK)[2]
 
 
+def test_a_mirror_that_lacks_what_its_index_has(packages: PackagesWorkspace) -> None:
+    (packages.path / "mirror/pool/main/a/app/app_1_amd64.deb").unlink()
+    err = packages.failed(*LOCK)
+    assert "is nowhere to be had\n" in err
+    assert err.endswith("  hint: the archive's index has it: try it again later, or add a mirror that"
+                        " is complete\n")  # fmt: skip
+
+
 def test_a_package_that_lies_about_its_name(packages: PackagesWorkspace) -> None:
     stanza = packages.archive.deb("other")
     packages.archive.suite("stable", [stanza.replace("Package: other", "Package: app")])

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.packages.config import PackagesRequest
-from occlum_build.packages.fetching import PARALLEL, fetch_all, is_whole
+from occlum_build.packages.fetching import PARALLEL, ToFetch, fetch_all, is_whole
 from occlum_build.packages.lock import (
     CODE,
     LockedLink,
@@ -30,6 +30,7 @@ from occlum_build.packages.urls import Wanted
 HINT_GONE = (
     "write the lock anew, or add a mirror that keeps old versions ('{snapshot}' in a template)"
 )
+HINT_ABSENT = "the archive's index has it: try it again later, or add a mirror that is complete"
 
 
 class FetchedDeb(NamedTuple):
@@ -110,7 +111,8 @@ def make_lock(
     lock = PackagesLock(request.digests(), tuple(one.locked for one in suites), packages)
     derived = Derived()
     if derive is not None:
-        derived = derive(request, fetch_debs(lock, request, places, mirrors))
+        debs = fetch_debs(lock, request, places, mirrors, hint=HINT_ABSENT)
+        derived = derive(request, debs)
     links = with_given(derived.links, dict(request.links))
     return Locking(
         PackagesLock(lock.request, lock.suites, packages, links, derived.made), derived.told
@@ -186,6 +188,8 @@ def fetch_debs(
     request: PackagesRequest,
     places: Places,
     mirrors: Mapping[str, Mirrors] | None = None,
+    *,
+    hint: str = HINT_GONE,
 ) -> list[FetchedDeb]:
     """The .debs of a lock, from the cache or from mirrors, compared with their SHA-256.
 
@@ -203,7 +207,7 @@ def fetch_debs(
         found.append(FetchedDeb(package, file))
         archive = _of(mirrors, package.archive, package)
         todo.append((archive, wanted_of(package, lock), file))
-    _fetch(todo, places.parallel)
+    _fetch(todo, places.parallel, hint)
     return found
 
 
@@ -231,7 +235,7 @@ def mirror_debs(
         (_of(mirrors, one.archive, one), wanted_of(one, lock), directory / one.path)
         for one in todo.values()
     ]
-    _fetch(wanted, parallel)
+    _fetch(wanted, parallel, HINT_GONE)
     return len(wanted)
 
 
@@ -243,12 +247,10 @@ def _of(found: Mapping[str, T], name: str, package: LockedPackage) -> T:
     return found[name]
 
 
-def _fetch(wanted: Sequence[tuple[Mirrors, Wanted, Path]], parallel: int) -> None:
+def _fetch(wanted: Sequence[ToFetch], parallel: int, hint: str) -> None:
     failures = fetch_all(wanted, parallel)
     problems = [
-        gone(file, failed, hint=HINT_GONE)
-        for (_, file, _), failed in zip(wanted, failures)
-        if failed
+        gone(file, failed, hint=hint) for (_, file, _), failed in zip(wanted, failures) if failed
     ]
     if problems:
         raise OcclumError.of(problems)
