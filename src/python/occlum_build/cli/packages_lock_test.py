@@ -163,8 +163,7 @@ def test_a_mirror_that_lacks_what_its_index_has(packages: PackagesWorkspace) -> 
     (packages.path / "mirror/pool/main/a/app/app_1_amd64.deb").unlink()
     err = packages.failed(*LOCK)
     assert "is nowhere to be had\n" in err
-    assert err.endswith("  hint: the archive's index has it: try it again later, or add a mirror that"
-                        " is complete\n")  # fmt: skip
+    assert "\n  hint: the archive's index has it: try it again later, or add a mirror" in err
 
 
 def test_a_package_that_lies_about_its_name(packages: PackagesWorkspace) -> None:
