@@ -11,7 +11,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.packages.resolve import USR_IS_MERGED, Wish, resolve
 from occlum_build.packages.testing_apt import Apt, universe_of_apt
 
-SAMPLE, SEED = 130, 20261127
+SAMPLE, SEED = 126, 20261127
 LARGE = [
     "redis-server", "nginx", "python3-numpy", "openjdk-17-jre-headless", "ca-certificates",
     "mariadb-server", "postgresql", "r-base-core", "rabbitmq-server", "python3-torch", "apache2",
