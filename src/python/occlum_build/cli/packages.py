@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,20 +61,27 @@ def _add_unpack(verbs: Any) -> None:
 
 
 def _unpack(options: argparse.Namespace) -> None:
+    root = _of_lock(options) if options.lock else _of_debs(options)
+    print_problems(root.told)
+
+
+@contextmanager
+def _new(directory: Path) -> Iterator[None]:
+    """The body makes a directory that must not be there."""
     try:
-        root = _of_lock(options) if options.lock else _of_debs(options)
+        yield
     except FileExistsError:
         hint = "remove it, or name a directory that is not there"
-        place = Place(str(options.directory))
+        place = Place(str(directory))
         raise OcclumError("output-exists", "exists already", place=place, hint=hint) from None
-    print_problems(root.told)
 
 
 def _of_debs(options: argparse.Namespace) -> PackagesRoot:
     from occlum_build.packages.assemble import assemble, debs_in
 
     debs = debs_in([one for several in options.deb for one in several])
-    return assemble(debs, options.directory, merged_usr=not options.no_merged_usr)
+    with _new(options.directory):
+        return assemble(debs, options.directory, merged_usr=not options.no_merged_usr)
 
 
 def _of_lock(options: argparse.Namespace) -> PackagesRoot:
@@ -84,9 +93,11 @@ def _of_lock(options: argparse.Namespace) -> PackagesRoot:
         hint = "write `merged_usr: false` into the configuration, and lock it anew"
         raise OcclumError("usage", "--no-merged-usr goes with --deb alone", hint=hint)
     lock_file, config = options.lock
-    if options.directory.exists():  # told before all is downloaded
-        raise FileExistsError
+    with _new(options.directory):
+        if options.directory.exists():  # told before all is downloaded
+            raise FileExistsError
     with inputs(config, options) as (request, places):
         lock = locked(lock_file, request, config)
         debs = fetch_debs(lock, request, places)
-    return assemble_locked(lock, debs, options.directory, merged_usr=request.merged_usr)
+    with _new(options.directory):
+        return assemble_locked(lock, debs, options.directory, merged_usr=request.merged_usr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from occlum_build.cli.output import Progress
+from occlum_build.errors import OcclumError
 
 if TYPE_CHECKING:  # a run needs only what its verb does
     from occlum_build.packages.config import PackagesRequest
@@ -55,12 +57,17 @@ def inputs(config: Path, options: argparse.Namespace) -> Iterator[tuple[Packages
     request, debs = read_configuration(config, stanza_of_deb)
     bar = _Bar()
     try:
-        yield (
-            request,
-            Places(options.cache.expanduser(), debs, parallel=options.parallel, progress=bar),
-        )
+        yield request, Places(_cache(options), debs, parallel=options.parallel, progress=bar)
     finally:
         bar.close()
+
+
+def _cache(options: argparse.Namespace) -> Path:
+    path = os.path.expanduser(options.cache)
+    if path.startswith("~"):
+        message = f"there is no home directory for the cache {path}"
+        raise OcclumError("usage", message, hint="name another directory by --cache")
+    return Path(path)
 
 
 class _Bar:

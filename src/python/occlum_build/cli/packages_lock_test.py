@@ -174,6 +174,13 @@ def test_a_package_that_lies_about_its_name(packages: PackagesWorkspace) -> None
     assert not (packages.path / "x.lock").exists()
 
 
+def test_a_user_without_a_home_directory(packages: PackagesWorkspace) -> None:
+    err = packages.failed(*LOCK, "--cache", "~nobody-of-that-name/cache")
+    assert err.startswith("error: there is no home directory for the cache ")
+    code, _, err = packages.run(*LOCK, "--cache", "keys.asc")
+    assert code == 1 and err.startswith("error: keys.asc/indexes: Not a directory\n")
+
+
 @pytest.mark.parametrize("count", ["0", "65", "x", "-1"])
 def test_numbers_of_downloads(packages: PackagesWorkspace, count: str) -> None:
     code, _, err = packages.run(*LOCK, "--parallel", count)
