@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 
 from hostile.obstacles import ALL, FOLDER, LARGE, MISSING, SPECIAL, TEXTS, Ended, run
+from occlum_build.packages.testing_archive import Archive, keyring
 from occlum_build.packages.testing_debs import deb_of
 
 TOOLCHAIN = Path("testprojects/toolchain/stand_in.tar.xz").resolve()
@@ -44,6 +45,16 @@ NEW = "new ../j --toolchain ../tc"
 BUILD = "build --toolchain ../tc --sign-key ../key.pem"
 UNEXPECTED = f"{BUILD} --expected-mrenclave {'1' * 64}"
 DETACHED = "build -f --toolchain ../tc --signature ../sig --pubkey ../public.pem"
+LOCK = "packages lock ../c.yaml --lock y.lock --cache ../c"
+CHECK = "packages check ../c.yaml --lock ../x.lock --cache ../c"
+# Its mirror is beside the directory that a command runs in.
+REQUEST = """\
+archives:
+- {name: a, mirrors: ["file:/proc/self/cwd/../mirror"], suites: [stable], components: [main],
+   keyring: keys.asc}
+packages: [lib]
+debs: [app.deb]
+"""
 _tried: list[str] = []
 
 _TEMPORARY = re.compile(r"^\.occlum-build-|\.(tmp|new)$")
@@ -115,6 +126,9 @@ PLACES = [
     *each("img img/metadata img/05000000000000000000000000000000", SEFS_READERS, ALL),
     *each("image.key", [f"{one} --key ../image.key" for one in SEFS_READERS]),
     Place("app.deb", "packages unpack out --deb ../app.deb"),
+    *each("c.yaml keys.asc", [LOCK], ALL),
+    *each("app.deb mirror/dists/stable/InRelease", [LOCK]),
+    *each("x.lock", [CHECK, "packages unpack out --lock ../x.lock ../c.yaml --cache ../c"], ALL),
     *each("zone", ["new ../j --toolchain ../tc --localtime ../zone"]),
     *each(f"{OCCLUM}/include/occlum_version.h", [NEW, BUILD], ALL),
     *each(f"{OCCLUM}/etc/template/Occlum.json {OCCLUM}/build/bin/init {MUSL}/libc.so", [NEW]),
@@ -165,6 +179,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (top / name).chmod(0o600)
     (top / "zone").write_text("UTC0")
     (top / "app.deb").write_bytes(deb_of())
+    mirror = Archive(top / "mirror")
+    mirror.suite("stable", [mirror.deb("lib")])
+    (top / "keys.asc").write_bytes(keyring())
+    (top / "c.yaml").write_text(REQUEST)
     (top / "enclave.xml").write_text("<EnclaveConfiguration></EnclaveConfiguration>")
     (top / "bom.yaml").write_text("includes: [i/part.yaml]")
     (top / "loader.config").write_text("/lib/ld-musl-x86_64.so.1 /lib\n")
@@ -174,6 +192,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gendata --enclave libos.so --config enclave.xml --out data",
     ):
         assert run(one.split(), top).code == 0
+    locked = run(f"packages lock ../c.yaml --lock ../x.lock --cache {top}/c".split(), top / "i")
+    assert locked.code == 0
+    shutil.rmtree(top / "c")
     _openssl(top, "dgst -sha256 -sign key.pem -out sig data")
     (top / "i/image/x").write_text("x")
     (top / "i/part.yaml").write_text("{}")
