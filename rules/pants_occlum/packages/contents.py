@@ -1,12 +1,15 @@
 """Contents of packages as files of a directory that stands for `/`, in named caches.
 
 Each package is unpacked once and linked into the directory of each lock file that has it. Nobody
-trusts what is there: whoever copies a file from it compares its SHA-256.
+trusts what is there: files are read before they are linked, unless this process has done so, and
+whoever copies one compares its SHA-256. A package with a file that is not right is unpacked anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,16 +21,23 @@ from pants.option.global_options import NamedCachesDirOption
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError
-from occlum_build.files.reading import read_file
+from occlum_build.files.reading import chunks_of, read_file
+from occlum_build.files.trees import clear
+from occlum_build.packages.index import Entry
 from occlum_build.packages.linked import SharedFile, link_files, put_file, remove_unused, use
 from occlum_build.packages.lock import LockedPackage
 from occlum_build.packages.made import CODE, SOURCE_BYTES, make_files
 from occlum_build.packages.unpack import unpack_deb
+from occlum_build.sources.model import FILE
+from occlum_build.sysroot.lock import Pin
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, concurrently, implicitly
 from pants_occlum.packages.debs import DEBS_CACHE, FetchRequest, fetched_debs
 from pants_occlum.packages.root import MergedRoot, RootOf, merged_root
 
 UNPACKED_CACHE, ROOTS_CACHE = "occlum_packages", "occlum_roots"
+_Identity = tuple[int, int, int, int, int]
+# Unpacked files that this process has seen to be right, by their paths.
+_whole: dict[str, _Identity] = {}
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,11 @@ class _UnpackDeb:
 async def unpacked_deb(request: _UnpackDeb) -> Unpacked:
     merged = await merged_root(RootOf(request.address), **implicitly())
     index = merged.indexes[request.package.package]
-    with suppress(FileExistsError):  # another run has unpacked it meanwhile
-        unpack_deb(Path(request.file), index, Path(request.target), name=index.name)
+    files = ((path, entry) for path, entry in index.entries.items() if entry.type == FILE)
+    if not _is_unpacked(request.target, files):  # nor has somebody unpacked it meanwhile
+        clear(request.target)
+        with suppress(FileExistsError):
+            unpack_deb(Path(request.file), index, Path(request.target), name=index.name)
     return Unpacked()
 
 
@@ -67,12 +80,12 @@ async def unpacked(request: UnpackRequest, named_caches_dir: NamedCachesDirOptio
     owners, cache = merged.root.owners, named_caches_dir.val
     made = tuple(path for path in request.paths if path in merged.made)
     sources = merged.sources_of_made() if made else []
-    needed = sorted({owners[path] for path in (*request.paths, *sources) if path in owners})
-    directories = {
-        name: str(cache / UNPACKED_CACHE / merged.packages[name].sha256) for name in needed
-    }
+    files = _by_package(merged, (*request.paths, *sources))
+    directories = _directories(merged, files, named_caches_dir)
     missing = tuple(
-        merged.packages[name] for name, directory in directories.items() if not use(directory)
+        merged.packages[name]
+        for name, directory in directories.items()
+        if not _is_unpacked(directory, ((one.path, one) for one in files[name]))
     )
     if missing:
         for name in (DEBS_CACHE, UNPACKED_CACHE, ROOTS_CACHE):
@@ -96,7 +109,55 @@ async def unpacked(request: UnpackRequest, named_caches_dir: NamedCachesDirOptio
     link_files(request.root, found)
     _write_made(merged, made, request.root, {path: directories[owners[path]] for path in sources})
     use(request.root)
+    for path in (f"{directories[name]}{pin.path}" for name in files for pin in files[name]):
+        with suppress(OSError):
+            _whole[path] = _identity(os.lstat(path))  # only now, as links change the times
     return Unpacked()
+
+
+def _by_package(merged: MergedRoot, paths: Iterable[str]) -> dict[str, list[Pin]]:
+    """What is pinned at paths, by the package that has it; made files are of none."""
+    found: dict[str, list[Pin]] = {}
+    for path in sorted(set(paths)):
+        if path in merged.root.owners:
+            found.setdefault(merged.root.owners[path], []).append(merged.root.lock.pins[path])
+    return found
+
+
+def _directories(
+    merged: MergedRoot, names: Iterable[str], named_caches_dir: NamedCachesDirOption
+) -> dict[str, str]:
+    cache = named_caches_dir.val / UNPACKED_CACHE
+    return {name: str(cache / merged.packages[name].sha256) for name in sorted(names)}
+
+
+def doubt_unpacked() -> None:
+    """Let all unpacked files be read again, after one turned out to be another content."""
+    _whole.clear()
+
+
+def _is_unpacked(directory: str, files: Iterable[tuple[str, Pin | Entry]]) -> bool:
+    """Whether files are there, with their right contents."""
+    return use(directory) and all(_is_whole(f"{directory}{path}", one) for path, one in files)
+
+
+def _is_whole(path: str, pin: Pin | Entry) -> bool:
+    digest = hashlib.sha256()
+    try:
+        found = os.lstat(path)
+        if _whole.get(path) == _identity(found):
+            return True
+        if not stat.S_ISREG(found.st_mode) or found.st_size != pin.size:
+            return False
+        for chunk in chunks_of(path):
+            digest.update(chunk)
+    except (OSError, OcclumError):
+        return False
+    return digest.hexdigest() == pin.sha256
+
+
+def _identity(found: os.stat_result) -> _Identity:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _write_made(

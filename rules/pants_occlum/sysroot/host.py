@@ -32,6 +32,7 @@ from pants_occlum.compat.by_name import (
     rule,
 )
 from pants_occlum.compat.pants_rules import download_file
+from pants_occlum.packages.contents import doubt_unpacked
 from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
@@ -272,6 +273,7 @@ def forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
     for blob in blobs:
         memo.forget(host_path(root, blob.path))
     memo.save()
+    doubt_unpacked()
     with _looks_lock:
         for last in _looks.values():
             last.directories = {}
