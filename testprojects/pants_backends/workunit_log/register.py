@@ -28,6 +28,8 @@ def record_of(workunit: Mapping[str, Any]) -> dict[str, object] | None:
     """The line of a completed workunit; None for the engine's own."""
     metadata = workunit.get("metadata", {})
     if workunit["name"] == "process":
+        if "definition" not in metadata:  # it lacked an input, and so was not run
+            return None
         definition = json.loads(metadata["definition"])
         return {
             "process": definition["description"],
