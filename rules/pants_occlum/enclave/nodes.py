@@ -160,7 +160,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     seal = SealRequest(root.address, key, str(target.address))
     try:
         image, initfs = await concurrently(seal_image(seal), seal_initfs(asked))
-    except Exception as error:
+    except Exception as error:  # whatever Pants raises, if it names a content
         for one in (root, await image_of(target, fields.EnclaveInitfsField)):
             if one is not None:
                 error = await explain_missing(error, one.plan, target.address)

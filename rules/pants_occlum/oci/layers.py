@@ -158,7 +158,7 @@ async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> Laye
     process = await _process(request, is_whole=places.executes_remotely)
     try:
         attempt = await execute_process(process, **implicitly())
-    except Exception as error:
+    except Exception as error:  # whatever Pants raises, if it names a content
         if request.host is None:
             raise
         await bring(error, request.host)

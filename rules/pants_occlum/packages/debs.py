@@ -121,7 +121,7 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
 async def try_deb(request: DebRequest) -> TriedDeb:
     try:
         await index_deb(request)
-    except Exception as error:
+    except Exception as error:  # whatever Pants raises, if it names a content
         if not is_missing(error, [request.sha256]):
             raise
         return TriedDeb(False)
@@ -140,7 +140,7 @@ async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) 
     ]
     try:
         indexed = await concurrently(index_deb(one) for one in requests)
-    except Exception as error:
+    except Exception as error:  # whatever Pants raises, if it names a content
         if not is_missing(error, (one.sha256 for one in requests)):
             raise
         tried = await concurrently(try_deb(one) for one in requests)

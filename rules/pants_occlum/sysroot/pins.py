@@ -326,7 +326,7 @@ async def cached_contents(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: st
     if sysroot.packages is not None:
         try:
             return await _passed_on(digests, of)
-        except Exception as error:
+        except Exception as error:  # whatever Pants raises, if it names a content
             if not is_missing(error, (one.sha256 for one in blobs)):
                 raise
     await host_contents(HostContents(sysroot, tuple(blobs), of))
