@@ -26,7 +26,7 @@ from occlum_build.files.trees import clear
 from occlum_build.packages.index import Entry
 from occlum_build.packages.linked import SharedFile, link_files, put_file, remove_unused, use
 from occlum_build.packages.lock import LockedPackage
-from occlum_build.packages.made import CODE, SOURCE_BYTES, make_files
+from occlum_build.packages.made import SOURCE_BYTES, make_locked
 from occlum_build.packages.unpack import unpack_deb
 from occlum_build.sources.model import FILE
 from occlum_build.sysroot.lock import Pin
@@ -171,14 +171,8 @@ def _write_made(
         path: read_file(f"{directory}{path}", SOURCE_BYTES, code="packages-made", name=path)
         for path, directory in sources.items()
     }
-    for one in make_files(merged.packaged(), contents):
+    for one in make_locked(merged.packaged(), contents, merged.made.values()):
         if one.path in paths:
-            if one.file != merged.made[one.path]:
-                raise OcclumError(
-                    CODE,
-                    f"{one.path} comes out as sha256:{one.file.sha256}, and not as it is pinned",
-                    hint="this version of the backend makes it in another way: write the lock anew",
-                )
             put_file(f"{root}{one.path}", one.content)
 
 

@@ -21,6 +21,7 @@ from pants.util.logging import LogLevel
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.json_text import load_json
 from occlum_build.files.source import open_source
+from occlum_build.packages.deriving import check_package
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.index import DebIndex
 from occlum_build.packages.linked import put_file
@@ -148,6 +149,8 @@ async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) 
         fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
         await _store(missing, fetched.files)
         indexed = await concurrently(index_deb(one) for one in requests)
+    for locked, found in zip(packages, indexed):
+        check_package(locked, found.index)
     return [one.index for one in indexed]
 
 
