@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, Protocol
 
 from occlum_build.files.bounds import GIB, KIB, MIB, shown_bytes
+from occlum_build.sources.model import DIR, FILE, OTHER, SYMLINK
 
 MAX_BYTES = 8 * GIB  # of all that an archive holds
 MAX_HEADER_BYTES = 1 * MIB  # of what stands before the content of one member
@@ -23,6 +24,7 @@ MAX_MEMBERS = 400_000
 MAX_NAME_BYTES = 64 * MIB  # of all names and targets of links
 MAX_XZ_MEMORY = 256 * MIB  # `xz -9` needs 65 MiB
 DAMAGED = "it is damaged"
+HARD_LINK = "hard link"
 
 _CHUNK_BYTES = 1 * MIB
 _INPUT_BYTES = 64 * KIB
@@ -33,25 +35,22 @@ class BadArchive(Exception):
 
 
 class Member(NamedTuple):
-    """A regular file (`link` is None), or a hard or symbolic link to another name."""
+    """One name of an archive; `link` is the target of a link."""
 
     number: int  # in the order of the archive
     name: str
     size: int
     is_executable: bool
-    link: str | None = None
-    is_symbolic: bool = False
+    kind: str = FILE  # SYMLINK, HARD_LINK, DIR, or OTHER for fifos and devices
+    link: str = ""
 
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def members_of(stream: BinaryIO, others: list[str] | None = None) -> list[Member]:
-    """All files and links of an archive, which is read to its end. Raises BadArchive, OSError.
-
-    `others` gets the names of what is neither.
-    """
+def members_of(stream: BinaryIO) -> list[Member]:
+    """All members of an archive, which is read to its end. Raises BadArchive, OSError."""
     unpacked, found, name_bytes = _Unpacked(stream), [], 0
     with _told():
         for number, (_, info) in enumerate(_infos(unpacked)):
@@ -60,13 +59,9 @@ def members_of(stream: BinaryIO, others: list[str] | None = None) -> list[Member
             name_bytes += len(info.name) + len(info.linkname)
             if name_bytes > MAX_NAME_BYTES:
                 raise BadArchive(f"its names have more than {shown_bytes(MAX_NAME_BYTES)}")
-            if not (info.isreg() or info.islnk() or info.issym()):
-                if others is not None:
-                    others.append(info.name)
-                continue
-            link = None if info.isreg() else info.linkname
-            is_executable = bool(info.mode & 0o100)
-            found.append(Member(number, info.name, info.size, is_executable, link, info.issym()))
+            kind, is_executable = _kind(info), bool(info.mode & 0o100)
+            link = info.linkname if kind in (SYMLINK, HARD_LINK) else ""
+            found.append(Member(number, info.name, info.size, is_executable, kind, link))
         unpacked.drain()
     return found
 
@@ -94,6 +89,16 @@ def contents_of(
                 yield member, _content(tar, info, unpacked)
     if left:
         raise BadArchive("it changed while it was read")
+
+
+def _kind(info: tarfile.TarInfo) -> str:
+    if info.isreg():
+        return FILE
+    if info.issym():
+        return SYMLINK
+    if info.islnk():
+        return HARD_LINK
+    return DIR if info.isdir() else OTHER
 
 
 class _Tar(tarfile.TarFile):

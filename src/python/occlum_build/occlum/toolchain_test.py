@@ -205,7 +205,9 @@ def test_what_is_missing_behind_a_good_link(toolchain: Path) -> None:
     with pytest.raises(OcclumError, match=f"has no init: {toolchain}/{INIT} does not exist"):
         find(toolchain, "HW")
     (toolchain / "opt/occlum/glibc").symlink_to("gone")
-    with pytest.raises(OcclumError, match=r"occlum-0\.31/glibc is a link to gone, and there is no such"):
+    with pytest.raises(
+        OcclumError, match=r"occlum-0\.31/glibc is a link to gone, and there is no such"
+    ):
         ToolchainDirectory(toolchain).directory(GLIBC_DIR)
 
 
