@@ -70,6 +70,9 @@ def test_no_toolchain(pants: PantsRunner, tmp_path: Path) -> None:
         error = _error(pants, f"--occlum-toolchain-root={root}", address)
         assert f"the toolchain has no version-header: {tmp_path}/{place} does not exist" in error
         assert "an installed /opt/occlum or a copy of it" in error
+    os.mkfifo(tmp_path / "fifo")
+    error = _error(pants, f"--occlum-toolchain-root={tmp_path}/fifo", address)
+    assert f"the toolchain has no version-header: {tmp_path}/fifo is not a directory" in error
 
 
 def test_wrong_version(pants: PantsRunner, system: Path) -> None:

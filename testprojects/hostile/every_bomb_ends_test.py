@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import resource
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Callable
@@ -19,6 +21,7 @@ import pytest
 import occlum_build
 from occlum_build.elf import layout
 from occlum_build.elf.testing import elf_of, elf_of_versions
+from occlum_build.elf.testing_made import made_elf
 from occlum_build.packages.testing_debs import Item, deb_of
 from occlum_build.sgx.vectors_for_tests import enclave, patched
 
@@ -160,6 +163,38 @@ def _package(
         path = folder / "app.deb"
         path.write_bytes(deb_of(items=items(), scripts=scripts, compression=compression))
         return ["packages", "unpack", str(folder / "root"), "--deb", str(path)]
+def _renamed(program: bytes, copies: int, files: Mapping[str, bytes], dirs: int = 0) -> Build:
+    """One program that is copied very often, each time by another name."""
+    lines = [f"{{name: /bin/m, rename: m{at}}}" for at in range(copies)]
+    return _system({"bin/m": program, **files}, _copies(lines, "files"), dirs)
+
+
+def _needing_all(count: int) -> dict[str, bytes]:
+    """Libraries of which each needs all."""
+    return {f"d0000/lib{at:07}.so": _needing(count, 1) for at in range(count)}
+
+
+def _one_directory_of_many_names(programs: int, names: int, dirs: int) -> Build:
+    """The libraries in it are for another machine."""
+    needed = b"".join(b"l%03d\0" % at for at in range(names))
+    tags = [(layout.DT_NEEDED, 5 * at) for at in range(names)]
+
+    def program(first: int) -> bytes:
+        paths = (
+            b"/L/" + b"/".join(b"ab"[at >> bit & 1 :][:1] for bit in range(15))
+            for at in range(first, first + dirs)
+        )
+        return elf_of([*tags, (layout.DT_RUNPATH, len(needed))], needed + b":".join(paths) + b"\0")
+
+    files = {f"L/l{at:03}": made_elf(machine=3, elf_class=32) for at in range(names)}
+    files.update((f"bin/m{at}", program(at * dirs)) for at in range(programs))
+    made = _system(files, _copies([f"/bin/m{at}" for at in range(programs)], "files"))
+
+    def build(folder: Path) -> list[str]:
+        arguments = made(folder)
+        for link in "ab":
+            (folder / "system/L" / link).symlink_to(".")
+        return arguments
 
     return build
 
@@ -172,6 +207,28 @@ def _deep_names() -> Iterator[Item]:
 def _zeros() -> Iterator[Item]:
     for number in range(2):
         yield Item(f"./{number}", bytes(128 << 20))
+def _zips(archives: int, members: int, size: int, *, at_one_place: bool = False) -> Build:
+    """Archives of ELF files that are nearly all zeros."""
+    block = bytes(1 << 20)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(made_elf().ljust(1 << 20, b"\0")) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed += (packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)) * (size - 1)
+    packed += packer.flush()
+    crc = zlib.crc32(made_elf().ljust(1 << 20, b"\0"))
+    for _ in range(size - 1):
+        crc = zlib.crc32(block, crc)
+    sizes = (crc, len(packed), size << 20, 4)
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 33, *sizes, 0) + b"a.so" + packed
+    entries = b"".join(
+        struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 33, *sizes, 0, 0, 0, 0, 0, offset)
+        + b"a.so"
+        for offset in (0 if at_one_place else at * len(local) for at in range(members))
+    )
+    data = local * (1 if at_one_place else members)
+    end = (0, 0, members, members, len(entries), len(data), 0)
+    data += entries + struct.pack("<4s4H2IH", b"PK\5\6", *end)
+    files = {f"bin/m{at}": data for at in range(archives)}
+    return _system(files, _copies([f"/{path}" for path in files], "files"))
 
 
 _ALL_INCLUDE_ALL = {f"etc/c/{at}.conf": "include /etc/c/*.conf\n" for at in range(12)} | {
@@ -246,6 +303,15 @@ BOMBS: dict[str, tuple[Build, str]] = {
     "3,000 files, 30 libraries, 20 directories": (_programs(3000, 30, 20), "89,000 more"),
     "12 configurations that include all": (_copied(_needing(1, 1), _ALL_INCLUDE_ALL), "is missing"),
     "1,500 configurations in a row": (_copied(_needing(1, 1), _CHAIN), "is missing"),
+    "1,000 copies of a program whose 50 libraries need all": (
+        _renamed(_needing(50, 1), 1000, _needing_all(50)),
+        "need more than 2,000,000 libraries",
+    ),
+    "10 programs, and one directory of 18,000 names": (
+        _one_directory_of_many_names(10, 100, 1800),
+        "is missing",
+    ),
+    "50 zip archives of 400 entries at one place": (_zips(50, 400, 20, at_one_place=True), ""),
     "a segment of 32 GiB": (_sign(_last_load(40, 32 << 30)), _TOO_LARGE),
     "a segment aligned to 2^63": (_sign(_last_load(48, 1 << 63)), "more than 0x40000000"),
     "a heap of 1 TiB": (_sign(xml=f"<HeapMaxSize>{1 << 40:#x}</HeapMaxSize>"), _TOO_LARGE),

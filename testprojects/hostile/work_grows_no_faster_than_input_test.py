@@ -133,6 +133,18 @@ def _chain(length: int) -> tuple[int, MemoryView]:
     return 1, _Flat({**entries, "m0": program, GLIBC_LOADER: ELF}, ["/lib", "/lib64"])
 
 
+def _one_directory(names: int) -> tuple[int, MemoryView]:
+    """A directory under many names, with libraries for another machine."""
+    needed = tuple(f"l{at}.so" for at in range(20))
+    entries: dict[str, ElfFacts | bytes | str] = {
+        f"/d/{one}": replace(ELF, machine="EM_386") for one in needed
+    }
+    entries.update((f"/n{at}", "-> /d") for at in range(names))
+    dirs = tuple(f"/n{at}" for at in range(names))
+    program = replace(ELF, interpreter=GLIBC_LOADER, needed=needed, runpath=dirs)
+    return 1, _Flat({**entries, "m0": program, GLIBC_LOADER: ELF}, ["/d", "/lib", "/lib64"])
+
+
 def _close_all(programs: tuple[int, MemoryView]) -> None:
     image: dict[str, str] = {}
     linker = Linker(
@@ -245,6 +257,7 @@ GROWING = {
         lambda n: _programs(1, n, n), _close_all, 100
     ),
     "RPATHs that are inherited": Growing(_chain, _close_all, 100),
+    "names of a directory": Growing(_one_directory, _close_all, 50),
     "copies of links that lead back": Growing(_link_bombs, _plan, 5),
     "cache of libraries": Growing(
         lambda n: ld_so_cache(*((0x303, 0, "a", f"/{at}") for at in range(n))), read_cache

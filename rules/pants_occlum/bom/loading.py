@@ -14,7 +14,7 @@ from occlum_build.bom.model import Bom
 from occlum_build.elf.loader_config import LoaderConfig, parse_loader_config
 from occlum_build.errors import Problem, Report
 from occlum_build.image.plan import BomSet
-from occlum_build.sources.model import Sources, SourceStat, regular_file
+from occlum_build.sources.model import Sources, SourceStat, regular_file, why_no_file
 from occlum_build.sources.recorded import Asked
 from pants_occlum.bom.knowledge import knowledge_of, settle
 from pants_occlum.bom.project_sources import ProjectSourcesRequest, project_sources
@@ -89,7 +89,7 @@ def _loader_config(root: BomRoot, sources: Sources, report: Report) -> LoaderCon
         if not root.loader_config_may_be_absent:
             report.error(
                 "file",
-                f"there is no loader config {root.loader_config}",
+                why_no_file(sources, root.loader_config, "loader config", root.loader_config),
                 hint=f"correct `loader_config` of {root.address} or `[occlum].loader_config`; "
                 "a file of the project must be owned by a dependency of the target",
                 missing=(root.loader_config,),

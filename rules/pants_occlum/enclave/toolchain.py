@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pants.core.target_types import FileSourceField
 from pants.core.util_rules.source_files import SourceFilesRequest
@@ -117,7 +118,11 @@ async def installed_toolchain(request: Installation) -> ToolchainFiles:
     except OcclumError as error:
         if error.code != "sysroot-missing":
             raise
-        raise OcclumError.of([missing(HEADER_FILE, [request.root])]) from None
+        problem = missing(HEADER_FILE, [request.root])
+        if os.path.lexists(request.root):
+            message = f"the toolchain has no {HEADER}: {request.root} is not a directory"
+            problem = replace(problem, message=message)
+        raise OcclumError.of([problem]) from None
     report.raise_errors()
     stats = {path: known.stats[path] for _, path in found.files.values()}
     contents = {stat.sha256: path for path, stat in stats.items() if stat is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from occlum_build.elf.facts import Malformed
@@ -28,7 +29,7 @@ from occlum_build.occlum.toolchain_content import (
     check_content,
 )
 from occlum_build.occlum.toolchain_links import follow
-from occlum_build.sources.model import FILE, Sources, regular_file
+from occlum_build.sources.model import DIR, FILE, Sources, SourceStat
 from pants_occlum.sysroot.sysroots import Sysroot
 
 HEADER_FILE = ToolFile(HEADER_ROLE, (VERSION_HEADER,))
@@ -68,8 +69,7 @@ class Found:
 def find_files(request: Installation, sources: Sources, report: Report) -> Found:
     """Look a toolchain's files up; what is wrong goes into the report."""
     system = request.system
-    is_system = posixpath.normpath(request.root) != system
-    is_system = is_system or regular_file(sources, f"/{VERSION_HEADER}") is not None
+    is_system = posixpath.normpath(request.root) != system or _has_occlum(sources, system)
     places = _Places(sources, system, is_system)
     with report:
         header = places.file(HEADER_FILE)
@@ -90,6 +90,15 @@ def find_files(request: Installation, sources: Sources, report: Report) -> Found
     return Found()
 
 
+def _has_occlum(sources: Sources, system: str) -> bool:
+    """Whether anything stands at Occlum's place in a system."""
+    sources.expect(f"/{VERSION_HEADER}")
+    with suppress(OcclumError):  # of a link or file in its way: each place below tells it
+        places = _Places(sources, system, is_system=True)
+        return follow(OCCLUM_DIR, places.look, places.shown, system, "") is not None
+    return True
+
+
 @dataclass(frozen=True)
 class _Places:
     """Where the places of a toolchain are below a root; `is_system` unless that is Occlum's own."""
@@ -104,7 +113,7 @@ class _Places:
         for place in file.places:
             self.sources.expect(self.at(place))
             try:
-                real = follow(place, self._look, self.shown, self.system, file.role)
+                real = follow(place, self.look, self.shown, self.system, file.role)
                 found = self.sources.lstat(self.at(real)) if real is not None else None
                 if found is not None and found.kind != FILE:
                     message = "is not a regular file"
@@ -138,19 +147,19 @@ class _Places:
 
     def at(self, place: str) -> str:
         """The path of a place: in a system's root, or in a directory that is Occlum's own."""
-        if self.is_system or not place.startswith(f"{OCCLUM_DIR}/"):
+        if self.is_system or not f"{place}/".startswith(f"{OCCLUM_DIR}/"):
             return f"/{place}"
-        return place[len(OCCLUM_DIR) :]
+        return place[len(OCCLUM_DIR) :] or "/"
 
     def shown(self, place: str) -> str:
         """The path of a place as errors name it."""
         return posixpath.join(self.system, self.at(place)[1:])
 
-    def _look(self, place: str) -> str | None:
+    def look(self, place: str) -> SourceStat | None:
+        """What stands at a place, for `follow`."""
         if not self.is_system and place in ABOVE_OCCLUM:
-            return ""
-        found = self.sources.lstat(self.at(place))
-        return None if found is None else found.target
+            return SourceStat(DIR)
+        return self.sources.lstat(self.at(place))
 
 
 def wanted_files(version: str, sgx_mode: str) -> tuple[ToolFile, ...]:

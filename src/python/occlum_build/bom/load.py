@@ -17,7 +17,7 @@ from occlum_build.bom.yaml_nodes import invalid
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.files.bounds import BOM_BYTES, shown_bytes
 from occlum_build.shown import quoted, shown_chain
-from occlum_build.sources.model import Sources, join, regular_file
+from occlum_build.sources.model import Sources, join, regular_file, resolve, why_no_file
 
 TEMPLATES = "/opt/occlum/etc/template"
 BASE_BOM = f"{TEMPLATES}/base.yaml"
@@ -239,6 +239,10 @@ def reader_of(sources: Sources) -> Reader:
                 return sources.read(real, BOM_BYTES)
             except OcclumError as error:
                 raise OcclumError("bom-missing", error.problems[0].message) from None
-        return pkgutil.get_data("occlum_build.bom", "base.yaml") if path == BASE_BOM else None
+        if path == BASE_BOM:
+            return pkgutil.get_data("occlum_build.bom", "base.yaml")
+        if resolve(sources, path) is None:
+            return None
+        raise OcclumError("bom-missing", why_no_file(sources, path, "BOM file", path))
 
     return read

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from occlum_build.checks.linker import VARIABLE, image_linker
 from occlum_build.checks.refusal import elf_refusal
 from occlum_build.checks.root import Root
-from occlum_build.elf.closure import Closure, Missing, group_lacking
+from occlum_build.elf.closure import Closure, Lacking, Missing, group_lacking
 from occlum_build.elf.search import expanded
 from occlum_build.errors import ERROR, WARNING, Place, Problem
 from occlum_build.image.missing import ALONE, Elsewhere, library_path_setting, version_problem
@@ -30,20 +30,18 @@ def library_problems(root: Root) -> Iterator[Problem]:
     Errors for the files that must find theirs, and warnings for others. What planning has told of
     is not told again.
     """
-    closures = list(_closures(root, ()))
     by_name: dict[str, list[Missing]] = {}
-    for closure in closures:
+    lacking: list[tuple[Place | None, Lacking]] = []
+    for closure in _closures(root, ()):  # none of them is kept
+        path = closure.program.path
         for missing in closure.missing:
             if missing.name not in root.searched.told:
                 by_name.setdefault(missing.name, []).append(missing)
+        if path in root.searched.required:
+            lacking += [(_place(root, path), lack) for lack in closure.lacking]
     for _, found in sorted(by_name.items()):
         yield _unreachable(root, found)
-    required = [one for one in closures if one.program.path in root.searched.required]
-    for place, lacks in group_lacking(
-        (_place(root, closure.program.path), lack)
-        for closure in required
-        for lack in closure.lacking
-    ):
+    for place, lacks in group_lacking(lacking):
         yield version_problem(place, lacks, is_required=True)
 
 

@@ -31,7 +31,7 @@ from occlum_build.image.existing import files_by_name
 from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
 from occlum_build.image.tree import Base, EmptyBase
 from occlum_build.image.write import ImageWriter
-from occlum_build.sources.model import SourceStat, join, regular_file
+from occlum_build.sources.model import SourceStat, join, regular_file, why_no_file
 from occlum_build.sources.os import OsSources, lstat
 
 EPILOG = """\
@@ -148,7 +148,7 @@ def _loader_config(file: str | None, sources: OsSources, report: Report) -> Load
     path = os.path.abspath(file).lstrip("/") if file else CONFIG_PATH
     real = regular_file(sources, path)
     if real is None and file:
-        raise OcclumError("file", f"there is no loader config {file}")
+        raise OcclumError("file", why_no_file(sources, path, "loader config", file))
     if real is None:
         return None
     with report:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +83,19 @@ def test_missing_bom(ws: Workspace) -> None:
     code = main(["copy-bom", "-f", "gone.yaml", "--root", "image"])
     assert code == 255
     assert "there is no BOM file" in ws.capsys.readouterr().err
+    assert not ws.image.exists()
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir])
+def test_what_is_no_regular_file(ws: Workspace, put: Callable[[Path], None]) -> None:
+    put(ws.path / "odd")
+    told = f"error: the BOM file {ws.path}/odd is not a regular file\n"
+    assert main(["copy-bom", "-f", "odd", "--root", "image"]) == 255
+    assert ws.capsys.readouterr().err == told
+    code, _, err = ws.run(bom=f"includes: [{ws.path}/odd]")
+    assert (code, err) == (255, told)
+    code, _, err = ws.run("--loader-config", "odd", bom="targets: []")
+    assert (code, err) == (254, "error: the loader config odd is not a regular file\n")
     assert not ws.image.exists()
 
 

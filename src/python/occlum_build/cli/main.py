@@ -87,7 +87,12 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     open_streams()
     try:
         clean_up_when_stopped()
-        return _run(parser, arguments)
+        with suppress(MemoryError):
+            return _run(parser, arguments)
+        # Out of the block: with the exception all that the run held has gone.
+        gc.collect()
+        print_problem(Problem("system", "there is not enough memory"))
+        return EXIT_FAILURE
     except KeyboardInterrupt as stop:
         return stop.exit_code if isinstance(stop, Stopped) else EXIT_INTERRUPTED
     finally:
@@ -117,9 +122,6 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
         return EXIT_FAILURE
     except OSError as error:
         print_problem(_system_problem(error))
-        return EXIT_FAILURE
-    except MemoryError:
-        print_problem(Problem("system", "there is not enough memory"))
         return EXIT_FAILURE
     return 0
 

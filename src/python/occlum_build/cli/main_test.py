@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -66,6 +67,25 @@ def test_errors_of_the_system(
     assert _run(monkeypatch, OSError(28, "No space left on device")) == 1
     err = capsys.readouterr().err
     assert err == "error: /f: Permission denied\nerror: No space left on device\n"
+
+
+def test_what_a_run_held_has_gone_when_memory_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        """Stands for a plan."""
+
+    held: list[weakref.ref[Held]] = []
+    seen: list[tuple[str, object]] = []
+
+    class Full:
+        def run(self) -> NoReturn:
+            plan = Held()
+            held.append(weakref.ref(plan))
+            raise MemoryError
+
+    monkeypatch.setattr(main, "print_problem", lambda one: seen.append((one.message, held[0]())))
+    monkeypatch.setattr(main, "_run", lambda *_: Full().run())
+    assert main.main(["copy-bom"]) == 1
+    assert seen == [("there is not enough memory", None)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from zipfile import ZipFile, ZipInfo
 
+from occlum_build.elf.budget import Unpacking
 from occlum_build.elf.facts import (
     SHEBANG_BYTES,
     Archive,
@@ -32,28 +33,33 @@ from occlum_build.elf.zip_reader import (
     member_content,
     member_name,
     open_zip,
+    overlapping_members,
 )
 from occlum_build.shown import some, with_bytes
 
 MAX_DEPTH = 3  # of archives in an archive
 MAX_MEMBERS = 400_000
 MAX_ELF_FILES = 10_000
-MAX_NAMES = 64 << 20  # bytes of the names in all of them
+MAX_NAMES = 64 << 20  # bytes of the names in all of them, and 32 more of each
 MAX_FILE_BYTES, MAX_BYTES = 2 << 30, 8 << 30  # of one unpacked file, and of all of an archive
 _IN_MEMORY_BYTES = 32 << 20
+_NAME_BYTES = 32  # that a name costs besides its own
 _SHOWN_CHARACTERS = 200
 
 
-def read_outcome(stream: BinaryIO) -> Outcome:
-    """What a file (a seekable stream) tells: itself, the ELF files in it, or its `#!` line."""
+def read_outcome(stream: BinaryIO, unpacking: Unpacking | None = None) -> Outcome:
+    """What a file (a seekable stream) tells: itself, the ELF files in it, or its `#!` line.
+
+    Raises TooMuch when the archives of a run, which `unpacking` counts, have too much.
+    """
     if is_zip(stream):
-        return read_archive(stream)
+        return read_archive(stream, unpacking)
     return read_facts(stream) or script_of(_head(stream))
 
 
-def read_archive(stream: BinaryIO) -> Archive:
+def read_archive(stream: BinaryIO, unpacking: Unpacking | None = None) -> Archive:
     """The ELF files of a zip archive, and what of it cannot be read."""
-    reader = _Reader()
+    reader = _Reader(unpacking or Unpacking())
     try:
         reader.read(stream, "", MAX_DEPTH)
     except BadZip as error:
@@ -82,8 +88,10 @@ def _shown(text: str) -> str:
 class _Reader:
     """What was found in an archive and the archives in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, unpacking: Unpacking) -> None:
         self.files: dict[str, ElfFacts] = {}
+        self._unpacking = unpacking
+        self._files_left = MAX_ELF_FILES  # also of those that have one name
         self._members_left, self._bytes_left = MAX_MEMBERS, MAX_BYTES
         self._names_left = MAX_NAMES
         self._wrong: dict[str, list[str]] = {}  # what is wrong -> of what, "" for the archive
@@ -93,11 +101,15 @@ class _Reader:
         with open_zip(stream) as archive:
             members = archive.infolist()
             self._members_left -= len(members)
+            self._unpacking.add(members=len(members))
+            overlapping = overlapping_members(archive)
             for member in members:
                 if self._members_left < 0:  # also by those of an archive in this one
                     raise BadZip(f"it has more than {MAX_MEMBERS:,} members")
                 if member.file_size >= MIN_BYTES:
                     try:
+                        if member in overlapping:
+                            raise BadZip("it lies where another member does")
                         self._read_member(archive, member, folder, depth)
                     except BadZip as error:
                         self.note(folder + member_name(member), error)
@@ -120,17 +132,20 @@ class _Reader:
         path = folder + _path(member_name(member))
         if is_archive and not depth:
             raise BadZip(f"it lies in more than {MAX_DEPTH} archives")
-        if len(self.files) == MAX_ELF_FILES:
+        if not self._files_left:
             raise BadZip(f"there are more than {MAX_ELF_FILES:,} ELF files")
         with self._unpacked(member.file_size, itertools.chain([first], chunks)) as unpacked:
             if is_archive:
                 self.read(unpacked, f"{path}/", depth - 1)
                 return
+            self._files_left -= 1
             facts = read_facts(unpacked)
         if isinstance(facts, Malformed):
             raise BadZip(f"it begins as an ELF file, but {facts.reason}")
         if facts is not None:
-            self._names_left -= sum(map(len, _names_of(facts)))
+            names = sum(len(name) + _NAME_BYTES for name in _names_of(facts))
+            self._unpacking.add(names=names)
+            self._names_left -= names
             if self._names_left < 0:
                 raise BadZip(f"the ELF files have more than {MAX_NAMES:,} bytes of names")
             self.files[path] = facts
@@ -141,6 +156,7 @@ class _Reader:
         if size > min(MAX_FILE_BYTES, self._bytes_left):
             raise BadZip("it is too large")
         self._bytes_left -= size
+        self._unpacking.add(size=size)
         with io.BytesIO() if size <= _IN_MEMORY_BYTES else tempfile.TemporaryFile() as file:
             file.writelines(chunks)
             yield file

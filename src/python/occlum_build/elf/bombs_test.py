@@ -244,3 +244,49 @@ def test_includes_that_match_very_many_names(monkeypatch: pytest.MonkeyPatch) ->
     view = _Indexed({"m": program, GLIBC_LOADER: BASE, "/etc/ld.so.conf": conf, **links})
     with pytest.raises(TooMuch, match="are compared with more than 1,000 names"):
         Linker(view, LoaderConfig()).close("m", "/bin/m")
+
+
+def _same(count: int) -> None:
+    """Many programs that need two libraries each, found or not, with two versions."""
+    program = replace(
+        BASE,
+        interpreter=GLIBC_LOADER,
+        needed=("a.so", "gone.so"),
+        runpath=("/d/1", "/d/2"),
+        version_needs=(("a.so", ("V1",)),),
+    )
+    library = replace(BASE, version_defs=("V1",))
+    entries: dict[str, ElfFacts | bytes | str] = {"m": program, GLIBC_LOADER: BASE}
+    linker = Linker(_Indexed({**entries, "/lib/a.so": library}), LoaderConfig())
+    for at in range(count):
+        linker.close("m", f"/bin/m{at}")
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "text"),
+    [
+        ("MAX_NEEDS", 20, "programs need more than 20 libraries, each counted for each"),
+        ("MAX_PLACES", 240, "would be looked for at more than 240 places"),
+        ("MAX_DIRS", 5, "would be looked for in more than 5 directories"),
+        ("MAX_VERSIONS", 20, "more than 20 versions of libraries would be compared"),
+    ],
+)
+def test_what_is_done_again_for_each_program(
+    bound: str, most: int, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"occlum_build.elf.budget.{bound}", most)
+    with pytest.raises(TooMuch, match=text):
+        _same(1000)
+
+
+def test_libraries_for_another_machine_are_looked_for_in_vain() -> None:
+    """In a directory of many names each is looked at once."""
+    dirs = tuple(f"/d/{'/'.join('ab'[at >> bit & 1] for bit in range(5))}" for at in range(32))
+    needed = tuple(f"l{at}.so" for at in range(9))
+    program = replace(BASE, interpreter=GLIBC_LOADER, needed=needed, runpath=dirs)
+    others = {f"/d/{name}": replace(BASE, machine="EM_386") for name in needed}
+    links = {"/d/a": "-> .", "/d/b": "-> ."}
+    view, budget = _Indexed({"m": program, GLIBC_LOADER: BASE, **others, **links}), Budget()
+    closure = Linker(view, LoaderConfig(), budget=budget).close("m", "/bin/m")
+    assert len(closure.missing) == 9
+    assert budget.absent == 2 * 9  # in /d and in /lib64

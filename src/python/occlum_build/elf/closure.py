@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from occlum_build.elf.facts import ElfFacts
 from occlum_build.elf.interpreter import Interpreter
@@ -15,8 +15,7 @@ from occlum_build.shown import Lines, shown_chain
 ALREADY_LOADED = "already loaded"  # the rule of an edge that made no search
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A program or library of a closure.
 
     `path` is the source path by which it was found, `real` the source path of its content,
@@ -30,8 +29,7 @@ class Node:
     provided: bool = False
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):  # a tuple, because an image may have a million
     """`needer` (a Node.path) needs a library by a name; it was found by the rule at `path`.
 
     Two edges to one library (Node.real) may have different paths, when links give it two names.

@@ -62,6 +62,7 @@ class Loading:
     ) -> None:
         self._sources, self._lookup, self._image = sources, lookup, image
         self._program, self._facts, self._loader, self._dirs = program, facts, loader, dirs
+        self._is_musl, self._budget = loader.is_musl, lookup.budget
         self._image_paths = {program.path: program.image_path}
         self._by_name: dict[str, Node] = {}
         self._by_real: dict[str, Node] = {}
@@ -90,9 +91,9 @@ class Loading:
             needer = self._queue.popleft()
             for name in needer.facts.needed:
                 self._need(needer, name)
-            for name in () if loader.is_musl else needer.facts.filters:
+            for name in () if self._is_musl else needer.facts.filters:
                 self._need(needer, name)
-            for name in () if loader.is_musl else needer.facts.auxiliaries:
+            for name in () if self._is_musl else needer.facts.auxiliaries:
                 self._need(needer, name, optional=True)
         libraries = tuple(self._by_real.values())[1:]
         return Closure(
@@ -107,7 +108,7 @@ class Loading:
 
     def _name(self, node: Node, name: str) -> None:
         self._by_name.setdefault(name, node)
-        if node.facts is not None and node.facts.soname and not self._loader.is_musl:
+        if node.facts is not None and node.facts.soname and not self._is_musl:
             self._by_name.setdefault(node.facts.soname, node)
 
     def _add(self, node: Node, loaded: Loaded | None) -> None:
@@ -119,10 +120,11 @@ class Loading:
             self._queue.append(loaded)
 
     def _need(self, needer: Loaded, name: str, *, optional: bool = False) -> None:
-        node = self._by_name.get(name)
         if self._is_ended:
             return
-        if node is None and self._loader.is_musl and is_musl_reserved(name):
+        self._budget.need(needer.path)
+        node = self._by_name.get(name)
+        if node is None and self._is_musl and is_musl_reserved(name):
             node = self._interpreter
         if node is not None:
             self._edge(needer, name, node.path, node, node.image_path, ALREADY_LOADED)
@@ -131,7 +133,7 @@ class Loading:
             return  # told once, as the loader stops at the first
         direct = needed_path(name, needer, self._dirs)
         path = self._search_path((direct,), name) if direct else self._path_for(name, needer)
-        if not self._may_look(len(path.dirs)):
+        if not self._may_look(len(path.dirs), name):
             return
         found = self._lookup.find(posixpath.basename(name), path, self._facts)
         if found is not None:
@@ -142,21 +144,22 @@ class Loading:
 
     def _path_for(self, name: str, needer: Loaded) -> SearchPath:
         """Where a library is looked for: the same for every name that no cache has."""
-        rules = musl_dirs if self._loader.is_musl else glibc_dirs
+        rules = musl_dirs if self._is_musl else glibc_dirs
         if name in self._dirs.cached:
             return self._search_path(rules(name, needer, self._dirs), name)
         if needer not in self._paths:
             self._paths[needer] = self._search_path(rules(name, needer, self._dirs), name)
-            self._may_look(len(self._paths[needer].dirs))
+            self._may_look(len(self._paths[needer].dirs), name)
         return self._paths[needer]
 
     def _search_path(self, dirs: tuple[SearchDir, ...], name: str) -> SearchPath:
-        hwcaps = "/" not in name and not self._loader.is_musl
+        hwcaps = "/" not in name and not self._is_musl
         return SearchPath(self._lookup, dirs, hwcaps=hwcaps)
 
-    def _may_look(self, places: int) -> bool:
+    def _may_look(self, places: int, name: str) -> bool:
         """Count the places that are looked at; False, and an error, when there are too many."""
         self._places += places
+        self._budget.look(places, name)
         if self._places <= MAX_PLACES:
             return True
         if not self._is_ended:
@@ -214,7 +217,7 @@ class Loading:
             if source and real and facts and not mismatch(facts, self._facts):
                 self._provide(needer, name, Node(source, real, at, facts, provided=True), facts)
                 return True
-            self._lookup.budget.looked_in_vain(at)
+            self._budget.looked_in_vain(at)
         return False
 
     def _image_dirs(self, path: SearchPath) -> Iterator[str]:
@@ -250,7 +253,7 @@ class Loading:
     def _miss(
         self, needer: Loaded, name: str, direct: SearchDir | None, path: SearchPath
     ) -> Missing:
-        base, budget = posixpath.basename(name), self._lookup.budget
+        base, budget = posixpath.basename(name), self._budget
         most = budget.may_tell(MAX_TRIED - self._told)
         tried = self._lookup.tried(base, path, self._facts, most)
         self._told += len(tried)
@@ -271,13 +274,15 @@ class Loading:
     def _lacking(self, libraries: tuple[Node, ...]) -> Iterator[Lacking]:
         """Versions that an object needs of a library which does not define them (glibc only)."""
         known: dict[str, frozenset[str]] = {}
-        for node in () if self._loader.is_musl else (self._program, *libraries):
+        for node in () if self._is_musl else (self._program, *libraries):
             for file, versions in node.facts.version_needs if node.facts else ():
                 library = self._by_name.get(file)
                 if library is None or library.facts is None:
                     continue
                 defined = library.facts.version_defs
+                self._budget.compare(len(versions), library.path)
                 if library.real not in known:
+                    self._budget.compare(len(defined), library.path)
                     known[library.real] = frozenset(defined)
                 lacking = tuple(one for one in versions if one not in known[library.real])
                 if lacking:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import posixpath
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -70,10 +71,10 @@ class _Probe:
 
 
 _ABSENT = _Probe(reason=ABSENT)
+_NO_PROBES: dict[str, _Probe] = {}  # of a directory that is not there
 
 
-@dataclass(eq=False)
-class _Directory:
+class _Directory(NamedTuple):
     """A directory in normal form, its real path, and what is known of its files by their names.
 
     `normal` is None where the path leaves the project, `real` where there is no such directory, or
@@ -116,7 +117,7 @@ class Lookup:
         self._sources = sources
         self._subdirs = (*subdirs, "")
         self._dirs: dict[str, _Directory] = {}
-        self._probes: dict[str | None, dict[str, _Probe]] = {}
+        self._probes: dict[str, dict[str, _Probe]] = {}  # by real paths: many names may be of one
         self._others: set[str] = set()  # names of files that are no libraries
         self._ahead = 0
         self.budget = budget or Budget()
@@ -125,11 +126,11 @@ class Lookup:
         """The first file of that name, class and machine (of `like`)."""
         found = None
         for within, directory, subdir in path.places:
-            probe = within.probes.get(name) or self._look(within, name)
+            probe = within.probes.get(name) or self._look(within, name, like)
             facts = probe.facts
             if facts is not None and not mismatch(facts, like):
                 base = self._directory(directory.path).normal or ""
-                source = posixpath.join(within.normal or "", name)
+                source = sys.intern(posixpath.join(within.normal or "", name))  # kept of each need
                 found = Found(source, probe.real, facts, directory, base, subdir)
                 break
         if self._ahead < MAX_AHEAD:
@@ -166,7 +167,7 @@ class Lookup:
     def _reason(self, within: _Directory, name: str, like: ElfFacts) -> str:
         if within.real is None:
             return "leaves the project" if within.normal is None else ABSENT
-        probe = within.probes.get(name) or self._look(within, name)
+        probe = within.probes.get(name) or self._look(within, name, like)
         return probe.reason or mismatch(probe.facts, like)
 
     def places(self, path: SearchPath) -> Iterator[_Place]:
@@ -192,25 +193,25 @@ class Lookup:
         form may name another directory; then the real path stands for it.
         """
         if path not in self._dirs:
+            self.budget.remember(path)
             normal, real = join("", path), resolve(self._sources, path)
             if real is not None and (normal is None or resolve(self._sources, normal) != real):
                 normal = real
             if real is not None and real not in ("", "/"):
                 found = self._sources.lstat(real)
                 real = real if found is not None and found.kind == DIR else None
-            probes = self._probes.setdefault(normal, {})
+            probes = _NO_PROBES if real is None else self._probes.setdefault(real, {})
             is_unknown = real is None and bool(self._sources.expect(path))
             self._dirs[path] = _Directory(normal, real, is_unknown, probes)
         return self._dirs[path]
 
-    def _look(self, within: _Directory, name: str) -> _Probe:
+    def _look(self, within: _Directory, name: str, like: ElfFacts) -> _Probe:
         path = posixpath.join(within.normal or "", name)
         self._sources.expect(path)
-        is_real = within.normal == within.real
-        probe = self._content(path if is_real else posixpath.join(within.real or "", name))
-        if probe is _ABSENT:
+        probe = self._content(posixpath.join(within.real or "", name))
+        if mismatch(probe.facts, like):
             self.budget.looked_in_vain(path)
-        elif probe.reason == NO_LIBRARY:
+        if probe.reason == NO_LIBRARY:
             self._others.add(name)
         within.probes[name] = probe
         return probe

@@ -22,6 +22,7 @@ MAX_DIRECTORY_BYTES = 16 << 20
 LOCAL_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x05\x06"
 DAMAGED = "it is damaged"
 
+_LOCAL_BYTES = 30  # of a member's header, without its name
 _END_BYTES = 22  # the end record, behind which a comment may stand
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of a member
 _FIRST_BYTES, _CHUNK_BYTES = 1 << 8, 1 << 20
@@ -46,6 +47,21 @@ def open_zip(stream: BinaryIO) -> zipfile.ZipFile:
         raise BadZip("its end is missing")
     with _told():
         return zipfile.ZipFile(cast("BinaryIO", _Bounded(stream)))
+
+
+def overlapping_members(archive: zipfile.ZipFile) -> frozenset[zipfile.ZipInfo]:
+    """The members whose bytes reach into those of another one, or of the directory.
+
+    Without them no byte of an archive is unpacked twice. Of several at one place the last of the
+    directory is none of them.
+    """
+    found, end = [], archive.start_dir
+    members = [one for one in archive.infolist() if one.file_size >= MIN_BYTES]
+    for member in sorted(members, key=lambda one: one.header_offset)[::-1]:
+        if member.header_offset + _LOCAL_BYTES + member.compress_size > end:
+            found.append(member)
+        end = member.header_offset
+    return frozenset(found)
 
 
 def member_name(member: zipfile.ZipInfo) -> str:

@@ -40,7 +40,7 @@ class Member(NamedTuple):
     """One entry of an archive; the name is as it stands there, bytes that are no UTF-8 surrogates.
 
     size is that of a file's content; mode the permission bits; link what a hard or symbolic link
-    names, None for all else.
+    names, "" for all else.
     """
 
     number: int  # in the order of the archive
@@ -48,15 +48,11 @@ class Member(NamedTuple):
     kind: str
     size: int = 0
     mode: int = 0
-    link: str | None = None
+    link: str = ""
 
     @property
     def is_executable(self) -> bool:
         return bool(self.mode & 0o100)
-
-    @property
-    def is_symbolic(self) -> bool:
-        return self.kind == SYMLINK
 
 
 def entries_of(
@@ -80,25 +76,16 @@ def entries_of(
         unpacked.drain()
 
 
-def members_of(stream: BinaryIO, others: list[str] | None = None) -> list[Member]:
-    """All files and links of an archive, which is read to its end. Raises BadArchive, OSError.
-
-    `others` gets the names of what is neither.
-    """
-    found = []
-    for member, _ in entries_of(stream):
-        if member.kind in (FILE, HARD_LINK, SYMLINK):
-            found.append(member)
-        elif others is not None:
-            others.append(member.name)
-    return found
+def members_of(stream: BinaryIO) -> list[Member]:
+    """All members of an archive, which is read to its end. Raises BadArchive, OSError."""
+    return [member for member, _ in entries_of(stream)]
 
 
 def _member(number: int, info: tarfile.TarInfo) -> Member:
     kind = _KINDS.get(info.type, UNKNOWN)
     if info.issparse():
         kind = FILE
-    link = info.linkname if kind in (HARD_LINK, SYMLINK) else None
+    link = info.linkname if kind in (HARD_LINK, SYMLINK) else ""
     size = info.size if kind == FILE else 0
     if size < 0:
         raise BadArchive(DAMAGED)

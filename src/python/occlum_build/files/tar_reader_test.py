@@ -21,6 +21,9 @@ from occlum_build.files import tar_reader
 from occlum_build.files.bounds import MIB
 from occlum_build.files.compressed import DAMAGED, ZSTD_MAGIC, BadArchive
 from occlum_build.files.tar_reader import (
+    FILE,
+    HARD_LINK,
+    SYMLINK,
     Member,
     contents_of,
     entries_of,
@@ -71,7 +74,7 @@ def _small() -> bytes:
 
 def _read(data: bytes, limit: int = MIB) -> list[tuple[Member, bytes]]:
     stream = io.BytesIO(data)
-    files = [member for member in members_of(stream) if member.link is None]
+    files = [member for member in members_of(stream) if member.kind == FILE]
     return [(one, b"".join(chunks)) for one, chunks in contents_of(stream, files, limit)]
 
 
@@ -86,8 +89,8 @@ def _by_tarfile(data: bytes) -> list[tuple[str, bytes]]:
 def test_it_reads_what_tarfile_reads(packer: str, format_: int) -> None:
     data = _tar(format_)
     found = members_of(io.BytesIO(PACKERS[packer](data)))
-    links = [(one.name, one.link, one.is_symbolic) for one in found if one.link is not None]
-    assert links == [("hard", TARGET, False), ("soft", "../" + TARGET, True)]
+    links = [(one.name, one.link, one.kind) for one in found if one.link]
+    assert links == [("hard", TARGET, HARD_LINK), ("soft", "../" + TARGET, SYMLINK)]
     read = [(one.name, content) for one, content in _read(PACKERS[packer](data))]
     assert read == _by_tarfile(data) and len(read) == 3
 
@@ -256,7 +259,7 @@ def test_memory_that_an_xz_archive_asks_for() -> None:
 
 def test_an_archive_that_changes_meanwhile() -> None:
     stream = io.BytesIO(_tar())
-    files = [member for member in members_of(stream) if member.link is None]
+    files = [member for member in members_of(stream) if member.kind == FILE]
     stream.seek(0)
     stream.write(_tar()[512:])
     with pytest.raises(BadArchive, match="it changed while it was read"):

@@ -82,7 +82,8 @@ def test_install_changes_nothing_where_one_thing_cannot_be(tmp_path: Path, wrong
 def test_install_writes_through_no_link(tmp_path: Path, path: str, leads: str) -> None:
     for name in ("outside/b", "root/within/b"):
         (tmp_path / name).mkdir(parents=True)
-    target = {"out": tmp_path / "outside", "within": tmp_path / "root/within", "nowhere": Path("no")}
+    within = tmp_path / "root/within"
+    target = {"out": tmp_path / "outside", "within": within, "nowhere": Path("no")}
     link = tmp_path / "root" / path
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(target[leads])

@@ -11,6 +11,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.occlum.archive import unpack_toolchain
 from occlum_build.occlum.testing import run_process
 from occlum_build.occlum.toolchain import find
+from occlum_build.sources.model import MAX_LINKS
 
 
 @pytest.fixture
@@ -136,3 +137,154 @@ def test_code_in_an_archive_is_elf(toolchain: Path, tmp_path: Path) -> None:
     archive = _with(toolchain, tmp_path / "a.tar", member, b"-----BEGIN PRIVATE KEY-----\n")
     with pytest.raises(OcclumError, match=rf"{INIT} in .*: the toolchain's init is not an ELF"):
         unpack_toolchain(archive, tmp_path / "out", "HW")
+
+
+DIRECTORY_LINKS = [
+    ("opt/occlum", "occlum-0.31", "opt/occlum-0.31"),
+    ("opt/occlum", "/opt/occlum-0.31", "opt/occlum-0.31"),
+    ("opt/occlum", "../usr/./lib/occlum/", "usr/lib/occlum"),
+    ("opt", "o", "o"),
+    ("opt", "/usr/opt", "usr/opt"),
+    ("opt/occlum/include", "../../inc", "inc"),
+    ("opt/occlum/build", "/b", "b"),
+    ("lib", "usr/lib", "usr/lib"),
+    ("usr/local", "/opt/local", "opt/local"),
+]
+
+
+def _pack(tree: Path, path: Path, name: str = ".", *more: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w") as tar:
+        tar.add(tree, name)
+        for member in more:
+            tar.addfile(member)
+    return path
+
+
+@pytest.mark.parametrize("name", [".", "toolchain", "a/b"])
+@pytest.mark.parametrize(("place", "target", "real"), DIRECTORY_LINKS)
+def test_directories_that_are_links_within(
+    toolchain: Path, tmp_path: Path, place: str, target: str, real: str, name: str
+) -> None:
+    plain = find(toolchain, "HW")
+    (toolchain / real).parent.mkdir(parents=True, exist_ok=True)
+    (toolchain / place).rename(toolchain / real)
+    (toolchain / place).symlink_to(target)
+    unpack_toolchain(_pack(toolchain, tmp_path / "a.tar", name), tmp_path / "out", "HW")
+    assert find(tmp_path / "out", "HW").digests == plain.digests == find(toolchain, "HW").digests
+
+
+def test_links_of_occlum_s_own_directory(toolchain: Path, tmp_path: Path) -> None:
+    plain, own = find(toolchain, "HW"), tmp_path / "own"
+    (toolchain / "opt/occlum").rename(own)
+    for name in ("usr", "lib"):
+        (toolchain / name).rename(own / name)
+    (own / "include").rename(own / "inc")
+    (own / "include").symlink_to("/opt/occlum/inc")
+    (own / "build/bin").rename(own / "bin")
+    (own / "build/bin").symlink_to("../../occlum/bin")
+    for number, name in enumerate((".", "occlum-0.31")):
+        out = tmp_path / f"out{number}"
+        unpack_toolchain(_pack(own, tmp_path / "a.tar", name), out, "HW")
+        assert find(out, "HW").digests == find(own, "HW").digests == plain.digests
+
+
+@pytest.mark.parametrize("target", ["occlum-run/", "occlum-run/.", "occlum-run/../occlum-run"])
+def test_files_are_no_directories_on_the_way(toolchain: Path, tmp_path: Path, target: str) -> None:
+    archive = _with(toolchain, tmp_path / "a.tar", _member(tarfile.SYMTYPE, target))
+    folder = INIT.rpartition("/")[0]
+    assert _told(archive) == (
+        f"the toolchain has no init: {INIT} in {archive} is a link to {target}, and "
+        f"{folder}/occlum-run in {archive} is not a directory"
+    )
+
+
+def _told(archive: Path) -> str:
+    with pytest.raises(OcclumError) as caught:
+        unpack_toolchain(archive, archive.with_name("out"), "HW")
+    problem = caught.value.problems[0]
+    return f"{problem.place.shown()}: {problem.message}" if problem.place else problem.message
+
+
+def _other(name: str, type_: bytes, link: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = type_, link
+    return member
+
+
+BIN = "opt/occlum/build/bin"
+LATER = [
+    ([_other(INIT, tarfile.FIFOTYPE)], f"{INIT} in {{}}: is not a regular file"),
+    ([_other(INIT, tarfile.DIRTYPE)], f"{INIT} in {{}}: is not a regular file"),
+    ([_other(f"./x/../{INIT}", tarfile.CHRTYPE)], f"{INIT} in {{}}: is not a regular file"),
+    ([_other(INIT, tarfile.SYMTYPE, "/x")], f"{INIT} in {{}} is a link to /x, and there"),
+    ([_other(INIT, tarfile.LNKTYPE, "x")], f"{INIT} in {{}} is a link to x, and there"),
+    ([_other(BIN, tarfile.SYMTYPE, "/x")], f"{BIN} in {{}} is a link to /x, and there"),
+    (
+        [_other(BIN, tarfile.SYMTYPE, "lib")],
+        f"{BIN}/occlum-run in {{}} is below a link in the archive",
+    ),
+    ([_other(BIN, tarfile.REGTYPE)], f"{BIN} in {{}} is not a directory"),
+    ([_other(BIN, tarfile.FIFOTYPE)], f"{BIN} in {{}} is not a directory"),
+    ([_other("opt", tarfile.SYMTYPE, "/x")], "opt in {} is a link to /x, and there"),
+    ([_other("opt", tarfile.REGTYPE)], "opt in {} is not a directory"),
+    ([_other("opt/occlum", tarfile.FIFOTYPE)], "opt/occlum in {} is not a directory"),
+    ([_other("lib", tarfile.SYMTYPE, "a/" * 2048)], "lib in {} is a link to a/"),
+]
+
+
+@pytest.mark.parametrize(("later", "told"), LATER)
+def test_the_last_member_of_a_name_counts(
+    toolchain: Path, tmp_path: Path, later: list[tarfile.TarInfo], told: str
+) -> None:
+    archive = _pack(toolchain, tmp_path / "a.tar", ".", *later)
+    assert told.format(archive) in _told(archive)
+
+
+def test_a_directory_above_that_became_a_link(toolchain: Path, tmp_path: Path) -> None:
+    for target, told in (("/x", "t in {} is a link to /x, and there"), (".", "has no include/")):
+        link = _other("t", tarfile.SYMTYPE, target)
+        archive = _pack(toolchain, tmp_path / "a.tar", "t", link)
+        assert told.format(archive) in _told(archive)
+
+
+def test_hard_links_are_what_was_there_before(toolchain: Path, tmp_path: Path) -> None:
+    plain, run = find(toolchain, "HW"), f"{BIN}/occlum-run"
+    same = [
+        _other(INIT, tarfile.LNKTYPE, INIT),
+        _other("opt/../kept", tarfile.LNKTYPE, f"./{INIT}"),
+    ]
+    later = [
+        _other(INIT, tarfile.FIFOTYPE),
+        _other(INIT, tarfile.LNKTYPE, "/kept"),
+        _other("kept", tarfile.LNKTYPE, run),
+    ]
+    unpack_toolchain(_pack(toolchain, tmp_path / "a.tar", ".", *same, *later), tmp_path / "o", "HW")
+    assert find(tmp_path / "o", "HW").digests == plain.digests
+    early = [_other(INIT, tarfile.LNKTYPE, "later"), _other("later", tarfile.LNKTYPE, run)]
+    archive = _pack(toolchain, tmp_path / "a.tar", ".", *early)
+    assert f"{INIT} in {archive} is a link to later, and there is no such file" in _told(archive)
+
+
+@pytest.mark.parametrize("count", [MAX_LINKS, MAX_LINKS + 1])
+def test_links_are_followed_up_to_a_limit(toolchain: Path, tmp_path: Path, count: int) -> None:
+    last, loader = f"l{count}", "lib/ld-musl-x86_64.so.1"
+    (toolchain / loader).rename(toolchain / last)
+    links = [_other(f"l{one}", tarfile.SYMTYPE, f"l{one + 1}") for one in range(1, count)]
+    links.append(_other(loader, tarfile.SYMTYPE, "/l1"))
+    archive = _pack(toolchain, tmp_path / "a.tar", ".", *links)
+    if count <= MAX_LINKS:
+        unpack_toolchain(archive, tmp_path / "out", "HW")
+    else:
+        told = f"{loader} in {archive} is a link to /l1, and there is no such file in the archive"
+        assert f"{told} within 40 links" in _told(archive)
+
+
+def test_links_beside_a_directory_of_the_archive_are_out(toolchain: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    toolchain.rename(tmp_path / "all/t")
+    (tmp_path / "all/init").write_text("stand-in for init\n")
+    target = "../../../../../init"
+    (tmp_path / "all/t" / INIT).unlink()
+    (tmp_path / "all/t" / INIT).symlink_to(target)
+    archive = _pack(tmp_path / "all", tmp_path / "a.tar")
+    assert f"is a link to {target}, and there is no such file in t in the archive" in _told(archive)

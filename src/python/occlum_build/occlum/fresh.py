@@ -44,6 +44,7 @@ def plan_fresh(
     `localtime`: a time zone file for image and initfs; without it their time is UTC. `init_ra`: the
     attestation client of the initfs, "grpc_ratls" or "aecs", "" for none.
     """
+    find(toolchain_root, "HW", ())  # what is no toolchain at all is not told by its glibc
     has_glibc = ToolchainDirectory(toolchain_root).directory(GLIBC_DIR) is not None
     groups = [INITFS, TEMPLATE, *([GLIBC] if has_glibc else [])]
     toolchain = find(toolchain_root, "HW", groups)

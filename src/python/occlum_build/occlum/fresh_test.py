@@ -124,3 +124,9 @@ def test_init_follows_a_link_to_the_directory_itself(toolchain: Path, tmp_path: 
     (tmp_path / "link").symlink_to("inst")
     init_instance(tmp_path / "link", plan_fresh(toolchain))
     assert names(tmp_path / "inst") == [".__occlum_status", "Occlum.json", "image", "initfs"]
+
+
+def test_what_is_no_toolchain_is_told_by_its_header(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OcclumError, match=r"no version header: .*/fifo is not a directory"):
+        plan_fresh(tmp_path / "fifo")

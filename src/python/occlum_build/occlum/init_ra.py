@@ -108,7 +108,7 @@ class _Files:
         """The client's own files, and what it needs of the system."""
         folder = self._layout.directory(_AECS_CLIENT)
         places = [f"{_AECS_CLIENT}/{name}" for name in sorted(os.listdir(folder) if folder else ())]
-        client = [place for place in places if not self._layout.directory(place)]
+        client = [place for place in places if not self._layout.is_directory(place)]
         brought = self.entries({f"{GLIBC_DIR}/{posixpath.basename(one)}": (one,) for one in client})
         if not brought:
             self._missing.append(self._problem(str(self._layout.path(_AECS_CLIENT))))

@@ -12,6 +12,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from occlum_build.files.reading import read_file
 from occlum_build.occlum.toolchain_content import KEY_ROLE, TEMPLATE_ROLE, check_content
 from occlum_build.occlum.toolchain_links import follow
 from occlum_build.shown import quoted
+from occlum_build.sources.model import DIR, OTHER, SYMLINK, SourceStat
 
 SGX_MODES = ("HW", "SIM", "HYPER")
 OCCLUM_DIR = "opt/occlum"
@@ -199,15 +201,16 @@ class ToolchainDirectory:
 
     def __init__(self, root: Path) -> None:
         root = root.absolute()
-        inner = root / OCCLUM_DIR
-        self._is_occlum = not inner.is_dir()
-        self.occlum = root if self._is_occlum else inner
-        is_installed = self.occlum.parts[-2:] == ("opt", "occlum")
-        self.system = self.occlum.parent.parent if is_installed else root
+        self._is_occlum, self.system, self.occlum = False, root, root / OCCLUM_DIR
+        with suppress(OcclumError):  # of a link or file in its way: each place below tells it
+            self._is_occlum = self._real(OCCLUM_DIR, "") is None
+        if self._is_occlum:
+            is_installed = root.parts[-2:] == ("opt", "occlum")
+            self.system, self.occlum = root.parent.parent if is_installed else root, root
 
     def path(self, place: str) -> Path:
         """The path of a place, whether or not it exists."""
-        if place.startswith(f"{OCCLUM_DIR}/"):
+        if f"{place}/".startswith(f"{OCCLUM_DIR}/"):
             return self.occlum / place[len(OCCLUM_DIR) + 1 :]
         return self.system / place
 
@@ -234,23 +237,31 @@ class ToolchainDirectory:
         return None
 
     def directory(self, place: str) -> Path | None:
-        """The real path of a directory, None where there is none; raises as `file` does."""
+        """The real path of a directory, None where nothing is; raises as `file` does."""
+        return self._real(f"{place}/", place)
+
+    def is_directory(self, place: str) -> bool:
+        """Whether a directory is there, links followed; raises for a link as `file` does."""
         found = self._real(place, place)
-        return found if found is not None and found.is_dir() else None
+        return found is not None and found.is_dir()
 
     def _real(self, place: str, role: str) -> Path | None:
         root = str(self.system)
-        name = role or posixpath.basename(place)
-        found = follow(place, self._look, lambda one: str(self.path(one)), root, name)
+        role = role or posixpath.basename(place)
+        found = follow(place, self._look, lambda one: str(self.path(one)), root, role)
         return None if found is None else self.path(found)
 
-    def _look(self, place: str) -> str | None:
-        if self._is_occlum and place in ABOVE_OCCLUM:
-            return ""  # whatever leads to the directory that was given, its user chose
+    def _look(self, place: str) -> SourceStat | None:
         path = self.path(place)
         try:
-            is_link = stat.S_ISLNK(path.lstat().st_mode)
-            return os.readlink(path) if is_link else ""
+            if self._is_occlum and place in ABOVE_OCCLUM:
+                # Whatever leads to the directory that was given, its user chose.
+                is_dir = place != OCCLUM_DIR or stat.S_ISDIR(path.stat().st_mode)
+                return SourceStat(DIR if is_dir else OTHER)
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                return SourceStat(SYMLINK, target=os.readlink(path))
+            return SourceStat(DIR if stat.S_ISDIR(mode) else OTHER)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

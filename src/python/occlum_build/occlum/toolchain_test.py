@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,11 +13,14 @@ from occlum_build.occlum.toolchain import (
     ALL_OF_AN_ENCLAVE,
     BUILD,
     GLIBC,
+    GLIBC_DIR,
     INITFS,
+    ToolchainDirectory,
     find,
     parse_version,
     required_files,
 )
+from occlum_build.sources.model import MAX_LINKS
 
 
 def test_where_files_are_looked_for() -> None:
@@ -164,6 +168,87 @@ def test_directories_that_are_links_out_of_the_toolchain(toolchain: Path, tmp_pa
     with pytest.raises(OcclumError, match=f"opt/occlum is a link to {tmp_path}/occlum, and"):
         find(toolchain, "HW")
     assert find(toolchain / "opt/occlum", "HW").files  # which is the one that was named
+
+
+OCCLUM_LINKS = [
+    ("opt/occlum", "occlum-0.31", "opt/occlum-0.31"),
+    ("opt/occlum", "/opt/occlum-0.31", "opt/occlum-0.31"),
+    ("opt/occlum", "../usr/./lib/occlum/", "usr/lib/occlum"),
+    ("opt", "o", "o"),
+    ("opt", "/usr/opt", "usr/opt"),
+    ("opt/occlum/include", "../../inc", "inc"),
+    ("opt/occlum/build", "/b", "b"),
+    ("lib", "usr/lib", "usr/lib"),
+    ("usr/local", "/opt/local", "opt/local"),
+]
+
+
+def _moved(toolchain: Path, place: str, target: str, real: str) -> None:
+    (toolchain / real).parent.mkdir(parents=True, exist_ok=True)
+    (toolchain / place).rename(toolchain / real)
+    (toolchain / place).symlink_to(target)
+
+
+@pytest.mark.parametrize(("place", "target", "real"), OCCLUM_LINKS)
+def test_directories_that_are_links_within(
+    toolchain: Path, place: str, target: str, real: str
+) -> None:
+    plain = find(toolchain, "HW")
+    _moved(toolchain, place, target, real)
+    assert find(toolchain, "HW").digests == plain.digests
+    assert ToolchainDirectory(toolchain).directory(GLIBC_DIR) is None  # which is optional
+
+
+def test_what_is_missing_behind_a_good_link(toolchain: Path) -> None:
+    _moved(toolchain, "opt/occlum", "occlum-0.31", "opt/occlum-0.31")
+    (toolchain / INIT).unlink()
+    with pytest.raises(OcclumError, match=f"has no init: {toolchain}/{INIT} does not exist"):
+        find(toolchain, "HW")
+    (toolchain / "opt/occlum/glibc").symlink_to("gone")
+    with pytest.raises(
+        OcclumError, match=r"occlum-0\.31/glibc is a link to gone, and there is no such"
+    ):
+        ToolchainDirectory(toolchain).directory(GLIBC_DIR)
+
+
+@pytest.mark.parametrize("target", ["occlum-run/", "occlum-run/.", "occlum-run/../occlum-run"])
+def test_files_are_no_directories_on_the_way(toolchain: Path, target: str) -> None:
+    link = _linked(toolchain, INIT, target)
+    told = f"{link} is a link to {target}, and {link.parent}/occlum-run is not a directory"
+    with pytest.raises(OcclumError) as caught:
+        find(toolchain, "HW")
+    assert [one.message for one in caught.value.problems] == [f"the toolchain has no init: {told}"]
+
+
+@pytest.mark.parametrize("count", [1, MAX_LINKS, MAX_LINKS + 1, 3 * MAX_LINKS])
+def test_links_are_followed_up_to_a_limit(toolchain: Path, count: int) -> None:
+    (toolchain / "lib/ld-musl-x86_64.so.1").rename(toolchain / f"l{count}")
+    for number in range(1, count):
+        (toolchain / f"l{number}").symlink_to(f"l{number + 1}")
+    link = toolchain / "lib/ld-musl-x86_64.so.1"
+    link.symlink_to("/l1")
+    if count <= MAX_LINKS:
+        assert find(toolchain, "HW").files[f"musl/{link.name}"] == toolchain / f"l{count}"
+        return
+    told = f": {link} is a link to /l1, and there is no such file in {toolchain} within 40 links"
+    with pytest.raises(OcclumError) as caught:
+        find(toolchain, "HW")
+    assert told in str(caught.value) and len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("place", ["", "opt", "opt/occlum", "opt/occlum/include"])
+@pytest.mark.parametrize("put", [os.mkfifo, Path.touch])
+def test_what_is_no_directory(
+    toolchain: Path, tmp_path: Path, place: str, put: Callable[[Path], None]
+) -> None:
+    path = toolchain / place
+    path.rename(tmp_path / "moved")
+    put(path)
+    for root in (toolchain, *([path] if place == "opt/occlum" else [])):
+        with pytest.raises(OcclumError) as caught:
+            find(root, "HW")
+        told = f"the toolchain has no version header: {path} is not a directory"
+        assert [one.message for one in caught.value.problems] == [told]
 
 
 def test_what_is_no_regular_file(toolchain: Path) -> None:

@@ -94,6 +94,14 @@ def regular_file(sources: Sources, path: str) -> str | None:
     return real if found is not None and found.kind == FILE else None
 
 
+def why_no_file(sources: Sources, path: str, what: str, shown: str) -> str:
+    """What to say where `regular_file` found none: nothing is there, or something else."""
+    real = resolve(sources, path)
+    if real is None or sources.lstat(real) is None:
+        return f"there is no {what} {shown}"
+    return f"the {what} {shown} is not a regular file"
+
+
 def join(base: str, path: str) -> str | None:
     """`path` seen from directory `base`, in normal form; None when it leaves the project's root."""
     joined = posixpath.normpath(posixpath.join(base, path))

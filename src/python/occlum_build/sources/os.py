@@ -8,6 +8,7 @@ import stat as stat_module
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from occlum_build.elf.budget import Unpacking
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import CONFIG_BYTES
@@ -40,6 +41,7 @@ class OsSources:
         self._identities: dict[str, Identity] = {}
         self._hashes: dict[str, str] = {}
         self._facts: dict[str, Outcome] = {}
+        self._unpacking = Unpacking()  # of all archives
 
     def os_path(self, path: str) -> str:
         """Where a source path is on this machine."""
@@ -117,7 +119,8 @@ class OsSources:
             from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
 
             with open(source.descriptor, "rb", closefd=False) as file:
-                return read_outcome(file)
+                self._unpacking.path = path
+                return read_outcome(file, self._unpacking)
 
 
 def lstat(os_path: str) -> SourceStat | None:
