@@ -296,14 +296,14 @@ def test_all_kinds_with_modes_and_contents() -> None:
     out.seek(0)
     found = [(one[1:], b"".join(chunks)) for one, chunks in entries_of(out)]
     assert found == [
-        (("d", tar_reader.DIR, 0, 0o2755, None), b""),
-        (("f", tar_reader.FILE, 3, 0o4755, None), b"abc"),
+        (("d", tar_reader.DIR, 0, 0o2755, ""), b""),
+        (("f", tar_reader.FILE, 3, 0o4755, ""), b"abc"),
         (("s", tar_reader.SYMLINK, 0, 0o777, "f"), b""),
         (("h", tar_reader.HARD_LINK, 0, 0o4755, "f"), b""),
-        (("c", tar_reader.DEVICE, 0, 0o600, None), b""),
-        (("b", tar_reader.DEVICE, 0, 0o600, None), b""),
-        (("p", tar_reader.FIFO, 0, 0o600, None), b""),
-        (("?", tar_reader.UNKNOWN, 0, 0o600, None), b""),
+        (("c", tar_reader.DEVICE, 0, 0o600, ""), b""),
+        (("b", tar_reader.DEVICE, 0, 0o600, ""), b""),
+        (("p", tar_reader.FIFO, 0, 0o600, ""), b""),
+        (("?", tar_reader.UNKNOWN, 0, 0o600, ""), b""),
     ]
 
 
