@@ -7,13 +7,12 @@ from typing import Optional
 
 from pants.core.goals.package import OutputPathField
 from pants.engine.addresses import Address
-from pants.engine.target import InvalidFieldException
 from pants.util.strutil import help_text
 
 from occlum_build.errors import OcclumError
-from pants_occlum.invalid import invalid_field
 from pants_occlum.dist.path import real_directory
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.invalid import invalid_field
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
 _Text = Optional[str]

@@ -55,8 +55,8 @@ def test_path_that_is_not_below_dist(alias: str, value: str) -> None:
         FIELDS[alias](value, ADDRESS)
     assert str(caught.value) == (
         "The 'output_path' field in target app/api:it must be a path below the distribution "
-        f"directory (`dist/`), but {quoted(value)} {MISTAKES[value]}. Write a relative path without "
-        "`..`, such as 'team/app', or leave the field out for 'path.to.dir/name'."
+        f"directory (`dist/`), but {quoted(value)} {MISTAKES[value]}. Write a relative path "
+        "without `..`, such as 'team/app', or leave the field out for 'path.to.dir/name'."
     )
 
 
