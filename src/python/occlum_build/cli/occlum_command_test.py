@@ -281,19 +281,25 @@ def _mount_ext2(inst: Path) -> None:
     (inst / "Occlum.json").write_text(json.dumps(config))
 
 
+_MKE2FS_LIBRARIES = ("ext2fs.so.2", "com_err.so.2", "blkid.so.1", "uuid.so.1", "e2p.so.2")
+
+
+def _install_mke2fs(occlum: Path) -> None:
+    libraries = (f"usr/lib/x86_64-linux-gnu/lib{name}" for name in _MKE2FS_LIBRARIES)
+    _files(occlum.parents[1], "usr/sbin/mke2fs", *libraries)
+
+
 def test_ext2_brings_mke2fs_into_the_image(
     occlum: Path, inst: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ("ext2fs.so.2", "com_err.so.2", "blkid.so.1", "uuid.so.1", "e2p.so.2")
-    system = occlum.parents[1]
-    _files(system, "usr/sbin/mke2fs", *(f"usr/lib/x86_64-linux-gnu/lib{name}" for name in names))
+    _install_mke2fs(occlum)
     assert main(["build"]) == 0 and not (inst / "image/sbin/mke2fs").exists()
     _mount_ext2(inst)
     assert main(["build"]) == 0
     assert "mke2fs, is not in the image" not in capsys.readouterr().err
     assert (inst / "image/sbin/mke2fs").read_text() == "stand-in for mke2fs\n"
     libraries = {path.name for path in (inst / "image/opt/occlum/glibc/lib").iterdir()}
-    assert {f"lib{name}" for name in names} < libraries
+    assert {f"lib{name}" for name in _MKE2FS_LIBRARIES} < libraries
     (inst / "image/sbin/mke2fs").write_text("of a BOM")
     assert main(["build"]) == 0
     assert (inst / "image/sbin/mke2fs").read_text() == "of a BOM"
@@ -303,12 +309,7 @@ def test_ext2_brings_mke2fs_into_the_image(
 def test_mke2fs_goes_where_links_lead_within_the_image(
     occlum: Path, inst: Path, tmp_path: Path, target: str
 ) -> None:
-    names = ("ext2fs.so.2", "com_err.so.2", "blkid.so.1", "uuid.so.1", "e2p.so.2")
-    _files(
-        occlum.parents[1],
-        "usr/sbin/mke2fs",
-        *(f"usr/lib/x86_64-linux-gnu/lib{name}" for name in names),
-    )
+    _install_mke2fs(occlum)
     _mount_ext2(inst)
     (inst / "image/usr/sbin").mkdir(parents=True)
     (inst / "image/sbin").rmdir()
@@ -322,12 +323,7 @@ def test_mke2fs_goes_where_links_lead_within_the_image(
 def test_mke2fs_is_put_through_no_link_out_of_the_image(
     occlum: Path, inst: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
-    names = ("ext2fs.so.2", "com_err.so.2", "blkid.so.1", "uuid.so.1", "e2p.so.2")
-    _files(
-        occlum.parents[1],
-        "usr/sbin/mke2fs",
-        *(f"usr/lib/x86_64-linux-gnu/lib{name}" for name in names),
-    )
+    _install_mke2fs(occlum)
     _mount_ext2(inst)
     (inst / path).rename(tmp_path / "outside")
     (inst / path).symlink_to(tmp_path / "outside")

@@ -11,10 +11,9 @@ import itertools
 import posixpath
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZipFile, ZipInfo
 
-from occlum_build.elf.budget import Unpacking
 from occlum_build.elf.facts import (
     SHEBANG_BYTES,
     Archive,
@@ -36,6 +35,9 @@ from occlum_build.elf.zip_reader import (
     overlapping_members,
 )
 from occlum_build.shown import some, with_bytes
+
+if TYPE_CHECKING:  # what scans a file has no part in a run
+    from occlum_build.elf.budget import Unpacking
 
 MAX_DEPTH = 3  # of archives in an archive
 MAX_MEMBERS = 400_000
@@ -59,7 +61,7 @@ def read_outcome(stream: BinaryIO, unpacking: Unpacking | None = None) -> Outcom
 
 def read_archive(stream: BinaryIO, unpacking: Unpacking | None = None) -> Archive:
     """The ELF files of a zip archive, and what of it cannot be read."""
-    reader = _Reader(unpacking or Unpacking())
+    reader = _Reader(unpacking)
     try:
         reader.read(stream, "", MAX_DEPTH)
     except BadZip as error:
@@ -88,7 +90,7 @@ def _shown(text: str) -> str:
 class _Reader:
     """What was found in an archive and the archives in it."""
 
-    def __init__(self, unpacking: Unpacking) -> None:
+    def __init__(self, unpacking: Unpacking | None) -> None:
         self.files: dict[str, ElfFacts] = {}
         self._unpacking = unpacking
         self._files_left = MAX_ELF_FILES  # also of those that have one name
@@ -101,7 +103,7 @@ class _Reader:
         with open_zip(stream) as archive:
             members = archive.infolist()
             self._members_left -= len(members)
-            self._unpacking.add(members=len(members))
+            self._count(members=len(members))
             overlapping = overlapping_members(archive)
             for member in members:
                 if self._members_left < 0:  # also by those of an archive in this one
@@ -113,6 +115,11 @@ class _Reader:
                         self._read_member(archive, member, folder, depth)
                     except BadZip as error:
                         self.note(folder + member_name(member), error)
+
+    def _count(self, *, members: int = 0, size: int = 0, names: int = 0) -> None:
+        """For the run, if there is one. Raises TooMuch."""
+        if self._unpacking is not None:
+            self._unpacking.add(members=members, size=size, names=names)
 
     def note(self, name: str, error: BadZip) -> None:
         self._wrong.setdefault(str(error), []).append(name)
@@ -144,7 +151,7 @@ class _Reader:
             raise BadZip(f"it begins as an ELF file, but {facts.reason}")
         if facts is not None:
             names = sum(len(name) + _NAME_BYTES for name in _names_of(facts))
-            self._unpacking.add(names=names)
+            self._count(names=names)
             self._names_left -= names
             if self._names_left < 0:
                 raise BadZip(f"the ELF files have more than {MAX_NAMES:,} bytes of names")
@@ -156,7 +163,7 @@ class _Reader:
         if size > min(MAX_FILE_BYTES, self._bytes_left):
             raise BadZip("it is too large")
         self._bytes_left -= size
-        self._unpacking.add(size=size)
+        self._count(size=size)
         with io.BytesIO() if size <= _IN_MEMORY_BYTES else tempfile.TemporaryFile() as file:
             file.writelines(chunks)
             yield file

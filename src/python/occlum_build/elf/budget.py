@@ -26,7 +26,7 @@ class Budget:
     """Counts for all programs of a run, whichever linker closes them."""
 
     programs: int = 0
-    absent: int = 0
+    in_vain: int = 0
     told: int = 0
     needs: int = 0
     places: int = 0
@@ -72,11 +72,11 @@ class Budget:
 
     def looked_in_vain(self, path: str) -> None:
         """Count a place that has no library which serves."""
-        self.absent += 1
-        if self.absent <= MAX_ABSENT:
+        self.in_vain += 1
+        if self.in_vain <= MAX_ABSENT:
             return
         most = min(MAX_ABSENT + MAX_ABSENT_EACH * self.programs, MAX_ABSENT_EVER)
-        if self.absent > most:
+        if self.in_vain > most:
             raise _too_much(
                 f"libraries would be looked for in vain at more than {most:,} places, the last is "
                 f"{quoted(path)}",
