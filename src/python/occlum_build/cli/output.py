@@ -24,13 +24,14 @@ _LEVEL_OF = {WARNING: "warn", NOTE: "info"}
 def open_streams() -> None:
     """See to it that both streams are there and take every text, whatever the locale.
 
-    In place of a closed one something is opened, so that no file of ours gets its number.
+    In place of a closed one something is opened, so that no file of ours gets its number: for a
+    result nothing that can be written, as whoever asked for it is to know that it was lost.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            _discard(number)
+            _discard(number, os.O_RDWR if number == 2 else os.O_RDONLY)
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller
@@ -142,9 +143,9 @@ def _flush(stream: TextIO) -> bool:
     return True
 
 
-def _discard(number: int) -> None:
+def _discard(number: int, flags: int = os.O_RDWR) -> None:
     """Have a file descriptor lead to nowhere."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    nowhere = os.open(os.devnull, flags)
     if nowhere == number:
         os.set_inheritable(number, True)
     else:
