@@ -53,8 +53,11 @@ def test_mistakes_in_an_enclave(project: Project, fields: str, message: str) -> 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("", "app:tools must have either `root` or `archive`, and not both"),
-        ('root="/opt/occlum", archive=":source"', "must have either `root` or `archive`"),
+        ("", "app:tools must have one of `root`, `archive` and `sysroot`"),
+        (
+            'root="/opt/occlum", archive=":source"',
+            "must have one of `root`, `archive` and `sysroot`",
+        ),
         ('root="tools"', "must be an absolute path, not 'tools'; for a toolchain in the project"),
         ('archive=":two"', "must be a target with one file, not 2"),
         (

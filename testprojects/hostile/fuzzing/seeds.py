@@ -290,8 +290,8 @@ def _packages() -> Iterator[tuple[str, bytes]]:
     index = index_text("a 1; D: b (>= 1) | c:any, v; P: d\nb 1:2~rc; C: x\nd; V: v (= 2); E: yes")
     asked = b"a\nb (>= 1)\nv\na=1\nd/suite0"
     yield "packages_index", SEPARATOR.join([asked, index, index_text("a 2; R: b\nv; A: all")])
-    for pack in (lzma.compress, gzip.compress):
-        yield "packages_packed", pack(index)
+    yield "packages_packed", lzma.compress(index)
+    yield "packages_packed", gzip.compress(index)
     yield "packages_release", _RELEASE
     yield "packages_config", SEPARATOR.join([_CONFIG, b"http://m/{path}\nfile:/a/{sha256}"])
     yield from _signatures()

@@ -152,17 +152,6 @@ async def resolved_packages(
     return Resolved(wanted, locking.lock, old)
 
 
-@rule(desc="Pin packages")
-async def generate_lock(request: GeneratePackagesLock) -> GenerateLockfileResult:
-    with packages_errors(request.address):
-        resolved = await resolved_packages(ResolveRequest(request.address), **implicitly())
-        lock = await _derived(request.address, resolved)
-    path, name = request.lockfile_dest, request.resolve_name
-    digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
-    diff = lock_diff(path, name, resolved.old, lock) if request.diff else None
-    return GenerateLockfileResult(digest, name, path, diff)
-
-
 async def _derived(address: Address, resolved: Resolved) -> PackagesLock:
     """The lock with the links and files that scripts would have made."""
     asked, lock = resolved.request, resolved.lock
@@ -180,6 +169,17 @@ async def _derived(address: Address, resolved: Resolved) -> PackagesLock:
     _tell(derived.told)
     links = with_given(derived.links, dict(asked.links))
     return replace(lock, links=links, made=derived.made)
+
+
+@rule(desc="Pin packages")
+async def generate_lock(request: GeneratePackagesLock) -> GenerateLockfileResult:
+    with packages_errors(request.address):
+        resolved = await resolved_packages(ResolveRequest(request.address), **implicitly())
+        lock = await _derived(request.address, resolved)
+    path, name = request.lockfile_dest, request.resolve_name
+    digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
+    diff = lock_diff(path, name, resolved.old, lock) if request.diff else None
+    return GenerateLockfileResult(digest, name, path, diff)
 
 
 def _old_lock(path: str, data: bytes | None) -> PackagesLock:
