@@ -75,61 +75,6 @@ class AskedPackages:
     archives: Mapping[str, str]
 
 
-@rule(desc="Read what a root of packages is made of")
-async def asked_packages(request: PackagesOf, build_root: BuildRoot) -> AskedPackages:
-    wrapped = await resolve_target(
-        WrappedTargetRequest(request.address, "a root of packages"), **implicitly()
-    )
-    target = wrapped.target
-    archives = await _targets_of(target, PackagesArchivesField)
-    for one in archives:
-        if not one.has_field(ArchiveKeyringField):
-            raise invalid_target(
-                f"The 'archives' field in target {target.address} takes `occlum_archive` targets, "
-                f"and {one.address} is a `{one.alias}`."
-            )
-    names = Counter(one.address.target_name for one in archives)
-    for name, count in names.items():
-        if count > 1:
-            raise invalid_target(
-                f"The 'archives' field in target {target.address} has two archives named {name!r}: "
-                "lock files name archives by their targets' names."
-            )
-    configs = [await _archive(one, build_root.path) for one in archives]
-    debs = await _debs(target)
-    made = tuple(target[PackagesMadeField].value or ())
-    unknown = sorted(set(made) - set(MADE))
-    if unknown:
-        raise invalid_field(
-            f"The 'made' field in target {target.address} has {unknown[0]!r}, and knows "
-            f"{', '.join(map(repr, MADE))}."
-        )
-    links = dict(target[PackagesLinksField].value or {})
-    for path in links:
-        if not path.startswith("/") or posixpath.normpath(path) != path:
-            raise invalid_field(
-                f"The 'links' field in target {target.address} has {path!r}, which is no absolute "
-                "path without `.`, `..` and double slashes."
-            )
-    asked = PackagesRequest(
-        name=target.address.spec,
-        archives=tuple(configs),
-        packages=tuple(target[PackagesPackagesField].value or ()),
-        debs=tuple(
-            LocalDeb(path, digest.fingerprint, digest.serialized_bytes_length, ())
-            for path, digest in sorted(debs.items())
-        ),
-        without=tuple(target[PackagesWithoutField].value or ()),
-        essential=target[PackagesEssentialField].value,
-        recommends=target[PackagesRecommendsField].value,
-        links=tuple(sorted(links.items())),
-        made=made,
-        merged_usr=target[PackagesMergedUsrField].value,
-    )
-    addresses = {one.address.target_name: one.address.spec for one in archives}
-    return AskedPackages(asked, lockfile_of(target), debs, addresses)
-
-
 async def _targets_of(target: Target, field_type: type[SpecialCasedDependencies]) -> list[Target]:
     addresses = target[field_type].to_unparsed_address_inputs()
     return list(await resolve_targets(**implicitly({addresses: UnparsedAddressInputs})))
@@ -194,6 +139,61 @@ async def _debs(target: Target) -> dict[str, FileDigest]:
         for one in entries
         if isinstance(one, FileEntry) and one.path.endswith(".deb")
     }
+
+
+@rule(desc="Read what a root of packages is made of")
+async def asked_packages(request: PackagesOf, build_root: BuildRoot) -> AskedPackages:
+    wrapped = await resolve_target(
+        WrappedTargetRequest(request.address, "a root of packages"), **implicitly()
+    )
+    target = wrapped.target
+    archives = await _targets_of(target, PackagesArchivesField)
+    for one in archives:
+        if not one.has_field(ArchiveKeyringField):
+            raise invalid_target(
+                f"The 'archives' field in target {target.address} takes `occlum_archive` targets, "
+                f"and {one.address} is a `{one.alias}`."
+            )
+    names = Counter(one.address.target_name for one in archives)
+    for name, count in names.items():
+        if count > 1:
+            raise invalid_target(
+                f"The 'archives' field in target {target.address} has two archives named {name!r}: "
+                "lock files name archives by their targets' names."
+            )
+    configs = [await _archive(one, build_root.path) for one in archives]
+    debs = await _debs(target)
+    made = tuple(target[PackagesMadeField].value or ())
+    unknown = sorted(set(made) - set(MADE))
+    if unknown:
+        raise invalid_field(
+            f"The 'made' field in target {target.address} has {unknown[0]!r}, and knows "
+            f"{', '.join(map(repr, MADE))}."
+        )
+    links = dict(target[PackagesLinksField].value or {})
+    for path in links:
+        if not path.startswith("/") or posixpath.normpath(path) != path:
+            raise invalid_field(
+                f"The 'links' field in target {target.address} has {path!r}, which is no absolute "
+                "path without `.`, `..` and double slashes."
+            )
+    asked = PackagesRequest(
+        name=target.address.spec,
+        archives=tuple(configs),
+        packages=tuple(target[PackagesPackagesField].value or ()),
+        debs=tuple(
+            LocalDeb(path, digest.fingerprint, digest.serialized_bytes_length, ())
+            for path, digest in sorted(debs.items())
+        ),
+        without=tuple(target[PackagesWithoutField].value or ()),
+        essential=target[PackagesEssentialField].value,
+        recommends=target[PackagesRecommendsField].value,
+        links=tuple(sorted(links.items())),
+        made=made,
+        merged_usr=target[PackagesMergedUsrField].value,
+    )
+    addresses = {one.address.target_name: one.address.spec for one in archives}
+    return AskedPackages(asked, lockfile_of(target), debs, addresses)
 
 
 def rules() -> Iterable[Rule]:
