@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.packages.config import PackagesRequest
-from occlum_build.packages.lock import CODE, LockedLink, LockedMade, PackagesLock
+from occlum_build.packages.lock import CODE, LockedLink, LockedMade, LockedPackage, PackagesLock
 from occlum_build.shown import listed
 from occlum_build.sysroot.debian_version import DebianVersion
 
@@ -37,7 +37,8 @@ def no_lock(file: str, *, command: str) -> OcclumError:
 class LockChanges(NamedTuple):
     """What two locks differ in. upgraded, downgraded: name -> version before and after.
 
-    other: what has the same version and other bytes, links and made files that differ.
+    added, removed: packages by version, links and made files by what they are. other: what both
+    have and is not the same, though of no other version.
     """
 
     added: Mapping[str, str]
@@ -74,15 +75,31 @@ def changes_of(old: PackagesLock, new: PackagesLock) -> LockChanges:
     same = [name for name in both if name not in up and name not in down]
     other = [name for name in same if before[name].sha256 != after[name].sha256]
     made_before, made_after = _by_path(old), _by_path(new)
-    paths = sorted({*made_before, *made_after})
-    other += [path for path in paths if made_before.get(path) != made_after.get(path)]
+    paths = sorted(made_before.keys() & made_after.keys())
+    other += [path for path in paths if made_before[path] != made_after[path]]
     return LockChanges(
-        {name: after[name].version for name in sorted(after.keys() - before.keys())},
-        {name: before[name].version for name in sorted(before.keys() - after.keys())},
+        {**_versions(after, before), **_contents(made_after, made_before)},
+        {**_versions(before, after), **_contents(made_before, made_after)},
         up,
         down,
         tuple(other),
     )
+
+
+def _versions(
+    packages: Mapping[str, LockedPackage], others: Mapping[str, LockedPackage]
+) -> dict[str, str]:
+    return {name: packages[name].version for name in sorted(packages.keys() - others.keys())}
+
+
+def _contents(
+    made: Mapping[str, LockedLink | LockedMade], others: Mapping[str, LockedLink | LockedMade]
+) -> dict[str, str]:
+    found = ((path, made[path]) for path in sorted(made.keys() - others.keys()))
+    return {
+        path: f"-> {one.target}" if isinstance(one, LockedLink) else f"sha256:{one.sha256[:12]}"
+        for path, one in found
+    }
 
 
 def _by_path(lock: PackagesLock) -> dict[str, LockedLink | LockedMade]:

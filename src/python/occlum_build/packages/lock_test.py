@@ -240,11 +240,13 @@ def test_what_two_locks_differ_in() -> None:
     assert changes_of(LOCK, new).lines() == [
         "+ new 2",
         "- app 1",
+        f"- /etc/ssl/certs/grün.crt sha256:{LOCK.made[0].sha256[:12]}",
         "downgraded libblas3 3.11.0-2 -> 3.9",
-        "changed /etc/ssl/certs/grün.crt",
         "changed /usr/lib/libblas.so.3",
     ]
     assert changes_of(new, LOCK).upgraded == {"libblas3": ("3.9", "3.11.0-2")}
     same = replace(LOCK, packages=(app._replace(sha256=TWO), blas))
     assert changes_of(LOCK, same).lines() == ["changed app"]
     assert changes_of(LOCK, LOCK).lines() == []
+    link = LOCK.links[0]
+    assert f"+ {link.path} -> {link.target}" in changes_of(replace(LOCK, links=()), LOCK).lines()
