@@ -81,6 +81,9 @@ def test_what_is_chosen(text: str, asked: str, expected: str) -> None:
     [
         ("a 1", "b", ["packages-unmet: b (requested) is in no suite of debian\n"
                       "  hint: look for another name, or add a suite or a component"]),
+        ("redis-server 1\nredis-tools 1", "redis-servr",
+         ["packages-unmet: redis-servr (requested) is in no suite of debian\n"
+                      "  hint: did you mean redis-server?"]),
         ("r; D: bar\nbar; D: libfoo1 (>= 2)\nlibfoo1 1.9", "r",
          ["packages-unmet: libfoo1 (>= 2), needed by bar <- r (requested), is in no suite of debian"
           " (there is 1.9)"]),

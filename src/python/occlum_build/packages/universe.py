@@ -13,6 +13,9 @@ from occlum_build.packages.package_index import PackageIndex
 from occlum_build.packages.stanzas import one_line
 from occlum_build.sysroot.debian_version import DebianVersion
 
+_NEAR_LETTERS = 2
+_MOST_COMPARED = 20_000
+
 
 class Suite(NamedTuple):
     """The indexes of a suite. automatic: whether it counts for whoever did not ask for it."""
@@ -110,6 +113,19 @@ class Universe:
         }
         names.update(self._debs)
         return tuple(one for one in sorted(names) if _is_essential(self.newest(one)))
+
+    def near(self, name: str) -> list[str]:
+        """Names there are that somebody may have meant, the nearest first."""
+        from difflib import get_close_matches
+
+        there = {
+            one
+            for suite in self.suites
+            for index in suite.indexes
+            for one in index
+            if one[0] == name[0] and abs(len(one) - len(name)) <= _NEAR_LETTERS
+        }
+        return get_close_matches(name, sorted({*there, *self._debs})[:_MOST_COMPARED], 3, 0.8)
 
     def withheld(self, name: str) -> tuple[str, ...]:
         """Archives that have a package and may not supply it."""

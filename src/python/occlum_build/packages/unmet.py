@@ -52,6 +52,8 @@ def no_such(universe: Universe, asked: Asked) -> Problem:
     where = f"suite {asked.suite}" if asked.suite else "suite"
     message = f"{asked.text} (requested) is in no {where} of {_archives(universe)}"
     hint = _hint(universe, [name]) or "look for another name, or add a suite or a component"
+    if not universe.all(name) and (near := universe.near(name)):
+        hint = f"did you mean {' or '.join(near)}?"
     return Problem("packages-unmet", message + _there(universe, [name]), hint=hint)
 
 
