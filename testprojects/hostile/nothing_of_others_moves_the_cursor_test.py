@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from hostile import evil_packages
 from hostile.evil_names import (
     BOMS,
     CONFIGS,
@@ -41,8 +42,9 @@ from occlum_build.process.step import run_step
 from tiny_elf import tiny_elf
 from toolchain.make_toolchain import make_toolchain
 
-# Builds take their time; these names go other ways than one another.
-OF_INSTANCES = ("forged line", "C1", "bytes", "unseen")
+# These sources take their time; these names go other ways than one another.
+LONG = ("instances", "look_at_archives", "look_at_locks")
+SOME_NAMES = ("forged line", "C1", "bytes", "unseen")
 Source = Callable[[World], None]
 SOURCES: dict[str, Source] = {}
 
@@ -296,10 +298,18 @@ def working_directories(world: World) -> None:
         world.call(partial(main_in, folder, arguments), arguments[0])
 
 
+for read in (
+    evil_packages.look_at_debs,
+    evil_packages.look_at_configurations,
+    evil_packages.look_at_locks,
+    evil_packages.look_at_archives,
+):
+    source(read)
+
 CASES = [
     (source, name)
     for source in sorted(SOURCES)
-    for name in (OF_INSTANCES if source == "instances" else NAMES)
+    for name in (SOME_NAMES if source in LONG else NAMES)
 ]
 
 
