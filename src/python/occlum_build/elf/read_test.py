@@ -71,7 +71,7 @@ def _from_sections(path: str) -> dict[str, Any] | None:
         ]
         section = elf.get_section_by_name(".interp")
         facts["interpreter"] = section.data().rstrip(b"\0").decode() if section else None
-        facts.update(type=elf["e_type"], machine=elf["e_machine"])
+        facts.update(type=str(elf["e_type"]), machine=str(elf["e_machine"]))
         facts["class"] = elf.elfclass
         return facts
 
