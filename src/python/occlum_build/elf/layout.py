@@ -19,8 +19,8 @@ TYPES = {0: "ET_NONE", 1: "ET_REL", 2: "ET_EXEC", 3: "ET_DYN", 4: "ET_CORE"}
 MACHINES = {
     **{0: "EM_NONE", 2: "EM_SPARC", 3: "EM_386", 4: "EM_68K", 8: "EM_MIPS", 15: "EM_PARISC"},
     **{20: "EM_PPC", 21: "EM_PPC64", 22: "EM_S390", 40: "EM_ARM", 42: "EM_SH", 43: "EM_SPARCV9"},
-    **{50: "EM_IA_64", 62: "EM_X86_64", 183: "EM_AARCH64", 243: "EM_RISCV", 247: "EM_BPF"},
-    258: "EM_LOONGARCH",
+    **{50: "EM_IA_64", 62: "EM_X86_64", 183: "EM_AARCH64", 195: "EM_ARC_COMPACT2"},
+    **{243: "EM_RISCV", 247: "EM_BPF", 258: "EM_LOONGARCH"},
 }
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
