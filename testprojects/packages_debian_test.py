@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,7 @@ import pytest
 
 from built_enclave import listing_of
 from built_image import WAYS, built_image, image_root
-from occlum_build.packages.config import ArchiveConfig, PackagesRequest
-from occlum_build.packages.locking import Places, make_lock
-from occlum_build.packages.testing_apt import KEYRING_OF_DEBIAN, mirror_of_apt
+from occlum_build.packages.testing_apt import KEYRING_OF_DEBIAN, fill_mirrors, mirror_of_apt
 from pants_runner import PantsRunner, pants_runner
 from system_tools import wait_for_file
 
@@ -58,29 +55,7 @@ class Mirror:
 
     def fill(self, work: Path) -> None:
         """Let apt download what is needed into the pool; skips the test where it cannot."""
-        archives = [
-            ArchiveConfig(
-                name,
-                (f"file:{self.root / name}",),
-                tuple(suites),
-                ("main",),
-                KEYRING_OF_DEBIAN.read_bytes(),
-                allow_expired=True,
-            )
-            for name, suites in self.suites.items()
-        ]
-        request = PackagesRequest("debian", tuple(archives), WANTED)
-        for one in make_lock(request, Places(work)).lock.packages:
-            folder = work / one.package
-            folder.mkdir()
-            command = ["apt-get", "download", f"{one.package}={one.version}"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-            if done.returncode:
-                pytest.skip(f"apt has no {one.package} {one.version} any more: {done.stderr}")
-            (found,) = folder.iterdir()
-            place = self.root / one.archive / one.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(found, place)
+        fill_mirrors(self.root, self.suites, WANTED, work)
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,24 @@
-"""What apt of this machine knows, for tests that compare; skipped where it knows nothing."""
+"""What apt of this machine knows, for tests that compare; skipped where it knows nothing.
+
+What skips is unittest.SkipTest, as benchmarks have no pytest.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import unittest
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import pytest
-
+from occlum_build.files.reading import chunks_of
+from occlum_build.packages.config import ArchiveConfig, PackagesRequest
+from occlum_build.packages.locking import Places, make_lock
 from occlum_build.packages.package_index import PackageIndex
 from occlum_build.packages.universe import Suite, Universe
 
@@ -47,7 +53,7 @@ class _Index(NamedTuple):
 
 def _indexes() -> Iterator[_Index]:
     if shutil.which("apt-get") is None or not Path(_HELPER).exists():
-        pytest.skip("there is no apt on this machine")
+        raise unittest.SkipTest("there is no apt on this machine")
     text = _output(
         "apt-get",
         "indextargets",
@@ -56,7 +62,7 @@ def _indexes() -> Iterator[_Index]:
         "Created-By: Packages",
     )
     if not text:
-        pytest.skip("apt has no lists on this machine: run apt-get update")
+        raise unittest.SkipTest("apt has no lists on this machine: run apt-get update")
     for line in text.splitlines():
         site, release, key, file = line.split(" ", 3)
         content = subprocess.run([_HELPER, "cat-file", file], check=True, capture_output=True)
@@ -81,6 +87,52 @@ def mirror_of_apt(root: Path) -> dict[str, list[str]]:
     return suites
 
 
+def archives_of(root: Path, suites: Mapping[str, Sequence[str]]) -> tuple[ArchiveConfig, ...]:
+    """Mirrors of apt's suites as archives, each of the name of its mirror."""
+    keyring = KEYRING_OF_DEBIAN.read_bytes()
+    return tuple(
+        ArchiveConfig(
+            name, (f"file:{root / name}",), tuple(of_mirror), ("main",), keyring, allow_expired=True
+        )
+        for name, of_mirror in suites.items()
+    )
+
+
+def fill_mirrors(
+    root: Path,
+    suites: Mapping[str, Sequence[str]],
+    packages: Sequence[str],
+    work: Path,
+    *,
+    essential: bool = False,
+) -> None:
+    """Let apt download packages, and what they depend on; skips a test where it cannot.
+
+    work: a directory for what comes between.
+    """
+    request = PackagesRequest("", archives_of(root, suites), tuple(packages), essential=essential)
+    places = {
+        one.sha256: (one, root / one.archive / one.path)
+        for one in make_lock(request, Places(work)).lock.packages
+        if not (root / one.archive / one.path).exists()
+    }
+    if not places:
+        return
+    downloads = work / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    names = [f"{one.package}={one.version}" for one, _ in places.values()]
+    done = subprocess.run(
+        ["apt-get", "download", *names], cwd=downloads, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise unittest.SkipTest(f"apt does not have all that its lists have: {done.stderr}")
+    for found in downloads.iterdir():
+        sha256 = hashlib.sha256(b"".join(chunks_of(found))).hexdigest()
+        _, place = places.pop(sha256)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(found, place)
+
+
 @functools.cache
 def universe_of_apt() -> Universe:
     """All that apt's lists have; skips a test where there are none."""
@@ -96,7 +148,7 @@ def releases_of_apt() -> list[Path]:
     """The signed InRelease files that apt has; skips a test where there are none."""
     found = sorted(_LISTS.glob("*_InRelease")) if _LISTS.is_dir() else []
     if not found:
-        pytest.skip("apt has no lists on this machine: run apt-get update")
+        raise unittest.SkipTest("apt has no lists on this machine: run apt-get update")
     return found
 
 
