@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -11,10 +10,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from occlum_build.files.trees import clear
+from occlum_build.packages.tree import NO_LINKS
 
 SECONDS_KEPT = 30 * 24 * 60 * 60
-# What a file system answers that has no hard links, or has them not between these directories.
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 class SharedFile(NamedTuple):
@@ -65,7 +63,7 @@ def _link(source: str, place: str) -> None:
     try:
         os.link(source, place, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         shutil.copyfile(source, place, follow_symlinks=False)
 

@@ -12,8 +12,8 @@ from occlum_build.files.handles import CREATE, DirectoryHandles
 from occlum_build.packages.index import Entry
 from occlum_build.sources.model import DIR, SYMLINK
 
-# What a file system answers that has no hard links, or not so many.
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+# What a file system answers that has no hard links, not so many, or not between these directories.
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _CHUNK_BYTES = 1 << 20
 
 
@@ -55,7 +55,7 @@ class TreeWriter:
                 source_name, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False
             )
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             self._copy(path, source, source_name)
             return False

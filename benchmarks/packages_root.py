@@ -1,6 +1,6 @@
 """Measures a root of distribution packages, beside the same root as a directory of the host.
 
-    benchmarks/run packages
+    benchmarks/run packages_root
 
 The packages are of Debian, as apt of this machine knows it, which downloads them into mirrors of
 files first: no network is measured. CPU is what counts, as runs take turns and a machine has other
@@ -171,7 +171,7 @@ def main() -> None:
             plain = roots_beside(project, scratch)
             rounds = args.rounds or (1 if args.quick else ROUNDS)
             cases = measure(project, project.root, scratch, rounds)
-    pants_table = Table("packages", COLUMNS, tuple(case.row() for case in cases))
+    pants_table = Table("packages-root", COLUMNS, tuple(case.row() for case in cases))
     report([pants_table, Table("packages-plain", PLAIN_COLUMNS, tuple(plain))], args.json)
 
 
