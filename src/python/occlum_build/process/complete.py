@@ -17,11 +17,11 @@ from typing import BinaryIO, NamedTuple
 from occlum_build.errors import OcclumError
 from occlum_build.files.source import SourceFile, open_source
 from occlum_build.process.packs import PACKS
+from occlum_build.process.step import CONTENT_MISSING
 from occlum_build.sources.extras import write_or_skip
 
 SYSROOTS = ".sysroots"
 TABLE = "table.json"
-CONTENT_MISSING = "host-content"
 _CHUNK_BYTES = 1 << 20
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.source import ignore_ctime
-from occlum_build.process.complete import CONTENT_MISSING
 from occlum_build.shown import escaped
 
+CONTENT_MISSING = "host-content"  # the code of an error
 EXIT_FAILURE, EXIT_USAGE, EXIT_CONTENT_MISSING = 1, 2, 3
 
 
