@@ -27,6 +27,7 @@ from occlum_build.packages.index import Entry
 from occlum_build.packages.linked import SharedFile, link_files, put_file, remove_unused, use
 from occlum_build.packages.lock import LockedPackage
 from occlum_build.packages.made import SOURCE_BYTES, make_locked
+from occlum_build.packages.merge import MadeFile
 from occlum_build.packages.unpack import unpack_deb
 from occlum_build.sources.model import FILE
 from occlum_build.sysroot.lock import Pin
@@ -78,7 +79,11 @@ async def unpacked_deb(request: _UnpackDeb) -> Unpacked:
 async def unpacked(request: UnpackRequest, named_caches_dir: NamedCachesDirOption) -> Unpacked:
     merged = await merged_root(RootOf(request.address), **implicitly())
     owners, cache = merged.root.owners, named_caches_dir.val
-    made = tuple(path for path in request.paths if path in merged.made)
+    made = tuple(
+        path
+        for path in request.paths
+        if path in merged.made and not _is_whole(f"{request.root}{path}", merged.made[path])
+    )
     sources = merged.sources_of_made() if made else []
     files = _by_package(merged, (*request.paths, *sources))
     directories = _directories(merged, files, named_caches_dir)
@@ -141,7 +146,7 @@ def _is_unpacked(directory: str, files: Iterable[tuple[str, Pin | Entry]]) -> bo
     return use(directory) and all(_is_whole(f"{directory}{path}", one) for path, one in files)
 
 
-def _is_whole(path: str, pin: Pin | Entry) -> bool:
+def _is_whole(path: str, pin: Pin | Entry | MadeFile) -> bool:
     digest = hashlib.sha256()
     try:
         found = os.lstat(path)
