@@ -137,7 +137,7 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     with image_errors(request.address):
         findings.raise_errors()
     with quiet_gc():
-        manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
+        manifest = manifest_text(plan.entries, plan.sha256.__getitem__, plan.packages)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
         return Image(request.address, manifest.digest, tree, manifest, plan)
 

@@ -78,7 +78,15 @@ def test_lock_and_image(project: PackagesProject) -> None:
     assert (image / "which").read_bytes() == b"one"
     assert (image / "passwd").read_bytes() == b"root:x:0:0::/:/s\n"
     manifest = json.loads((image.parent / "manifest.json").read_text())
-    assert {entry["path"]: entry["mode"] for entry in manifest["entries"]}["/tool"] == "0755"
+    entries = {entry["path"]: entry for entry in manifest["entries"]}
+    assert entries["/tool"]["mode"] == "0755"
+    told = {path: one.get("provenance", {}) for path, one in entries.items()}
+    assert {path: (one.get("package"), one.get("version")) for path, one in told.items()} == {
+        "/": (None, None),
+        "/passwd": ("base-passwd", "1.0"),  # made in place of its scripts
+        "/tool": ("tool", "1.0"),
+        "/which": ("tool", "1.0"),
+    }
 
 
 def test_what_the_host_has_does_not_count(project: PackagesProject) -> None:
