@@ -18,9 +18,12 @@ from recorded_run import run_recorded
 
 MORE = f"""\
 occlum_image(name="tar", boms=[":bom"], sysroot=":packages", formats=["tar"])
+occlum_image(
+    name="scanned", boms=[":bom"], sysroot=":packages", formats=["tar"], package_metadata=True
+)
 occlum_enclave(name="enclave", image=":tar", toolchain="//{TOOLCHAIN}")
 """
-TAR, ENCLAVE = "app:tar", "app:enclave"
+TAR, SCANNED, ENCLAVE = ALL = "app:tar", "app:scanned", "app:enclave"
 # What has a file in the image; the others have links to these, and files that nobody copies.
 OWNERS = ["base-passwd", "ca-certificates", "greet-long", "greeting-en", "libc6", "libgreet1"]
 
@@ -49,7 +52,7 @@ def first(server: CacheServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         site.publish()
         write(site)
         site.lock()
-        run_recorded(site.pants, "package", TAR, ENCLAVE)
+        run_recorded(site.pants, "package", *ALL)
         site.pants.stop_pantsd()
         yield site
 
@@ -68,14 +71,15 @@ def second(
 
 
 def test_a_second_machine_runs_and_downloads_nothing(first: Site, second: Site) -> None:
-    run = run_recorded(second.pants, "package", TAR, ENCLAVE)
+    run = run_recorded(second.pants, "package", *ALL)
 
     assert {one.source for one in run.processes} == {"HitRemotely"}
     assert second.mirror.asked == []
     assert not any(second.named_cache("occlum_debs").rglob("*.deb"))
-    one, other = (built_image(site.pants, TAR).folder for site in (first, second))
-    for name in ("image.digest", "image.tar", "manifest.json"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
+    for target in (SCANNED, TAR):
+        one, other = (built_image(site.pants, target).folder for site in (first, second))
+        for name in ("image.digest", "image.tar", "manifest.json"):
+            assert (one / name).read_bytes() == (other / name).read_bytes()
     with tarfile.open(other / "image.tar") as archive:
         assert archive.extractfile("etc/greeting").read() == b"Hello\n"  # type: ignore[union-attr]
     enclaves = [built_enclave(site.pants, ENCLAVE) for site in (first, second)]

@@ -4,6 +4,7 @@ that move, lie and are gone.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from recorded_run import run_recorded
 
 # They hold on every machine: of what is committed nothing else is known.
 DIGEST = "sha256:cbe4bb5b29d9c6bfae2d83ee2bd41099e4e2a17b8304dbc3a9ce8f05e92a4890"
+SCANNED = "sha256:716d079aee2f4ebee88592beab406fe79909705faef4f8505e3213cf8136570b"
 MRENCLAVE = "68968a71dc6919070d809805c9dc19e4a3e58ac6bea1dbe142a950553273232e"
 RELEASE, INDEX = "/dists/small/InRelease", "/dists/small/main/binary-amd64/Packages.xz"
 
@@ -71,6 +73,23 @@ def test_the_committed_lock_digest_and_measurement(one_site: Site) -> None:
     run_recorded(pants, "package", *(f"{SMALL}:{name}" for name in names))
     assert {built_image(pants, f"{SMALL}:{name}").digest for name in names} == {DIGEST}
     assert built_enclave(pants, f"{SMALL}:enclave").mrenclave == MRENCLAVE
+
+
+def test_the_metadata_of_the_committed_packages(one_site: Site) -> None:
+    pants = one_site.pants
+    run_recorded(pants, "package", f"{SMALL}:scanned")
+    scanned = built_image(pants, f"{SMALL}:scanned")
+    assert scanned.digest == SCANNED
+    status = scanned.tree / "var/lib/dpkg/status.d"
+    owners = ["base-passwd", "ca-certificates", "greet-long", "greeting-en", "libc6", "libgreet1"]
+    assert sorted(path.name for path in status.iterdir()) == sorted(
+        [*owners, *(f"{name}.md5sums" for name in owners)]
+    )
+    assert "\nVersion: 1.1-1\n" in (status / "libgreet1").read_text()
+    manifest = json.loads((scanned.folder / "manifest.json").read_text())
+    entry = next(one for one in manifest["entries"] if one["path"] == "/bin/greet")
+    provenance = entry["provenance"]
+    assert (provenance["package"], provenance["version"]) == ("greet-long", "1:2.0-1")
 
 
 def test_nothing_runs_again(site: Site) -> None:

@@ -123,8 +123,10 @@ def _packages(planned: ImagePlan, known: Knowledge) -> dict[str, tuple[str, str]
     if known.sysroot.packages is None or known.lock is None:
         return {}
     pins = known.lock.pins
-    found = (pins[one.source] for one in planned.entries if one.kind != DIR and one.source in pins)
-    return {pin.path: (pin.package, pin.version) for pin in found if pin.package}
+    sources = [one.source for one in planned.entries if one.kind != DIR]
+    found = (pins[source] for source in sources if source in pins)
+    of_pins = {pin.path: (pin.package, pin.version) for pin in found if pin.package}
+    return {**of_pins, **{one: known.packages[one] for one in sources if one in known.packages}}
 
 
 def is_for_others(problem: Problem) -> bool:

@@ -41,6 +41,7 @@ from pants_occlum.compat.pants_rules import (
     environment_vars_subset,
     execute_process,
     get_digest_contents,
+    get_digest_entries,
 )
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.packages.requests import (
@@ -52,7 +53,8 @@ from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_p
 from pants_occlum.subsystem import OcclumSubsystem
 
 DEBS_CACHE = "occlum_debs"
-_DEB, _INDEX = "package.deb", "index.json"
+_DEB = "package.deb"
+_INDEX, _CONTROL, _MD5SUMS = _OUTPUTS = ("index.json", "control", "md5sums")
 _IN_FLIGHT = 64
 
 
@@ -68,7 +70,11 @@ class DebRequest:
 
 @dataclass(frozen=True)
 class IndexedDeb:
+    """An index, and the package's control members of these names, which are in the store."""
+
     index: DebIndex
+    control: FileDigest
+    md5sums: FileDigest
 
 
 @dataclass(frozen=True)
@@ -100,11 +106,11 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
     process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.packages.indexing",
-            argv=(_DEB, _INDEX, *([] if request.merged_usr else ["plain"])),
+            argv=(_DEB, *_OUTPUTS, *([] if request.merged_usr else ["plain"])),
             description=f"Index {request.name}",
             input_digest=await create_digest(CreateDigest([deb])),
             compiled_requirements=("zstandard",),
-            output_files=(_INDEX,),
+            output_files=_OUTPUTS,
             level=LogLevel.DEBUG,
         ),
         **implicitly(),
@@ -113,9 +119,12 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
     if result.exit_code:
         message = output_of(result.stderr).replace(f"{_DEB}: ", "")
         raise OcclumError("deb-file", message, place=Place(request.name))
-    (content,) = await get_digest_contents(result.output_digest)
+    entries = await get_digest_entries(result.output_digest)
+    files = {one.path: one for one in entries if isinstance(one, FileEntry)}
+    (content,) = await get_digest_contents(await create_digest(CreateDigest([files[_INDEX]])))
     value = load_json(content.content, request.name, code="deb-index")
-    return IndexedDeb(DebIndex.from_json(value, request.name))
+    index = DebIndex.from_json(value, request.name)
+    return IndexedDeb(index, files[_CONTROL].file_digest, files[_MD5SUMS].file_digest)
 
 
 @_uncacheable_rule(desc="Look for the index of a package", level=LogLevel.DEBUG)
@@ -129,7 +138,9 @@ async def try_deb(request: DebRequest) -> TriedDeb:
     return TriedDeb(True)
 
 
-async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) -> list[DebIndex]:
+async def indexes_of(
+    address: Address, lock: PackagesLock, *, merged_usr: bool
+) -> tuple[IndexedDeb, ...]:
     """The indexes of locked packages, of which those are downloaded that no cache has one of.
 
     Raises OcclumError.
@@ -151,7 +162,7 @@ async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) 
         indexed = await concurrently(index_deb(one) for one in requests)
     for locked, found in zip(packages, indexed):
         check_package(locked, found.index)
-    return [one.index for one in indexed]
+    return tuple(indexed)
 
 
 async def _store(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:

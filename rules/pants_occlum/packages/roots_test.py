@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,56 @@ def test_lock_and_image(project: PackagesProject) -> None:
         "/tool": ("tool", "1.0"),
         "/which": ("tool", "1.0"),
     }
+
+
+def test_metadata_for_scanners(project: PackagesProject) -> None:
+    project.deb("tool", Item("./bin/tool", b"one", 0o755), link("./usr/share/doc/tool", "data"),
+                scripts={"postinst": SCRIPT, "md5sums": "00  bin/tool\n"},
+                fields={"Depends": "data (>= 1), base-passwd, base-files"})  # fmt: skip
+    project.deb("data", Item("./etc/loader.config"), Item("./usr/share/doc/data/copyright", b"(c)"))
+    project.deb("base-files", Item("./usr/lib/os-release", b"ID=x\n"),
+                link("./etc/os-release", "../usr/lib/os-release"))  # fmt: skip
+    project.pin()
+    plain = project.make()
+    digest = (plain.parent / "image.digest").read_text()
+    assert not (plain / "var").exists()
+
+    project.build(image=", package_metadata=True")
+    image = project.make()
+    assert (image.parent / "image.digest").read_text() != digest
+    status = image / "var/lib/dpkg/status.d"
+    names = ["base-files", "base-passwd", "tool"]
+    assert sorted(path.name for path in status.iterdir()) == sorted(
+        [*names, *(f"{name}.md5sums" for name in names)]
+    )
+    assert (status / "tool").read_text().startswith("Package: tool\nVersion: 1.0\n")
+    assert (status / "tool.md5sums").read_text() == "00  bin/tool\n"
+    computed = hashlib.md5(b"ID=x\n", usedforsecurity=False).hexdigest()
+    assert (status / "base-files.md5sums").read_text() == f"{computed}  usr/lib/os-release\n"
+    assert (image / "usr/lib/os-release").read_bytes() == b"ID=x\n"
+    assert (image / "etc/os-release").is_symlink()
+    assert (image / "usr/share/doc/tool/copyright").read_bytes() == b"(c)"
+
+    manifest = json.loads((image.parent / "manifest.json").read_text())
+    told = {entry["path"]: entry.get("provenance") for entry in manifest["entries"]}
+    path = "/var/lib/dpkg/status.d/tool"
+    what = {"bom": "app:image", "source": path, "package": "tool", "version": "1.0"}
+    assert told[path] == what
+    assert told["/usr/share/doc/tool/copyright"]["package"] == "data"
+
+
+def test_metadata_without_packages(project: PackagesProject) -> None:
+    project.write(
+        {
+            "app/BUILD": """
+            occlum_bom(name="bom", source="bom.yaml")
+            occlum_image(name="image", boms=[":bom"], package_metadata=True)
+            """
+        }
+    )
+    error = project.failure("app:image")
+    assert "The 'package_metadata' field in target app:image is True" in error
+    assert f"its sysroot, {project.sysroot}:" in error and "`occlum_packages`" in error
 
 
 def test_what_the_host_has_does_not_count(project: PackagesProject) -> None:
