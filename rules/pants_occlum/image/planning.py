@@ -121,13 +121,15 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     if errors or unpinned:
         await _tell_warnings(request.address, warnings, occlum)
         told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
+        if known.sysroot.packages is not None:
+            told = _of_suites(told)
         raise invalid_image(request.address, [*told, *unpinned])
     unowned = await partly_owned(
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )
     findings = [*warnings, *unowned.warnings, *found]
     if known.sysroot.packages is not None:
-        findings = [_too_new(one) for one in findings]
+        findings = _of_suites(findings)
     return planned_image(planned, sha256, known, findings)
 
 
@@ -143,6 +145,11 @@ async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
         asked = replace(asked, listed=listed)
     found = differences(looked_at(known.stats, asked), lock)
     return [await lock_problem(known.sysroot, lock, found)] if found else []
+
+
+def _of_suites(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of a root of packages: first that its suite is too new, which explains others."""
+    return sorted(map(_too_new, problems), key=lambda one: one.code != VERSION)
 
 
 def _too_new(problem: Problem) -> Problem:

@@ -6,27 +6,25 @@ may be in no store, and only what it lacks is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.env_vars import EnvironmentVarsRequest
-from pants.engine.fs import CreateDigest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.fs import CreateDigest, FileDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.option.global_options import NamedCachesDirOption
+from pants.option.global_options import GlobalOptions, NamedCachesDirOption
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.json_text import load_json
-from occlum_build.files.source import open_source
 from occlum_build.packages.deriving import check_package
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.index import DebIndex
 from occlum_build.packages.linked import put_file
 from occlum_build.packages.lock import LockedPackage, LockedSuite, PackagesLock
-from occlum_build.packages.locking import Places, fetch_debs
+from occlum_build.packages.locking import HINT_GONE, Places, fetch_debs
 from occlum_build.shown import output_of
 from pants_occlum.compat.by_name import (
     _uncacheable_rule,
@@ -37,7 +35,6 @@ from pants_occlum.compat.by_name import (
 )
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    download_file,
     environment_vars_subset,
     execute_process,
     get_digest_contents,
@@ -49,13 +46,14 @@ from pants_occlum.packages.requests import (
     PackagesOf,
     asked_packages,
 )
+from pants_occlum.packages.sharing import share, store, take_shared
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 
 DEBS_CACHE = "occlum_debs"
+_HINT = f"{HINT_GONE}, or let a machine that has the file build once with `[occlum].share_packages`"
 _DEB = "package.deb"
 _INDEX, _CONTROL, _MD5SUMS = _OUTPUTS = ("index.json", "control", "md5sums")
-_IN_FLIGHT = 64
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,11 @@ class FetchedDebs:
     """The paths of the files, by SHA-256."""
 
     files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SharedDebs:
+    """The remote cache has what this machine has."""
 
 
 @rule(desc="Index a package", level=LogLevel.DEBUG)
@@ -158,24 +161,11 @@ async def indexes_of(
         tried = await concurrently(try_deb(one) for one in requests)
         missing = tuple(one for one, found in zip(packages, tried) if not found.is_there)
         fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
-        await _store(missing, fetched.files)
+        await store(missing, fetched.files)
         indexed = await concurrently(index_deb(one) for one in requests)
     for locked, found in zip(packages, indexed):
         check_package(locked, found.index)
     return tuple(indexed)
-
-
-async def _store(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:
-    """Take .deb files into Pants' store."""
-    for start in range(0, len(packages), _IN_FLIGHT):
-        with ExitStack() as opened:
-            downloads = []
-            for one in packages[start : start + _IN_FLIGHT]:
-                file = opened.enter_context(open_source(files[one.sha256]))
-                # Pants opens the path of such a URL as it stands there, percent-encoded.
-                url = f"file:/proc/self/fd/{file.descriptor}"
-                downloads.append(NativeDownloadFile(url, FileDigest(one.sha256, one.size)))
-            await concurrently(download_file(one) for one in downloads)
 
 
 async def places_of(
@@ -203,9 +193,12 @@ async def places_of(
 
 @_uncacheable_rule(desc="Download packages")
 async def fetched_debs(
-    request: FetchRequest, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+    request: FetchRequest,
+    occlum: OcclumSubsystem,
+    named_caches_dir: NamedCachesDirOption,
+    global_options: GlobalOptions,
 ) -> FetchedDebs:
-    """What is in the named cache already, and right, is not downloaded."""
+    """What is in the named cache already, and right, is not downloaded; nor what is shared."""
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
     places = await places_of(asked, occlum, named_caches_dir)
     for one in request.packages:
@@ -213,9 +206,33 @@ async def fetched_debs(
             entry = FileEntry(one.path, FileDigest(one.sha256, one.size))
             (content,) = await get_digest_contents(await create_digest(CreateDigest([entry])))
             put_file(str(places.debs[one.path]), content.content)
+    of_archives = [one for one in request.packages if one.archive]
+    files = {one.sha256: deb_in_cache(named_caches_dir, one) for one in of_archives}
+    also = "remote cache: not asked ([occlum].share_packages is off)"
+    if occlum.share_packages:
+        also = "remote cache: has not got it ([occlum].share_packages)"
+        await take_shared(of_archives, files, by_process=not global_options.remote_execution)
     lock = PackagesLock({}, request.suites, request.packages)
-    fetched = fetch_debs(lock, asked.request, places)
+    fetched = fetch_debs(lock, asked.request, places, hint=_HINT, also=[also])
+    if occlum.share_packages:
+        await share(of_archives, files)
     return FetchedDebs({one.package.sha256: str(one.file) for one in fetched})
+
+
+def deb_in_cache(named_caches_dir: NamedCachesDirOption, package: LockedPackage) -> Path:
+    """Where a .deb of an archive is, if it is here."""
+    return Path(str(named_caches_dir.val), DEBS_CACHE, "debs", f"{package.sha256}.deb")
+
+
+@_uncacheable_rule(desc="Share packages", level=LogLevel.DEBUG)
+async def share_present(
+    request: FetchRequest, named_caches_dir: NamedCachesDirOption
+) -> SharedDebs:
+    """Those that earlier runs have downloaded; nothing is downloaded for it."""
+    of_archives = [one for one in request.packages if one.archive]
+    files = {one.sha256: deb_in_cache(named_caches_dir, one) for one in of_archives}
+    await share(of_archives, files)
+    return SharedDebs()
 
 
 def rules() -> Iterable[Rule]:

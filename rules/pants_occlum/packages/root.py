@@ -17,10 +17,11 @@ from occlum_build.packages.made import sources_of_made
 from occlum_build.packages.merge import MadeFile, PackagesRoot, merge
 from occlum_build.packages.metadata import status_paths
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
-from pants_occlum.packages.debs import IndexedDeb, indexes_of
+from pants_occlum.packages.debs import FetchRequest, IndexedDeb, indexes_of, share_present
 from pants_occlum.packages.locks import LockOf, packages_lock
 from pants_occlum.packages.requests import PackagesOf, asked_packages
 from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.subsystem import OcclumSubsystem
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,14 @@ class MergedRoot:
 
 
 @rule(desc="Merge packages", level=LogLevel.DEBUG)
-async def merged_root(request: RootOf) -> MergedRoot:
+async def merged_root(request: RootOf, occlum: OcclumSubsystem) -> MergedRoot:
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
     lock = await packages_lock(LockOf(request.address), **implicitly())
     indexed = await indexes_of(request.address, lock, merged_usr=asked.request.merged_usr)
+    if occlum.share_packages:
+        await share_present(
+            FetchRequest(request.address, lock.packages, lock.suites), **implicitly()
+        )
     indexes = [one.index for one in indexed]
     links = [Link(one.path, one.target, one.by) for one in lock.links]
     made = [MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in lock.made]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,39 @@ def test_metadata_without_packages(project: PackagesProject) -> None:
     error = project.failure("app:image")
     assert "The 'package_metadata' field in target app:image is True" in error
     assert f"its sysroot, {project.sysroot}:" in error and "`occlum_packages`" in error
+
+
+def built(source: str, *options: str, workplace: Path) -> bytes:
+    """What gcc makes of a line of C."""
+    if shutil.which("gcc") is None:
+        pytest.skip("this machine has no gcc")
+    command = ["gcc", "-nostdlib", "-x", "c", "-", "-o", "out", *options]
+    subprocess.run(command, input=source.encode(), cwd=workplace, check=True)
+    return (workplace / "out").read_bytes()
+
+
+def test_a_suite_that_is_too_new(project: PackagesProject, tmp_path: Path) -> None:
+    """What needs a newer library than there is: told first, and which suite fits."""
+    (tmp_path / "versions").write_text("V_1 { one; }; V_2 { two; } V_1;")
+    script = "-Wl,--version-script=versions,-soname=libv.so.1"
+    new = built("void one(){} void two(){}", "-shared", "-fPIC", script, workplace=tmp_path)
+    (tmp_path / "libv.so").write_bytes(new)
+    (tmp_path / "versions").write_text("V_1 { one; };")
+    old = built("void one(){}", "-shared", "-fPIC", script, workplace=tmp_path)
+    needs = "-L.", "-lv", "-Wl,--dynamic-linker=/lib64/ld.so"
+    program = built("void two(); void _start(){two();}", *needs, workplace=tmp_path)
+    loader = built("void _start(){}", "-shared", "-fPIC", workplace=tmp_path)
+    project.deb("tool", Item("./bin/tool", program, 0o755), Item("./lib64/ld.so", loader, 0o755),
+                Item("./usr/lib/x86_64-linux-gnu/libv.so.1", old))  # fmt: skip
+    project.write({"app/bom.yaml": "targets: [{target: /bin, copy: [{files: [/bin/tool]}]}]"})
+    project.write({"app/BUILD": (project.root / "app/BUILD").read_text()
+                   .replace(', loader_config="/etc/loader.config"', "")})  # fmt: skip
+    project.pin()
+    error = project.failure("app:image")
+    first = error.partition("\n\n")[2]
+    assert first.startswith("app/bom.yaml:1:"), error
+    assert "/lib/x86_64-linux-gnu/libv.so.1 lacks V_2, needed by /bin/tool" in first
+    assert "take packages of a suite whose glibc is no newer" in first.partition("\n\n")[0]
 
 
 def test_what_the_host_has_does_not_count(project: PackagesProject) -> None:
