@@ -13,14 +13,18 @@ import pytest
 from built_enclave import built_enclave
 from built_image import built_image
 from cache_server import CacheServer, cache_server
+from occlum_build.packages.testing_server import nobody_listens
 from packages_site import IMAGE, LOCK, TOOLCHAIN, Site, packages_site
 from recorded_run import run_recorded
 
 MORE = f"""\
 occlum_image(name="tar", boms=[":bom"], sysroot=":packages", formats=["tar"])
+occlum_image(
+    name="scanned", boms=[":bom"], sysroot=":packages", formats=["tar"], package_metadata=True
+)
 occlum_enclave(name="enclave", image=":tar", toolchain="//{TOOLCHAIN}")
 """
-TAR, ENCLAVE = "app:tar", "app:enclave"
+TAR, SCANNED, ENCLAVE = ALL = "app:tar", "app:scanned", "app:enclave"
 # What has a file in the image; the others have links to these, and files that nobody copies.
 OWNERS = ["base-passwd", "ca-certificates", "greet-long", "greeting-en", "libc6", "libgreet1"]
 
@@ -49,7 +53,7 @@ def first(server: CacheServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         site.publish()
         write(site)
         site.lock()
-        run_recorded(site.pants, "package", TAR, ENCLAVE)
+        run_recorded(site.pants, "package", *ALL)
         site.pants.stop_pantsd()
         yield site
 
@@ -68,14 +72,15 @@ def second(
 
 
 def test_a_second_machine_runs_and_downloads_nothing(first: Site, second: Site) -> None:
-    run = run_recorded(second.pants, "package", TAR, ENCLAVE)
+    run = run_recorded(second.pants, "package", *ALL)
 
     assert {one.source for one in run.processes} == {"HitRemotely"}
     assert second.mirror.asked == []
     assert not any(second.named_cache("occlum_debs").rglob("*.deb"))
-    one, other = (built_image(site.pants, TAR).folder for site in (first, second))
-    for name in ("image.digest", "image.tar", "manifest.json"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
+    for target in (SCANNED, TAR):
+        one, other = (built_image(site.pants, target).folder for site in (first, second))
+        for name in ("image.digest", "image.tar", "manifest.json"):
+            assert (one / name).read_bytes() == (other / name).read_bytes()
     with tarfile.open(other / "image.tar") as archive:
         assert archive.extractfile("etc/greeting").read() == b"Hello\n"  # type: ignore[union-attr]
     enclaves = [built_enclave(site.pants, ENCLAVE) for site in (first, second)]
@@ -103,3 +108,35 @@ def test_a_new_lock_asks_for_indexes_alone(first: Site, second: Site) -> None:
     assert run.ran == []
     assert second.debs_asked() == ["base-passwd", "ca-certificates"]
     assert (second.pants.build_root / LOCK).read_bytes() == text
+
+
+def test_the_cache_is_an_archive_of_packages(
+    server: CacheServer, first: Site, tmp_path: Path
+) -> None:
+    """Mirrors are gone; who has packages shares them, and another machine builds of these."""
+    share, nobody = "--occlum-share-packages", nobody_listens()
+    with machine(tmp_path, server) as third:
+        third.signer = first.signer
+        third.write([nobody])
+        shutil.copy(first.pants.build_root / LOCK, third.pants.build_root / LOCK)
+        told = third.build(exit_code=1).result.stderr
+        assert "remote cache: not asked ([occlum].share_packages is off)" in told
+        told = third.build(share, exit_code=1).result.stderr
+        assert f"app:image cannot be built, {len(OWNERS)} errors" in told
+        for line in (
+            f"  {nobody}: Connection refused",
+            "  remote cache: has not got it ([occlum].share_packages)",
+            "let a machine that has the file build once with `[occlum].share_packages`",
+        ):
+            assert line in told
+
+        first.mirror.asked.clear()
+        run = first.build(share)  # it had them before it was to share
+        assert first.mirror.asked == []
+        assert [one for one in run.ran if one.startswith("Share libgreet1 ")]
+        first.pants.stop_pantsd()
+
+        third.build(share)
+        assert third.mirror.asked == []
+        assert third.image.digest == built_image(first.pants, TAR).digest
+        assert third.image.listing() == first.image.listing()

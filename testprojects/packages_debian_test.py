@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +17,15 @@ from pants_runner import PantsRunner, pants_runner
 from system_tools import wait_for_file
 
 REDIS = "testprojects/redis"
-WANTED = ("redis-server", "ca-certificates")
-TREE, TAR = "debian:image", "debian:tar"
+WANTED = ("redis-server", "ca-certificates", "base-files")
+TREE, TAR, SCANNED = "debian:image", "debian:tar", "debian:scanned"
 BUILD = """\
 occlum_packages(
     name="packages", archives={archives}, packages={wanted}, lockfile="./debian.lock"
 )
 occlum_bom(name="bom", source="bom.yaml")
 occlum_image(name="image", boms=[":bom"], sysroot=":packages")
+occlum_image(name="scanned", boms=[":bom"], sysroot=":packages", package_metadata=True)
 occlum_image(name="tar", boms=[":bom"], sysroot=":packages", formats=["tar"])
 """
 ARCHIVE = """\
@@ -95,6 +97,25 @@ def test_another_machine_locks_and_builds_the_same(
         assert locks[0].read_bytes() == locks[1].read_bytes()
         assert listing_of(second.dist) == listing_of(pants.dist)
     assert built_image(pants, TREE).digest == built_image(pants, TAR).digest
+
+
+def test_what_scanners_look_for(mirror: Mirror, pants: PantsRunner) -> None:
+    """As the packages have it by dpkg-deb, which no build has run."""
+    pants.run("package", SCANNED).expect(0)
+    tree = built_image(pants, SCANNED).tree
+    status = tree / "var/lib/dpkg/status.d"
+    names = [path.name for path in status.iterdir() if path.suffix != ".md5sums"]
+    assert {"base-files", "libc6", "redis-tools"} <= set(names)
+    debs = {path.name.partition("_")[0]: path for path in mirror.root.rglob("*.deb")}
+    for name in names:
+        for member, path in (("control", status / name), ("md5sums", status / f"{name}.md5sums")):
+            told = subprocess.run(["dpkg-deb", "-I", debs[name], member], capture_output=True)
+            assert told.returncode or told.stdout == path.read_bytes()
+        assert (tree / f"usr/share/doc/{name}/copyright").stat().st_size > 100
+    assert "\nID=debian\n" in (tree / "etc/os-release").read_text()
+    manifest = json.loads((tree.parent / "manifest.json").read_text())
+    of = {one["path"]: one.get("provenance", {}).get("package") for one in manifest["entries"]}
+    assert of["/bin/redis-server"] == "redis-tools"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -4,7 +4,9 @@ that move, lie and are gone.
 
 from __future__ import annotations
 
+import json
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from built_enclave import built_enclave
 from built_image import built_image
+from occlum_build.packages.testing_debs import Item, deb_of, link
 from occlum_build.packages.testing_server import Answer, nobody_listens
 from packages.small_debs import greeting, libgreet
 from packages_site import (
@@ -19,6 +22,7 @@ from packages_site import (
     LOCK,
     PACKAGES,
     SMALL,
+    TOOLCHAIN,
     WANTED,
     Site,
     packages_site,
@@ -27,7 +31,13 @@ from recorded_run import run_recorded
 
 # They hold on every machine: of what is committed nothing else is known.
 DIGEST = "sha256:cbe4bb5b29d9c6bfae2d83ee2bd41099e4e2a17b8304dbc3a9ce8f05e92a4890"
+SCANNED = "sha256:716d079aee2f4ebee88592beab406fe79909705faef4f8505e3213cf8136570b"
 MRENCLAVE = "68968a71dc6919070d809805c9dc19e4a3e58ac6bea1dbe142a950553273232e"
+ENCLAVES = f"""\
+occlum_toolchain(name="toolchain", sysroot=":packages", version="0.31.0")
+occlum_enclave(name="one", image=":image", toolchain=":toolchain")
+occlum_enclave(name="other", image=":image", toolchain="//{TOOLCHAIN}")
+"""
 RELEASE, INDEX = "/dists/small/InRelease", "/dists/small/main/binary-amd64/Packages.xz"
 
 
@@ -71,6 +81,23 @@ def test_the_committed_lock_digest_and_measurement(one_site: Site) -> None:
     run_recorded(pants, "package", *(f"{SMALL}:{name}" for name in names))
     assert {built_image(pants, f"{SMALL}:{name}").digest for name in names} == {DIGEST}
     assert built_enclave(pants, f"{SMALL}:enclave").mrenclave == MRENCLAVE
+
+
+def test_the_metadata_of_the_committed_packages(one_site: Site) -> None:
+    pants = one_site.pants
+    run_recorded(pants, "package", f"{SMALL}:scanned")
+    scanned = built_image(pants, f"{SMALL}:scanned")
+    assert scanned.digest == SCANNED
+    status = scanned.tree / "var/lib/dpkg/status.d"
+    owners = ["base-passwd", "ca-certificates", "greet-long", "greeting-en", "libc6", "libgreet1"]
+    assert sorted(path.name for path in status.iterdir()) == sorted(
+        [*owners, *(f"{name}.md5sums" for name in owners)]
+    )
+    assert "\nVersion: 1.1-1\n" in (status / "libgreet1").read_text()
+    manifest = json.loads((scanned.folder / "manifest.json").read_text())
+    entry = next(one for one in manifest["entries"] if one["path"] == "/bin/greet")
+    provenance = entry["provenance"]
+    assert (provenance["package"], provenance["version"]) == ("greet-long", "1:2.0-1")
 
 
 def test_nothing_runs_again(site: Site) -> None:
@@ -215,6 +242,29 @@ def test_a_package_of_the_project_outranks(site: Site) -> None:
     assert b"greet 1.0.0+own-1\n" in site.library
     assert f'"sha256":"{own.sha256}"' in (site.pants.build_root / LOCK).read_text()
     shutil.rmtree(path.parent)
+
+
+def test_a_toolchain_of_packages(site: Site) -> None:
+    """An enclave that has all from a lock file is the same as one by an archive of Occlum."""
+    root, items = site.pants.build_root, []
+    with tarfile.open(root / TOOLCHAIN / "stand_in.tar.xz") as archive:
+        for member in archive:
+            if member.isfile():
+                content = archive.extractfile(member).read()  # type: ignore[union-attr]
+                items.append(Item(f"./{member.name}", content, member.mode))
+            elif member.issym():
+                items.append(link(f"./{member.name}", member.linkname))
+    package = root / "app/occlum/occlum.deb"
+    package.parent.mkdir()
+    package.write_bytes(deb_of("occlum", "0.31.0", items))
+    site.pants.write("app/occlum/BUILD", 'files(name="occlum", sources=["*.deb"])\n')
+    site.write(packages=[*WANTED, "occlum"], debs=["app/occlum"])
+    site.pants.write("app/BUILD", (root / "app/BUILD").read_text() + ENCLAVES)
+    site.lock()
+    run_recorded(site.pants, "package", "app:one", "app:other")
+    one, other = (built_enclave(site.pants, f"app:{name}") for name in ("one", "other"))
+    assert one.mrenclave == other.mrenclave
+    assert one.listing() == other.listing()
 
 
 def test_links_of_the_target_take_the_place_of_derived_ones(site: Site) -> None:

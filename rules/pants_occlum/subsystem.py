@@ -82,6 +82,15 @@ class OcclumSubsystem(Subsystem):
             """
         ),
     )
+    share_packages = BoolOption(
+        default=False,
+        help=softwrap(
+            """
+            Make packages of an `occlum_packages` that this machine has outputs of processes, so
+            that the remote cache is an archive of them, and ask it for others before mirrors.
+            """
+        ),
+    )
     parallel_downloads = IntOption(
         default=8,
         advanced=True,

@@ -60,6 +60,7 @@ class Knowledge:
     undecodable: dict[str, None] = field(default_factory=dict)
     digests: dict[str, FileDigest] = field(default_factory=dict)  # of project files, by SHA-256
     deferred: dict[str, ProjectFileRequest] = field(default_factory=dict)
+    packages: dict[str, tuple[str, str]] = field(default_factory=dict)  # beside those of pins
     asked: Asked = field(default_factory=Asked)  # by attempts that were told everything
 
     def __post_init__(self) -> None:

@@ -40,7 +40,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.findings import allowed_of, findings_of, tell
 from pants_occlum.image.planned import PlannedImage, check_host, is_for_others
 from pants_occlum.image.planning import PlanRequest, plan_image
-from pants_occlum.image.target_types import AllowMissingField
+from pants_occlum.image.target_types import AllowMissingField, PackageMetadataField
 from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
@@ -119,7 +119,12 @@ async def plan_request(target: Target) -> PlanRequest:
     boms = await resolve_unparsed_address_inputs(
         target[ImageBomsField].to_unparsed_address_inputs(), **implicitly()
     )
-    return PlanRequest(target.address, tuple(boms), tuple(target[AllowMissingField].value or ()))
+    return PlanRequest(
+        target.address,
+        tuple(boms),
+        tuple(target[AllowMissingField].value or ()),
+        target[PackageMetadataField].value,
+    )
 
 
 @rule(desc="Make an image")
@@ -137,7 +142,7 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     with image_errors(request.address):
         findings.raise_errors()
     with quiet_gc():
-        manifest = manifest_text(plan.entries, plan.sha256.__getitem__)
+        manifest = manifest_text(plan.entries, plan.sha256.__getitem__, plan.packages)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
         return Image(request.address, manifest.digest, tree, manifest, plan)
 

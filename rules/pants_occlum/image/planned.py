@@ -13,7 +13,7 @@ from occlum_build.checks.libraries import library_path_of, uncovered
 from occlum_build.checks.root import Root
 from occlum_build.elf.facts import Outcome
 from occlum_build.errors import WARNING, Problem
-from occlum_build.image.entries import FILE, Entry
+from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.missing import ELSEWHERE, Searched
 from occlum_build.image.plan import ImagePlan
 from occlum_build.process.complete import HostFile
@@ -35,7 +35,8 @@ class PlannedImage:
     `project` are contents of the project, already stored; all others are still in the sysroot.
     `findings` is what planning and the checks of the planned image have to tell. `stats` by source
     path and `facts` by SHA-256 are what is known of the files besides, `searched` what the search
-    for libraries leaves to know.
+    for libraries leaves to know. `packages` has package and version of the files and links that
+    packages have, by source path.
     """
 
     sysroot: Sysroot
@@ -47,6 +48,7 @@ class PlannedImage:
     stats: Mapping[str, SourceStat] = field(compare=False, repr=False)
     facts: Mapping[str, Outcome] = field(compare=False, repr=False)
     searched: Searched
+    packages: Mapping[str, tuple[str, str]]
 
     def needs_library_path(self, env: Iterable[str]) -> list[Problem]:
         """Warnings of the libraries that LD_LIBRARY_PATH would have to lead to, and does not.
@@ -104,8 +106,27 @@ def planned_image(
     facts = {one: known.facts[one] for one in sha256.values() if one in known.facts}
     told = tuple(dict.fromkeys(findings))
     return PlannedImage(
-        known.sysroot, planned.entries, sha256, project, told, stats, facts, planned.searched
+        known.sysroot,
+        planned.entries,
+        sha256,
+        project,
+        told,
+        stats,
+        facts,
+        planned.searched,
+        _packages(planned, known),
     )
+
+
+def _packages(planned: ImagePlan, known: Knowledge) -> dict[str, tuple[str, str]]:
+    """Only of a root of packages: what pins tell of a host depends on the machine that wrote it."""
+    if known.sysroot.packages is None or known.lock is None:
+        return {}
+    pins = known.lock.pins
+    sources = [one.source for one in planned.entries if one.kind != DIR]
+    found = (pins[source] for source in sources if source in pins)
+    of_pins = {pin.path: (pin.package, pin.version) for pin in found if pin.package}
+    return {**of_pins, **{one: known.packages[one] for one in sources if one in known.packages}}
 
 
 def is_for_others(problem: Problem) -> bool:

@@ -35,6 +35,7 @@ from pants_occlum.bom.project_sources import DeferredSourcesRequest, defer_sourc
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.findings import findings_of, tell
+from pants_occlum.image.metadata import add_metadata, packages_of_image
 from pants_occlum.image.planned import PlannedImage, is_for_others, planned_image
 from pants_occlum.problems import invalid_image
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
@@ -51,6 +52,7 @@ class PlanRequest:
     address: Address
     boms: tuple[Address, ...]
     allow_missing: tuple[str, ...]
+    package_metadata: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ async def _tell_warnings(
 
 
 async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem) -> PlannedImage:
+    if request.package_metadata:
+        packages_of_image(request.address, known.sysroot)
     keys = await own_keys(**implicitly())
     of = str(request.address)
     loaded = await load(LoadRequest(request.boms, known.sysroot, of))
@@ -90,13 +94,16 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     planned, closing = await settle(
         known, of, lambda sources, report: complete_image(draft, options, sources, report)
     )
+    adding = Report()
+    if request.package_metadata:
+        planned, adding = await add_metadata(planned, known, request.address)
     own = [one for one in planned.entries if _is_key(one.source, known, keys)]
     if own:
         raise OcclumError.of([_key_problem(one) for one in own])
     sha256, hashing = await settle(
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
-    reports = (drafting, closing, hashing)
+    reports = (drafting, closing, adding, hashing)
     errors = [*loaded.errors, *(problem for report in reports for problem in report.errors)]
     errors += [
         Problem("directory", f"the name {name} is not UTF-8") for name in sorted(known.undecodable)
@@ -114,13 +121,15 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     if errors or unpinned:
         await _tell_warnings(request.address, warnings, occlum)
         told = [_with_pins(problem, known.sysroot) for problem in await explain(errors)]
+        if known.sysroot.packages is not None:
+            told = _of_suites(told)
         raise invalid_image(request.address, [*told, *unpinned])
     unowned = await partly_owned(
         PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
     )
     findings = [*warnings, *unowned.warnings, *found]
     if known.sysroot.packages is not None:
-        findings = [_too_new(one) for one in findings]
+        findings = _of_suites(findings)
     return planned_image(planned, sha256, known, findings)
 
 
@@ -136,6 +145,11 @@ async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
         asked = replace(asked, listed=listed)
     found = differences(looked_at(known.stats, asked), lock)
     return [await lock_problem(known.sysroot, lock, found)] if found else []
+
+
+def _of_suites(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of a root of packages: first that its suite is too new, which explains others."""
+    return sorted(map(_too_new, problems), key=lambda one: one.code != VERSION)
 
 
 def _too_new(problem: Problem) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pants.engine.target import COMMON_TARGET_FIELDS, StringSequenceField, Target
+from pants.engine.target import COMMON_TARGET_FIELDS, BoolField, StringSequenceField, Target
 from pants.util.strutil import help_text, softwrap
 
 from pants_occlum.bom.target_types import ImageBomsField
@@ -17,6 +17,19 @@ class AllowMissingField(StringSequenceField):
         """
         Names of libraries (as the error lists them, `libfoo.so.1`) that may be missing from the
         image.
+        """
+    )
+
+
+class PackageMetadataField(BoolField):
+    alias = "package_metadata"
+    default = False
+    help = help_text(
+        """
+        Let the image tell scanners which packages it has: of each package that has a file in it
+        `/var/lib/dpkg/status.d/<package>` and `<package>.md5sums`, as distroless images have them,
+        and `/usr/share/doc/<package>/copyright`, and besides `os-release`. These files are part of
+        the image, and of MRENCLAVE. Only with an `occlum_packages` as its `sysroot`.
         """
     )
 
@@ -48,6 +61,7 @@ class OcclumImage(Target):
         *COMMON_TARGET_FIELDS,
         ImageBomsField,
         AllowMissingField,
+        PackageMetadataField,
         AllowField,
         SysrootField,
         FormatsField,

@@ -15,7 +15,7 @@ from pants_occlum.oci.layers import LayersRequest, layers_request
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.sysroot.sysroots import Sysroot
 
-PROGRAMS = PlannedImage(Sysroot("/"), (), {}, {}, (), {}, {}, Searched())
+PROGRAMS = PlannedImage(Sysroot("/"), (), {}, {}, (), {}, {}, Searched(), {})
 ROOTFS = Rootfs(
     tree=(TreeEntry("run/x", FILE, 0o644, "0" * 64, 1),),
     groups=(Group("instance", ("run/x",), 1),),

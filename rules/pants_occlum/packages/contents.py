@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pants.engine.addresses import Address
+from pants.engine.fs import CreateDigest, FileEntry
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.logging import LogLevel
@@ -32,6 +33,7 @@ from occlum_build.packages.unpack import unpack_deb
 from occlum_build.sources.model import FILE
 from occlum_build.sysroot.lock import Pin
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, concurrently, implicitly
+from pants_occlum.compat.pants_rules import create_digest, get_digest_contents
 from pants_occlum.packages.debs import DEBS_CACHE, FetchRequest, fetched_debs
 from pants_occlum.packages.root import MergedRoot, RootOf, merged_root
 
@@ -113,6 +115,7 @@ async def unpacked(request: UnpackRequest, named_caches_dir: NamedCachesDirOptio
     ]
     link_files(request.root, found)
     _write_made(merged, made, request.root, {path: directories[owners[path]] for path in sources})
+    await _write_metadata(merged, request)
     use(request.root)
     for path in (f"{directories[name]}{pin.path}" for name in files for pin in files[name]):
         with suppress(OSError):
@@ -179,6 +182,15 @@ def _write_made(
     for one in make_locked(merged.packaged(), contents, merged.made.values()):
         if one.path in paths:
             put_file(f"{root}{one.path}", one.content)
+
+
+async def _write_metadata(merged: MergedRoot, request: UnpackRequest) -> None:
+    """Put control members of packages where they are wanted."""
+    wanted = [path for path in request.paths if path in merged.metadata]
+    entries = [FileEntry(path[1:], merged.metadata[path]) for path in wanted]
+    if entries:
+        for one in await get_digest_contents(await create_digest(CreateDigest(entries))):
+            put_file(f"{request.root}/{one.path}", one.content)
 
 
 def rules() -> Iterable[Rule]:

@@ -6,27 +6,25 @@ may be in no store, and only what it lacks is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.env_vars import EnvironmentVarsRequest
-from pants.engine.fs import CreateDigest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.fs import CreateDigest, FileDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.option.global_options import NamedCachesDirOption
+from pants.option.global_options import GlobalOptions, NamedCachesDirOption
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.json_text import load_json
-from occlum_build.files.source import open_source
 from occlum_build.packages.deriving import check_package
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.index import DebIndex
 from occlum_build.packages.linked import put_file
 from occlum_build.packages.lock import LockedPackage, LockedSuite, PackagesLock
-from occlum_build.packages.locking import Places, fetch_debs
+from occlum_build.packages.locking import HINT_GONE, Places, fetch_debs
 from occlum_build.shown import output_of
 from pants_occlum.compat.by_name import (
     _uncacheable_rule,
@@ -37,10 +35,10 @@ from pants_occlum.compat.by_name import (
 )
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    download_file,
     environment_vars_subset,
     execute_process,
     get_digest_contents,
+    get_digest_entries,
 )
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.packages.requests import (
@@ -48,12 +46,14 @@ from pants_occlum.packages.requests import (
     PackagesOf,
     asked_packages,
 )
+from pants_occlum.packages.sharing import share, store, take_shared
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 
 DEBS_CACHE = "occlum_debs"
-_DEB, _INDEX = "package.deb", "index.json"
-_IN_FLIGHT = 64
+_HINT = f"{HINT_GONE}, or let a machine that has the file build once with `[occlum].share_packages`"
+_DEB = "package.deb"
+_INDEX, _CONTROL, _MD5SUMS = _OUTPUTS = ("index.json", "control", "md5sums")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,11 @@ class DebRequest:
 
 @dataclass(frozen=True)
 class IndexedDeb:
+    """An index, and the package's control members of these names, which are in the store."""
+
     index: DebIndex
+    control: FileDigest
+    md5sums: FileDigest
 
 
 @dataclass(frozen=True)
@@ -94,17 +98,22 @@ class FetchedDebs:
     files: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class SharedDebs:
+    """The remote cache has what this machine has."""
+
+
 @rule(desc="Index a package", level=LogLevel.DEBUG)
 async def index_deb(request: DebRequest) -> IndexedDeb:
     deb = FileEntry(_DEB, FileDigest(request.sha256, request.size))
     process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.packages.indexing",
-            argv=(_DEB, _INDEX, *([] if request.merged_usr else ["plain"])),
+            argv=(_DEB, *_OUTPUTS, *([] if request.merged_usr else ["plain"])),
             description=f"Index {request.name}",
             input_digest=await create_digest(CreateDigest([deb])),
             compiled_requirements=("zstandard",),
-            output_files=(_INDEX,),
+            output_files=_OUTPUTS,
             level=LogLevel.DEBUG,
         ),
         **implicitly(),
@@ -113,9 +122,12 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
     if result.exit_code:
         message = output_of(result.stderr).replace(f"{_DEB}: ", "")
         raise OcclumError("deb-file", message, place=Place(request.name))
-    (content,) = await get_digest_contents(result.output_digest)
+    entries = await get_digest_entries(result.output_digest)
+    files = {one.path: one for one in entries if isinstance(one, FileEntry)}
+    (content,) = await get_digest_contents(await create_digest(CreateDigest([files[_INDEX]])))
     value = load_json(content.content, request.name, code="deb-index")
-    return IndexedDeb(DebIndex.from_json(value, request.name))
+    index = DebIndex.from_json(value, request.name)
+    return IndexedDeb(index, files[_CONTROL].file_digest, files[_MD5SUMS].file_digest)
 
 
 @_uncacheable_rule(desc="Look for the index of a package", level=LogLevel.DEBUG)
@@ -129,7 +141,9 @@ async def try_deb(request: DebRequest) -> TriedDeb:
     return TriedDeb(True)
 
 
-async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) -> list[DebIndex]:
+async def indexes_of(
+    address: Address, lock: PackagesLock, *, merged_usr: bool
+) -> tuple[IndexedDeb, ...]:
     """The indexes of locked packages, of which those are downloaded that no cache has one of.
 
     Raises OcclumError.
@@ -147,24 +161,11 @@ async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) 
         tried = await concurrently(try_deb(one) for one in requests)
         missing = tuple(one for one, found in zip(packages, tried) if not found.is_there)
         fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
-        await _store(missing, fetched.files)
+        await store(missing, fetched.files)
         indexed = await concurrently(index_deb(one) for one in requests)
     for locked, found in zip(packages, indexed):
         check_package(locked, found.index)
-    return [one.index for one in indexed]
-
-
-async def _store(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:
-    """Take .deb files into Pants' store."""
-    for start in range(0, len(packages), _IN_FLIGHT):
-        with ExitStack() as opened:
-            downloads = []
-            for one in packages[start : start + _IN_FLIGHT]:
-                file = opened.enter_context(open_source(files[one.sha256]))
-                # Pants opens the path of such a URL as it stands there, percent-encoded.
-                url = f"file:/proc/self/fd/{file.descriptor}"
-                downloads.append(NativeDownloadFile(url, FileDigest(one.sha256, one.size)))
-            await concurrently(download_file(one) for one in downloads)
+    return tuple(indexed)
 
 
 async def places_of(
@@ -192,9 +193,12 @@ async def places_of(
 
 @_uncacheable_rule(desc="Download packages")
 async def fetched_debs(
-    request: FetchRequest, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+    request: FetchRequest,
+    occlum: OcclumSubsystem,
+    named_caches_dir: NamedCachesDirOption,
+    global_options: GlobalOptions,
 ) -> FetchedDebs:
-    """What is in the named cache already, and right, is not downloaded."""
+    """What is in the named cache already, and right, is not downloaded; nor what is shared."""
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
     places = await places_of(asked, occlum, named_caches_dir)
     for one in request.packages:
@@ -202,9 +206,33 @@ async def fetched_debs(
             entry = FileEntry(one.path, FileDigest(one.sha256, one.size))
             (content,) = await get_digest_contents(await create_digest(CreateDigest([entry])))
             put_file(str(places.debs[one.path]), content.content)
+    of_archives = [one for one in request.packages if one.archive]
+    files = {one.sha256: deb_in_cache(named_caches_dir, one) for one in of_archives}
+    also = "remote cache: not asked ([occlum].share_packages is off)"
+    if occlum.share_packages:
+        also = "remote cache: has not got it ([occlum].share_packages)"
+        await take_shared(of_archives, files, by_process=not global_options.remote_execution)
     lock = PackagesLock({}, request.suites, request.packages)
-    fetched = fetch_debs(lock, asked.request, places)
+    fetched = fetch_debs(lock, asked.request, places, hint=_HINT, also=[also])
+    if occlum.share_packages:
+        await share(of_archives, files)
     return FetchedDebs({one.package.sha256: str(one.file) for one in fetched})
+
+
+def deb_in_cache(named_caches_dir: NamedCachesDirOption, package: LockedPackage) -> Path:
+    """Where a .deb of an archive is, if it is here."""
+    return Path(str(named_caches_dir.val), DEBS_CACHE, "debs", f"{package.sha256}.deb")
+
+
+@_uncacheable_rule(desc="Share packages", level=LogLevel.DEBUG)
+async def share_present(
+    request: FetchRequest, named_caches_dir: NamedCachesDirOption
+) -> SharedDebs:
+    """Those that earlier runs have downloaded; nothing is downloaded for it."""
+    of_archives = [one for one in request.packages if one.archive]
+    files = {one.sha256: deb_in_cache(named_caches_dir, one) for one in of_archives}
+    await share(of_archives, files)
+    return SharedDebs()
 
 
 def rules() -> Iterable[Rule]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,98 @@ def test_lock_and_image(project: PackagesProject) -> None:
     assert (image / "which").read_bytes() == b"one"
     assert (image / "passwd").read_bytes() == b"root:x:0:0::/:/s\n"
     manifest = json.loads((image.parent / "manifest.json").read_text())
-    assert {entry["path"]: entry["mode"] for entry in manifest["entries"]}["/tool"] == "0755"
+    entries = {entry["path"]: entry for entry in manifest["entries"]}
+    assert entries["/tool"]["mode"] == "0755"
+    told = {path: one.get("provenance", {}) for path, one in entries.items()}
+    assert {path: (one.get("package"), one.get("version")) for path, one in told.items()} == {
+        "/": (None, None),
+        "/passwd": ("base-passwd", "1.0"),  # made in place of its scripts
+        "/tool": ("tool", "1.0"),
+        "/which": ("tool", "1.0"),
+    }
+
+
+def test_metadata_for_scanners(project: PackagesProject) -> None:
+    project.deb("tool", Item("./bin/tool", b"one", 0o755), link("./usr/share/doc/tool", "data"),
+                scripts={"postinst": SCRIPT, "md5sums": "00  bin/tool\n"},
+                fields={"Depends": "data (>= 1), base-passwd, base-files"})  # fmt: skip
+    project.deb("data", Item("./etc/loader.config"), Item("./usr/share/doc/data/copyright", b"(c)"))
+    project.deb("base-files", Item("./usr/lib/os-release", b"ID=x\n"),
+                link("./etc/os-release", "../usr/lib/os-release"))  # fmt: skip
+    project.pin()
+    plain = project.make()
+    digest = (plain.parent / "image.digest").read_text()
+    assert not (plain / "var").exists()
+
+    project.build(image=", package_metadata=True")
+    image = project.make()
+    assert (image.parent / "image.digest").read_text() != digest
+    status = image / "var/lib/dpkg/status.d"
+    names = ["base-files", "base-passwd", "tool"]
+    assert sorted(path.name for path in status.iterdir()) == sorted(
+        [*names, *(f"{name}.md5sums" for name in names)]
+    )
+    assert (status / "tool").read_text().startswith("Package: tool\nVersion: 1.0\n")
+    assert (status / "tool.md5sums").read_text() == "00  bin/tool\n"
+    computed = hashlib.md5(b"ID=x\n", usedforsecurity=False).hexdigest()
+    assert (status / "base-files.md5sums").read_text() == f"{computed}  usr/lib/os-release\n"
+    assert (image / "usr/lib/os-release").read_bytes() == b"ID=x\n"
+    assert (image / "etc/os-release").is_symlink()
+    assert (image / "usr/share/doc/tool/copyright").read_bytes() == b"(c)"
+
+    manifest = json.loads((image.parent / "manifest.json").read_text())
+    told = {entry["path"]: entry.get("provenance") for entry in manifest["entries"]}
+    path = "/var/lib/dpkg/status.d/tool"
+    what = {"bom": "app:image", "source": path, "package": "tool", "version": "1.0"}
+    assert told[path] == what
+    assert told["/usr/share/doc/tool/copyright"]["package"] == "data"
+
+
+def test_metadata_without_packages(project: PackagesProject) -> None:
+    project.write(
+        {
+            "app/BUILD": """
+            occlum_bom(name="bom", source="bom.yaml")
+            occlum_image(name="image", boms=[":bom"], package_metadata=True)
+            """
+        }
+    )
+    error = project.failure("app:image")
+    assert "The 'package_metadata' field in target app:image is True" in error
+    assert f"its sysroot, {project.sysroot}:" in error and "`occlum_packages`" in error
+
+
+def built(source: str, *options: str, workplace: Path) -> bytes:
+    """What gcc makes of a line of C."""
+    if shutil.which("gcc") is None:
+        pytest.skip("this machine has no gcc")
+    command = ["gcc", "-nostdlib", "-x", "c", "-", "-o", "out", *options]
+    subprocess.run(command, input=source.encode(), cwd=workplace, check=True)
+    return (workplace / "out").read_bytes()
+
+
+def test_a_suite_that_is_too_new(project: PackagesProject, tmp_path: Path) -> None:
+    """What needs a newer library than there is: told first, and which suite fits."""
+    (tmp_path / "versions").write_text("V_1 { one; }; V_2 { two; } V_1;")
+    script = "-Wl,--version-script=versions,-soname=libv.so.1"
+    new = built("void one(){} void two(){}", "-shared", "-fPIC", script, workplace=tmp_path)
+    (tmp_path / "libv.so").write_bytes(new)
+    (tmp_path / "versions").write_text("V_1 { one; };")
+    old = built("void one(){}", "-shared", "-fPIC", script, workplace=tmp_path)
+    needs = "-L.", "-lv", "-Wl,--dynamic-linker=/lib64/ld.so"
+    program = built("void two(); void _start(){two();}", *needs, workplace=tmp_path)
+    loader = built("void _start(){}", "-shared", "-fPIC", workplace=tmp_path)
+    project.deb("tool", Item("./bin/tool", program, 0o755), Item("./lib64/ld.so", loader, 0o755),
+                Item("./usr/lib/x86_64-linux-gnu/libv.so.1", old))  # fmt: skip
+    project.write({"app/bom.yaml": "targets: [{target: /bin, copy: [{files: [/bin/tool]}]}]"})
+    project.write({"app/BUILD": (project.root / "app/BUILD").read_text()
+                   .replace(', loader_config="/etc/loader.config"', "")})  # fmt: skip
+    project.pin()
+    error = project.failure("app:image")
+    first = error.partition("\n\n")[2]
+    assert first.startswith("app/bom.yaml:1:"), error
+    assert "/lib/x86_64-linux-gnu/libv.so.1 lacks V_2, needed by /bin/tool" in first
+    assert "take packages of a suite whose glibc is no newer" in first.partition("\n\n")[0]
 
 
 def test_what_the_host_has_does_not_count(project: PackagesProject) -> None:

@@ -155,7 +155,8 @@ async def resolved_packages(
 async def _derived(address: Address, resolved: Resolved) -> PackagesLock:
     """The lock with the links and files that scripts would have made."""
     asked, lock = resolved.request, resolved.lock
-    indexes = await indexes_of(address, lock, merged_usr=asked.merged_usr)
+    indexed = await indexes_of(address, lock, merged_usr=asked.merged_usr)
+    indexes = [one.index for one in indexed]
     begun = begin(asked, indexes)
     sources = tuple(one for one in lock.packages if one.package in begun.sources)
     fetched = await fetched_debs(FetchRequest(address, sources, lock.suites), **implicitly())

@@ -8,12 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Callable, NamedTuple
 
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.shown import in_utf8
 
 SCHEMA_VERSION = 1
+
+# Package and version by source path, of the files and links that packages have.
+OfPackages = Mapping[str, tuple[str, str]]
+_OF_NONE: OfPackages = MappingProxyType({})
 
 _string = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -35,7 +40,9 @@ class ManifestText(NamedTuple):
         return hashlib.sha256(self.identity).hexdigest()
 
 
-def manifest_text(entries: Iterable[Entry], sha256: Callable[[str], str]) -> ManifestText:
+def manifest_text(
+    entries: Iterable[Entry], sha256: Callable[[str], str], packages: OfPackages = _OF_NONE
+) -> ManifestText:
     """The manifest of planned entries; `sha256` gives the hex digest of a file by its source.
 
     Written entry by entry, as an image has 50,000 and objects for all of them cost seconds.
@@ -50,7 +57,7 @@ def manifest_text(entries: Iterable[Entry], sha256: Callable[[str], str]) -> Man
         head = f'{{"mode":"{entry.mode:04o}","path":{_string("/" + path)},'
         tail = _tail(entry, sha256)
         rows[path] = head + tail
-        full.append(f'{head}"provenance":{_provenance(entry)},{tail}')
+        full.append(f'{head}"provenance":{_provenance(entry, packages)},{tail}')
     return ManifestText(_document(full), _document(rows.values()), rows)
 
 
@@ -86,13 +93,18 @@ def _tail(entry: Entry, sha256: Callable[[str], str]) -> str:
     return f'"type":"{entry.kind}"}}'
 
 
-def _provenance(entry: Entry) -> str:
+def _provenance(entry: Entry, packages: OfPackages) -> str:
     text = f'{{"bom":{_text(str(entry.origin.place))}'
     if entry.origin.chain:
         chain = ",".join(_text(link) for link in entry.origin.chain)
         text += f',"needed_by":[{chain}]'
+    package, version = packages.get(entry.source, ("", ""))
+    if package:
+        text += f',"package":{_text(package)}'
     if entry.source:
         text += f',"source":{_text(entry.source)}'
+    if version:
+        text += f',"version":{_text(version)}'
     return text + "}"
 
 

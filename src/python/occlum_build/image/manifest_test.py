@@ -89,6 +89,17 @@ def test_text_is_canonical() -> None:
     assert list(text.rows) == sorted(entry.path for entry in [*ENTRIES, odd])
 
 
+def test_package_of_a_source() -> None:
+    packages = {"/lib/b": ("libb1", "1:2.0~rc1-1")}
+    text = manifest_text(ENTRIES, str, packages)
+    (told,) = [one for one in json.loads(text.full)["entries"] if "package" in str(one)]
+    assert told["path"] == "/b"
+    assert (told["provenance"]["package"], told["provenance"]["version"]) == packages["/lib/b"]
+    assert text.full == canonical_json(json.loads(text.full))
+    assert text.identity == manifest_text(ENTRIES, str).identity
+    check_manifest(json.loads(manifest_text(ENTRIES, lambda _: "0" * 64, packages).full))
+
+
 def test_digest_does_not_depend_on_provenance() -> None:
     manifest, bare = _manifest(), _manifest()
     for entry in bare["entries"]:

@@ -45,14 +45,17 @@ def opened(path: Path, name: str = "") -> Iterator[Deb]:
         raise OcclumError(CODE, message, place=place, hint=_HINT) from None
 
 
-def control_files(deb: Deb, names: Collection[str]) -> dict[str, bytes]:
-    """Those of the named control files that there are. Raises BadArchive, OSError."""
+def control_files(deb: Deb, names: Collection[str], large: str = "") -> dict[str, bytes]:
+    """Those of the named control files that there are; `large` may have as much as all together.
+
+    Raises BadArchive, OSError.
+    """
     found: dict[str, bytes] = {}
     for member, chunks in entries_of(deb.control, ALL_CONTROL_BYTES):
         name = member.name[2:] if member.name.startswith("./") else member.name
         if name not in names or member.kind != FILE:
             continue
-        if member.size > CONTROL_BYTES:
+        if member.size > CONTROL_BYTES and name != large:
             raise BadArchive(f"{name} in it has more than {shown_bytes(CONTROL_BYTES)}")
         if name in found:
             raise BadArchive(f"it has {name} twice")

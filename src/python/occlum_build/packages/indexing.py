@@ -1,7 +1,7 @@
-"""Makes the index of a .deb: `python -m occlum_build.packages.indexing DEB OUT_JSON [plain]`.
+"""Makes the index of a .deb: `... packages.indexing DEB INDEX_JSON CONTROL MD5SUMS [plain]`.
 
-It depends on the content of the .deb alone, so that it can be cached by it. With `plain` /usr is
-not merged.
+It depends on the content of the .deb alone, so that it can be cached by it. CONTROL and MD5SUMS are
+files with these control members, byte for byte. With `plain` /usr is not merged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from occlum_build.elf.archive import read_outcome
 from occlum_build.elf.facts import Outcome, may_hold_elf, outcome_to_json
@@ -38,6 +38,7 @@ from occlum_build.files.tar_reader import SYMLINK as SYMLINK_MEMBER
 from occlum_build.files.trees import PATH_BYTES
 from occlum_build.packages.deb import Deb, control_files, opened
 from occlum_build.packages.index import DebIndex, Entry, write_index
+from occlum_build.packages.md5sums import MD5SUMS, Md5Sums
 from occlum_build.packages.paths import canonical, check_text, is_top, leads_to
 from occlum_build.packages.scripts import SCRIPTS, read_scripts
 from occlum_build.packages.stanzas import one_line, stanzas_of
@@ -61,15 +62,32 @@ _SHAPES = {
 }
 
 
+class ReadDeb(NamedTuple):
+    """What one .deb holds, and its control members for those who look for packages in an image.
+
+    md5sums: computed where the package brings none.
+    """
+
+    holds: DebIndex
+    control: bytes
+    md5sums: bytes
+
+
 def index_deb(path: Path, *, merged_usr: bool = True, name: str = "") -> DebIndex:
     """Read a .deb to its end; `name` is what errors call it. Raises OcclumError `deb-file`."""
+    return read_deb(path, merged_usr=merged_usr, name=name).holds
+
+
+def read_deb(path: Path, *, merged_usr: bool = True, name: str = "") -> ReadDeb:
+    """As `index_deb`, with the control members."""
     with opened(path, name) as deb:
-        control = control_files(deb, ["control", *SCRIPTS])
+        control = control_files(deb, ["control", MD5SUMS, *SCRIPTS], large=MD5SUMS)
         fields = _fields(control.get("control"))
-        data = _Data(merged_usr)
+        sums = None if MD5SUMS in control else Md5Sums()
+        data = _Data(merged_usr, sums)
         data.read(deb)
         scripts = read_scripts(control, merged_usr)
-        return DebIndex(
+        index = DebIndex(
             package=fields["Package"],
             version=fields["Version"],
             architecture=fields["Architecture"],
@@ -81,6 +99,8 @@ def index_deb(path: Path, *, merged_usr: bool = True, name: str = "") -> DebInde
             told=(*data.told(), *scripts.told),
             merged_usr=merged_usr,
         )
+        md5sums = sums.text() if sums is not None else control[MD5SUMS]
+        return ReadDeb(index, control["control"], md5sums)
 
 
 def stanza_of_deb(path: Path) -> dict[str, str]:
@@ -105,10 +125,10 @@ def _fields(control: bytes | None) -> Mapping[str, str]:
 class _Data:
     """The entries of a package's data, as they come."""
 
-    def __init__(self, merged_usr: bool) -> None:
+    def __init__(self, merged_usr: bool, sums: Md5Sums | None = None) -> None:
         self.entries: dict[str, Entry] = {}
         self.facts: dict[str, Outcome] = {}
-        self._merged_usr = merged_usr
+        self._merged_usr, self._sums = merged_usr, sums
         self._left_out: list[str] = []
         self._to_themselves: list[str] = []
         self._bytes = self._facts_bytes = 0
@@ -134,6 +154,8 @@ class _Data:
 
     def _entry(self, member: Member, path: str, chunks: Iterator[bytes]) -> Entry:
         if member.kind == FILE_MEMBER:
+            if self._sums is not None:
+                chunks = self._sums.passed(member.name, chunks)
             return self._file(member, chunks)
         if member.kind == SYMLINK_MEMBER:
             target = member.link or ""
@@ -145,6 +167,8 @@ class _Data:
             found = self.entries.get(canonical(member.link or "", self._merged_usr))
             if found is None or found.type == DIR:
                 raise BadArchive(f"{quoted(path)} in it is a hard link to no file before it")
+            if self._sums is not None:
+                self._sums.same(member.name, member.link or "")
             return found
         if member.kind == UNKNOWN:
             raise BadArchive(f"{quoted(path)} in it is of no kind that a package may have")
@@ -217,11 +241,13 @@ def _room(size: int) -> Iterator[BinaryIO]:
         yield file
 
 
-def _step(deb: str, out: str, plain: str = "") -> None:
-    index = index_deb(Path(deb), merged_usr=plain != "plain")
-    Path(out).write_bytes(write_index(index))
+def _step(deb: str, index: str, control: str, md5sums: str, plain: str = "") -> None:
+    read = read_deb(Path(deb), merged_usr=plain != "plain")
+    Path(index).write_bytes(write_index(read.holds))
+    Path(control).write_bytes(read.control)
+    Path(md5sums).write_bytes(read.md5sums)
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.packages.indexing DEB OUT_JSON [plain]"
+    usage = "occlum_build.packages.indexing DEB INDEX_JSON CONTROL MD5SUMS [plain]"
     sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

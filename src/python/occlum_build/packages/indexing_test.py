@@ -13,9 +13,9 @@ import pytest
 from occlum_build.elf.facts import ElfFacts, Script
 from occlum_build.elf.testing_made import made_elf
 from occlum_build.errors import OcclumError
-from occlum_build.packages import indexing
+from occlum_build.packages import deb, indexing
 from occlum_build.packages.index import DebIndex, Entry, read_index
-from occlum_build.packages.indexing import index_deb
+from occlum_build.packages.indexing import index_deb, read_deb
 from occlum_build.packages.testing_debs import (
     PACKERS,
     Item,
@@ -218,13 +218,52 @@ def test_damaged_anywhere(tmp_path: Path) -> None:
                 assert not compression or index.entries == DUE
 
 
+def test_control_members(tmp_path: Path) -> None:
+    """As they are; without md5sums those that dpkg would compute."""
+    path = tmp_path / "app.deb"
+    path.write_bytes(deb_of(items=ITEMS, scripts={"md5sums": "00  usr/bin/app\n"}))
+    read = read_deb(path)
+    assert read.holds == index_deb(path)
+    assert read.control.startswith(b"Package: app\nVersion: 1.0\n")
+    assert b"Description: for tests\n" in read.control
+    assert read.md5sums == b"00  usr/bin/app\n"
+
+    more = [*ITEMS, Item("./usr/empty"), Item("./usr/line\nbreak"), Item("./bin/\u00fc", b"x")]
+    path.write_bytes(deb_of(items=more))
+    read = read_deb(path)
+    lines = read.md5sums.decode().splitlines()
+    assert lines == sorted(lines, key=lambda line: line[34:])
+    sums = {line[34:]: line[:32] for line in lines}
+    of_elf = hashlib.md5(ELF, usedforsecurity=False).hexdigest()
+    assert sums["usr/bin/app"] == sums["usr/bin/other"] == of_elf
+    # By the names that the package has, before /usr is merged.
+    assert sums["bin/\u00fc"] == hashlib.md5(b"x", usedforsecurity=False).hexdigest()
+    assert sums["usr/empty"] == hashlib.md5(b"", usedforsecurity=False).hexdigest()
+    files = [path for path, entry in read.holds.entries.items() if entry.type == FILE]
+    assert len(sums) == len(files) - 1
+
+
+def test_md5sums_of_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deb, "CONTROL_BYTES", 1000)
+    path = tmp_path / "app.deb"
+    path.write_bytes(deb_of(scripts={"md5sums": "x" * 1001}))
+    assert len(read_deb(path).md5sums) == 1001
+    assert _error(tmp_path, deb_of(scripts={"postinst": "x" * 1001})) == (
+        "postinst in it has more than 1000 bytes"
+    )
+
+
 def test_as_a_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     deb = write_deb(tmp_path, "app", items=[Item("./bin/x")])
-    step = [sys.executable, "-m", "occlum_build.packages.indexing", deb.name, "out.json"]
+    outputs = ["out.json", "control", "md5sums"]
+    step = [sys.executable, "-m", "occlum_build.packages.indexing", deb.name, *outputs]
     path = os.pathsep.join(os.path.abspath(one) for one in sys.path if one)
     environment = {"PYTHONPATH": path}
     subprocess.run(step, cwd=tmp_path, env=environment, check=True)
-    assert read_index(tmp_path / "out.json") == index_deb(deb)
+    read = read_deb(deb)
+    assert read_index(tmp_path / "out.json") == read.holds
+    assert (tmp_path / "control").read_bytes() == read.control
+    assert (tmp_path / "md5sums").read_bytes() == read.md5sums
     subprocess.run([*step, "plain"], cwd=tmp_path, env=environment, check=True)
     assert list(read_index(tmp_path / "out.json").entries) == ["/bin/x"]
     deb.write_bytes(b"junk")

@@ -190,9 +190,11 @@ def fetch_debs(
     mirrors: Mapping[str, Mirrors] | None = None,
     *,
     hint: str = HINT_GONE,
+    also: Sequence[str] = (),
 ) -> list[FetchedDeb]:
     """The .debs of a lock, from the cache or from mirrors, compared with their SHA-256.
 
+    also: other places that were asked for what is not in the cache, `who: why`, for the error.
     Raises OcclumError `package-gone` with all that are nowhere to be had.
     """
     mirrors = mirrors_of(request, places) if mirrors is None else mirrors
@@ -207,7 +209,7 @@ def fetch_debs(
         found.append(FetchedDeb(package, file))
         archive = _of(mirrors, package.archive, package)
         todo.append((archive, wanted_of(package, lock), file))
-    _fetch(todo, places.parallel, hint)
+    _fetch(todo, places.parallel, hint, also)
     return found
 
 
@@ -247,10 +249,12 @@ def _of(found: Mapping[str, T], name: str, package: LockedPackage) -> T:
     return found[name]
 
 
-def _fetch(wanted: Sequence[ToFetch], parallel: int, hint: str) -> None:
+def _fetch(wanted: Sequence[ToFetch], parallel: int, hint: str, also: Sequence[str] = ()) -> None:
     failures = fetch_all(wanted, parallel)
     problems = [
-        gone(file, failed, hint=hint) for (_, file, _), failed in zip(wanted, failures) if failed
+        gone(file, failed, hint=hint, also=also)
+        for (_, file, _), failed in zip(wanted, failures)
+        if failed
     ]
     if problems:
         raise OcclumError.of(problems)

@@ -178,6 +178,9 @@ class _Merger:
         of_files: dict[str, Outcome] = {}
         for path in sorted(self._owned):
             entry, index = self._owned[path]
+            of = index
+            if index is None and entry.type == FILE:  # it is made for a package
+                of = self._packages.get(self._by[path])
             outcome = facts.get(entry.sha256)
             if index is not None:
                 owners[path] = index.package
@@ -192,7 +195,7 @@ class _Merger:
                 outcome is not None and not isinstance(outcome, Script),
                 entry.target,
                 entry.type == DIR,
-                *((index.package, index.version) if index is not None else ("", "")),
+                *((of.package, of.version) if of is not None else ("", "")),
             )
         return PackagesRoot(Lock(pins), owners, of_files, tuple(self.report.warnings))
 

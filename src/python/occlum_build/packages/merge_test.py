@@ -178,11 +178,15 @@ def test_one_package_twice() -> None:
 def test_links_and_made_files() -> None:
     index = _index("a", {"/etc/x": _file("x"), "/var/run": _dir()})
     links = [Link("/var/run", "/run", "base-files"), Link("/etc/l", "x", "mine")]
-    made = [MadeFile("/etc/made/y", 0o600, 3, "1" * 64, "maker")]
+    made = [
+        MadeFile("/etc/made/y", 0o600, 3, "1" * 64, "maker"),
+        MadeFile("/etc/z", 0o644, 3, "2" * 64, "a"),
+    ]
     root = merge([index], links, made)
     pins = root.lock.pins
     assert pins["/var/run"] == Pin("/var/run", SYMLINK, target="/run")
     assert pins["/etc/made/y"] == Pin("/etc/made/y", FILE, 0o600, 3, "1" * 64)
+    assert (pins["/etc/z"].package, pins["/etc/z"].version) == ("a", "1")
     assert pins["/etc/made"] == Pin("/etc/made", DIR, 0o755, listing=True)
     assert root.owners == {"/etc/x": "a"}
     assert root.facts["1" * 64] is None
