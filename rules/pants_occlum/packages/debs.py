@@ -6,21 +6,19 @@ may be in no store, and only what it lacks is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.env_vars import EnvironmentVarsRequest
-from pants.engine.fs import CreateDigest, FileDigest, FileEntry, NativeDownloadFile
+from pants.engine.fs import CreateDigest, FileDigest, FileEntry
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.json_text import load_json
-from occlum_build.files.source import open_source
 from occlum_build.packages.deriving import check_package
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.index import DebIndex
@@ -37,7 +35,6 @@ from pants_occlum.compat.by_name import (
 )
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    download_file,
     environment_vars_subset,
     execute_process,
     get_digest_contents,
@@ -48,12 +45,12 @@ from pants_occlum.packages.requests import (
     PackagesOf,
     asked_packages,
 )
+from pants_occlum.packages.storing import store_files
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 
 DEBS_CACHE = "occlum_debs"
 _DEB, _INDEX = "package.deb", "index.json"
-_IN_FLIGHT = 64
 
 
 @dataclass(frozen=True)
@@ -147,24 +144,13 @@ async def indexes_of(address: Address, lock: PackagesLock, *, merged_usr: bool) 
         tried = await concurrently(try_deb(one) for one in requests)
         missing = tuple(one for one, found in zip(packages, tried) if not found.is_there)
         fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
-        await _store(missing, fetched.files)
+        await store_files(
+            [(fetched.files[one.sha256], FileDigest(one.sha256, one.size)) for one in missing]
+        )
         indexed = await concurrently(index_deb(one) for one in requests)
     for locked, found in zip(packages, indexed):
         check_package(locked, found.index)
     return [one.index for one in indexed]
-
-
-async def _store(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:
-    """Take .deb files into Pants' store."""
-    for start in range(0, len(packages), _IN_FLIGHT):
-        with ExitStack() as opened:
-            downloads = []
-            for one in packages[start : start + _IN_FLIGHT]:
-                file = opened.enter_context(open_source(files[one.sha256]))
-                # Pants opens the path of such a URL as it stands there, percent-encoded.
-                url = f"file:/proc/self/fd/{file.descriptor}"
-                downloads.append(NativeDownloadFile(url, FileDigest(one.sha256, one.size)))
-            await concurrently(download_file(one) for one in downloads)
 
 
 async def places_of(
