@@ -29,6 +29,7 @@ from pants_occlum.wheels.target_types import (
     WheelsPrefixField,
     WheelsPythonField,
     WheelsRequirementsField,
+    WheelsResolveField,
     WheelsTargetField,
 )
 
@@ -263,6 +264,7 @@ class OcclumWheels(Target):
     alias = "occlum_wheels"
     core_fields = (
         *COMMON_TARGET_FIELDS,
+        WheelsResolveField,
         WheelsLockfileField,
         WheelsRequirementsField,
         WheelsPythonField,

@@ -156,7 +156,7 @@ async def _fetch(wheels: Iterable[Wheel]) -> dict[str, str]:
 
 @rule(desc="Install wheels", level=LogLevel.DEBUG)
 async def installed_wheels(request: WheelsOf) -> InstalledWheels:
-    asked = await asked_wheels(request)
+    asked = await asked_wheels(request, **implicitly())
     wheels = asked.wheels
     requests = [
         InstallWheel(one.sha256, one.file, asked.layout, what=f"{one.name} {one.version}")

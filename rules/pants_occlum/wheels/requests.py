@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
 from pants.engine.target import StringField, Target, WrappedTargetRequest
@@ -31,6 +32,7 @@ from pants_occlum.wheels.target_types import (
     WheelsPrefixField,
     WheelsPythonField,
     WheelsRequirementsField,
+    WheelsResolveField,
     WheelsTargetField,
 )
 
@@ -53,7 +55,7 @@ class AskedWheels:
 
 
 @rule(desc="Choose wheels", level=LogLevel.DEBUG)
-async def asked_wheels(request: WheelsOf) -> AskedWheels:
+async def asked_wheels(request: WheelsOf, python: PythonSetup) -> AskedWheels:
     wrapped = await resolve_target(
         WrappedTargetRequest(request.address, "wheels of an image"), **implicitly()
     )
@@ -74,7 +76,7 @@ async def asked_wheels(request: WheelsOf) -> AskedWheels:
         _interpreter(target),
         platform.feature,
     )
-    file = _lockfile(target)
+    file = _lockfile(target, python.resolves)
     found = await project_texts([file], LOCK_BYTES)
     if found.too_large:
         raise too_large(file, LOCK_BYTES, CODE)
@@ -86,8 +88,20 @@ async def asked_wheels(request: WheelsOf) -> AskedWheels:
     return AskedWheels(choose_wheels(lock, requirements, platform), layout)
 
 
-def _lockfile(target: Target) -> str:
-    value = target[WheelsLockfileField].value or ""
+def _lockfile(target: Target, resolves: Mapping[str, str]) -> str:
+    """The lock file below the build root."""
+    value, resolve = target[WheelsLockfileField].value or "", target[WheelsResolveField].value
+    if bool(value) == bool(resolve):
+        raise invalid_target(
+            f"Target {target.address} must have one of the fields 'resolve' and 'lockfile'."
+        )
+    if resolve:
+        if resolve not in resolves:
+            raise invalid_field(
+                f"The 'resolve' field in target {target.address} is {resolve!r}, and "
+                f"[python].resolves has {', '.join(map(repr, sorted(resolves))) or 'none'}."
+            )
+        return posixpath.normpath(resolves[resolve])
     path = project_path(value, target.address.spec_path) if value else ""
     if path in ("", "..") or path.startswith(("/", "../")):
         raise invalid_target(

@@ -6,14 +6,22 @@ from pants.engine.target import StringField, StringSequenceField
 from pants.util.strutil import help_text
 
 
-class WheelsLockfileField(StringField):
-    alias = "lockfile"
-    required = True
+class WheelsResolveField(StringField):
+    alias = "resolve"
     help = help_text(
         """
-        The lock file of a Pants resolve (`[python.resolves]`), or one of `pex3 lock create --style
-        universal`: `./` relative to this BUILD file, else to the build root. `generate-lockfiles`
-        writes it anew.
+        The resolve whose lock file is taken, by its name in `[python].resolves`. The Python backend
+        is needed to write that, with `generate-lockfiles`, and not to read it.
+        """
+    )
+
+
+class WheelsLockfileField(StringField):
+    alias = "lockfile"
+    help = help_text(
+        """
+        The lock file itself, in place of `resolve`, as `pex3 lock create --style universal` writes
+        it: `./` relative to this BUILD file, else to the build root.
         """
     )
 

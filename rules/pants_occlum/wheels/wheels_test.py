@@ -105,7 +105,19 @@ def test_fields_that_are_wrong(project: WheelsProject, wheels: str, words: str) 
     assert words in project.failure("app:image")
 
 
-@pytest.mark.parametrize("lockfile", ["../x.lock", "/x.lock", ""])
+def test_a_resolve_of_the_python_backend(project: WheelsProject) -> None:
+    build = BUILD.format(wheels="", boms="")
+    project.write({"app/BUILD": build.replace('lockfile="./app.lock"', 'resolve="app"')})
+    resolves = "--python-resolves={'app': 'app/app.lock', 'other': 'x.lock'}"
+    project.package("app:image", options=(resolves,))
+    text = project.failure("app:image")
+    assert "The 'resolve' field in target app:wheels is 'app', and [python].resolves has" in text
+    project.build(', resolve="app"')
+    text = project.failure("app:image", options=(resolves,))
+    assert "app:wheels must have one of the fields 'resolve' and 'lockfile'" in text
+
+
+@pytest.mark.parametrize("lockfile", ["../x.lock", "/x.lock", ".."])
 def test_lock_files_outside_of_the_project(project: WheelsProject, lockfile: str) -> None:
     build = BUILD.format(wheels="", boms="").replace("./app.lock", lockfile)
     project.write({"app/BUILD": build})
