@@ -163,6 +163,8 @@ def _package(
         path = folder / "app.deb"
         path.write_bytes(deb_of(items=items(), scripts=scripts, compression=compression))
         return ["packages", "unpack", str(folder / "root"), "--deb", str(path)]
+
+
 def _renamed(program: bytes, copies: int, files: Mapping[str, bytes], dirs: int = 0) -> Build:
     """One program that is copied very often, each time by another name."""
     lines = [f"{{name: /bin/m, rename: m{at}}}" for at in range(copies)]
@@ -207,6 +209,8 @@ def _deep_names() -> Iterator[Item]:
 def _zeros() -> Iterator[Item]:
     for number in range(2):
         yield Item(f"./{number}", bytes(128 << 20))
+
+
 def _zips(archives: int, members: int, size: int, *, at_one_place: bool = False) -> Build:
     """Archives of ELF files that are nearly all zeros."""
     block = bytes(1 << 20)
