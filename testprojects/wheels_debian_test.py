@@ -124,6 +124,30 @@ def test_every_file_says_where_it_is_from(pants: PantsRunner, wheel: Path) -> No
     assert all(path.startswith(("/lib", "/usr/lib")) for path in libraries)
 
 
+def test_what_is_installed_is_what_pip_installs(
+    pants: PantsRunner, mirror: DebianMirror, wheel: Path, tmp_path: Path
+) -> None:
+    python = str(Path(os.environ["OCCLUM_VENV"], "bin/python"))
+    command = [python, "-m", "pip", "install", "--no-deps", "--no-compile", "--no-index"]
+    command += ["--target", str(tmp_path), "--only-binary", ":all:", "--python-version"]
+    command += [python_of(mirror), "--platform", "manylinux2014_x86_64", str(wheel)]
+    subprocess.run(command, check=True, capture_output=True)
+    installed = built_image(pants, IMAGE).tree / "usr/lib/python3/dist-packages"
+    by_pip, ours = contents_of(tmp_path), contents_of(installed)
+    assert ours == {path: one for path, one in by_pip.items() if not path.startswith("bin/")}
+    assert len(ours) > 500
+
+
+def contents_of(directory: Path) -> dict[str, bytes]:
+    """What is there, but for what tells who installed it, and how."""
+    told = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", ".pyc")
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and not path.name.endswith(told)
+    }
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_numpy_and_ssl_in_the_image(pants: PantsRunner, mirror: DebianMirror, way: str) -> None:
     with image_root(built_image(pants, IMAGE), way) as root:

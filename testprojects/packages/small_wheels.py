@@ -58,7 +58,7 @@ def small_lock() -> bytes:
     """A lock file of them; where they are, this machine alone knows."""
     wheels = small_wheels()
     other = f"{_URL}greet_native-2.1-cp38-abi3-win_amd64.whl"
-    native = [(other, "0" * 64), (_URL + _NATIVE, wheels[_NATIVE])]
+    native: list[tuple[str, bytes | str]] = [(other, "0" * 64), (_URL + _NATIVE, wheels[_NATIVE])]
     requires = [
         "greet-native>=2; sys_platform == 'linux'",
         "colours; sys_platform == 'win32'",

@@ -20,8 +20,8 @@ from occlum_build.wheels.platform import Platform
 REQUIREMENT = "wheels-requirement"
 MAX_CHARACTERS = 4096  # of one requirement
 MAX_TAGS = 1000  # that the name of a wheel may stand for
-_MAX_NAME = 255
 _WHEEL = ".whl"
+_FILE = re.compile(r"[A-Za-z0-9._+!-]{1,251}\.whl")
 # Spelt as in the metadata; who asks for an extra may spell it otherwise.
 _EXTRA = re.compile(r"""(\bextra\s*[!=]=\s*)(["'])([^"']*)\2""")
 
@@ -195,11 +195,13 @@ def _rank(
     artifact: Artifact, locked: LockedDistribution, platform: Platform
 ) -> tuple[int, int, tuple[int, str]] | None:
     """How well a wheel fits, the smaller the better; None for one that does not."""
+    if not _FILE.fullmatch(artifact.file):
+        return None
     parts = artifact.file[: -len(_WHEEL)].split("-")
     count = 1
     for part in parts[-3:]:
         count *= part.count(".") + 1
-    if len(artifact.file.encode()) > _MAX_NAME or count > MAX_TAGS:
+    if count > MAX_TAGS:
         return None
     try:
         name, version, build, tags = parse_wheel_filename(artifact.file)

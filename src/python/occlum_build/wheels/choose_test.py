@@ -169,6 +169,9 @@ def test_what_a_distribution_needs_is_missing() -> None:
         "x-1.0-py3-none-" + "any." * 100 + "whl",
         "x-1.0-" + "-".join([".".join(["a"] * 30)] * 3) + ".whl",
         "x-one-py3-none-any.whl",
+        "x-1.0-py3-none-any.%00.whl",
+        "x-1.0-py3-none-any.\x1b.whl",
+        "x-1.0-py3-none-any" + ".a" * 120 + ".whl",
     ],
 )
 def test_wheels_whose_names_are_wrong(name: str) -> None:

@@ -71,6 +71,8 @@ def _origin(wheel: Wheel) -> _Origin:
     try:
         parts = urlsplit(url)
         path = unquote(parts.path).lstrip("/")
+        if "\0" in path:
+            return _Origin("", file, f"{url}: a path with a NUL")
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             template = "file:/{path}"
         elif parts.scheme in ("http", "https"):

@@ -96,6 +96,7 @@ def test_all_that_was_asked_is_told(root: Path, tmp_path: Path) -> None:
         ("https://me:secret@host/a.whl", "a name or a password"),
         ("http://[::1/a.whl", "Invalid IPv6"),
         ("file://host/a.whl", "neither http:"),
+        ("file:///a%00b/a.whl", "a path with a NUL"),
     ],
 )
 def test_urls_that_are_wrong(tmp_path: Path, url: str, words: str) -> None:

@@ -102,11 +102,8 @@ def _without_header(data: bytes) -> bytes:
 
 def _distribution(value: Mapping[str, Any], name: str) -> LockedDistribution:
     project, version = value["project_name"], value["version"]
-    try:
-        Version(version)
-    except InvalidVersion:
-        text = f"the version {quoted(version)} of {quoted(project)} is none"
-        raise _damaged(name, text) from None
+    if not _is_version(version):
+        raise _damaged(name, f"the version {quoted(version)} of {quoted(project)} is none")
     return LockedDistribution(
         str(canonicalize_name(project)),
         version,
@@ -114,6 +111,14 @@ def _distribution(value: Mapping[str, Any], name: str) -> LockedDistribution:
         value["requires_python"] or "",
         _artifacts(value["artifacts"], project, name),
     )
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return text == text.strip()  # which a Version does not mind
 
 
 def _artifacts(

@@ -40,6 +40,7 @@ def test_the_lock_of_this_project() -> None:
         ([{"locked_requirements": [], "platform_tag": ["cp311"]}], "a resolve for each platform"),
         ([{"locked_requirements": [locked("a", "1", [])] * 2}], "has 'a' twice"),
         ([{"locked_requirements": [locked("a", "one", [])]}], "the version 'one' of 'a' is none"),
+        ([{"locked_requirements": [locked("a", "1 ", [])]}], "the version '1 ' of 'a' is none"),
         ([{"locked_requirements": [{"version": "1"}]}], "has no 'project_name'"),
         ([{"locked_requirements": [locked("a", "1", [("u", "12")])]}], "not by the SHA-256"),
     ],
