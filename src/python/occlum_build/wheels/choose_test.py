@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -186,3 +188,14 @@ def test_platforms_that_are_none(python: str, glibc: str) -> None:
     with pytest.raises(OcclumError) as caught:
         Platform(python, glibc)
     assert caught.value.code == "wheels-platform"
+
+
+def test_nothing_is_told_of_old_names_in_libraries() -> None:
+    """packaging 21.3 uses some of pyparsing's, which Pants would show at each start."""
+    code = (
+        "import warnings; warnings.simplefilter('default')\n"
+        "from occlum_build.wheels.choose import _parsed\n"
+        "_parsed('a[b]>=1; extra == \"c\"', 'x.lock')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
