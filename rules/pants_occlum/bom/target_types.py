@@ -260,6 +260,10 @@ class OcclumFiles(Target):
     )
 
 
+class WheelsExcludesField(ExcludesField):
+    help = "What to leave out, as `tests` or `*.pyi`: patterns as rsync's `--exclude` takes them."
+
+
 class OcclumWheels(Target):
     alias = "occlum_wheels"
     core_fields = (
@@ -272,7 +276,7 @@ class OcclumWheels(Target):
         WheelsTargetField,
         WheelsPrefixField,
         WheelsInterpreterField,
-        ExcludesField,
+        WheelsExcludesField,
         LoaderConfigField,
     )
     help = help_text(
