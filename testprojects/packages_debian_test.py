@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from built_enclave import listing_of
 from built_image import WAYS, built_image, image_root
-from occlum_build.packages.testing_apt import KEYRING_OF_DEBIAN, fill_mirrors, mirror_of_apt
+from debian_mirror import DebianMirror, debian_mirror
 from pants_runner import PantsRunner, pants_runner
 from system_tools import wait_for_file
 
@@ -28,68 +28,36 @@ occlum_image(name="image", boms=[":bom"], sysroot=":packages")
 occlum_image(name="scanned", boms=[":bom"], sysroot=":packages", package_metadata=True)
 occlum_image(name="tar", boms=[":bom"], sysroot=":packages", formats=["tar"])
 """
-ARCHIVE = """\
-occlum_archive(
-    name="{name}", mirrors=["file:{root}/{name}"], suites={suites}, keyring="./debian.gpg",
-    allow_expired=True,
-)
-"""
 
 
-@dataclass(frozen=True)
-class Mirror:
-    """Archives of Debian in a directory; the suites of each."""
-
-    root: Path
-    suites: dict[str, list[str]]
-
-    def write(self, pants: PantsRunner) -> None:
-        """Write a project of packages of these archives."""
-        text = "".join(
-            ARCHIVE.format(name=name, root=self.root, suites=suites)
-            for name, suites in self.suites.items()
-        )
-        archives = [f":{name}" for name in self.suites]
-        pants.write("debian/BUILD", text + BUILD.format(archives=archives, wanted=list(WANTED)))
-        folder = pants.build_root / "debian"
-        shutil.copy(KEYRING_OF_DEBIAN, folder / "debian.gpg")
-        shutil.copy(Path(REDIS, "bom.yaml"), folder)
-
-    def fill(self, work: Path) -> None:
-        """Let apt download what is needed into the pool; skips the test where it cannot."""
-        fill_mirrors(self.root, self.suites, WANTED, work)
+def write(mirror: DebianMirror, pants: PantsRunner) -> None:
+    shutil.copy(Path(REDIS, "bom.yaml"), mirror.write(pants, BUILD, WANTED))
 
 
 @pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
-    if not KEYRING_OF_DEBIAN.exists():
-        pytest.skip(f"there is no {KEYRING_OF_DEBIAN} on this machine")
-    root = tmp_path_factory.mktemp("mirror")
-    suites = mirror_of_apt(root)
-    if not suites:
-        pytest.skip("apt has no suites of Debian on this machine")
-    made = Mirror(root, suites)
-    made.fill(tmp_path_factory.mktemp("downloads"))
-    return made
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> DebianMirror:
+    return debian_mirror(
+        tmp_path_factory.mktemp("mirror"), tmp_path_factory.mktemp("downloads"), WANTED
+    )
 
 
 @pytest.fixture(scope="module")
-def pants(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
+def pants(mirror: DebianMirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     """The machine that has locked the packages and built both images."""
     with pants_runner(tmp_path_factory.mktemp("pants"), parts=[REDIS]) as runner:
-        mirror.write(runner)
+        write(mirror, runner)
         runner.run("generate-lockfiles", "--resolve=debian:packages").expect(0)
         runner.run("package", TREE, TAR).expect(0)
         yield runner
 
 
 def test_another_machine_locks_and_builds_the_same(
-    mirror: Mirror, pants: PantsRunner, tmp_path: Path
+    mirror: DebianMirror, pants: PantsRunner, tmp_path: Path
 ) -> None:
     with pants_runner(
         tmp_path / "of another user", parts=[REDIS], options=["--no-pantsd"]
     ) as second:
-        mirror.write(second)
+        write(mirror, second)
         second.run("generate-lockfiles", "--resolve=debian:packages").expect(0)
         second.run("package", TREE, TAR).expect(0)
 
@@ -99,7 +67,7 @@ def test_another_machine_locks_and_builds_the_same(
     assert built_image(pants, TREE).digest == built_image(pants, TAR).digest
 
 
-def test_what_scanners_look_for(mirror: Mirror, pants: PantsRunner) -> None:
+def test_what_scanners_look_for(mirror: DebianMirror, pants: PantsRunner) -> None:
     """As the packages have it by dpkg-deb, which no build has run."""
     pants.run("package", SCANNED).expect(0)
     tree = built_image(pants, SCANNED).tree

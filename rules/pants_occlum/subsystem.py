@@ -94,7 +94,16 @@ class OcclumSubsystem(Subsystem):
     parallel_downloads = IntOption(
         default=8,
         advanced=True,
-        help="How many packages of an `occlum_packages` are downloaded at a time.",
+        help="How many packages of an `occlum_packages`, or wheels, are downloaded at a time.",
+    )
+    wheel_mirrors = StrListOption(
+        help=softwrap(
+            """
+            Where wheels are on this site, tried in order before the URLs of lock files: bases or
+            templates with `{path}`, `{name}` or `{sha256}`, as `file:/srv/wheels/{name}` or
+            `//3rdparty/wheels/{name}` below the build root. No cache depends on them.
+            """
+        ),
     )
     loader_config = StrOption(
         default=DEFAULT_LOADER_CONFIG,

@@ -102,7 +102,9 @@ class Knowledge:
     def add_file(self, path: str, file: ProjectFile) -> None:
         mode = 0o755 if file.is_executable else 0o644
         sha256, size = file.digest.fingerprint, file.digest.serialized_bytes_length
-        self.stats[path] = SourceStat(FILE, mode, size, sha256=sha256)
+        self.stats[path] = SourceStat(
+            FILE, mode, size, sha256=sha256, is_elf_or_zip=file.is_elf_or_zip
+        )
         self.digests[sha256] = file.digest
 
     def add_sysroot(self, request: SysrootRequest, snapshot: SysrootSnapshot) -> None:

@@ -30,6 +30,9 @@ from pants_occlum.compat.pants_rules import (
     get_digest_entries,
     resolve_targets,
 )
+from pants_occlum.wheels.installed import InstalledWheels, installed_wheels
+from pants_occlum.wheels.requests import WheelsOf
+from pants_occlum.wheels.target_types import WheelsLockfileField
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,11 @@ class ProjectSourcesRequest:
 
 @dataclass(frozen=True)
 class ProjectFile:
+    """is_elf_or_zip: as of a SourceStat, None where nobody looked."""
+
     digest: FileDigest
     is_executable: bool
+    is_elf_or_zip: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -79,16 +85,21 @@ class DeferredSourcesRequest:
 
 @dataclass(frozen=True)
 class _Reached:
-    """The targets that a BOM depends on: those with sources, and those that are built first."""
+    """The targets that a BOM depends on: those with sources, and those that are built first.
+
+    wheels: those of the BOMs themselves that are wheels.
+    """
 
     sources: tuple[Target, ...]
     packages: tuple[PackageFieldSet, ...]
+    wheels: tuple[Address, ...]
 
 
 @rule(desc="Find what BOMs depend on")
 async def reach(request: ProjectSourcesRequest) -> _Reached:
     level = tuple(await resolve_targets(**implicitly(Addresses(request.addresses))))
     seen = {target.address: target for target in level}
+    wheels = tuple(one.address for one in level if one.has_field(WheelsLockfileField))
     packages: dict[Address, PackageFieldSet] = {}
     while level:
         dependencies = await concurrently(
@@ -124,6 +135,7 @@ async def reach(request: ProjectSourcesRequest) -> _Reached:
     return _Reached(
         tuple(target for target in sources if target.has_field(SourcesField)),
         tuple(field_set for _, field_set in sorted(packages.items())),
+        wheels,
     )
 
 
@@ -142,6 +154,11 @@ async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> Proj
     entries = await get_digest_entries(sources.snapshot.digest)
     artefacts = await concurrently(get_digest_entries(one.digest) for one in built)
     files = _files(entries, "")
+    installed = await concurrently(
+        installed_wheels(WheelsOf(address), **implicitly()) for address in reached.wheels
+    )
+    for address, wheels in zip(reached.wheels, installed):
+        files.update(_files_of_wheels(address, wheels))
     packages: dict[Address, tuple[str, ...]] = {}
     for field_set, package, stored in zip(reached.packages, built, artefacts):
         files.update(_files(stored, str(dist.relpath)))
@@ -170,6 +187,24 @@ async def defer_sources(request: DeferredSourcesRequest) -> ProjectSources:
 async def project_file(request: ProjectFileRequest) -> ProjectFile:
     whole = await project_sources(ProjectSourcesRequest(request.addresses), **implicitly())
     return whole.files[request.path]
+
+
+def wheel_directory(address: Address, distribution: str) -> str:
+    """Where sources have the files of a distribution of an `occlum_wheels`, as in the image.
+
+    There is no such directory in the project: no name in it can have been meant.
+    """
+    return f"{address.spec_path}:{address.target_name}/{distribution.replace(' ', '-')}"
+
+
+def _files_of_wheels(address: Address, wheels: InstalledWheels) -> dict[str, ProjectFile]:
+    return {
+        f"{wheel_directory(address, distribution)}/{path}": ProjectFile(
+            file.digest, file.is_executable, None if file.may_hold_elf else False
+        )
+        for distribution, files in wheels.distributions.items()
+        for path, file in files.items()
+    }
 
 
 def _files(entries: Iterable[object], below: str) -> dict[str, ProjectFile]:

@@ -19,11 +19,11 @@ from pants_occlum.bom import (
     roots,
 )
 from pants_occlum.bom.goals import lint, tailor
-from pants_occlum.bom.target_types import OcclumBom, OcclumFiles
+from pants_occlum.bom.target_types import OcclumBom, OcclumFiles, OcclumWheels
 
 
 def target_types() -> list[type[Target]]:
-    return [OcclumBom, OcclumFiles]
+    return [OcclumBom, OcclumFiles, OcclumWheels]
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -15,7 +15,12 @@ from pants.util.frozendict import FrozenDict
 from occlum_build.bom.model import Bom, CopyItem, DirItem, FileItem, LinkItem, Text
 from occlum_build.bom.model import Target as BomTarget
 from occlum_build.errors import Place
-from pants_occlum.bom.project_sources import ProjectSources, ProjectSourcesRequest, project_sources
+from pants_occlum.bom.project_sources import (
+    ProjectSources,
+    ProjectSourcesRequest,
+    project_sources,
+    wheel_directory,
+)
 from pants_occlum.bom.target_types import (
     DEFAULT_WORKSPACE,
     AutodepField,
@@ -38,6 +43,9 @@ from pants_occlum.compat.pants_rules import environment_vars_subset, resolve_tar
 from pants_occlum.invalid import invalid_target
 from pants_occlum.project_paths import project_path
 from pants_occlum.subsystem import DEFAULT_LOADER_CONFIG, OcclumSubsystem
+from pants_occlum.wheels.installed import InstalledWheels, installed_wheels
+from pants_occlum.wheels.requests import WheelsOf
+from pants_occlum.wheels.target_types import WheelsLockfileField
 
 
 @dataclass(frozen=True)
@@ -83,10 +91,13 @@ async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
         wanted = tuple(target[BomEnvField].value or ())
         env = await environment_vars_subset(**implicitly(EnvironmentVarsRequest(wanted)))
         return _of_file(target, FrozenDict(sorted(env.items())), occlum)
+    if target.has_field(WheelsLockfileField):
+        wheels = await installed_wheels(WheelsOf(target.address), **implicitly())
+        return _of_wheels(target, wheels, occlum)
     if not target.has_field(FilesTargetField):
         raise invalid_target(
             f"{request.address} is a `{target.alias}`, but the `boms` of an `occlum_image` are "
-            "`occlum_bom` and `occlum_files` targets."
+            "`occlum_bom`, `occlum_files` and `occlum_wheels` targets."
         )
     project = await project_sources(ProjectSourcesRequest((target.address,)), **implicitly())
     named = await resolve_targets(
@@ -126,6 +137,30 @@ def _of_file(target: Target, env: FrozenDict[str, str], occlum: OcclumSubsystem)
             project_path(one, directory) for one in target[IncludeDirsField].value or ()
         ),
         env=env,
+        loader_config=_loader_config(target, occlum),
+    )
+
+
+def _of_wheels(target: Target, wheels: InstalledWheels, occlum: OcclumSubsystem) -> BomRoot:
+    """The BOM that an `occlum_wheels` target amounts to: each distribution is copied whole."""
+    spec = str(target.address)
+    place = Place(spec)
+    copies = []
+    for distribution in wheels.distributions:
+        why = Place(f"{spec} ({distribution})")
+        source = wheel_directory(target.address, distribution)
+        copies.append(CopyItem(why, Text(source.replace("$", "$$"), why), None, None))
+    bom = Bom(
+        path=spec,
+        excludes=tuple(Text(one, place) for one in target[ExcludesField].value or ()),
+        targets=(BomTarget(Text("/", place), copy=tuple(copies)),),
+    )
+    return BomRoot(
+        address=target.address,
+        bom=bom,
+        workspace="",
+        include_dirs=(),
+        env=FrozenDict({}),
         loader_config=_loader_config(target, occlum),
     )
 

@@ -1,4 +1,4 @@
-"""The target types `occlum_bom` and `occlum_files`, and the field that names such targets."""
+"""The target types `occlum_bom`, `occlum_files`, `occlum_wheels`, and the field that names them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ from pants.util.strutil import help_text
 from occlum_build.bom.modes import MODE_HINT, parse_mode
 from pants_occlum.invalid import invalid_field
 from pants_occlum.sysroot.target_types import SysrootField
+from pants_occlum.wheels.target_types import (
+    WheelsGlibcField,
+    WheelsInterpreterField,
+    WheelsLockfileField,
+    WheelsPrefixField,
+    WheelsPythonField,
+    WheelsRequirementsField,
+    WheelsResolveField,
+    WheelsTargetField,
+)
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
 _RawTexts = Optional[Iterable[str]]
@@ -250,12 +260,41 @@ class OcclumFiles(Target):
     )
 
 
+class WheelsExcludesField(ExcludesField):
+    help = "What to leave out, as `tests` or `*.pyi`: patterns as rsync's `--exclude` takes them."
+
+
+class OcclumWheels(Target):
+    alias = "occlum_wheels"
+    core_fields = (
+        *COMMON_TARGET_FIELDS,
+        WheelsResolveField,
+        WheelsLockfileField,
+        WheelsRequirementsField,
+        WheelsPythonField,
+        WheelsGlibcField,
+        WheelsTargetField,
+        WheelsPrefixField,
+        WheelsInterpreterField,
+        WheelsExcludesField,
+        LoaderConfigField,
+    )
+    help = help_text(
+        """
+        Python distributions that a resolve of Pants locks, installed from wheels.
+
+        An `occlum_image` lists it among its `boms`. Native modules get the libraries that they
+        need, as all else. See docs/wheels.md.
+        """
+    )
+
+
 class ImageBomsField(SpecialCasedDependencies):
     alias = "boms"
     required = True
     help = help_text(
         """
-        The `occlum_bom` and `occlum_files` targets whose union is the image. Where two of them
-        claim one path the later one wins, with a warning (see `[occlum].conflicts`).
+        The `occlum_bom`, `occlum_files` and `occlum_wheels` targets whose union is the image. Where
+        two of them claim one path the later one wins, with a warning (see `[occlum].conflicts`).
         """
     )

@@ -46,7 +46,7 @@ from pants_occlum.packages.requests import (
     PackagesOf,
     asked_packages,
 )
-from pants_occlum.packages.sharing import share, store, take_shared
+from pants_occlum.packages.sharing import share, store_debs, take_shared
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -161,7 +161,7 @@ async def indexes_of(
         tried = await concurrently(try_deb(one) for one in requests)
         missing = tuple(one for one, found in zip(packages, tried) if not found.is_there)
         fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
-        await store(missing, fetched.files)
+        await store_debs(missing, fetched.files)
         indexed = await concurrently(index_deb(one) for one in requests)
     for locked, found in zip(packages, indexed):
         check_package(locked, found.index)

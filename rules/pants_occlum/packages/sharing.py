@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -20,13 +20,11 @@ from pants.engine.fs import (
     FileDigest,
     FileEntry,
     MergeDigests,
-    NativeDownloadFile,
 )
 from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
-from occlum_build.files.source import open_source
 from occlum_build.files.trees import clear
 from occlum_build.packages.fetching import is_whole
 from occlum_build.packages.linked import put_file
@@ -42,17 +40,16 @@ from pants_occlum.compat.by_name import (
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    download_file,
     execute_process,
     execute_process_or_raise,
     get_digest_contents,
     merge_digests,
 )
 from pants_occlum.packages.awaited import is_missing
+from pants_occlum.packages.storing import store_files
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
 _INPUT, _OUTPUT, _STAGED = "in", "out", "debs"
-_IN_FLIGHT = 64
 
 
 @dataclass(frozen=True)
@@ -151,21 +148,13 @@ async def share(packages: Iterable[LockedPackage], files: Mapping[str, Path]) ->
         for one, found in zip(here, tried)
         if found.digest is None and is_whole(files[one.sha256], _wanted(one))
     ]
-    await store(missing, {one.sha256: str(files[one.sha256]) for one in missing})
+    await store_debs(missing, {one.sha256: str(files[one.sha256]) for one in missing})
     await concurrently(share_deb(_request(one)) for one in missing)
 
 
-async def store(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:
-    """Take .deb files into Pants' store."""
-    for start in range(0, len(packages), _IN_FLIGHT):
-        with ExitStack() as opened:
-            downloads = []
-            for one in packages[start : start + _IN_FLIGHT]:
-                file = opened.enter_context(open_source(files[one.sha256]))
-                # Pants opens the path of such a URL as it stands there, percent-encoded.
-                url = f"file:/proc/self/fd/{file.descriptor}"
-                downloads.append(NativeDownloadFile(url, FileDigest(one.sha256, one.size)))
-            await concurrently(download_file(one) for one in downloads)
+async def store_debs(packages: Sequence[LockedPackage], files: Mapping[str, str]) -> None:
+    """Take .deb files into Pants' store; `files` has the path of each by SHA-256."""
+    await store_files([(files[one.sha256], FileDigest(one.sha256, one.size)) for one in packages])
 
 
 def _request(package: LockedPackage) -> ShareRequest:

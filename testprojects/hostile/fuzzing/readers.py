@@ -10,6 +10,7 @@ from hostile.fuzzing import (
     deb_readers,
     package_readers,
     text_readers,
+    wheel_readers,
 )
 
 Reader = Callable[[bytes], None]
@@ -47,6 +48,8 @@ READERS: dict[str, Reader] = {
     "toolchain": binary_readers.toolchain,
     "unsigned": binary_readers.unsigned,
     "version_header": text_readers.version_header,
+    "wheel": wheel_readers.wheel,
+    "wheels_lock": wheel_readers.wheels_lock,
 }
 
 # Those of JSON: changed as such, and not as bytes alone.

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hostile.fuzzing import wheel_readers
 from hostile.fuzzing.deb_seeds import packages
 from hostile.fuzzing.workplace import SEPARATOR
 from occlum_build.elf.testing import ld_so_cache
@@ -63,6 +64,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from _texts()
     yield from packages()
     yield from _packages()
+    yield from wheel_readers.seeds()
 
 
 def _of_vectors() -> Iterator[tuple[str, bytes]]:

@@ -11,6 +11,7 @@ ARCHIVE_INDEX_BYTES = 1 * GIB  # Packages of an archive, unpacked
 ARCHIVE_RELEASE_BYTES = 8 * MIB  # InRelease, Release and Release.gpg
 BOM_BYTES = 4 * MIB
 CONFIG_BYTES = 1 * MIB  # Occlum.json, Enclave.xml, loader configuration, ld.so.conf, init_ra_conf
+DOWNLOAD_BYTES = 8 * GIB  # of a file whose size is told nowhere, on the way to a disk
 ENCLAVE_BYTES = 256 * MIB  # the libOS, and every other file of a toolchain
 KEYRING_BYTES = 4 * MIB
 KEY_BYTES = 64 * KIB  # key files, public keys, signatures, what a signer prints

@@ -125,16 +125,17 @@ def make_opener(environment: Mapping[str, str]) -> urllib.request.OpenerDirector
 
 
 def chunks_of_url(opener: urllib.request.OpenerDirector, url: str, size: int) -> Iterator[bytes]:
-    """What a URL has, piece by piece; `size` is about what is expected, in bytes.
+    """What a URL has, piece by piece; `size` is about what is expected, in bytes, -1 for unknown.
 
     Raises NotThere and Unreachable.
     """
-    end = time.monotonic() + SECONDS_OF_A_FILE + max(size, 0) / LEAST_BYTES_A_SECOND
+    start, came = time.monotonic() + SECONDS_OF_A_FILE, 0
     try:
         with opener.open(url, timeout=SECONDS_OF_SILENCE) as response:
             while chunk := response.read1(_CHUNK_BYTES):
                 yield chunk
-                if time.monotonic() > end:
+                came += len(chunk)
+                if time.monotonic() > start + (came if size < 0 else size) / LEAST_BYTES_A_SECOND:
                     raise Unreachable(f"it is slower than {LEAST_BYTES_A_SECOND >> 10} KiB/s")
             if response.length:  # read1 takes a connection that ends too early for the end
                 raise Unreachable("the connection ended within the file")

@@ -15,7 +15,7 @@ from threading import Event, Lock
 from typing import Any, BinaryIO, NamedTuple
 
 from occlum_build.errors import OcclumError, Problem
-from occlum_build.files.bounds import ARCHIVE_RELEASE_BYTES, shown_bytes
+from occlum_build.files.bounds import ARCHIVE_RELEASE_BYTES, DOWNLOAD_BYTES, shown_bytes
 from occlum_build.files.reading import chunks_of
 from occlum_build.packages.urls import Wanted, check_mirror, location
 from occlum_build.shown import Lines
@@ -143,12 +143,13 @@ class Mirrors:
         part = target.parent / f"{PART}{os.urandom(8).hex()}"
         try:
             with self._new(part) as file:
-                for chunk in self._chunks(where, wanted, wanted.size):
+                limit = wanted.size if wanted.size >= 0 else DOWNLOAD_BYTES
+                for chunk in self._chunks(where, wanted, limit):
                     digest.update(chunk)
                     count += len(chunk)
                     file.write(chunk)
                     self._advance(len(chunk))
-            if count != wanted.size:
+            if count != wanted.size >= 0:
                 raise _Miss(f"has {count:,} bytes, not {wanted.size:,}", is_other=True)
             if digest.hexdigest() != wanted.sha256:
                 raise _Miss(f"other bytes, sha256 {digest.hexdigest()}", is_other=True)
@@ -179,9 +180,9 @@ class Mirrors:
         self._remove(self._parts)
 
     def expect(self, size: int) -> None:
-        """Say that so many bytes more are to come."""
+        """Say that so many bytes more are to come, -1 where that is not known."""
         with self._lock:
-            self._progress(0, size)
+            self._progress(0, max(size, 0))
 
     def _advance(self, count: int) -> None:
         with self._lock:

@@ -182,3 +182,19 @@ def test_what_is_nowhere_to_be_had_is_told_with_all_that_was_asked(
             "  remote cache: has not got it",
             "  hint: what to do",
         ]
+
+
+def test_a_file_whose_size_nobody_knows(
+    root: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = DEB._replace(size=-1)
+    told: list[int] = []
+    with served(root) as server:
+        mirrors = Mirrors([server.url], lambda _, expected: told.append(expected))
+        mirrors.expect(wanted.size)
+        assert reasons(mirrors, target, wanted) == []
+        assert (target.read_bytes(), set(told)) == (CONTENT, {0})
+        target.unlink()
+        assert "other bytes" in reasons(mirrors, target, wanted._replace(sha256="0" * 64))[0]
+        monkeypatch.setattr("occlum_build.packages.mirrors.DOWNLOAD_BYTES", 1024)
+        assert reasons(mirrors, target, wanted) == ["has more than 1 KiB"]
