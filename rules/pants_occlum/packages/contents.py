@@ -77,6 +77,15 @@ async def unpacked_deb(request: _UnpackDeb) -> Unpacked:
     return Unpacked()
 
 
+async def _write_metadata(merged: MergedRoot, request: UnpackRequest) -> None:
+    """Put control members of packages where they are wanted."""
+    wanted = [path for path in request.paths if path in merged.metadata]
+    entries = [FileEntry(path[1:], merged.metadata[path]) for path in wanted]
+    if entries:
+        for one in await get_digest_contents(await create_digest(CreateDigest(entries))):
+            put_file(f"{request.root}/{one.path}", one.content)
+
+
 @_uncacheable_rule(desc="Unpack packages")
 async def unpacked(request: UnpackRequest, named_caches_dir: NamedCachesDirOption) -> Unpacked:
     merged = await merged_root(RootOf(request.address), **implicitly())
@@ -182,15 +191,6 @@ def _write_made(
     for one in make_locked(merged.packaged(), contents, merged.made.values()):
         if one.path in paths:
             put_file(f"{root}{one.path}", one.content)
-
-
-async def _write_metadata(merged: MergedRoot, request: UnpackRequest) -> None:
-    """Put control members of packages where they are wanted."""
-    wanted = [path for path in request.paths if path in merged.metadata]
-    entries = [FileEntry(path[1:], merged.metadata[path]) for path in wanted]
-    if entries:
-        for one in await get_digest_contents(await create_digest(CreateDigest(entries))):
-            put_file(f"{request.root}/{one.path}", one.content)
 
 
 def rules() -> Iterable[Rule]:
