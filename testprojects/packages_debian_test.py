@@ -6,10 +6,12 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from another_machine import another_machine
 from built_enclave import listing_of
 from built_image import WAYS, built_image, image_root
 from debian_mirror import DebianMirror, debian_mirror
@@ -54,10 +56,7 @@ def pants(mirror: DebianMirror, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def test_another_machine_locks_and_builds_the_same(
     mirror: DebianMirror, pants: PantsRunner, tmp_path: Path
 ) -> None:
-    with pants_runner(
-        tmp_path / "of another user", parts=[REDIS], options=["--no-pantsd"]
-    ) as second:
-        write(mirror, second)
+    with another_machine(tmp_path / "m", partial(write, mirror), parts=[REDIS]) as second:
         second.run("generate-lockfiles", "--resolve=debian:packages").expect(0)
         second.run("package", TREE, TAR).expect(0)
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from another_machine import AS_NOBODY, NOBODY
 from built_enclave import TOOLCHAIN, built_enclave, image_key_file, package, signing_key_files
 from pants_runner import PantsRunner, pants_runner
 from watched_build import TOOL, Watch, make_watch
 
-NOBODY = 65534
 PARTS = ("testprojects/hello", "testprojects/monorepo", TOOLCHAIN)
 # The distribution's own, as its standard library has a known place.
 PYTHON = Path("/usr/bin/python3")
@@ -51,12 +51,6 @@ GREETER = "testprojects/monorepo/greeter:image"
 # The copy of the project has no lock files; the tool in the greeter has no requirements.
 OPTIONS = ("--no-python-enable-resolves",)
 FRUGAL = ("--no-pantsd", "--rule-threads-core=3", "--process-execution-local-parallelism=1")
-# Another user may not enter where the interpreter and this test's files lie, so it keeps one
-# capability of root's: to enter every directory. pex asks access(2), which does not heed it.
-AS_NOBODY = (
-    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
-)
 WITH_UMASK = ("sh", "-c", 'umask "$0" && exec "$@"')
 VARIED = ("user", "umask", "cpus", "home", "lang", "time_zone", "hash_seed")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from another_machine import another_machine
 from built_enclave import listing_of
 from built_image import WAYS, built_image, image_root
 from debian_mirror import DebianMirror, debian_mirror
@@ -106,8 +107,7 @@ def pants(
 def test_another_machine_builds_the_same(
     pants: PantsRunner, mirror: DebianMirror, wheel: Path, tmp_path: Path
 ) -> None:
-    with pants_runner(tmp_path / "of another user", options=["--no-pantsd"]) as second:
-        write(second, mirror, wheel)
+    with another_machine(tmp_path / "m", lambda one: write(one, mirror, wheel)) as second:
         build(second)
         assert listing_of(second.dist) == listing_of(pants.dist)
 
