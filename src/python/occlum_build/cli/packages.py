@@ -86,6 +86,7 @@ def _of_debs(options: argparse.Namespace) -> PackagesRoot:
 
 def _of_lock(options: argparse.Namespace) -> PackagesRoot:
     from occlum_build.cli.packages_inputs import inputs, locked
+    from occlum_build.files.recovery import sweep
     from occlum_build.packages.assemble import assemble_locked
     from occlum_build.packages.locking import fetch_debs
 
@@ -95,6 +96,7 @@ def _of_lock(options: argparse.Namespace) -> PackagesRoot:
     lock_file, config = options.lock
     with _new(options.directory):
         if options.directory.exists():  # told before all is downloaded
+            sweep(options.directory.parent)
             raise FileExistsError
     with inputs(config, options) as (request, places):
         lock = locked(lock_file, request, config)

@@ -7,23 +7,20 @@ when they are stopped, what they have written so far is removed, and they end wi
 from __future__ import annotations
 
 import hashlib
-import os
-import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.parts import remove_dead_parts
 from occlum_build.files.reading import chunks_of
-from occlum_build.packages.mirrors import PART, Failure, Mirrors
+from occlum_build.packages.mirrors import Failure, Mirrors
 from occlum_build.packages.urls import Wanted
 
 PARALLEL = 8
-_SECONDS_OF_A_PART = 24 * 60 * 60  # that nobody has written to, and so nobody will
 ToFetch = tuple[Mirrors, Wanted, Path]
 
 
@@ -42,7 +39,7 @@ def fetch_all(wanted: Sequence[ToFetch], parallel: int = PARALLEL) -> list[list[
     todo = [n for n, (_, file, target) in enumerate(wanted) if not is_whole(target, file)]
     for target in {wanted[n][2].parent for n in todo}:
         target.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
+        remove_dead_parts(target)
     for mirrors, file, _ in (wanted[n] for n in todo):
         mirrors.expect(file.size)
     failures: list[list[Failure]] = [[] for _ in wanted]
@@ -86,13 +83,3 @@ def is_whole(path: Path, wanted: Wanted) -> bool:
     except (OSError, OcclumError):
         return False
     return digest.hexdigest() == wanted.sha256
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what killed runs left."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(PART):
-                with suppress(OSError):
-                    if time.time() - entry.stat().st_mtime > _SECONDS_OF_A_PART:
-                        os.unlink(entry.path)

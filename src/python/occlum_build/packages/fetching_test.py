@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
 import pytest
 
+from occlum_build.files.parts import new_part
+from occlum_build.files.stages import temporary_name
 from occlum_build.packages.fetching import ToFetch, fetch_all
 from occlum_build.packages.mirrors import Mirrors
 from occlum_build.packages.testing_server import Answer, MirrorServer, served
@@ -83,12 +83,13 @@ def test_several_at_a_time(root: Path, target: Path) -> None:
     assert {path: (target.parent / path).read_bytes() for path in files} == files
 
 
-def test_what_killed_runs_left_is_removed_after_a_day(root: Path, target: Path) -> None:
-    for name, age in ((".part-old", 90_000), (".part-new", 9)):
-        (target.parent / name).touch()
-        os.utime(target.parent / name, (time.time() - age, time.time() - age))
-    assert fetch_all([(Mirrors([str(root)]), DEB, target)]) == [[]]
-    assert sorted(path.name for path in target.parent.iterdir()) == [".part-new", "g.deb"]
+def test_what_killed_runs_left_is_removed(root: Path, target: Path) -> None:
+    with new_part(target.parent) as alive:
+        left = target.parent / temporary_name()
+        left.touch()
+        assert fetch_all([(Mirrors([str(root)]), DEB, target)]) == [[]]
+        names = {path.name for path in target.parent.iterdir()}
+        assert names == {"g.deb", Path(alive.name).name}
 
 
 def test_a_place_that_cannot_be_written_is_an_error_of_the_system(root: Path, target: Path) -> None:

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.bounds import ARCHIVE_RELEASE_BYTES, DOWNLOAD_BYTES, shown_bytes
+from occlum_build.files.parts import new_part
 from occlum_build.files.reading import chunks_of
 from occlum_build.packages.urls import Wanted, check_mirror, location
 from occlum_build.shown import Lines
 
-PART = ".part-"  # what a file is called until it is whole
 STRIKES = 2
 # So many bytes more have come, or fewer where they were the wrong ones; and so many more will.
 Progress = Callable[[int, int], None]
@@ -140,32 +140,37 @@ class Mirrors:
         """Raises _Miss, and OSError at the target."""
         digest, count = hashlib.sha256(), 0
         # Not files.change.Change, which is for one thread a directory.
-        part = target.parent / f"{PART}{os.urandom(8).hex()}"
+        part = None
         try:
-            with self._new(part) as file:
+            with self._new(target.parent) as file:
+                part = Path(file.name)
                 limit = wanted.size if wanted.size >= 0 else DOWNLOAD_BYTES
                 for chunk in self._chunks(where, wanted, limit):
                     digest.update(chunk)
                     count += len(chunk)
                     file.write(chunk)
                     self._advance(len(chunk))
-            if count != wanted.size >= 0:
-                raise _Miss(f"has {count:,} bytes, not {wanted.size:,}", is_other=True)
-            if digest.hexdigest() != wanted.sha256:
-                raise _Miss(f"other bytes, sha256 {digest.hexdigest()}", is_other=True)
-            os.replace(part, target)
+                if count != wanted.size >= 0:
+                    raise _Miss(f"has {count:,} bytes, not {wanted.size:,}", is_other=True)
+                if digest.hexdigest() != wanted.sha256:
+                    raise _Miss(f"other bytes, sha256 {digest.hexdigest()}", is_other=True)
+                file.flush()
+                os.replace(part, target)
             self._parts.discard(part)
-        except BaseException:
+        except BaseException as error:
             self._advance(-count)
-            self._remove([part])
+            self._remove([part] if part else [])
+            if isinstance(error, OSError):  # nobody knows the name of a part
+                raise OSError(error.errno, error.strerror, str(target)) from error
             raise
 
-    def _new(self, part: Path) -> BinaryIO:
+    def _new(self, directory: Path) -> BinaryIO:
         with self._lock:  # so that none comes behind a stop
             if self._stopped.is_set():
                 raise _Miss("stopped", is_strike=False)
-            self._parts.add(part)
-            return open(part, "xb")
+            part = new_part(directory)
+            self._parts.add(Path(part.name))
+            return part
 
     def _remove(self, parts: Iterable[Path]) -> None:
         with self._lock:
