@@ -87,6 +87,8 @@ class TreeWriter:
         return self._handles.at(parent), name
 
     def _make(self, path: str) -> None:
+        if path.startswith("/"):
+            raise ValueError(f"{path} is below a directory without a name")
         missing = []
         while path not in self._made:
             missing.append(path)

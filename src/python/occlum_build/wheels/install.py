@@ -84,7 +84,7 @@ def install(path: Path, name: str, layout: Layout, out: Path, sha256: str = "") 
             raise BadArchive("it has no RECORD")
         hashes = read_record(record)
         files = _files(wheel, layout)
-        own = f"{layout.target}/{wheel.dist_info}/RECORD".replace("//", "/")
+        own = posixpath.join(layout.target, wheel.dist_info, "RECORD")
         check_parents({one[1:]: None for one in (*files, own)})
         out.mkdir()
         with TreeWriter(str(out)) as tree:
@@ -113,6 +113,8 @@ def _files(wheel: Wheel, layout: Layout) -> dict[str, _File]:
             directory, is_script = layout.scheme(key, project), key == "scripts"
             if not directory or not below:
                 raise BadArchive(f"nothing is known of {quoted(name)} in it, by its directory")
+            if key in ("purelib", "platlib") and _is_compiled(below):
+                continue
         elif _is_left_out(name, wheel.dist_info):
             continue
         may_run = is_script or wheel.is_executable(name)
@@ -120,16 +122,19 @@ def _files(wheel: Wheel, layout: Layout) -> dict[str, _File]:
     scripts = entry_scripts(wheel.text("entry_points.txt") or "", layout.interpreter)
     for name, content in scripts.items():
         add(posixpath.join(layout.scheme("scripts", project), name), _File("", content, True))
-    add(f"{layout.target}/{wheel.dist_info}/INSTALLER", _File("", INSTALLER, False))
+    own = posixpath.join(layout.target, wheel.dist_info, "INSTALLER")
+    add(own, _File("", INSTALLER, False))
     return files
 
 
 def _is_left_out(name: str, dist_info: str) -> bool:
     """Whether it is what an installer writes, or of another machine's Python."""
     directory, last = posixpath.split(name)
-    return "__pycache__" in directory.split("/") or (
-        directory == dist_info and last in _OF_INSTALLERS
-    )
+    return _is_compiled(name) or (directory == dist_info and last in _OF_INSTALLERS)
+
+
+def _is_compiled(name: str) -> bool:
+    return "__pycache__" in name.split("/")[:-1]
 
 
 class _Writing:

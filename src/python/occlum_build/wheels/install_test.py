@@ -57,6 +57,7 @@ def test_everything_has_its_place(tmp_path: Path) -> None:
         "my_tool/__pycache__/__init__.cpython-311.pyc": b"old",
         "my_tool/run.sh": b"#!/bin/sh\n",
         f"{data}/purelib/pure.py": b"p",
+        f"{data}/purelib/__pycache__/pure.cpython-311.pyc": b"old",
         f"{data}/platlib/native.so": b"\x7fELF...",
         f"{data}/scripts/tool": b"#!python\nprint()\n",
         f"{data}/scripts/toolw": b"#!pythonw -s\n",
@@ -120,6 +121,12 @@ def test_the_order_and_method_of_an_archive_do_not_count(tmp_path: Path) -> None
         tree = installed(folder, wheel)
         trees.append({path: one for path, one in tree.items()})
     assert trees[0] == trees[1]
+
+
+def test_modules_in_the_root(tmp_path: Path) -> None:
+    layout = Layout("/", "/usr", "/usr/bin/python3", "3.11")
+    found = installed(tmp_path, wheel_of("my_tool", "1.0", {"a.py": b""}), layout)
+    assert {"a.py", f"{INFO}/INSTALLER", f"{INFO}/RECORD"} < set(found)
 
 
 def test_other_places(tmp_path: Path) -> None:
