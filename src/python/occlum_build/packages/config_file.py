@@ -88,7 +88,7 @@ class _Reader:
 
     def archive(self, node: Node) -> ArchiveConfig:
         kinds: dict[str, Callable[[Node, str], Any]] = {
-            "name": self.text, "mirrors": self.mirrors, "suites": self.texts,
+            "name": self.name, "mirrors": self.mirrors, "suites": self.texts,
             "components": self.texts, "keyring": self.keyring, "only": self.texts,
             "allow_expired": self.boolean,
         }  # fmt: skip
@@ -102,7 +102,15 @@ class _Reader:
             self.fail("an item of `archives` lacks the key 'components'", node.place)
         return ArchiveConfig(**found)
 
+    def name(self, node: Node, what: str) -> str:
+        found = self.text(node, what)
+        if isinstance(node, Scalar) and not node.value:
+            self.fail(f"{what} must not be empty", node.place)
+        return found
+
     def mirrors(self, node: Node, what: str) -> Texts:
+        if isinstance(node, Sequence) and not node.items:
+            self.fail(f"{what} must name one or more", node.place)
         for item in self.items(node, what):
             if isinstance(item, Scalar):
                 with self.report.at(item.place):

@@ -96,6 +96,8 @@ def test_all_else(tmp_path: Path) -> None:
         ("    components: [main]\n", "",
          "lock.yaml:2:5: an item of `archives` lacks the key 'components'"),
         ("http://m/debian", "ftp://m/debian", "lock.yaml:3:15: the mirror 'ftp://m/debian' is no"),
+        ('["http://m/debian", "file:/srv/debian"]', "[]", ":3:14: `mirrors` must name one or more"),
+        ("name: own", "name: ''", "lock.yaml:7:12: `name` must not be empty"),
         ("name: own", "name: debian", "lock.yaml:2:3: two archives have the name 'debian'"),
         ("allow_expired: true", "allow_expired: 1", ":8:21: `allow_expired` must be true or false"),
     ],

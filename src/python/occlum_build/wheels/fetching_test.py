@@ -84,7 +84,8 @@ def test_a_path_mapping_needs_a_mirror(root: Path, tmp_path: Path) -> None:
 
 def test_a_path_mapping_of_a_wheel_that_is_in_the_cache(root: Path, tmp_path: Path) -> None:
     found = fetch_wheels([wheel(f"file://{root}/{BELOW}")], tmp_path / "cache", [], {})
-    assert fetch_wheels([wheel("file://${WHEELS_DIR}/" + NAME)], tmp_path / "cache", [], {}) == found
+    mapped = wheel("file://${WHEELS_DIR}/" + NAME)
+    assert fetch_wheels([mapped], tmp_path / "cache", [], {}) == found
 
 
 def test_all_that_was_asked_is_told(root: Path, tmp_path: Path) -> None:
