@@ -11,11 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.json_text import load_json
 from occlum_build.image.manifest import canonical_json
+
+if TYPE_CHECKING:  # who reads a lock does not always merge
+    from occlum_build.packages.alternatives import Link
+    from occlum_build.packages.merge import MadeFile
 
 SCHEMA_VERSION = 1
 KIND = "packages"
@@ -98,6 +102,20 @@ class PackagesLock:
     def newest_date(self, archive: str) -> str:
         """The date of the suite of an archive that was updated last; "" where there is none."""
         return max((one.date for one in self.suites if one.archive == archive), default="")
+
+    def added_links(self) -> list[Link]:
+        """The links that no package has, as merge.merge takes them."""
+        from occlum_build.packages.alternatives import Link
+
+        return [Link(one.path, one.target, one.by) for one in self.links]
+
+    def made_files(self) -> list[MadeFile]:
+        """The files that no package has, as merge.merge takes them."""
+        from occlum_build.packages.merge import MadeFile
+
+        return [
+            MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in self.made
+        ]
 
 
 def write_lock(lock: PackagesLock) -> bytes:

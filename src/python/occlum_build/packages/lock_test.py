@@ -66,6 +66,8 @@ TEXT = HEADER + SUITE + APP + BLAS + LINK + MADE
 def test_text() -> None:
     assert write_lock(LOCK).decode() == TEXT
     assert read_lock(TEXT.encode(), "jammy.lock") == LOCK
+    assert [one.path for one in LOCK.added_links()] == [one.path for one in LOCK.links]
+    assert [one.mode for one in LOCK.made_files()] == [int(one.mode, 8) for one in LOCK.made]
     assert write_lock(PackagesLock({})).decode() == '{"kind":"packages","request":{},"schema":1}\n'
 
 
