@@ -131,7 +131,7 @@ def test_what_a_lock_has_not_is_not_made() -> None:
     locked = [one.file for one in bundle]
     assert sources_of_locked(root, locked) == [path]
     assert make_locked(root, {path: b"junk"}, locked) == bundle
-    with pytest.raises(OcclumError, match="comes out as sha256:.*, and not as it is pinned"):
+    with pytest.raises(OcclumError, match=r"comes out as sha256:.*, and not as it is pinned"):
         make_locked(root, {path: b"other"}, locked)
     with pytest.raises(OcclumError, match="/x is made of nothing"):
         make_locked(root, {}, [MadeFile("/x", 0o644, 0, "0" * 64, "x")])
