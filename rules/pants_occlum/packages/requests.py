@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pants.engine.target import (
 from occlum_build.files.bounds import KEYRING_BYTES
 from occlum_build.files.reading import too_large
 from occlum_build.packages.config import MADE, ArchiveConfig, LocalDeb, PackagesRequest
+from occlum_build.packages.paths import is_absolute
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     determine_source_files,
@@ -97,6 +97,10 @@ def _path_in_project(target: Target, field_type: type[StringField]) -> str:
 
 
 async def _archive(target: Target, build_root: str) -> ArchiveConfig:
+    if not target[ArchiveMirrorsField].value:
+        raise invalid_field(
+            f"The 'mirrors' field in target {target.address} must name one mirror or more."
+        )
     keyring = _path_in_project(target, ArchiveKeyringField)
     found = await project_texts([keyring], KEYRING_BYTES)
     if found.too_large:
@@ -172,7 +176,7 @@ async def asked_packages(request: PackagesOf, build_root: BuildRoot) -> AskedPac
         )
     links = dict(target[PackagesLinksField].value or {})
     for path in links:
-        if not path.startswith("/") or posixpath.normpath(path) != path:
+        if not is_absolute(path):
             raise invalid_field(
                 f"The 'links' field in target {target.address} has {path!r}, which is no absolute "
                 "path without `.`, `..` and double slashes."

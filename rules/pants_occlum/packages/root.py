@@ -10,10 +10,9 @@ from pants.engine.fs import FileDigest
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
-from occlum_build.packages.alternatives import Link
 from occlum_build.packages.index import DebIndex
 from occlum_build.packages.lock import LockedPackage, LockedSuite
-from occlum_build.packages.made import sources_of_made
+from occlum_build.packages.made import sources_of_locked
 from occlum_build.packages.merge import MadeFile, PackagesRoot, merge
 from occlum_build.packages.metadata import status_paths
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
@@ -52,7 +51,7 @@ class MergedRoot:
 
     def sources_of_made(self) -> list[str]:
         """The paths of the files that files are made of."""
-        return sources_of_made(self.packaged()) if self.made else []
+        return sources_of_locked(self.packaged(), self.made.values()) if self.made else []
 
 
 @rule(desc="Merge packages", level=LogLevel.DEBUG)
@@ -65,10 +64,9 @@ async def merged_root(request: RootOf, occlum: OcclumSubsystem) -> MergedRoot:
             FetchRequest(request.address, lock.packages, lock.suites), **implicitly()
         )
     indexes = [one.index for one in indexed]
-    links = [Link(one.path, one.target, one.by) for one in lock.links]
-    made = [MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in lock.made]
+    made = lock.made_files()
     with quiet_gc():
-        root = merge(indexes, links, made)
+        root = merge(indexes, lock.added_links(), made)
     return MergedRoot(
         root,
         {one.package: one for one in lock.packages},

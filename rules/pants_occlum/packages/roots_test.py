@@ -231,6 +231,10 @@ def test_a_package_of_the_project_that_changes(project: PackagesProject) -> None
             ', links={"a": "b"}',
             "field in target app:root has 'a', which is no absolute",
         ),
+        (
+            ', links={"//a": "b"}',
+            "'links' field in target app:root has '//a', which is no absolute",
+        ),
         (', without=["not a name"]', "not a name"),
     ],
 )
@@ -240,6 +244,25 @@ def test_fields_that_are_wrong(project: PackagesProject, packages: str, words: s
     with pytest.raises(ExecutionError) as caught:
         project.pin()
     assert words in str(caught.value)
+
+
+def test_an_archive_without_mirrors(project: PackagesProject) -> None:
+    project.build(', archives=[":debian"]')
+    archive = 'occlum_archive(name="debian", mirrors=[], suites=["s"], keyring="bom.yaml")'
+    project.write({"app/BUILD": (project.root / "app/BUILD").read_text() + f"\n{archive}\n"})
+
+    with pytest.raises(ExecutionError, match="'mirrors' field in target app:debian must"):
+        project.pin()
+
+
+def test_what_is_no_lock_file_is_not_replaced(project: PackagesProject) -> None:
+    project.write({"app/root.lock": "somebody's notes\n"})
+
+    with pytest.raises(ExecutionError) as caught:
+        project.pin()
+    assert "app:root cannot be locked, 1 error" in str(caught.value)
+    assert "app/root.lock: this is no lock file of packages" in str(caught.value)
+    assert project.lock.read_text() == "somebody's notes\n"
 
 
 def test_no_lock_file(project: PackagesProject) -> None:

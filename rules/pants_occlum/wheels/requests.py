@@ -16,6 +16,7 @@ from pants.util.logging import LogLevel
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import LOCK_BYTES
 from occlum_build.files.reading import too_large
+from occlum_build.packages.paths import is_absolute
 from occlum_build.wheels.choose import Wheel, choose_wheels
 from occlum_build.wheels.install import Layout
 from occlum_build.wheels.lock import CODE, HINT, read_lock
@@ -113,7 +114,7 @@ def _lockfile(target: Target, resolves: Mapping[str, str]) -> str:
 
 def _absolute(target: Target, field_type: type[StringField]) -> str:
     value = target[field_type].value or ""
-    if not value.startswith("/") or posixpath.normpath(value) != value or value.startswith("//"):
+    if not is_absolute(value, top=True):
         raise invalid_field(
             f"The {field_type.alias!r} field in target {target.address} must be an absolute path "
             f"without `.`, `..` and double slashes, not {value!r}."

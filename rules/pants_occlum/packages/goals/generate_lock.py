@@ -28,10 +28,11 @@ from pants.util.logging import LogLevel
 
 from occlum_build.errors import ERROR, WARNING, OcclumError, Problem
 from occlum_build.files.bounds import LOCK_BYTES
+from occlum_build.files.reading import too_large
 from occlum_build.packages.config import LocalDeb, PackagesRequest
 from occlum_build.packages.deriving import begin, finish
 from occlum_build.packages.index import DebIndex
-from occlum_build.packages.lock import PackagesLock, read_lock, write_lock
+from occlum_build.packages.lock import CODE, PackagesLock, check_replaced, read_lock, write_lock
 from occlum_build.packages.locking import make_lock, with_given
 from occlum_build.packages.made import SOURCE_BYTES
 from occlum_build.packages.unpack import contents_of_deb
@@ -136,6 +137,8 @@ async def resolved_packages(
 ) -> Resolved:
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
     found = await project_texts([asked.lockfile], LOCK_BYTES)
+    if found.too_large:
+        raise too_large(asked.lockfile, LOCK_BYTES, CODE)
     old = _old_lock(asked.lockfile, found.contents.get(asked.lockfile))
     local = [
         DebRequest(one.sha256, one.size, asked.request.merged_usr, one.path)
@@ -177,14 +180,19 @@ async def generate_lock(request: GeneratePackagesLock) -> GenerateLockfileResult
     with packages_errors(request.address):
         resolved = await resolved_packages(ResolveRequest(request.address), **implicitly())
         lock = await _derived(request.address, resolved)
+        data = write_lock(lock)
     path, name = request.lockfile_dest, request.resolve_name
-    digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
+    digest = await create_digest(CreateDigest([FileContent(path, data)]))
     diff = lock_diff(path, name, resolved.old, lock) if request.diff else None
     return GenerateLockfileResult(digest, name, path, diff)
 
 
 def _old_lock(path: str, data: bytes | None) -> PackagesLock:
-    """The lock file that was there; empty where there was none, or none that can be read."""
+    """The lock file that was there; empty where there was none, or none that can be read.
+
+    Raises OcclumError `packages-lock` for a file that is something else.
+    """
+    check_replaced(data or b"", path)
     try:
         return read_lock(data, path) if data else PackagesLock({})
     except OcclumError as error:

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from occlum_build.cli.output import Progress
-from occlum_build.errors import OcclumError
+from occlum_build.errors import OcclumError, Place
 
 if TYPE_CHECKING:  # a run needs only what its verb does
     from occlum_build.packages.config import PackagesRequest
@@ -57,15 +57,28 @@ def inputs(config: Path, options: argparse.Namespace) -> Iterator[tuple[Packages
     request, debs = read_configuration(config, stanza_of_deb)
     bar = _Bar()
     try:
-        yield request, Places(_cache(options), debs, parallel=options.parallel, progress=bar)
+        yield (
+            request,
+            Places(
+                _cache(options),
+                debs,
+                parallel=options.parallel,
+                progress=bar,
+                config=Place(str(config)),
+            ),
+        )
     finally:
         bar.close()
 
 
 def _cache(options: argparse.Namespace) -> Path:
-    path = os.path.expanduser(options.cache)
-    if path.startswith("~"):
-        message = f"there is no home directory for the cache {path}"
+    given = str(options.cache)
+    path = os.path.expanduser(given)
+    is_own = given.partition("/")[0] == "~"
+    if given.startswith("~") and (
+        not os.path.isabs(path) or (is_own and os.environ.get("HOME") == "")
+    ):
+        message = f"there is no home directory for the cache {given}"
         raise OcclumError("usage", message, hint="name another directory by --cache")
     return Path(path)
 
@@ -93,25 +106,17 @@ class _Bar:
             self._bar.close()
 
 
-def read_lock_file(file: Path) -> PackagesLock | None:
-    """A lock file, None where there is none. Raises OcclumError `packages-lock`."""
+def locked(file: Path, request: PackagesRequest, config: Path) -> PackagesLock:
+    """A lock file, which must be that of the request. Raises OcclumError `packages-lock`."""
     from occlum_build.files.bounds import LOCK_BYTES
     from occlum_build.files.reading import read_file
     from occlum_build.packages.lock import CODE, read_lock
-
-    if not file.exists():
-        return None
-    return read_lock(read_file(file, LOCK_BYTES, code=CODE), str(file))
-
-
-def locked(file: Path, request: PackagesRequest, config: Path) -> PackagesLock:
-    """A lock file, which must be that of the request. Raises OcclumError `packages-lock`."""
     from occlum_build.packages.lock_changes import check_request, no_lock
 
     command = f"occlum-build packages lock {shlex.quote(str(config))}"
     command += f" --lock {shlex.quote(str(file))}"
-    lock = read_lock_file(file)
-    if lock is None:
+    if not file.exists():
         raise no_lock(str(file), command=command)
+    lock = read_lock(read_file(file, LOCK_BYTES, code=CODE), str(file))
     check_request(lock, request, str(file), command=command)
     return lock

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlum_build.cli.output import print_operation, print_problem, print_problems, say
-from occlum_build.cli.packages_inputs import add_download_options, inputs, locked, read_lock_file
-from occlum_build.errors import WARNING, OcclumError
+from occlum_build.cli.packages_inputs import add_download_options, inputs, locked
+from occlum_build.errors import WARNING, OcclumError, Place
 
 if TYPE_CHECKING:  # a run needs only what its verb does
     from occlum_build.packages.lock import PackagesLock
@@ -53,7 +53,7 @@ def _lock(options: argparse.Namespace) -> None:
     from occlum_build.packages.locking import make_lock
 
     with inputs(options.config, options) as (request, places):
-        old = _old(options.lock)
+        old = _old(options.lock, options.config)
         found = make_lock(request, places, derive, old)
     print_problems(found.told)
     with Change() as change:
@@ -66,10 +66,24 @@ def _lock(options: argparse.Namespace) -> None:
     print_operation(f"{options.lock}: {len(found.lock.packages)} packages, {size:,} bytes")
 
 
-def _old(file: Path) -> PackagesLock | None:
-    """The lock that is replaced; None where there is none, or one that cannot be read."""
+def _old(file: Path, config: Path) -> PackagesLock | None:
+    """The lock that is replaced; None where there is none, or one that is damaged.
+
+    Raises OcclumError `packages-lock` for a file that is something else.
+    """
+    from occlum_build.files.bounds import LOCK_BYTES
+    from occlum_build.files.reading import read_file
+    from occlum_build.packages.lock import CODE, check_replaced, read_lock
+
+    if not file.exists():
+        return None
+    if file.samefile(config):
+        hint = "let --lock name another file"
+        raise OcclumError(CODE, "is the configuration itself", place=Place(str(file)), hint=hint)
+    data = read_file(file, LOCK_BYTES, code=CODE)
+    check_replaced(data, str(file))
     try:
-        return read_lock_file(file)
+        return read_lock(data, str(file))
     except OcclumError as error:
         message = f"what was locked is not looked at: {error.problems[0].message}"
         print_problem(replace(error.problems[0], message=message, hint="", severity=WARNING))

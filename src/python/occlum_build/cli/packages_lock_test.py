@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from occlum_build.packages.testing_archive import keyring
 from occlum_build.packages.testing_server import served
 
 LOCK = ("lock", "c.yaml", "--lock", "x.lock")
+PASSWD_SHA256 = hashlib.sha256(b"root:x:0:0::/root:/bin/sh\n").hexdigest()
 TOLD = "note: app 1: postinst runs adduser: not imitated\n"
 
 
@@ -23,8 +25,8 @@ def rows(path: Path, kind: str) -> list[dict[str, str]]:
 def test_a_lock_is_written_and_what_differs_is_told(packages: PackagesWorkspace) -> None:
     out, err = packages.done(*LOCK, "--diff")
     assert out == (
-        "+ app 1\n+ base-passwd 1\nchanged /bin\nchanged /etc/alternatives/x\n"
-        "changed /etc/passwd\nchanged /usr/bin/x\n"
+        "+ app 1\n+ base-passwd 1\n+ /bin -> usr/bin\n+ /etc/alternatives/x -> /usr/bin/app\n"
+        f"+ /etc/passwd sha256:{PASSWD_SHA256[:12]}\n+ /usr/bin/x -> /etc/alternatives/x\n"
     )
     assert err.startswith(f"{TOLD}INFO  x.lock: 2 packages, ")
     lock = packages.path / "x.lock"
@@ -113,6 +115,30 @@ def test_a_damaged_lock_can_be_written_anew(packages: PackagesWorkspace) -> None
     assert lock.read_bytes() == whole
 
 
+def test_what_is_no_lock_file_is_not_replaced(packages: PackagesWorkspace) -> None:
+    (packages.path / "link").symlink_to("c.yaml")
+    for name, told in (
+        ("c.yaml", "is the configuration itself"),
+        ("link", "is the configuration itself"),
+        ("keys.asc", "this is no lock file of packages"),
+    ):
+        before = (packages.path / name).read_bytes()
+        err = packages.failed("lock", "c.yaml", "--lock", name)
+        assert err.startswith(f"error: {name}: ") and told in err
+        assert (packages.path / name).read_bytes() == before
+    (packages.path / "empty").touch()
+    packages.done("lock", "c.yaml", "--lock", "empty")
+
+
+def test_what_the_resolver_refuses_is_of_the_configuration(packages: PackagesWorkspace) -> None:
+    text = (packages.path / "c.yaml").read_text()
+    (packages.path / "c.yaml").write_text(text.replace("[app]", "[nope, 'a b c', 'app (>= 7)']"))
+    code, _, err = packages.run(*LOCK)
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 1 and len(errors) == 3
+    assert all(line.startswith("error: c.yaml: ") for line in errors)
+
+
 def test_debs_of_the_project(packages: PackagesWorkspace) -> None:
     packages.own_deb()
     packages.configure("debs: [debs/own.deb]\n")
@@ -174,9 +200,16 @@ def test_a_package_that_lies_about_its_name(packages: PackagesWorkspace) -> None
     assert not (packages.path / "x.lock").exists()
 
 
-def test_a_user_without_a_home_directory(packages: PackagesWorkspace) -> None:
+def test_a_user_without_a_home_directory(
+    packages: PackagesWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     err = packages.failed(*LOCK, "--cache", "~nobody-of-that-name/cache")
     assert err.startswith("error: there is no home directory for the cache ")
+    for home in ("", "relative"):
+        monkeypatch.setenv("HOME", home)
+        err = packages.failed(*LOCK)
+        assert err.startswith("error: there is no home directory for the cache ~/.cache/")
+    assert packages.files() == ["c.yaml", "keys.asc"]
     code, _, err = packages.run(*LOCK, "--cache", "keys.asc")
     assert code == 1 and err.startswith("error: keys.asc/indexes: Not a directory\n")
 

@@ -17,6 +17,7 @@ from occlum_build.files.locks import locked
 from occlum_build.files.moves import Move, look
 from occlum_build.files.recovery import sweep
 from occlum_build.files.stages import Stage, make_stage
+from occlum_build.files.targets import at
 
 # What a file system answers that has no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -60,7 +61,7 @@ class Change:
         real = Path(os.path.realpath(directory))
         self._sweep(real)
         if real not in self._stages:
-            with _at(directory):
+            with at(directory):
                 self._stages[real] = make_stage(real)
             self.names.add(self._stages[real].path, directory)
         return self._stages[real].path
@@ -70,7 +71,7 @@ class Change:
 
         Raises OcclumError `output-same` for a second part with one target.
         """
-        with _at(target):
+        with at(target):
             real = Path(os.path.realpath(target.parent), target.name)
             self._sweep(real.parent)
             if must_be_new:
@@ -94,11 +95,11 @@ class Change:
         self, target: Path, data: bytes, mode: int | None = None, *, must_be_new: bool = False
     ) -> None:
         """Make a file of these permission bits, or of 0666 less the umask; raises as `part`."""
-        with _at(target):
+        with at(target):
             if target.exists() and not target.is_file():
                 raise OSError(errno.EINVAL, "not a regular file")
         path = self.part(target, must_be_new=must_be_new)
-        with _at(target):
+        with at(target):
             created = 0o666 if mode is None else 0o600
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with open(os.open(path, flags, created), "wb") as file:
@@ -114,7 +115,7 @@ class Change:
         """
         parts = list(self._parts.items())
         if len(parts) == 1 and not _is_directory(parts[0][0]):
-            with _at(parts[0][1].target):
+            with at(parts[0][1].target):
                 _put(*parts[0])
             return
         with ExitStack() as stack:
@@ -131,7 +132,7 @@ class Change:
 
 
 def _move(real: Path, part: _Part) -> Move:
-    with _at(part.target):
+    with at(part.target):
         if part.must_be_new:
             _check_free(real)
         old, new = look(real), look(part.path)
@@ -171,15 +172,6 @@ def _is_directory(path: Path) -> bool:
     with suppress(FileNotFoundError):
         return stat.S_ISDIR(os.lstat(path).st_mode)
     return False
-
-
-@contextmanager
-def _at(target: Path) -> Iterator[None]:
-    """Errors name what the user knows, and not a temporary path."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""What tests of locks and changes share."""
+"""What tests of locks, changes and writers share."""
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Callable
@@ -64,3 +67,14 @@ def killed(function: Callable[[], None], after: int) -> None:
         finally:
             os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Within it a write beyond so many bytes fails as on a full disk, but with EFBIG."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

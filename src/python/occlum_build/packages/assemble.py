@@ -20,8 +20,14 @@ from occlum_build.packages.index import DebIndex, Entry
 from occlum_build.packages.indexing import index_deb
 from occlum_build.packages.lock import PackagesLock
 from occlum_build.packages.locking import FetchedDeb
-from occlum_build.packages.made import Made, make_files, make_locked, sources_of_made
-from occlum_build.packages.merge import MadeFile, PackagesRoot, merge
+from occlum_build.packages.made import (
+    Made,
+    make_files,
+    make_locked,
+    sources_of_locked,
+    sources_of_made,
+)
+from occlum_build.packages.merge import PackagesRoot, merge
 from occlum_build.packages.tree import TreeWriter
 from occlum_build.packages.unpack import unpack_files
 from occlum_build.sources.model import DIR, FILE, SYMLINK
@@ -54,16 +60,13 @@ def assemble_locked(
     Raises as `assemble` does, and OcclumError `packages-made` for a file that comes out otherwise.
     """
     indexed = [index_locked(one, merged_usr=merged_usr) for one in debs]
-    links = [Link(one.path, one.target, one.by) for one in lock.links]
-    locked = [
-        MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in lock.made
-    ]
+    locked = lock.made_files()
     files: list[Made] = []
     if locked:
         packaged = merge(one.holds for one in indexed)
-        contents = contents_of_sources(packaged, indexed, sources_of_made(packaged))
+        contents = contents_of_sources(packaged, indexed, sources_of_locked(packaged, locked))
         files = make_locked(packaged, contents, locked)
-    return _write(indexed, links, files, target)
+    return _write(indexed, lock.added_links(), files, target)
 
 
 def _write(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.testing import files_of_at_most
 from occlum_build.packages.assemble import assemble, debs_in
 from occlum_build.packages.testing_debs import Item, directory, link, write_deb
 from occlum_build.sources.model import DIR, FILE, SYMLINK
@@ -102,6 +103,14 @@ def test_errors_leave_nothing(tmp_path: Path) -> None:
         (tmp_path / "root").mkdir()
         assemble(debs[:1], tmp_path / "root")
     assert not list((tmp_path / "root").iterdir())
+
+
+def test_a_full_disk_is_told_with_the_place(tmp_path: Path) -> None:
+    deb = write_deb(tmp_path, "a", items=[Item("./usr/x", b"x" * 5000)])
+    with files_of_at_most(4000), pytest.raises(OSError) as raised:
+        assemble([deb], tmp_path / "root")
+    assert raised.value.filename == str(tmp_path / "root/usr/x")
+    assert list(tmp_path.iterdir()) == [deb]
 
 
 def test_debs_in_directories(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ Files in it are beside it. The keys are the fields of config.PackagesRequest and
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.files.bounds import CONFIG_BYTES, KEYRING_BYTES
 from occlum_build.files.reading import chunks_of, read_file
 from occlum_build.packages.config import MADE, ArchiveConfig, LocalDeb, PackagesRequest, Pairs
+from occlum_build.packages.paths import is_absolute
 from occlum_build.packages.urls import check_mirror
 from occlum_build.shown import quoted
 
@@ -88,7 +90,7 @@ class _Reader:
 
     def archive(self, node: Node) -> ArchiveConfig:
         kinds: dict[str, Callable[[Node, str], Any]] = {
-            "name": self.text, "mirrors": self.mirrors, "suites": self.texts,
+            "name": self.name, "mirrors": self.mirrors, "suites": self.texts,
             "components": self.texts, "keyring": self.keyring, "only": self.texts,
             "allow_expired": self.boolean,
         }  # fmt: skip
@@ -102,7 +104,15 @@ class _Reader:
             self.fail("an item of `archives` lacks the key 'components'", node.place)
         return ArchiveConfig(**found)
 
+    def name(self, node: Node, what: str) -> str:
+        found = self.text(node, what)
+        if isinstance(node, Scalar) and not node.value:
+            self.fail(f"{what} must not be empty", node.place)
+        return found
+
     def mirrors(self, node: Node, what: str) -> Texts:
+        if isinstance(node, Sequence) and not node.items:
+            self.fail(f"{what} must name one or more", node.place)
         for item in self.items(node, what):
             if isinstance(item, Scalar):
                 with self.report.at(item.place):
@@ -117,7 +127,16 @@ class _Reader:
 
     def debs(self, node: Node, what: str) -> tuple[LocalDeb, ...]:
         found = []
-        for name, item in zip(self.texts(node, what), self.items(node, what)):
+        for text, item in zip(self.texts(node, what), self.items(node, what)):
+            if not isinstance(item, Scalar) or item.value != text:
+                continue  # it is no text
+            name = posixpath.normpath(text)
+            if name in (".", "..") or name.startswith(("/", "../")):
+                where = f"the directory of {Path(item.place.file).name}"
+                self.fail(f"{what} has {quoted(text)}, which is not below {where}", item.place)
+                continue
+            if name in self.files:
+                continue
             path = self.directory / name
             with self.report.at(item.place):
                 digest, size = hashlib.sha256(), 0
@@ -140,8 +159,9 @@ class _Reader:
             self.fail(f"{what} must be a mapping of paths to targets", node.place)
             return ()
         for key, _ in node.items:
-            if not key.value.startswith("/"):
-                self.fail(f"{what} has {quoted(key.value)}, which is no absolute path", key.place)
+            if not is_absolute(key.value):
+                text = f"{what} has {quoted(key.value)}, which is no absolute path"
+                self.fail(f"{text} without `.`, `..` and double slashes", key.place)
         return tuple(
             (key.value, self.text(value, f"a target of {what}")) for key, value in node.items
         )

@@ -96,6 +96,8 @@ def test_all_else(tmp_path: Path) -> None:
         ("    components: [main]\n", "",
          "lock.yaml:2:5: an item of `archives` lacks the key 'components'"),
         ("http://m/debian", "ftp://m/debian", "lock.yaml:3:15: the mirror 'ftp://m/debian' is no"),
+        ('["http://m/debian", "file:/srv/debian"]', "[]", ":3:14: `mirrors` must name one or more"),
+        ("name: own", "name: ''", "lock.yaml:7:12: `name` must not be empty"),
         ("name: own", "name: debian", "lock.yaml:2:3: two archives have the name 'debian'"),
         ("allow_expired: true", "allow_expired: 1", ":8:21: `allow_expired` must be true or false"),
     ],
@@ -134,6 +136,29 @@ def test_what_is_wrong_with_the_rest(tmp_path: Path, old: str, new: str, message
     with pytest.raises(OcclumError) as raised:
         read(tmp_path, TEXT + MORE.replace(old, new))
     assert message in str(raised.value.problems[0])
+
+
+@pytest.mark.parametrize("path", ["//x", "/x/", "/opt/../x", "/./x", "/", ""])
+def test_links_that_no_root_has(tmp_path: Path, path: str) -> None:
+    with pytest.raises(OcclumError) as raised:
+        read(tmp_path, MORE.replace("/usr/bin/java", f'"{path}"') + TEXT)
+    assert "lock.yaml:5:9: `links` has" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["./debs/app.deb", "debs//app.deb", "debs/../debs/./app.deb"])
+def test_debs_are_named_in_one_way(tmp_path: Path, name: str) -> None:
+    plain = read(tmp_path, TEXT + MORE)
+    assert read(tmp_path, TEXT + MORE.replace("debs/app.deb", name)) == plain
+    assert read(tmp_path, TEXT + MORE.replace("debs/app.deb", f"debs/app.deb, {name}")) == plain
+
+
+@pytest.mark.parametrize("name", ["../app.deb", "debs/../../app.deb", "/app.deb", "..", ".", "''"])
+def test_debs_that_are_not_below_the_configuration(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OcclumError) as raised:
+        read(tmp_path, TEXT + MORE.replace("debs/app.deb", name))
+    (problem,) = raised.value.problems
+    assert str(problem).startswith(f"{tmp_path}/lock.yaml:10:8: `debs` has ")
+    assert "is not below the directory of lock.yaml" in str(problem)
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

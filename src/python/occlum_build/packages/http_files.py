@@ -71,10 +71,13 @@ class _Proxies(urllib.request.BaseHandler):
         proxy = self._given.get(req.type, "")
         if not proxy or req.has_proxy() or self._is_near(req.host):
             return None
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        try:
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        except ValueError:  # which may quote a password
+            parts = urlsplit("")
         own, _, host = parts.netloc.rpartition("@")
         if parts.scheme not in ("http", "https") or not host:
-            raise Unreachable(f"the proxy {host or proxy} is none of http")
+            raise Unreachable(f"the proxy {proxy.rpartition('@')[2]} is none of http")
         if own:
             word = base64.b64encode(unquote(own).encode()).decode()
             req.add_header("Proxy-authorization", f"Basic {word}")

@@ -124,6 +124,21 @@ def test_a_proxy_that_is_none(proxy: str) -> None:
         fetched(FAR, {"http_proxy": proxy})
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:secret@",
+        "socks5://me:secret@h",
+        "socks5://me:secret/x@h",
+        "http://me:secret@[::1",
+        "http://me:secret\u2100@h",
+    ],
+)
+def test_no_password_of_a_proxy_is_told(proxy: str) -> None:
+    with pytest.raises(Unreachable, match=r"^the proxy [^s]* is none of http$"):
+        fetched(FAR, {"http_proxy": proxy})
+
+
 def _self_signed(directory: Path) -> tuple[Path, Path]:
     """A certificate of 127.0.0.1 for a day, and its key."""
     import ipaddress

@@ -8,14 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from occlum_build.elf.facts import Outcome, Script, outcome_from_json, outcome_to_json
 from occlum_build.errors import OcclumError, Place
-from occlum_build.files.bounds import MANIFEST_BYTES
-from occlum_build.files.json_text import load_json
-from occlum_build.files.reading import read_file
 from occlum_build.files.shape import ListOf, MapOf, check_shape
 from occlum_build.image.manifest import canonical_json
 from occlum_build.packages.alternatives import ALTERNATIVE_SHAPE, Alternative
@@ -169,9 +165,3 @@ def _mode(text: str) -> int:
 def write_index(index: DebIndex) -> bytes:
     """The index as canonical JSON, with a line end."""
     return canonical_json(index.to_json()) + b"\n"
-
-
-def read_index(path: Path) -> DebIndex:
-    """An index that was written to a file. Raises OcclumError `deb-index`."""
-    data = read_file(path, MANIFEST_BYTES, code=CODE)
-    return DebIndex.from_json(load_json(data, str(path), code=CODE), str(path))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from occlum_build.elf.facts import Archive, Script
 from occlum_build.elf.testing_made import made_elf
 from occlum_build.errors import OcclumError
-from occlum_build.packages.index import DebIndex, Entry, read_index, write_index
+from occlum_build.packages.index import DebIndex, Entry, write_index
 from occlum_build.packages.indexing import index_deb
 from occlum_build.packages.testing_debs import Item, directory, link, write_deb
 from occlum_build.sources.model import FILE
@@ -34,9 +35,9 @@ def test_json_and_back(tmp_path: Path) -> None:
     }
     index = index_deb(write_deb(tmp_path, "app", items=items, scripts=scripts))
     assert any(isinstance(one, Archive) and one.members for one in index.facts.values())
-    (tmp_path / "index.json").write_bytes(write_index(index))
-    assert read_index(tmp_path / "index.json") == index
-    assert write_index(read_index(tmp_path / "index.json")) == write_index(index)
+    again = DebIndex.from_json(json.loads(write_index(index)), "index.json")
+    assert again == index
+    assert write_index(again) == write_index(index)
 
 
 def _changed(**values: Any) -> dict[str, Any]:

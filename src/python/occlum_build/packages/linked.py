@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+from occlum_build.files.targets import at
 from occlum_build.files.trees import clear
 from occlum_build.packages.tree import NO_LINKS
 
@@ -39,7 +40,7 @@ def link_files(root: str, files: Iterable[SharedFile]) -> None:
                 continue
         temporary = f"{place}.{os.urandom(8).hex()}"
         try:
-            _link(source, temporary)
+            _link(source, temporary, place)
             os.replace(temporary, place)
         finally:
             with suppress(FileNotFoundError):  # also where both are one file already
@@ -47,25 +48,27 @@ def link_files(root: str, files: Iterable[SharedFile]) -> None:
 
 
 def put_file(place: str, content: bytes) -> None:
-    """Let a file have this content, whoever else does so meanwhile. Raises OSError."""
+    """Let a file have this content, whoever else does so meanwhile. Raises OSError at `place`."""
     os.makedirs(os.path.dirname(place), exist_ok=True)
     temporary = f"{place}.{os.urandom(8).hex()}"
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-        os.replace(temporary, place)
+        with at(place):
+            with open(temporary, "xb") as file:
+                file.write(content)
+            os.replace(temporary, place)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
 
 
-def _link(source: str, place: str) -> None:
+def _link(source: str, temporary: str, place: str) -> None:
     try:
-        os.link(source, place, follow_symlinks=False)
+        os.link(source, temporary, follow_symlinks=False)
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        shutil.copyfile(source, place, follow_symlinks=False)
+        with at(place):
+            shutil.copyfile(source, temporary, follow_symlinks=False)
 
 
 def use(path: str) -> bool:

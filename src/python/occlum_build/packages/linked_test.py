@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from occlum_build.files.testing import files_of_at_most
 from occlum_build.packages.linked import (
     SECONDS_KEPT,
     SharedFile,
@@ -130,6 +131,25 @@ def test_a_file_is_put_in_place_of_another(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         put_file(str(place), b"3")
     assert [one.name for one in place.parent.iterdir()] == ["made"]
+
+
+def test_a_full_disk_is_told_with_the_place(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, file = tmp_path / "root", SharedFile("/usr/bin/a", str(shared))
+
+    def link(*_: object, **_options: object) -> None:
+        raise OSError(errno.EXDEV, "elsewhere")
+
+    monkeypatch.setattr(os, "link", link)
+    with files_of_at_most(4):
+        with pytest.raises(OSError) as raised:
+            put_file(str(root / "made"), b"12345")
+        assert raised.value.filename == str(root / "made")
+        with pytest.raises(OSError) as raised:
+            link_files(str(root), [file])
+        assert raised.value.filename == str(root / "usr/bin/a")
+    assert contents(root) == {}
 
 
 def test_what_was_not_used_for_long_is_removed(tmp_path: Path) -> None:

@@ -11,15 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.json_text import load_json
 from occlum_build.image.manifest import canonical_json
+from occlum_build.shown import quoted
+
+if TYPE_CHECKING:  # who reads a lock does not always merge
+    from occlum_build.packages.alternatives import Link
+    from occlum_build.packages.merge import MadeFile
 
 SCHEMA_VERSION = 1
 KIND = "packages"
 CODE = "packages-lock"
+_BEGIN = b'{"kind":"packages"'
+_HINT_WRITTEN = "correct what is asked for, or what the archive's index has"
 _HEADER = {"kind", "request", "schema"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}(?:[0-9A-F]{24})?")
@@ -99,13 +106,50 @@ class PackagesLock:
         """The date of the suite of an archive that was updated last; "" where there is none."""
         return max((one.date for one in self.suites if one.archive == archive), default="")
 
+    def added_links(self) -> list[Link]:
+        """The links that no package has, as merge.merge takes them."""
+        from occlum_build.packages.alternatives import Link
+
+        return [Link(one.path, one.target, one.by) for one in self.links]
+
+    def made_files(self) -> list[MadeFile]:
+        """The files that no package has, as merge.merge takes them."""
+        from occlum_build.packages.merge import MadeFile
+
+        return [
+            MadeFile(one.path, int(one.mode, 8), one.size, one.sha256, one.by) for one in self.made
+        ]
+
 
 def write_lock(lock: PackagesLock) -> bytes:
-    """The lock file's content."""
+    """The lock file's content.
+
+    Raises OcclumError `packages-lock` for what could not be read again.
+    """
     header = {"kind": KIND, "request": dict(lock.request), "schema": SCHEMA_VERSION}
     rows: list[Locked] = [*lock.suites, *lock.packages, *lock.links, *lock.made]
     lines = [header, *(_to_json(one) for one in sorted(rows, key=_key))]
-    return b"".join(canonical_json(line) + b"\n" for line in lines)
+    written = [canonical_json(line) for line in lines]
+    data = b"".join(line + b"\n" for line in written)
+    try:
+        read_lock(data, "")
+    except OcclumError as error:
+        problem = error.problems[0]
+        line = written[problem.place.line - 1 if problem.place else 0]
+        message = f"this cannot be locked: {quoted(line.decode())} ({problem.message})"
+        raise OcclumError(CODE, message, hint=_HINT_WRITTEN) from None
+    return data
+
+
+def check_replaced(data: bytes, file: str) -> None:
+    """Raise OcclumError `packages-lock` for a file that is there and no lock file, even a damaged.
+
+    A conflict of a merge may come before the header.
+    """
+    if data and not re.search(rb"^" + re.escape(_BEGIN), data, re.MULTILINE):
+        hint = "let the lock file be another one, or remove this if nobody needs it"
+        message = "this is no lock file of packages, and would be replaced by one"
+        raise OcclumError(CODE, message, place=Place(file), hint=hint)
 
 
 def _key(one: Locked) -> tuple[Any, ...]:

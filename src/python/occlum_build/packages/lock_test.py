@@ -17,6 +17,7 @@ from occlum_build.packages.lock import (
     LockedPackage,
     LockedSuite,
     PackagesLock,
+    check_replaced,
     read_lock,
     write_lock,
 )
@@ -66,7 +67,35 @@ TEXT = HEADER + SUITE + APP + BLAS + LINK + MADE
 def test_text() -> None:
     assert write_lock(LOCK).decode() == TEXT
     assert read_lock(TEXT.encode(), "jammy.lock") == LOCK
+    assert [one.path for one in LOCK.added_links()] == [one.path for one in LOCK.links]
+    assert [one.mode for one in LOCK.made_files()] == [int(one.mode, 8) for one in LOCK.made]
     assert write_lock(PackagesLock({})).decode() == '{"kind":"packages","request":{},"schema":1}\n'
+
+
+@pytest.mark.parametrize(
+    ("lock", "told"),
+    [
+        (PackagesLock({}, links=(LockedLink("//x", "y", "links"),)), r'"path":"//x"'),
+        (PackagesLock({}, links=(LockedLink("/x", "y\0", "links"),)), r'"path":"/x"'),
+        (replace(LOCK, packages=(LOCK.packages[0]._replace(path="../x"),)), r'"path":"../x"'),
+        (replace(LOCK, suites=(LOCK.suites[0]._replace(archive=""),)), r'"suite":'),
+        (replace(LOCK, links=(*LOCK.links, *LOCK.links)), "does not come after"),
+        (PackagesLock({"x": "y"}), "header"),
+    ],
+)
+def test_what_no_reader_takes_is_not_written(lock: PackagesLock, told: str) -> None:
+    with pytest.raises(OcclumError, match="cannot be locked") as raised:
+        write_lock(lock)
+    assert raised.value.code == "packages-lock"
+    assert told in str(raised.value)
+
+
+def test_what_begins_as_a_lock_file() -> None:
+    for data in (b"", TEXT.encode(), TEXT.encode()[:40], b"<<<<<<< ours\n" + TEXT.encode()):
+        check_replaced(data, "x.lock")
+    for data in (b"\n", b"packages: [a]\n", b'{"kind":"host","schema":1}\n', b"\xff"):
+        with pytest.raises(OcclumError, match=r"x\.lock: .* no lock file of packages"):
+            check_replaced(data, "x.lock")
 
 
 def test_order_does_not_depend_on_what_is_written() -> None:

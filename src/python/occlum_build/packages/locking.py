@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from occlum_build.errors import OcclumError, Problem, Report
+from occlum_build.errors import OcclumError, Place, Problem, Report
 from occlum_build.packages.config import PackagesRequest
 from occlum_build.packages.fetching import PARALLEL, ToFetch, fetch_all, is_whole
 from occlum_build.packages.lock import (
@@ -22,7 +22,7 @@ from occlum_build.packages.lock import (
 from occlum_build.packages.mirrors import Mirrors, Progress, gone, untold
 from occlum_build.packages.package import Package
 from occlum_build.packages.release import snapshot_text
-from occlum_build.packages.resolve import Wish, resolve
+from occlum_build.packages.resolve import Solution, Wish, resolve
 from occlum_build.packages.suites import Fetching, SignedSuite, fetch_indexes, signed_suite
 from occlum_build.packages.universe import Universe
 from occlum_build.packages.urls import Wanted
@@ -59,7 +59,7 @@ class Places:
 
     cache: a directory for indexes and .debs. debs: path of a .deb of the project -> its file.
     mirrors: name of an archive -> mirrors before its own. environment: variables of proxies and
-    certificates. now: what Valid-Until is compared with.
+    certificates. now: what Valid-Until is compared with. config: where the request stands.
     """
 
     cache: Path
@@ -69,6 +69,7 @@ class Places:
     progress: Progress = untold
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    config: Place | None = None
 
 
 class Locking(NamedTuple):
@@ -106,7 +107,7 @@ def make_lock(
     wish = Wish(
         request.packages, request.without, request.essential, request.recommends, request.merged_usr
     )
-    solution = resolve(universe, wish)
+    solution = _resolved(universe, wish, places.config)
     packages = tuple(map(locked_package, solution.packages.values()))
     lock = PackagesLock(request.digests(), tuple(one.locked for one in suites), packages)
     derived = Derived()
@@ -117,6 +118,14 @@ def make_lock(
     return Locking(
         PackagesLock(lock.request, lock.suites, packages, links, derived.made), derived.told
     )
+
+
+def _resolved(universe: Universe, wish: Wish, place: Place | None) -> Solution:
+    try:
+        return resolve(universe, wish)
+    except OcclumError as error:
+        problems = [replace(one, place=one.place or place) for one in error.problems]
+        raise OcclumError.of(problems, error.told) from None
 
 
 def _universe(

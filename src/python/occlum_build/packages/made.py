@@ -60,7 +60,15 @@ class _Maker(NamedTuple):
 
 def sources_of_made(root: PackagesRoot, made: Collection[str] = MADE) -> list[str]:
     """The paths of the files whose contents `make_files` needs, sorted."""
-    makers = _makers(root, made)
+    return _sources(root, _makers(root, made))
+
+
+def sources_of_locked(root: PackagesRoot, locked: Iterable[MadeFile]) -> list[str]:
+    """The paths of the files whose contents `make_locked` needs, sorted."""
+    return _sources(root, _locked_makers(root, locked))
+
+
+def _sources(root: PackagesRoot, makers: Iterable[_Maker]) -> list[str]:
     return sorted({path for one in makers for path in one.sources(root.lock.pins)})
 
 
@@ -69,19 +77,23 @@ def make_files(root: PackagesRoot, contents: Contents, made: Collection[str] = M
 
     Raises OcclumError `packages-made` for a source that is not what it should be.
     """
+    return _make(root, contents, _makers(root, made))
+
+
+def _make(root: PackagesRoot, contents: Contents, makers: Iterable[_Maker]) -> list[Made]:
     found = []
-    for one in _makers(root, made):
+    for one in makers:
         sources = {path: contents[path] for path in one.sources(root.lock.pins)}
         found.append(Made(one.path, _MODE, one.make(sources), one.package))
     return sorted(found)
 
 
-def make_locked(root: PackagesRoot, contents: Contents, locked: Iterable[MadeFile]) -> list[Made]:
-    """The files that a lock says are made, and no others; `contents` as for `make_files`.
+def make_locked(root: PackagesRoot, contents: Contents, locked: Collection[MadeFile]) -> list[Made]:
+    """The files that a lock says are made, and no others; `contents` are of `sources_of_locked`.
 
     Raises OcclumError `packages-made` where one comes out otherwise, or as nothing.
     """
-    made = {one.path: one for one in make_files(root, contents)}
+    made = {one.path: one for one in _make(root, contents, _locked_makers(root, locked))}
     report, found = Report(), []
     for due in locked:
         one = made.get(due.path)
@@ -106,6 +118,11 @@ def _makers(root: PackagesRoot, made: Collection[str]) -> list[_Maker]:
         and one.path not in pins
         and one.sources(pins)
     ]
+
+
+def _locked_makers(root: PackagesRoot, locked: Iterable[MadeFile]) -> list[_Maker]:
+    paths = {one.path for one in locked}
+    return [one for one in _makers(root, MADE) if one.path in paths]
 
 
 def _certificates(pins: Mapping[str, Pin]) -> list[str]:

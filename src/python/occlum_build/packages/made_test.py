@@ -14,8 +14,14 @@ from occlum_build.errors import OcclumError
 from occlum_build.packages.config import MADE
 from occlum_build.packages.index import DebIndex, Entry
 from occlum_build.packages.jks import HEADER, MAGIC, TRUSTED_CERTIFICATE, checksum, jks_of
-from occlum_build.packages.made import Made, make_files, sources_of_made
-from occlum_build.packages.merge import PackagesRoot, merge
+from occlum_build.packages.made import (
+    Made,
+    make_files,
+    make_locked,
+    sources_of_locked,
+    sources_of_made,
+)
+from occlum_build.packages.merge import MadeFile, PackagesRoot, merge
 from occlum_build.sources.model import FILE
 
 CERTIFICATES = Path("/usr/share/ca-certificates")
@@ -116,6 +122,19 @@ def test_no_certificate(content: bytes) -> None:
     with pytest.raises(OcclumError, match=path) as error:
         make_files(root, {path: content})
     assert error.value.code == "packages-made"
+
+
+def test_what_a_lock_has_not_is_not_made() -> None:
+    path, store = "/usr/share/ca-certificates/x.crt", "/usr/share/libc-bin/nsswitch.conf"
+    root = _root({"ca-certificates": [path], "ca-certificates-java": ["/j"], "libc-bin": [store]})
+    bundle = make_files(root, {path: b"junk"}, ("ca-certificates",))
+    locked = [one.file for one in bundle]
+    assert sources_of_locked(root, locked) == [path]
+    assert make_locked(root, {path: b"junk"}, locked) == bundle
+    with pytest.raises(OcclumError, match=r"comes out as sha256:.*, and not as it is pinned"):
+        make_locked(root, {path: b"other"}, locked)
+    with pytest.raises(OcclumError, match="/x is made of nothing"):
+        make_locked(root, {}, [MadeFile("/x", 0o644, 0, "0" * 64, "x")])
 
 
 def test_passwords() -> None:

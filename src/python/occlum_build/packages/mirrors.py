@@ -31,7 +31,7 @@ def untold(_came: int, _expected: int) -> None:
 
 
 class Failure(NamedTuple):
-    """Why a mirror did not give a file.
+    """Why a mirror did not give a file; `where` is "" where there is no mirror.
 
     is_strike: it is the fault of the mirror itself. is_other: it gave something else.
     """
@@ -108,7 +108,7 @@ class Mirrors:
         raise Nowhere(failures)
 
     def file(self, wanted: Wanted, target: Path) -> list[Failure]:
-        """Write a file of a known digest; failures of all mirrors where it is not to be had."""
+        """Write a file of a known digest; failures, one at least, where it is not to be had."""
         failures: list[Failure] = []
         for template, where in self._places(wanted, failures):
             try:
@@ -120,6 +120,8 @@ class Mirrors:
         return failures
 
     def _places(self, wanted: Wanted, failures: list[Failure]) -> Iterator[tuple[str, str]]:
+        if not self._templates:
+            failures.append(Failure("", "no mirror is named"))
         for template in self._templates:
             with self._lock:
                 is_out = self._strikes[template] >= STRIKES
@@ -240,8 +242,6 @@ def gone(
     """The problem of a file that no mirror has. also: other places that were asked, `who: why`."""
     digest = f", sha256 {wanted.sha256}" if wanted.sha256 else ""
     first = f"{wanted.what or wanted.path} ({wanted.path}{digest}) is nowhere to be had"
-    lines = [f"{one.where}: {one.reason}" for one in failures]
+    lines = [f"{one.where}: {one.reason}" if one.where else one.reason for one in failures]
     lines += also
-    if not lines:
-        lines = ["no mirror is named"]
     return Problem(code, Lines(first, *(f"  {line}" for line in lines)), hint=hint)

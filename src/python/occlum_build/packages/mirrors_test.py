@@ -166,6 +166,18 @@ def test_a_text_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.reason for one in raised.value.failures] == ["has more than 1 KiB"]
 
 
+def test_no_mirror_has_nothing(target: Path) -> None:
+    failures = Mirrors([]).file(DEB, target)
+    assert [one.reason for one in failures] == ["no mirror is named"]
+    assert str(gone(DEB, failures, also=["cache: no"])).splitlines()[1:] == [
+        "  no mirror is named",
+        "  cache: no",
+    ]
+    with pytest.raises(Nowhere) as raised:
+        Mirrors([]).text(Wanted("x"), bytes)
+    assert [one.reason for one in raised.value.failures] == ["no mirror is named"]
+
+
 def test_what_is_nowhere_to_be_had_is_told_with_all_that_was_asked(
     root: Path, target: Path
 ) -> None:

@@ -43,6 +43,19 @@ def of_root(path: str, merged_usr: bool) -> str:
     return canonical(path.lstrip("/"), merged_usr)
 
 
+def is_absolute(path: str, *, top: bool = False) -> bool:
+    """Whether a root may have this path: no `.`, `..`, double slashes, none at its end.
+
+    top: "/" is one as well.
+    """
+    if path == "/":
+        return top
+    try:
+        return path.startswith("/") and canonical(path[1:], merged_usr=False) == path
+    except BadArchive:
+        return False
+
+
 def check_text(text: str, name: str) -> None:
     """Raise BadArchive for a name or target that is no UTF-8 or has a NUL."""
     if not text.isascii():

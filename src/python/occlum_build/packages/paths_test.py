@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from occlum_build.files.compressed import BadArchive
-from occlum_build.packages.paths import canonical, is_top, leads_to, of_root
+from occlum_build.packages.paths import canonical, is_absolute, is_top, leads_to, of_root
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,17 @@ def test_tops() -> None:
         "./bin",
         "lib64",
     ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "x", "./x", "//x", "/x/", "/x//y", "/./x", "/opt/../x", "/x/..", "/\0", "/\udc80", "//",
+     "/" + "x" * 256, "/x" * 3000],
+)  # fmt: skip
+def test_what_is_no_absolute_path(path: str) -> None:
+    assert not is_absolute(path, top=True)
+
+
+def test_absolute_paths() -> None:
+    assert is_absolute("/x") and is_absolute("/usr/lib/..x/\u00e4")
+    assert is_absolute("/", top=True) and not is_absolute("/")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from occlum_build.files.handles import CREATE, DirectoryHandles
+from occlum_build.files.targets import at
 from occlum_build.packages.index import Entry
 from occlum_build.sources.model import DIR, SYMLINK
 
@@ -20,10 +21,12 @@ _CHUNK_BYTES = 1 << 20
 class TreeWriter:
     """To be used as a context manager; paths are absolute, and of the root "/".
 
-    Directories that are missing are made, of mode 0755. All methods may raise OSError.
+    Directories that are missing are made, of mode 0755. All methods may raise OSError,
+    at the path below the root that is being written.
     """
 
     def __init__(self, root: str) -> None:
+        self._root = root
         self._handles = DirectoryHandles(root)
         self._made = {""}
         os.fchmod(self._handles.at(""), 0o755)
@@ -41,25 +44,39 @@ class TreeWriter:
 
     def file(self, path: str, mode: int, chunks: Iterable[bytes]) -> None:
         """A new file of these permission bits, setuid and the like too."""
-        directory, name = self._place(path)
-        with open(os.open(name, CREATE, 0o600, dir_fd=directory), "wb") as file:
-            file.writelines(chunks)
-            os.fchmod(file.fileno(), mode)
+        place = self._root + path
+        with at(place):
+            directory, name = self._place(path)
+            descriptor = os.open(name, CREATE, 0o600, dir_fd=directory)
+        try:
+            for chunk in chunks:  # an error of which is not at the place
+                with at(place):
+                    _write(descriptor, chunk)
+            with at(place):
+                os.fchmod(descriptor, mode)
+        finally:
+            with at(place):
+                os.close(descriptor)
 
     def hard_link(self, path: str, other: str) -> bool:
         """The file of another path under this one too; False for a copy, where that cannot be."""
-        directory, name = self._place(path)
-        source, source_name = self._handles.beside(other[1:])
-        try:
-            os.link(
-                source_name, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False
-            )
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            self._copy(path, source, source_name)
-            return False
-        return True
+        with at(self._root + path):
+            directory, name = self._place(path)
+            source, source_name = self._handles.beside(other[1:])
+            try:
+                os.link(
+                    source_name,
+                    name,
+                    src_dir_fd=source,
+                    dst_dir_fd=directory,
+                    follow_symlinks=False,
+                )
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                self._copy(path, source, source_name)
+                return False
+            return True
 
     def _copy(self, path: str, source: int, name: str) -> None:
         with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=source), "rb") as file:
@@ -71,14 +88,16 @@ class TreeWriter:
         modes = {}
         for path in sorted(entries):
             entry = entries[path]
-            if entry.type == SYMLINK:
-                directory, name = self._place(path)
-                os.symlink(entry.target, name, dir_fd=directory)
-            elif entry.type == DIR:
-                self._make(path[1:])
-                modes[path] = entry.mode
+            with at(self._root + path):
+                if entry.type == SYMLINK:
+                    directory, name = self._place(path)
+                    os.symlink(entry.target, name, dir_fd=directory)
+                elif entry.type == DIR:
+                    self._make(path[1:])
+                    modes[path] = entry.mode
         for path in sorted(modes, reverse=True):
-            os.fchmod(self._handles.at(path[1:]), modes[path])
+            with at(self._root + path):
+                os.fchmod(self._handles.at(path[1:]), modes[path])
 
     def _place(self, path: str) -> tuple[int, str]:
         """The directory that a path is in, and its name there."""
@@ -98,3 +117,9 @@ class TreeWriter:
             os.mkdir(name, 0o700, dir_fd=directory)
             os.fchmod(self._handles.at(one), 0o755)
             self._made.add(one)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

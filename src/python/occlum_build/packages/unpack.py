@@ -1,30 +1,21 @@
-"""Unpacks a .deb: `python -m occlum_build.packages.unpack DEB INDEX_JSON DIR [WANTED_JSON]`.
-
-Each file is compared with the index. WANTED_JSON is a list of paths, of the files that are to be
-in DIR alone; without it DIR gets all entries. A DIR that is there already is left as it is.
-"""
+"""Unpacks a .deb, each file of it compared with its index."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError, Place
-from occlum_build.files.bounds import MANIFEST_BYTES, shown_bytes
+from occlum_build.files.bounds import shown_bytes
 from occlum_build.files.change import Change
-from occlum_build.files.json_text import load_json
-from occlum_build.files.reading import read_file
-from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.files.tar_reader import FILE as FILE_MEMBER
 from occlum_build.files.tar_reader import HARD_LINK, Member, entries_of
 from occlum_build.packages.deb import opened
-from occlum_build.packages.index import DebIndex, Entry, read_index
+from occlum_build.packages.index import DebIndex, Entry
 from occlum_build.packages.paths import canonical
 from occlum_build.packages.tree import TreeWriter
-from occlum_build.process.step import run_step
 from occlum_build.shown import some
 from occlum_build.sources.model import FILE
 
@@ -32,15 +23,8 @@ CODE = "deb-content"
 _HINT = "leave the file alone while it is read, and make its index anew"
 
 
-def unpack_deb(
-    deb: Path,
-    index: DebIndex,
-    target: Path,
-    wanted: Collection[str] | None = None,
-    *,
-    name: str = "",
-) -> None:
-    """Unpack a .deb as a new directory: all of it, or the files at the wanted paths alone.
+def unpack_deb(deb: Path, index: DebIndex, target: Path, *, name: str = "") -> None:
+    """Unpack a .deb as a new directory.
 
     It is made beside its place and then renamed. Raises OcclumError `deb-file`, `deb-content`;
     FileExistsError and OSError at the target.
@@ -49,9 +33,8 @@ def unpack_deb(
         root = change.part(target, must_be_new=True)
         root.mkdir()
         with TreeWriter(str(root)) as tree:
-            unpack_files(deb, index, tree, wanted, name=name)
-            if wanted is None:
-                tree.add_entries(index.entries)
+            unpack_files(deb, index, tree, name=name)
+            tree.add_entries(index.entries)
         change.commit()
 
 
@@ -176,17 +159,3 @@ class _Unpacking:
 
 def _same(entry: Entry) -> _Same:
     return _Same(entry.sha256, entry.mode)
-
-
-def _step(deb: str, index: str, target: str, wanted: str = "") -> None:
-    paths = None
-    if wanted:
-        paths = load_json(read_file(wanted, MANIFEST_BYTES), wanted)
-        check_shape(paths, ListOf(str), wanted, code="json")
-    if not Path(target).is_dir():
-        unpack_deb(Path(deb), read_index(Path(index)), Path(target), paths)
-
-
-if __name__ == "__main__":
-    usage = "occlum_build.packages.unpack DEB INDEX_JSON DIR [WANTED_JSON]"
-    sys.exit(run_step(_step, sys.argv[1:], usage, optional=1))

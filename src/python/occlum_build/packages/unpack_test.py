@@ -3,18 +3,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from occlum_build.errors import OcclumError
-from occlum_build.packages.index import write_index
 from occlum_build.packages.indexing import index_deb
 from occlum_build.packages.testing_debs import Item, directory, hard_link, link, write_deb
-from occlum_build.packages.unpack import contents_of_deb, unpack_deb
+from occlum_build.packages.tree import TreeWriter
+from occlum_build.packages.unpack import contents_of_deb, unpack_deb, unpack_files
 
 ITEMS = (
     directory("./"),
@@ -30,6 +28,12 @@ ITEMS = (
 
 def _deb(tmp_path: Path) -> Path:
     return write_deb(tmp_path, "app", items=ITEMS)
+
+
+def _files(deb: Path, root: Path, wanted: list[str]) -> None:
+    root.mkdir()
+    with TreeWriter(str(root)) as tree:
+        unpack_files(deb, index_deb(deb), tree, wanted)
 
 
 def _tree(root: Path) -> dict[str, str]:
@@ -84,7 +88,7 @@ def test_all_of_it(tmp_path: Path) -> None:
 def test_wanted_files_alone(tmp_path: Path, wanted: list[str]) -> None:
     deb = _deb(tmp_path)
     index = index_deb(deb)
-    unpack_deb(deb, index, tmp_path / "root", wanted)
+    _files(deb, tmp_path / "root", wanted)
     found = [f"/{path}" for path, text in _tree(tmp_path / "root").items() if text[-1:] != "/"]
     assert found == sorted(wanted)
     contents = contents_of_deb(deb, index, wanted, 3)
@@ -146,28 +150,4 @@ def test_what_is_no_file_of_it(tmp_path: Path) -> None:
     deb = _deb(tmp_path)
     for path in ("/gone", "/usr/bin", "/etc/link"):
         with pytest.raises(OcclumError, match=f"{path} are wanted, and no files in it"):
-            unpack_deb(deb, index_deb(deb), tmp_path / "root", [path])
-
-
-def test_as_a_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    deb = _deb(tmp_path)
-    (tmp_path / "index.json").write_bytes(write_index(index_deb(deb)))
-    path = os.pathsep.join(os.path.abspath(one) for one in sys.path if one)
-
-    def run(*arguments: str) -> int:
-        command = [sys.executable, "-m", "occlum_build.packages.unpack", deb.name, *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env={"PYTHONPATH": path}, check=False
-        ).returncode
-
-    assert run("index.json", "root") == 0
-    assert (tmp_path / "root/usr/bin/app").read_bytes() == b"app"
-    (tmp_path / "wanted.json").write_text('["/usr/bin/app"]')
-    assert run("index.json", "few", "wanted.json") == 0
-    assert list(_tree(tmp_path / "few")) == ["usr", "usr/bin", "usr/bin/app"]
-    inode = (tmp_path / "few").stat().st_ino
-    assert run("index.json", "few", "wanted.json") == 0
-    assert (tmp_path / "few").stat().st_ino == inode
-    (tmp_path / "wanted.json").write_text("{}")
-    assert run("index.json", "other", "wanted.json") == 1
-    assert capfd.readouterr().err == "wanted.json: the document is an object, not a list\n"
+            _files(deb, tmp_path / f"root{path.replace('/', '-')}", [path])

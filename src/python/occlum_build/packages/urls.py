@@ -42,12 +42,27 @@ def check_mirror(template: str) -> None:
         elif scheme != "file" or not rest.startswith("/"):
             message = "is no http:, https: or file: URL, and no absolute path"
     unknown = [one for one in _FIELD.findall(template) if one not in _FIELDS]
-    if unknown:
+    if not message and unknown:
         message = f"has {{{unknown[0]}}}, which is no field"
-    elif re.search(r"[{}]", _FIELD.sub("", template)):
+    elif not message and re.search(r"[{}]", _FIELD.sub("", template)):
         message = "has a brace that is part of no field"
     if message:
-        raise OcclumError("packages-mirror", f"the mirror {quoted(template)} {message}", hint=hint)
+        mirror = quoted(without_password(template))
+        raise OcclumError("packages-mirror", f"the mirror {mirror} {message}", hint=hint)
+
+
+def without_password(url: str) -> str:
+    """A URL, maybe none, as it may be told: without what is before an `@`, but its scheme."""
+    before, at, rest = url.rpartition("@")
+    if not at:
+        return url
+    scheme, colon, _ = before.partition("://")
+    return (f"{scheme}{colon}" if colon else "") + f"...@{rest}"
+
+
+def why_no_url(url: str, error: ValueError) -> str:
+    """What urllib says of a URL; it may have quoted a password."""
+    return "is no URL" if "@" in url else f"is no URL: {error}"
 
 
 def _fault_of_url(template: str) -> str:
@@ -56,7 +71,7 @@ def _fault_of_url(template: str) -> str:
         host = parts.hostname
         _ = parts.port  # raises ValueError as well
     except ValueError as error:
-        return f"is no URL: {error}"
+        return why_no_url(template, error)
     if not host:
         return "names no host"
     if "@" in parts.netloc:

@@ -57,3 +57,24 @@ def test_what_is_no_mirror(template: str, message: str) -> None:
         check_mirror(template)
     assert raised.value.code == "packages-mirror"
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "http://me:secret@m/debian",
+        "http://me:x@secret@m/debian",
+        "http://me:secret/x@m/debian",
+        "http://me:{secret}@m/debian",
+        "ftp://me:secret@m/debian",
+        "me:secret@m/debian",
+        "http://me:secret@",
+        "http://me:secret@m:x/",
+        "http://me:secret\u2100@m/",
+    ],
+)
+def test_no_password_is_told(template: str) -> None:
+    with pytest.raises(OcclumError) as raised:
+        check_mirror(template)
+    assert "secret" not in str(raised.value)
+    assert "@" in str(raised.value)

@@ -13,6 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from occlum_build.errors import OcclumError, Place, Report
+from occlum_build.packages.urls import without_password
 from occlum_build.shown import Lines, quoted, some
 from occlum_build.wheels.lock import Artifact, LockedDistribution, WheelsLock
 from occlum_build.wheels.platform import Platform
@@ -157,7 +158,8 @@ def _best(locked: LockedDistribution, lock: WheelsLock, platform: Platform) -> W
         _, best = min(ranked, key=lambda one: (one[0], one[1].file, one[1].sha256))
         return Wheel(locked.name, locked.version, best.file, best.url, best.sha256)
     if not wheels:
-        there = some(sorted(one.file or one.url for one in locked.artifacts)) or "nothing"
+        names = sorted(one.file or without_password(one.url) for one in locked.artifacts)
+        there = some(names) or "nothing"
         raise OcclumError(
             "wheels-sdist",
             f"{what} has no wheel, only {there}, and nothing is compiled here",

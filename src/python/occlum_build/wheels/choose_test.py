@@ -122,6 +122,8 @@ def test_only_a_source_distribution() -> None:
     text = error("wheels-sdist", [one], ["a"])
     assert "a 1.0 has no wheel, only a-1.0.tar.gz" in text
     assert "pip wheel" in text
+    text = error("wheels-sdist", [locked("a", "1.0", [("git+https://me:x@host/", SHA256)])], ["a"])
+    assert "only git+https://...@host/" in text
 
 
 def test_no_wheel_that_fits_and_all_are_told() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from occlum_build.errors import OcclumError
 from occlum_build.packages.fetching import PARALLEL, ToFetch, fetch_all
 from occlum_build.packages.mirrors import Mirrors, gone
-from occlum_build.packages.urls import Wanted, check_mirror
+from occlum_build.packages.urls import Wanted, check_mirror, why_no_url, without_password
 from occlum_build.wheels.choose import Wheel
 
 _HINT = (
@@ -55,7 +55,7 @@ def fetch_wheels(
         wanted.append((by_origin[origin.template], file, cache / f"{wheel.sha256}.whl"))
     problems = []
     for (_, file, _), origin, failures in zip(wanted, origins, fetch_all(wanted, parallel)):
-        if failures or (origin.fault and not mirrors):
+        if failures:
             also = [origin.fault] if origin.fault else []
             problems.append(gone(file, failures, code="wheel-gone", also=also, hint=_HINT))
     if problems:
@@ -65,24 +65,25 @@ def fetch_wheels(
 
 def _origin(wheel: Wheel) -> _Origin:
     """A path mapping of pex, `file://${NAME}/x.whl`, stands for a directory that is not known."""
-    url, file = wheel.url, wheel.file
+    url, file, told = wheel.url, wheel.file, without_password(wheel.url)
     if "${" in url:
-        return _Origin("", file, f"{url}: a path mapping, of which the directory is not known here")
+        fault = f"{told}: a path mapping, of which the directory is not known here"
+        return _Origin("", file, fault)
     try:
         parts = urlsplit(url)
         path = unquote(parts.path).lstrip("/")
         if "\0" in path:
-            return _Origin("", file, f"{url}: a path with a NUL")
+            return _Origin("", file, f"{told}: a path with a NUL")
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             template = "file:/{path}"
         elif parts.scheme in ("http", "https"):
             template = f"{parts.scheme}://{parts.netloc}/{{path}}"
             template += f"?{parts.query}" if parts.query else ""
         else:
-            return _Origin("", file, f"{url}: neither http:, https: nor file:")
+            return _Origin("", file, f"{told}: neither http:, https: nor file:")
         check_mirror(template)
     except ValueError as error:
-        return _Origin("", file, f"{url}: {error}")
+        return _Origin("", file, f"{told}: {why_no_url(url, error)}")
     except OcclumError as error:
         return _Origin("", file, error.problems[0].message)
     return _Origin(template, path)

@@ -82,6 +82,12 @@ def test_a_path_mapping_needs_a_mirror(root: Path, tmp_path: Path) -> None:
     assert found[SHA256].read_bytes() == CONTENT
 
 
+def test_a_path_mapping_of_a_wheel_that_is_in_the_cache(root: Path, tmp_path: Path) -> None:
+    found = fetch_wheels([wheel(f"file://{root}/{BELOW}")], tmp_path / "cache", [], {})
+    mapped = wheel("file://${WHEELS_DIR}/" + NAME)
+    assert fetch_wheels([mapped], tmp_path / "cache", [], {}) == found
+
+
 def test_all_that_was_asked_is_told(root: Path, tmp_path: Path) -> None:
     nobody = nobody_listens()
     text = failure(tmp_path, f"{nobody}/x.whl", mirrors=(f"file:{root}",))
@@ -101,3 +107,17 @@ def test_all_that_was_asked_is_told(root: Path, tmp_path: Path) -> None:
 )
 def test_urls_that_are_wrong(tmp_path: Path, url: str, words: str) -> None:
     assert words in failure(tmp_path, url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:secret@host/a.whl",
+        "git+https://me:secret@host/a",
+        "https://me:secret@[::1/a.whl",
+        "https://me:secret@host/${X}/a.whl",
+        "https://me:secret@host/a%00.whl",
+    ],
+)
+def test_no_password_is_told(tmp_path: Path, url: str) -> None:
+    assert "secret" not in failure(tmp_path, url)
