@@ -46,9 +46,10 @@ from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroot.awaited_contents import awaited, bring
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
-from pants_occlum.sysroot.pins import awaited, bring, host_contents
+from pants_occlum.sysroot.pins import host_contents
 
 
 @dataclass(frozen=True)

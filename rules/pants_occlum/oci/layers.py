@@ -44,9 +44,10 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planned import PlannedImage, check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.sysroot.awaited_contents import awaited, bring
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
-from pants_occlum.sysroot.pins import HostContents, awaited, bring, host_contents
+from pants_occlum.sysroot.pins import HostContents, host_contents
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"
