@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -66,6 +67,25 @@ def _link(source: str, place: str) -> None:
         if error.errno not in NO_LINKS:
             raise
         shutil.copyfile(source, place, follow_symlinks=False)
+
+
+def put_directory(made: str, place: str) -> None:
+    """Let a directory that was made beside a place be there, or the one that another run puts there.
+
+    A file that is looked up below the place meanwhile may not be there. Raises OSError.
+    """
+    aside = f"{made}.aside"
+    try:
+        with suppress(FileNotFoundError):
+            os.rename(place, aside)
+        try:
+            os.rename(made, place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    finally:
+        clear(aside)
+        clear(made)
 
 
 def use(path: str) -> bool:

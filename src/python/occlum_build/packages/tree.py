@@ -20,11 +20,13 @@ _CHUNK_BYTES = 1 << 20
 class TreeWriter:
     """To be used as a context manager; paths are absolute, and of the root "/".
 
-    Directories that are missing are made, of mode 0755. All methods may raise OSError.
+    Directories that are missing are made, of mode 0755. readable: modes get what their owner needs
+    to read all of it. All methods may raise OSError.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, readable: bool = False) -> None:
         self._handles = DirectoryHandles(root)
+        self._of_file, self._of_dir = (0o400, 0o700) if readable else (0, 0)
         self._made = {""}
         os.fchmod(self._handles.at(""), 0o755)
 
@@ -44,7 +46,7 @@ class TreeWriter:
         directory, name = self._place(path)
         with open(os.open(name, CREATE, 0o600, dir_fd=directory), "wb") as file:
             file.writelines(chunks)
-            os.fchmod(file.fileno(), mode)
+            os.fchmod(file.fileno(), mode | self._of_file)
 
     def hard_link(self, path: str, other: str) -> bool:
         """The file of another path under this one too; False for a copy, where that cannot be."""
@@ -78,7 +80,7 @@ class TreeWriter:
                 self._make(path[1:])
                 modes[path] = entry.mode
         for path in sorted(modes, reverse=True):
-            os.fchmod(self._handles.at(path[1:]), modes[path])
+            os.fchmod(self._handles.at(path[1:]), modes[path] | self._of_dir)
 
     def _place(self, path: str) -> tuple[int, str]:
         """The directory that a path is in, and its name there."""

@@ -39,16 +39,17 @@ def unpack_deb(
     wanted: Collection[str] | None = None,
     *,
     name: str = "",
+    readable: bool = False,
 ) -> None:
     """Unpack a .deb as a new directory: all of it, or the files at the wanted paths alone.
 
-    It is made beside its place and then renamed. Raises OcclumError `deb-file`, `deb-content`;
+    It is made beside its place and then renamed. readable: as of TreeWriter. Raises OcclumError `deb-file`, `deb-content`;
     FileExistsError and OSError at the target.
     """
     with Change() as change:
         root = change.part(target, must_be_new=True)
         root.mkdir()
-        with TreeWriter(str(root)) as tree:
+        with TreeWriter(str(root), readable=readable) as tree:
             unpack_files(deb, index, tree, wanted, name=name)
             if wanted is None:
                 tree.add_entries(index.entries)
