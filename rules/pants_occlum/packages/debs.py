@@ -22,7 +22,7 @@ from occlum_build.files.json_text import load_json
 from occlum_build.packages.deriving import check_package
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.index import DebIndex
-from occlum_build.packages.linked import put_file
+from occlum_build.packages.linked import put_file, remove_unused, use
 from occlum_build.packages.lock import LockedPackage, LockedSuite, PackagesLock
 from occlum_build.packages.locking import HINT_GONE, Places, fetch_debs
 from occlum_build.shown import output_of
@@ -51,6 +51,7 @@ from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_p
 from pants_occlum.subsystem import OcclumSubsystem
 
 DEBS_CACHE = "occlum_debs"
+DEBS, INDEXES = "debs", "indexes"  # as the library has them
 _HINT = f"{HINT_GONE}, or let a machine that has the file build once with `[occlum].share_packages`"
 _DEB = "package.deb"
 _INDEX, _CONTROL, _MD5SUMS = _OUTPUTS = ("index.json", "control", "md5sums")
@@ -179,8 +180,7 @@ async def places_of(
     return Places(
         cache=cache,
         debs={
-            path: cache / "debs" / f"{digest.fingerprint}.deb"
-            for path, digest in asked.debs.items()
+            path: cache / DEBS / f"{digest.fingerprint}.deb" for path, digest in asked.debs.items()
         },
         mirrors={
             name: occlum.archive_mirrors.get(address, ())
@@ -208,6 +208,10 @@ async def fetched_debs(
             put_file(str(places.debs[one.path]), content.content)
     of_archives = [one for one in request.packages if one.archive]
     files = {one.sha256: deb_in_cache(named_caches_dir, one) for one in of_archives}
+    for file in (*files.values(), *places.debs.values()):
+        use(str(file))
+    for name in (DEBS, INDEXES):
+        remove_unused(str(places.cache / name))
     also = "remote cache: not asked ([occlum].share_packages is off)"
     if occlum.share_packages:
         also = "remote cache: has not got it ([occlum].share_packages)"
@@ -221,7 +225,7 @@ async def fetched_debs(
 
 def deb_in_cache(named_caches_dir: NamedCachesDirOption, package: LockedPackage) -> Path:
     """Where a .deb of an archive is, if it is here."""
-    return Path(str(named_caches_dir.val), DEBS_CACHE, "debs", f"{package.sha256}.deb")
+    return Path(str(named_caches_dir.val), DEBS_CACHE, DEBS, f"{package.sha256}.deb")
 
 
 @_uncacheable_rule(desc="Share packages", level=LogLevel.DEBUG)
