@@ -14,7 +14,7 @@ import pytest
 from pants.core.goals.generate_lockfiles import GenerateLockfilesGoal
 from pants.engine.internals.scheduler import ExecutionError
 
-from occlum_build.packages.linked import SharedFile, put_file
+from occlum_build.packages.linked import SharedFile, link_files, put_file
 from occlum_build.packages.testing_debs import Item, deb_of, directory, link
 from pants_occlum.packages import contents
 from pants_occlum.testing import Project, entries
@@ -276,7 +276,7 @@ def test_what_another_run_clears_is_unpacked_anew(
     project: PackagesProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.pin()
-    link_files, calls = contents.link_files, []
+    calls: list[str] = []
 
     def cleared_first(root: str, files: list[SharedFile]) -> None:
         calls.append(root)
@@ -294,7 +294,8 @@ def test_what_another_run_clears_is_unpacked_anew(
 
 def test_files_that_their_owner_may_not_read(project: PackagesProject) -> None:
     project.deb("tool", directory("./usr/bin/", 0o000), Item("./usr/bin/tool", b"one", 0o111),
-                scripts={"postinst": SCRIPT}, fields={"Depends": "data (>= 1), base-passwd"})  # fmt: skip
+                scripts={"postinst": SCRIPT},
+                fields={"Depends": "data (>= 1), base-passwd"})  # fmt: skip
     project.pin()
     image = project.make()
     (file,) = (project.named_caches / "occlum_packages").glob("*/usr/bin/tool")

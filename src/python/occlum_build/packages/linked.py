@@ -70,7 +70,7 @@ def _link(source: str, place: str) -> None:
 
 
 def put_directory(made: str, place: str) -> None:
-    """Let a directory that was made beside a place be there, or the one that another run puts there.
+    """Let a directory that was made beside a place be there, or that of another run.
 
     A file that is looked up below the place meanwhile may not be there. Raises OSError.
     """

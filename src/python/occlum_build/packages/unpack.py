@@ -43,8 +43,8 @@ def unpack_deb(
 ) -> None:
     """Unpack a .deb as a new directory: all of it, or the files at the wanted paths alone.
 
-    It is made beside its place and then renamed. readable: as of TreeWriter. Raises OcclumError `deb-file`, `deb-content`;
-    FileExistsError and OSError at the target.
+    It is made beside its place and then renamed. readable: as of TreeWriter. Raises OcclumError
+    `deb-file`, `deb-content`; FileExistsError and OSError at the target.
     """
     with Change() as change:
         root = change.part(target, must_be_new=True)
