@@ -14,11 +14,19 @@ from pants.engine.fs import (
     FileEntry,
     MergeDigests,
 )
+from pants.engine.process import FallibleProcessResult, Process
 
-from pants_occlum.compat.by_name import concurrently
-from pants_occlum.compat.pants_rules import create_digest, get_digest_contents, merge_digests
+from occlum_build.process.step import EXIT_CONTENT_MISSING
+from pants_occlum.compat.by_name import concurrently, implicitly
+from pants_occlum.compat.pants_rules import (
+    create_digest,
+    execute_process,
+    get_digest_contents,
+    merge_digests,
+)
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.subsystem import LockMode
+from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SysrootBlob
 from pants_occlum.sysroot.pins import (
     HostContents,
@@ -56,6 +64,27 @@ async def bring(error: Exception, contents: HostContents) -> None:
         raise error
     await present_files(contents)
     await create_digest(CreateDigest([FileContent(_TOKEN, _token(contents))]))
+
+
+async def try_process(
+    process: Process, contents: HostContents | None
+) -> FallibleProcessResult | None:
+    """What a process comes to that takes contents from the sysroot, which are brought if need be.
+
+    None where one was another content than was known: it is to be an input then. Raises OcclumError
+    where that makes what was planned wrong.
+    """
+    try:
+        result = await execute_process(process, **implicitly())
+    except Exception as error:  # whatever Pants raises, if it names a content
+        if contents is None:
+            raise
+        await bring(error, contents)
+        result = await execute_process(process, **implicitly())
+    if contents is None or result.exit_code != EXIT_CONTENT_MISSING:
+        return result
+    await look_again(HostDoubt(contents.sysroot.root, contents.blobs), **implicitly())
+    return None
 
 
 async def texts(blobs: Iterable[FileDigest]) -> dict[str, bytes]:
