@@ -77,8 +77,8 @@ class OcclumSubsystem(Subsystem):
         help=softwrap(
             """
             Mirrors of this site, by the address of an `occlum_archive`, which are tried before its
-            own: `{"path/to:ubuntu": ["file:/srv/mirror/ubuntu"]}`. No lock file and no cache
-            depends on them.
+            own: `{"path/to:ubuntu": ["file:/srv/mirror/ubuntu"]}`; `//directory` is below the
+            build root. No lock file and no cache depends on them.
             """
         ),
     )

@@ -25,15 +25,13 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly
 from pants_occlum.packages.root import RootOf, merged_root
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
+from pants_occlum.sysroot.awaited_contents import cached_contents, host_texts, texts
 from pants_occlum.sysroot.host import SysrootBlob, SysrootRequest, SysrootSnapshot, look_at_sysroot
 from pants_occlum.sysroot.pins import (
     HostContents,
-    cached_contents,
     host_contents,
-    host_texts,
     lock_of_sysroot,
     missing_content,
-    texts,
 )
 from pants_occlum.sysroot.sysroots import Sysroot
 

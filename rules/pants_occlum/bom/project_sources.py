@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from pants.core.goals.package import EnvironmentAwarePackageRequest, PackageFieldSet
 from pants.core.util_rules.distdir import DistDir
@@ -194,7 +195,8 @@ def wheel_directory(address: Address, distribution: str) -> str:
 
     There is no such directory in the project: no name in it can have been meant.
     """
-    return f"{address.spec_path}:{address.target_name}/{distribution.replace(' ', '-')}"
+    name = f"{address.target_name}{quote(address.parameters_repr, safe='@=,')}"
+    return f"{address.spec_path}:{name}/{distribution.replace(' ', '-')}"
 
 
 def _files_of_wheels(address: Address, wheels: InstalledWheels) -> dict[str, ProjectFile]:

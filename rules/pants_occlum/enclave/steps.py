@@ -16,7 +16,7 @@ from pants.engine.fs import (
     FileEntry,
     MergeDigests,
 )
-from pants.engine.process import ProcessCacheScope
+from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.util.frozendict import FrozenDict
 
@@ -24,7 +24,6 @@ from occlum_build.occlum.runtime_boot import BootSettings
 from occlum_build.occlum.seal import ROOT, ROOT_MAC
 from occlum_build.process.complete import TABLE
 from occlum_build.process.packs import INDEX, PACKS, read_index
-from occlum_build.process.step import EXIT_CONTENT_MISSING
 from occlum_build.shown import escaped, output_of
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
@@ -40,10 +39,9 @@ from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
 from pants_occlum.image.nodes import (
     ImageContentRequest,
     ImageRequest,
-    bring_contents,
-    doubt_host,
     image_content,
     make_image,
+    try_image_process,
 )
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
@@ -82,13 +80,8 @@ class _Step:
     caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
 
 
-class HostContentError(InvalidEnclave):
-    """A step found a file of the host not as it was when the image was planned."""
-
-
-@rule
-async def run_step(step: _Step) -> Parts:
-    process = await prepare_tool_process(
+async def _process_of(step: _Step) -> Process:
+    return await prepare_tool_process(
         ToolProcessRequest(
             module=f"occlum_build.occlum.{step.module}",
             argv=(*step.argv, _OUT, *step.key),
@@ -107,10 +100,11 @@ async def run_step(step: _Step) -> Parts:
         ),
         **implicitly(),
     )
-    result = await execute_process(process, **implicitly())
+
+
+async def _parts_of(step: _Step, result: FallibleProcessResult) -> Parts:
     if result.exit_code:
-        kind = HostContentError if result.exit_code == EXIT_CONTENT_MISSING else InvalidEnclave
-        raise kind(f"{escaped(step.description)} failed:\n\n{output_of(result.stderr)}")
+        raise InvalidEnclave(f"{escaped(step.description)} failed:\n\n{output_of(result.stderr)}")
     entries = await get_digest_entries(result.output_digest)
     files = {
         entry.path[len(_OUT) + 1 :]: entry.file_digest
@@ -118,6 +112,12 @@ async def run_step(step: _Step) -> Parts:
         if isinstance(entry, FileEntry)
     }
     return Parts(result.output_digest, FrozenDict(sorted(files.items())))
+
+
+@rule
+async def run_step(step: _Step) -> Parts:
+    process = await _process_of(step)
+    return await _parts_of(step, await execute_process(process, **implicitly()))
 
 
 @dataclass(frozen=True)
@@ -157,14 +157,12 @@ async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
 
 @rule
 async def seal_image(request: SealRequest) -> SealedImage:
-    try:
-        parts = await run_step(await _seal(request, is_whole=False))
-    except HostContentError:
-        await doubt_host(request.image)
+    step = await _seal(request, is_whole=False)
+    result = await try_image_process(await _process_of(step), request.image)
+    if result is None:
         parts = await run_step(await _seal(request, is_whole=True))
-    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
-        await bring_contents(error, request.image)
-        parts = await run_step(await _seal(request, is_whole=False))
+    else:
+        parts = await _parts_of(step, result)
     index = await create_digest(CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
     (content,) = await get_digest_contents(index)
     below = f"{PACKS}/"

@@ -18,6 +18,7 @@ from pants.engine.fs import (
     MergeDigests,
     SymlinkEntry,
 )
+from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 from pants.option.global_options import NamedCachesDirOption
@@ -46,9 +47,9 @@ from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import OcclumSubsystem
-from pants_occlum.sysroot.doubt import HostDoubt, look_again
+from pants_occlum.sysroot.awaited_contents import awaited, try_process
 from pants_occlum.sysroot.host import SYSROOT_CACHES, link_sysroot
-from pants_occlum.sysroot.pins import awaited, bring, host_contents
+from pants_occlum.sysroot.pins import host_contents
 
 
 @dataclass(frozen=True)
@@ -188,19 +189,10 @@ async def image_content(
     return ImageContent(digest, table, SYSROOT_CACHES)
 
 
-async def bring_contents(error: Exception, address: Address) -> None:
-    """After a process lacked contents of packages; raises the error where it is another one."""
+async def try_image_process(process: Process, address: Address) -> FallibleProcessResult | None:
+    """What a process comes to that takes an image's contents; None and errors as of try_process."""
     plan = (await make_image(ImageRequest(address), **implicitly())).plan
-    await bring(error, plan.host_contents(str(address)))
-
-
-async def doubt_host(address: Address) -> None:
-    """After a process found a file of the host not as the image's plan has it.
-
-    Raises OcclumError where the plan was made of what the file only seemed to hold.
-    """
-    plan = (await make_image(ImageRequest(address), **implicitly())).plan
-    await look_again(HostDoubt(plan.sysroot.root, plan.host_blobs()), **implicitly())
+    return await try_process(process, plan.host_contents(str(address)))
 
 
 async def image_of(target: Target, field_type: type[OneAddressField]) -> Image | None:

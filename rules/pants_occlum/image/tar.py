@@ -12,22 +12,19 @@ from pants.engine.rules import Rule
 
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import TABLE
-from occlum_build.process.step import EXIT_CONTENT_MISSING
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    execute_process,
     execute_process_or_raise,
     merge_digests,
 )
 from pants_occlum.image.nodes import (
     ImageContentRequest,
     ImageRequest,
-    bring_contents,
-    doubt_host,
     image_content,
     make_image,
+    try_image_process,
 )
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 
@@ -70,13 +67,7 @@ async def _process(address: Address, *, is_whole: bool) -> Process:
 @rule(desc="Archive an image")
 async def archive_image(request: ImageTarRequest) -> ImageTar:
     process = await _process(request.address, is_whole=False)
-    try:
-        result = await execute_process(process, **implicitly())
-    except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
-        await bring_contents(error, request.address)
-        result = await execute_process(process, **implicitly())
-    if result.exit_code == EXIT_CONTENT_MISSING:
-        await doubt_host(request.address)
+    if await try_image_process(process, request.address) is None:
         process = await _process(request.address, is_whole=True)
     return ImageTar(
         (await execute_process_or_raise(**implicitly({process: Process}))).output_digest

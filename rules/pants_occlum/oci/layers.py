@@ -25,14 +25,12 @@ from occlum_build.oci.grouping import Group, with_parents, within_budget
 from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
 from occlum_build.process.complete import TABLE, HostFile, table_json
-from occlum_build.process.step import EXIT_CONTENT_MISSING
 from occlum_build.sources.model import DIR
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
     digest_subset_to_digest,
-    execute_process,
     execute_process_or_raise,
     get_digest_contents,
     merge_digests,
@@ -44,9 +42,9 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planned import PlannedImage, check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
-from pants_occlum.sysroot.doubt import HostDoubt, look_again
+from pants_occlum.sysroot.awaited_contents import awaited, try_process
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
-from pants_occlum.sysroot.pins import HostContents, awaited, bring, host_contents
+from pants_occlum.sysroot.pins import HostContents, host_contents
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"
@@ -156,16 +154,7 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
 @rule(desc="Make a layer of an OCI image")
 async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
     process = await _process(request, is_whole=places.executes_remotely)
-    try:
-        attempt = await execute_process(process, **implicitly())
-    except Exception as error:  # whatever Pants raises, if it names a content
-        if request.host is None:
-            raise
-        await bring(error, request.host)
-        attempt = await execute_process(process, **implicitly())
-    if attempt.exit_code == EXIT_CONTENT_MISSING and request.host is not None:
-        host = HostDoubt(request.host.sysroot.root, request.host.blobs)
-        await look_again(host, **implicitly())
+    if await try_process(process, request.host) is None:
         process = await _process(request, is_whole=True)
     result = await execute_process_or_raise(**implicitly({process: Process}))
     files = await file_digests(result.output_digest)

@@ -6,10 +6,11 @@ may be in no store, and only what it lacks is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address
 from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.fs import CreateDigest, FileDigest, FileEntry
@@ -22,7 +23,7 @@ from occlum_build.files.json_text import load_json
 from occlum_build.packages.deriving import check_package
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.index import DebIndex
-from occlum_build.packages.linked import put_file
+from occlum_build.packages.linked import put_file, remove_unused, use
 from occlum_build.packages.lock import LockedPackage, LockedSuite, PackagesLock
 from occlum_build.packages.locking import HINT_GONE, Places, fetch_debs
 from occlum_build.shown import output_of
@@ -40,18 +41,25 @@ from pants_occlum.compat.pants_rules import (
     get_digest_contents,
     get_digest_entries,
 )
+from pants_occlum.logs import logger_of
 from pants_occlum.packages.awaited import is_missing
+from pants_occlum.packages.progress import megabytes, with_progress
 from pants_occlum.packages.requests import (
     AskedPackages,
     PackagesOf,
     asked_packages,
 )
 from pants_occlum.packages.sharing import share, store_debs, take_shared
+from pants_occlum.packages.site_mirrors import archive_mirrors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 
+logger = logger_of(__name__)
 DEBS_CACHE = "occlum_debs"
-_HINT = f"{HINT_GONE}, or let a machine that has the file build once with `[occlum].share_packages`"
+DEBS, INDEXES = "debs", "indexes"  # as the library has them
+_HINT_GONE = (
+    f"{HINT_GONE}, or let a machine that has the file build once with `[occlum].share_packages`"
+)
 _DEB = "package.deb"
 _INDEX, _CONTROL, _MD5SUMS = _OUTPUTS = ("index.json", "control", "md5sums")
 
@@ -84,11 +92,15 @@ class TriedDeb:
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """Packages of a root that are wanted as files; `suites` are those of their lock."""
+    """Packages of a root that are wanted as files; `suites` are those of their lock.
+
+    hint: what to do about packages that are nowhere to be had.
+    """
 
     address: Address
     packages: tuple[LockedPackage, ...]
     suites: tuple[LockedSuite, ...]
+    hint: str = field(default=_HINT_GONE, compare=False)
 
 
 @dataclass(frozen=True)
@@ -142,11 +154,11 @@ async def try_deb(request: DebRequest) -> TriedDeb:
 
 
 async def indexes_of(
-    address: Address, lock: PackagesLock, *, merged_usr: bool
+    address: Address, lock: PackagesLock, *, merged_usr: bool, hint: str = _HINT_GONE
 ) -> tuple[IndexedDeb, ...]:
     """The indexes of locked packages, of which those are downloaded that no cache has one of.
 
-    Raises OcclumError.
+    hint: as of FetchRequest. Raises OcclumError.
     """
     packages = lock.packages
     requests = [
@@ -160,7 +172,8 @@ async def indexes_of(
             raise
         tried = await concurrently(try_deb(one) for one in requests)
         missing = tuple(one for one, found in zip(packages, tried) if not found.is_there)
-        fetched = await fetched_debs(FetchRequest(address, missing, lock.suites), **implicitly())
+        wanted = FetchRequest(address, missing, lock.suites, hint)
+        fetched = await fetched_debs(wanted, **implicitly())
         await store_debs(missing, fetched.files)
         indexed = await concurrently(index_deb(one) for one in requests)
     for locked, found in zip(packages, indexed):
@@ -169,23 +182,23 @@ async def indexes_of(
 
 
 async def places_of(
-    asked: AskedPackages, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+    asked: AskedPackages,
+    occlum: OcclumSubsystem,
+    named_caches_dir: NamedCachesDirOption,
+    build_root: BuildRoot,
 ) -> Places:
     """Where what is asked for comes from, and goes to, on this machine."""
     environment = await environment_vars_subset(
         **implicitly(EnvironmentVarsRequest(sorted(ENVIRONMENT)))
     )
+    mirrors = await archive_mirrors(occlum.archive_mirrors, build_root.path)
     cache = Path(str(named_caches_dir.val)) / DEBS_CACHE
     return Places(
         cache=cache,
         debs={
-            path: cache / "debs" / f"{digest.fingerprint}.deb"
-            for path, digest in asked.debs.items()
+            path: cache / DEBS / f"{digest.fingerprint}.deb" for path, digest in asked.debs.items()
         },
-        mirrors={
-            name: occlum.archive_mirrors.get(address, ())
-            for name, address in asked.archives.items()
-        },
+        mirrors={name: mirrors.get(address, ()) for name, address in asked.archives.items()},
         parallel=occlum.parallel_downloads,
         environment=dict(environment),
     )
@@ -195,12 +208,13 @@ async def places_of(
 async def fetched_debs(
     request: FetchRequest,
     occlum: OcclumSubsystem,
+    build_root: BuildRoot,
     named_caches_dir: NamedCachesDirOption,
     global_options: GlobalOptions,
 ) -> FetchedDebs:
     """What is in the named cache already, and right, is not downloaded; nor what is shared."""
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
-    places = await places_of(asked, occlum, named_caches_dir)
+    places = await places_of(asked, occlum, named_caches_dir, build_root)
     for one in request.packages:
         if not one.archive:
             entry = FileEntry(one.path, FileDigest(one.sha256, one.size))
@@ -208,20 +222,41 @@ async def fetched_debs(
             put_file(str(places.debs[one.path]), content.content)
     of_archives = [one for one in request.packages if one.archive]
     files = {one.sha256: deb_in_cache(named_caches_dir, one) for one in of_archives}
+    for file in (*files.values(), *places.debs.values()):
+        use(str(file))
+    for name in (DEBS, INDEXES):
+        remove_unused(str(places.cache / name))
     also = "remote cache: not asked ([occlum].share_packages is off)"
     if occlum.share_packages:
         also = "remote cache: has not got it ([occlum].share_packages)"
         await take_shared(of_archives, files, by_process=not global_options.remote_execution)
     lock = PackagesLock({}, request.suites, request.packages)
-    fetched = fetch_debs(lock, asked.request, places, hint=_HINT, also=[also])
+    what = f"packages of {request.address}"
+    _tell([one for one in of_archives if not files[one.sha256].exists()], what)
+    fetched = with_progress(
+        what,
+        lambda progress: fetch_debs(
+            lock,
+            asked.request,
+            replace(places, progress=progress),
+            hint=request.hint,
+            also=[also],
+        ),
+    )
     if occlum.share_packages:
         await share(of_archives, files)
     return FetchedDebs({one.package.sha256: str(one.file) for one in fetched})
 
 
+def _tell(missing: Sequence[LockedPackage], what: str) -> None:
+    if missing:
+        size = megabytes(sum(one.size for one in missing))
+        logger.info("Downloading %d %s, %s", len(missing), what, size)
+
+
 def deb_in_cache(named_caches_dir: NamedCachesDirOption, package: LockedPackage) -> Path:
     """Where a .deb of an archive is, if it is here."""
-    return Path(str(named_caches_dir.val), DEBS_CACHE, "debs", f"{package.sha256}.deb")
+    return Path(str(named_caches_dir.val), DEBS_CACHE, DEBS, f"{package.sha256}.deb")
 
 
 @_uncacheable_rule(desc="Share packages", level=LogLevel.DEBUG)

@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.packages import contents, debs, locks, requests, root, sharing
+from pants_occlum.packages import contents, debs, locks, requests, root, sharing, site_mirrors
 from pants_occlum.packages.goals import generate_lock
 from pants_occlum.packages.target_types import OcclumArchive, OcclumPackages
 
@@ -25,6 +25,7 @@ def rules() -> Iterable[Rule | UnionRule]:
         requests,
         root,
         sharing,
+        site_mirrors,
         generate_lock,
     )
     return [one for module in modules for one in module.rules()]

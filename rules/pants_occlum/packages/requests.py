@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from pants_occlum.compat.pants_rules import (
     resolve_targets,
 )
 from pants_occlum.invalid import invalid_field, invalid_target
+from pants_occlum.packages.site_mirrors import mirror_of_project
 from pants_occlum.packages.target_types import (
     ArchiveAllowExpiredField,
     ArchiveComponentsField,
@@ -122,11 +122,6 @@ async def _archive(target: Target, build_root: str) -> ArchiveConfig:
         only=tuple(target[ArchiveOnlyField].value or ()),
         allow_expired=target[ArchiveAllowExpiredField].value,
     )
-
-
-def mirror_of_project(mirror: str, build_root: str) -> str:
-    """A mirror as the library takes it: `//directory` is below the build root."""
-    return f"file:{os.path.join(build_root, mirror[2:])}" if mirror.startswith("//") else mirror
 
 
 async def _debs(target: Target) -> dict[str, FileDigest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from pants.core.goals.generate_lockfiles import GenerateLockfilesGoal
 from pants.engine.internals.scheduler import ExecutionError
 
-from occlum_build.packages.testing_debs import Item, deb_of, link
-from pants_occlum.testing import Project
+from occlum_build.packages.linked import SharedFile, link_files, put_file
+from occlum_build.packages.testing_debs import Item, deb_of, directory, link
+from pants_occlum.packages import contents
+from pants_occlum.testing import Project, entries
 
 BUILD = """
     files(name="debs", sources=["*.deb"])
@@ -81,9 +84,9 @@ def test_lock_and_image(project: PackagesProject) -> None:
     assert (image / "which").read_bytes() == b"one"
     assert (image / "passwd").read_bytes() == b"root:x:0:0::/:/s\n"
     manifest = json.loads((image.parent / "manifest.json").read_text())
-    entries = {entry["path"]: entry for entry in manifest["entries"]}
-    assert entries["/tool"]["mode"] == "0755"
-    told = {path: one.get("provenance", {}) for path, one in entries.items()}
+    found = {entry["path"]: entry for entry in manifest["entries"]}
+    assert found["/tool"]["mode"] == "0755"
+    told = {path: one.get("provenance", {}) for path, one in found.items()}
     assert {path: (one.get("package"), one.get("version")) for path, one in told.items()} == {
         "/": (None, None),
         "/passwd": ("base-passwd", "1.0"),  # made in place of its scripts
@@ -290,3 +293,58 @@ def test_a_damaged_package(project: PackagesProject) -> None:
         project.pin()
     assert "app:root cannot be locked, 1 error" in str(caught.value)
     assert "app/data.deb: no usable package" in str(caught.value)
+
+
+def test_what_another_run_clears_is_unpacked_anew(
+    project: PackagesProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.pin()
+    calls: list[str] = []
+
+    def cleared_first(root: str, files: list[SharedFile]) -> None:
+        calls.append(root)
+        if len(calls) == 1:
+            for one in files:
+                shutil.rmtree(one.directory, ignore_errors=True)
+        link_files(root, files)
+
+    monkeypatch.setattr(contents, "link_files", cleared_first)
+    assert (project.make() / "tool").read_bytes() == b"one"
+    assert len(calls) > 1
+    left = list((project.named_caches / "occlum_packages").iterdir())
+    assert all("." not in one.name for one in left)
+
+
+def test_files_that_their_owner_may_not_read(project: PackagesProject) -> None:
+    project.deb("tool", directory("./usr/bin/", 0o000), Item("./usr/bin/tool", b"one", 0o111),
+                scripts={"postinst": SCRIPT},
+                fields={"Depends": "data (>= 1), base-passwd"})  # fmt: skip
+    project.pin()
+    image = project.make()
+    (file,) = (project.named_caches / "occlum_packages").glob("*/usr/bin/tool")
+    assert (file.stat().st_mode & 0o7777, file.parent.stat().st_mode & 0o7777) == (0o511, 0o700)
+    assert (image / "tool").stat().st_mode & 0o7777 == 0o111
+    assert entries(image.parent)["/tool"]["mode"] == "0111"
+
+
+def test_downloads_that_nobody_used_for_long(project: PackagesProject) -> None:
+    cache = project.named_caches / "occlum_debs"
+    for name in ("debs/old.deb", "indexes/old", "debs/young.deb", "indexes/young"):
+        put_file(str(cache / name), b"")
+        if "old" in name:
+            os.utime(cache / name, (0, 0))
+    project.pin()
+    assert [one.name for one in (cache / "indexes").iterdir()] == ["young"]
+    names = {one.name for one in (cache / "debs").iterdir()}
+    assert "young.deb" in names and "old.deb" not in names and len(names) > 1
+
+
+def test_one_package_of_roots_with_and_without_links_to_usr(project: PackagesProject) -> None:
+    project.pin()
+    merged = project.make()
+    project.build(", merged_usr=False")
+    project.write({"app/bom.yaml": BOM.replace("/usr/bin/which, ", "")})
+    project.pin()
+    assert (merged / "tool").exists() and (project.make() / "tool").read_bytes() == b"one"
+    unpacked = (project.named_caches / "occlum_packages").iterdir()
+    assert {one.name.rpartition("-")[2] for one in unpacked if "-" in one.name} == {"plain"}

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pants.engine.fs import (
-    CreateDigest,
-    Digest,
-    FileContent,
-    FileDigest,
-    FileEntry,
-    MergeDigests,
-)
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
 from pants.engine.process import Process
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
@@ -29,20 +20,8 @@ from occlum_build.sources.os import OsSources
 from occlum_build.sysroot.dpkg import Packages, packages_of
 from occlum_build.sysroot.lock import Lock, read_lock
 from occlum_build.sysroot.looked import CHANGED, GONE, Difference, describe
-from pants_occlum.compat.by_name import (
-    _uncacheable_rule,
-    collect_rules,
-    concurrently,
-    implicitly,
-    rule,
-)
-from pants_occlum.compat.pants_rules import (
-    create_digest,
-    execute_process_or_raise,
-    get_digest_contents,
-    merge_digests,
-)
-from pants_occlum.packages.awaited import is_missing
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import create_digest, execute_process_or_raise
 from pants_occlum.packages.contents import UnpackRequest, unpacked
 from pants_occlum.packages.root import RootOf, merged_root
 from pants_occlum.problems import invalid_image
@@ -60,7 +39,7 @@ from pants_occlum.sysroot.host import (
 )
 from pants_occlum.sysroot.sysroots import Sysroot
 
-_INPUT, _OUTPUT, _TOKEN = "in", "out", ".contents"
+_INPUT, _OUTPUT = "in", "out"
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -272,70 +251,6 @@ async def host_contents(request: HostContents) -> IngestedBlobs:
         except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
             raise await missing_content(error, sysroot, blobs, request.of) from None
     return IngestedBlobs(digests)
-
-
-def awaited(contents: HostContents) -> tuple[FileEntry, ...]:
-    """Of packages, an input for a process that takes these contents from the sysroot.
-
-    It is in no store before `bring` has brought them: what a cache has is not unpacked.
-    """
-    if contents.sysroot.packages is None or not contents.blobs:
-        return ()
-    text = _token(contents)
-    digest = FileDigest(hashlib.sha256(text).hexdigest(), len(text))
-    return (FileEntry(_TOKEN, digest),)
-
-
-def _token(contents: HostContents) -> bytes:
-    return "".join(sorted(f"{one.sha256}  {one.path}\n" for one in contents.blobs)).encode(
-        "utf-8", "surrogateescape"
-    )
-
-
-async def bring(error: Exception, contents: HostContents) -> None:
-    """After a process lacked what it awaits; raises the error where it is another one."""
-    if not is_missing(error, (one.file_digest.fingerprint for one in awaited(contents))):
-        raise error
-    await present_files(contents)
-    await create_digest(CreateDigest([FileContent(_TOKEN, _token(contents))]))
-
-
-async def texts(blobs: Iterable[FileDigest]) -> dict[str, bytes]:
-    """Contents that are in the store, by their SHA-256."""
-    digest = await create_digest(CreateDigest(FileEntry(one.fingerprint, one) for one in blobs))
-    contents = await get_digest_contents(digest)
-    return {file.path: file.content for file in contents}
-
-
-async def host_texts(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: str) -> dict[str, bytes]:
-    """Contents of host files, by their SHA-256.
-
-    Where they are pinned they come from processes, and so from a cache for who lacks the files.
-    Those of packages are downloaded only where no cache has them.
-    """
-    if sysroot.lock is LockMode.off:
-        await host_contents(HostContents(sysroot, tuple(blobs), of))
-        return await texts(FileDigest(one.sha256, one.size) for one in blobs)
-    contents = await get_digest_contents(await cached_contents(sysroot, blobs, of))
-    return {posixpath.basename(file.path): file.content for file in contents}
-
-
-async def cached_contents(sysroot: Sysroot, blobs: Sequence[SysrootBlob], of: str) -> Digest:
-    """Pinned contents as outputs of processes, under their SHA-256."""
-    digests = [FileDigest(one.sha256, one.size) for one in blobs]
-    if sysroot.packages is not None:
-        try:
-            return await _passed_on(digests, of)
-        except Exception as error:  # whatever Pants raises, if it names a content
-            if not is_missing(error, (one.sha256 for one in blobs)):
-                raise
-    await host_contents(HostContents(sysroot, tuple(blobs), of))
-    return await _passed_on(digests, of)
-
-
-async def _passed_on(blobs: Iterable[FileDigest], of: str) -> Digest:
-    passed = await concurrently(pass_on(PassOn((one,), of)) for one in blobs)
-    return await merge_digests(MergeDigests(one.digest for one in passed))
 
 
 def rules() -> Iterable[Rule]:

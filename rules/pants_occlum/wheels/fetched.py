@@ -17,9 +17,12 @@ from occlum_build.wheels.choose import Wheel
 from occlum_build.wheels.fetching import fetch_wheels
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import environment_vars_subset
-from pants_occlum.packages.requests import mirror_of_project
+from pants_occlum.logs import logger_of
+from pants_occlum.packages.progress import with_progress
+from pants_occlum.packages.site_mirrors import WHEEL_MIRRORS, checked_mirrors
 from pants_occlum.subsystem import OcclumSubsystem
 
+logger = logger_of(__name__)
 WHEELS_CACHE = "occlum_wheels"
 
 
@@ -49,15 +52,21 @@ async def fetched_wheels(
         **implicitly(EnvironmentVarsRequest(sorted(ENVIRONMENT)))
     )
     cache = Path(str(named_caches_dir.val)) / WHEELS_CACHE
-    for one in request.wheels:
-        use(str(cache / f"{one.sha256}.whl"))
+    here = [use(str(cache / f"{one.sha256}.whl")) for one in request.wheels]
     remove_unused(str(cache))
-    found = fetch_wheels(
-        request.wheels,
-        cache,
-        [mirror_of_project(one, build_root.path) for one in occlum.wheel_mirrors],
-        dict(environment),
-        occlum.parallel_downloads,
+    mirrors = checked_mirrors(occlum.wheel_mirrors, build_root.path, WHEEL_MIRRORS)
+    if not all(here):
+        logger.info("Downloading %d wheels", here.count(False))
+    found = with_progress(
+        "wheels",
+        lambda progress: fetch_wheels(
+            request.wheels,
+            cache,
+            mirrors,
+            dict(environment),
+            occlum.parallel_downloads,
+            progress,
+        ),
     )
     return FetchedWheels({sha256: str(path) for sha256, path in found.items()})
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pants.engine.addresses import Address
 
 from occlum_build.wheels.testing_wheels import lock_of, locked, tree_of, wheel_of
+from pants_occlum.bom.project_sources import wheel_directory
 from pants_occlum.testing import Project, entries
 
 BUILD = """
@@ -182,3 +184,18 @@ def test_damaged_and_emptied_caches(project: WheelsProject) -> None:
         != image["usr/bin/tool"][1]
     )
     assert json.loads((project.root / "dist/app/image/manifest.json").read_text())["schema"] == 1
+
+
+def test_parametrized_wheels_have_a_directory_each() -> None:
+    values = ("3.10", "3.11", "/", "/a*")
+    addresses = [Address("app", target_name="w", parameters={"of": value}) for value in values]
+    assert [wheel_directory(one, "numpy 1.0") for one in addresses] == [
+        *("app:w@of=3.10/numpy-1.0", "app:w@of=3.11/numpy-1.0"),
+        *("app:w@of=%2F/numpy-1.0", "app:w@of=%2Fa%2A/numpy-1.0"),
+    ]
+    assert wheel_directory(Address("app", target_name="w"), "numpy 1.0") == "app:w/numpy-1.0"
+
+
+def test_a_mirror_of_the_site_that_is_none(project: WheelsProject) -> None:
+    text = project.failure("app:image", options=("--occlum-wheel-mirrors=ftp://x",))
+    assert "[occlum].wheel_mirrors: the mirror 'ftp://x'" in text

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pants.base.build_root import BuildRoot
 from pants.core.goals.generate_lockfiles import (
     GenerateLockfile,
     GenerateLockfileResult,
@@ -33,7 +34,7 @@ from occlum_build.packages.config import LocalDeb, PackagesRequest
 from occlum_build.packages.deriving import begin, finish
 from occlum_build.packages.index import DebIndex
 from occlum_build.packages.lock import CODE, PackagesLock, check_replaced, read_lock, write_lock
-from occlum_build.packages.locking import make_lock, with_given
+from occlum_build.packages.locking import HINT_ABSENT, make_lock, with_given
 from occlum_build.packages.made import SOURCE_BYTES
 from occlum_build.packages.unpack import contents_of_deb
 from pants_occlum.compat.by_name import (
@@ -55,6 +56,7 @@ from pants_occlum.packages.debs import (
     places_of,
 )
 from pants_occlum.packages.lock_versions import lock_diff
+from pants_occlum.packages.progress import with_progress
 from pants_occlum.packages.requests import PackagesOf, asked_packages, lockfile_of
 from pants_occlum.packages.target_types import PackagesArchivesField
 from pants_occlum.problems import packages_errors
@@ -133,7 +135,10 @@ async def requested_locks(
 
 @_uncacheable_rule(desc="Resolve packages")
 async def resolved_packages(
-    request: ResolveRequest, occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+    request: ResolveRequest,
+    occlum: OcclumSubsystem,
+    build_root: BuildRoot,
+    named_caches_dir: NamedCachesDirOption,
 ) -> Resolved:
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
     found = await project_texts([asked.lockfile], LOCK_BYTES)
@@ -150,7 +155,11 @@ async def resolved_packages(
         for one, found in zip(asked.request.debs, indexed)
     )
     wanted = replace(asked.request, debs=debs)
-    locking = make_lock(wanted, await places_of(asked, occlum, named_caches_dir), None, old)
+    places = await places_of(asked, occlum, named_caches_dir, build_root)
+    locking = with_progress(
+        f"indexes of {request.address}",
+        lambda progress: make_lock(wanted, replace(places, progress=progress), None, old),
+    )
     _tell(locking.told)
     return Resolved(wanted, locking.lock, old)
 
@@ -158,11 +167,12 @@ async def resolved_packages(
 async def _derived(address: Address, resolved: Resolved) -> PackagesLock:
     """The lock with the links and files that scripts would have made."""
     asked, lock = resolved.request, resolved.lock
-    indexed = await indexes_of(address, lock, merged_usr=asked.merged_usr)
+    indexed = await indexes_of(address, lock, merged_usr=asked.merged_usr, hint=HINT_ABSENT)
     indexes = [one.index for one in indexed]
     begun = begin(asked, indexes)
     sources = tuple(one for one in lock.packages if one.package in begun.sources)
-    fetched = await fetched_debs(FetchRequest(address, sources, lock.suites), **implicitly())
+    wanted = FetchRequest(address, sources, lock.suites, HINT_ABSENT)
+    fetched = await fetched_debs(wanted, **implicitly())
     by_name = {one.package: one for one in indexes}
     contents: dict[str, bytes] = {}
     for one in sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -69,6 +70,25 @@ def _link(source: str, temporary: str, place: str) -> None:
             raise
         with at(place):
             shutil.copyfile(source, temporary, follow_symlinks=False)
+
+
+def put_directory(made: str, place: str) -> None:
+    """Let a directory that was made beside a place be there, or that of another run.
+
+    A file that is looked up below the place meanwhile may not be there. Raises OSError.
+    """
+    aside = f"{made}.aside"
+    try:
+        with suppress(FileNotFoundError):
+            os.rename(place, aside)
+        try:
+            os.rename(made, place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    finally:
+        clear(aside)
+        clear(made)
 
 
 def use(path: str) -> bool:

@@ -12,6 +12,7 @@ from occlum_build.packages.linked import (
     SECONDS_KEPT,
     SharedFile,
     link_files,
+    put_directory,
     put_file,
     remove_unused,
     use,
@@ -150,6 +151,35 @@ def test_a_full_disk_is_told_with_the_place(
             link_files(str(root), [file])
         assert raised.value.filename == str(root / "usr/bin/a")
     assert contents(root) == {}
+
+
+def test_a_directory_is_put_in_place_of_another(shared: Path, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    for content in (b"1", b"2"):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made/file").write_bytes(content)
+        put_directory(str(tmp_path / "made"), str(place))
+        assert contents(place) == {"file": content}
+    put_file(str(tmp_path / "made/x"), b"")
+    with pytest.raises(NotADirectoryError):
+        put_directory(str(tmp_path / "made"), str(place / "file/x"))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["place", "shared"]
+
+
+def test_a_directory_that_another_run_puts_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file(str(tmp_path / "made/file"), b"ours")
+    rename = os.rename
+
+    def late(old: str, new: str) -> None:
+        if new == str(tmp_path / "place"):
+            put_file(f"{new}/file", b"theirs")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", late)
+    put_directory(str(tmp_path / "made"), str(tmp_path / "place"))
+    assert contents(tmp_path) == {"place/file": b"theirs"}
 
 
 def test_what_was_not_used_for_long_is_removed(tmp_path: Path) -> None:

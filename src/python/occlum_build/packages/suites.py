@@ -15,6 +15,7 @@ from occlum_build.files.bounds import ARCHIVE_INDEX_BYTES, shown_bytes
 from occlum_build.files.reading import read_file
 from occlum_build.packages.config import ArchiveConfig
 from occlum_build.packages.fetching import fetch_all
+from occlum_build.packages.linked import use
 from occlum_build.packages.lock import LockedSuite, PackagesLock
 from occlum_build.packages.mirrors import Failure, Mirrors, Nowhere, gone
 from occlum_build.packages.package_index import PackageIndex
@@ -185,6 +186,8 @@ def _by_hash_or_name(indexes: Mapping[int, _Index], fetching: Fetching) -> dict[
 def _all(
     indexes: Mapping[int, _Index], fetching: Fetching, *, by_hash: bool
 ) -> dict[int, list[Failure]]:
+    for one in indexes.values():
+        use(str(one.cached))
     failures = fetch_all(
         [
             (fetching.mirrors[one.suite.archive.name], one.wanted(by_hash=by_hash), one.cached)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,6 +126,9 @@ def test_an_unchanged_suite_costs_its_release_alone(tmp_path: Path, archive: Arc
         assert locked(tmp_path, wanted) == first
         assert server.asked == ["/dists/stable/InRelease"]
         (index,) = (tmp_path / "cache/indexes").iterdir()
+        os.utime(index, (0, 0))
+        assert locked(tmp_path, wanted) == first
+        assert index.stat().st_mtime > 0  # as it was used
         index.write_bytes(b"damaged")
         assert locked(tmp_path, wanted) == first
 

@@ -21,13 +21,15 @@ _CHUNK_BYTES = 1 << 20
 class TreeWriter:
     """To be used as a context manager; paths are absolute, and of the root "/".
 
-    Directories that are missing are made, of mode 0755. All methods may raise OSError,
-    at the path below the root that is being written.
+    Directories that are missing are made, of mode 0755. readable: modes get what their owner needs
+    to read all of it. All methods may raise OSError, at the path below the root that is being
+    written.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, readable: bool = False) -> None:
         self._root = root
         self._handles = DirectoryHandles(root)
+        self._of_file, self._of_dir = (0o400, 0o700) if readable else (0, 0)
         self._made = {""}
         os.fchmod(self._handles.at(""), 0o755)
 
@@ -53,7 +55,7 @@ class TreeWriter:
                 with at(place):
                     _write(descriptor, chunk)
             with at(place):
-                os.fchmod(descriptor, mode)
+                os.fchmod(descriptor, mode | self._of_file)
         finally:
             with at(place):
                 os.close(descriptor)
@@ -97,7 +99,7 @@ class TreeWriter:
                     modes[path] = entry.mode
         for path in sorted(modes, reverse=True):
             with at(self._root + path):
-                os.fchmod(self._handles.at(path[1:]), modes[path])
+                os.fchmod(self._handles.at(path[1:]), modes[path] | self._of_dir)
 
     def _place(self, path: str) -> tuple[int, str]:
         """The directory that a path is in, and its name there."""

@@ -23,16 +23,18 @@ CODE = "deb-content"
 _HINT = "leave the file alone while it is read, and make its index anew"
 
 
-def unpack_deb(deb: Path, index: DebIndex, target: Path, *, name: str = "") -> None:
+def unpack_deb(
+    deb: Path, index: DebIndex, target: Path, *, name: str = "", readable: bool = False
+) -> None:
     """Unpack a .deb as a new directory.
 
-    It is made beside its place and then renamed. Raises OcclumError `deb-file`, `deb-content`;
-    FileExistsError and OSError at the target.
+    It is made beside its place and then renamed. readable: as of TreeWriter. Raises OcclumError
+    `deb-file`, `deb-content`; FileExistsError and OSError at the target.
     """
     with Change() as change:
         root = change.part(target, must_be_new=True)
         root.mkdir()
-        with TreeWriter(str(root)) as tree:
+        with TreeWriter(str(root), readable=readable) as tree:
             unpack_files(deb, index, tree, name=name)
             tree.add_entries(index.entries)
         change.commit()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +146,37 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     unpack_deb(deb, index_deb(deb), tmp_path / "root")
     tree = _tree(tmp_path / "root")
     assert tree["usr/bin/other"] == tree["usr/bin/app"] == "4755 app"
+
+
+def test_what_its_owner_may_not_read_is_readable_where_that_is_asked(tmp_path: Path) -> None:
+    items = (
+        directory("./closed/", 0o000),
+        Item("./closed/run", b"run", 0o111),
+        Item("./closed/none", b"none", 0o000),
+        hard_link("./closed/other", "./closed/none", 0o000),
+    )
+    deb = write_deb(tmp_path, "app", items=items)
+    root = tmp_path / "root"
+    unpack_deb(deb, index_deb(deb), root, readable=True)
+    if os.geteuid() == 0:
+        for path in (root / "closed", *(root / "closed").iterdir()):
+            os.chown(path, 65534, 65534)
+    done = subprocess.run([sys.executable, "-c", _READ], cwd=root, check=False, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"none none run\n", b"")
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in (root / "closed").iterdir()}
+    assert modes == {"none": 0o400, "other": 0o400, "run": 0o511}
+    assert stat.S_IMODE((root / "closed").stat().st_mode) == 0o700
+
+
+# As their owner without capabilities, who may not enter the directories above.
+_READ = """
+import os
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(*(open(f"closed/{name}").read() for name in ("none", "other", "run")))
+"""
 
 
 def test_what_is_no_file_of_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from occlum_build.errors import OcclumError
 from occlum_build.packages.fetching import PARALLEL, ToFetch, fetch_all
-from occlum_build.packages.mirrors import Mirrors, gone
+from occlum_build.packages.mirrors import Mirrors, Progress, gone, untold
 from occlum_build.packages.urls import Wanted, check_mirror, why_no_url, without_password
 from occlum_build.wheels.choose import Wheel
 
@@ -35,6 +35,7 @@ def fetch_wheels(
     mirrors: Sequence[str],
     environment: Mapping[str, str],
     parallel: int = PARALLEL,
+    progress: Progress = untold,
 ) -> dict[str, Path]:
     """The path of each wheel in the cache, by its SHA-256; what is there, and right, stays.
 
@@ -48,7 +49,7 @@ def fetch_wheels(
         origin = _origin(wheel)
         if origin.template not in by_origin:
             own = [origin.template] if origin.template else []
-            by_origin[origin.template] = Mirrors([*mirrors, *own], environment=environment)
+            by_origin[origin.template] = Mirrors([*mirrors, *own], progress, environment)
         what = f"{wheel.name} {wheel.version}"
         file = Wanted(origin.path, wheel.sha256, what=what)
         origins.append(origin)
