@@ -101,10 +101,14 @@ class PackageIndex:
     def packages(self, name: str, archive: str, suite: str, architecture: str) -> Iterator[Package]:
         """The versions of a package for an architecture.
 
-        Raises OcclumError `archive-index` for a stanza that lacks what is needed to take it.
+        Raises OcclumError `archive-index` for a stanza that lacks what is needed to take it, or
+        that would be another package than the one that it is found as.
         """
         for start in self._starts.get(name, ()):
             for stanza in stanzas_of(self._data[start : self._end(start)], FIELDS):
+                if stanza["Package"] != name:
+                    message = f"a stanza names two packages, {name} and {stanza['Package']}"
+                    raise OcclumError("archive-index", message, place=Place(self._name))
                 if stanza.get("Architecture") in (architecture, "all"):
                     yield self._package(stanza, archive, suite, architecture)
 

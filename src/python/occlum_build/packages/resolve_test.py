@@ -237,3 +237,18 @@ def test_a_stanza_that_lacks_what_is_needed_to_take_it() -> None:
             "archive-index: main/binary-amd64/Packages.xz: the stanza of a 1 has no "
             f"{field} that is one"
         )
+
+
+def test_a_stanza_that_would_be_another_package() -> None:
+    """Else an archive could supply what its 'only' does not have."""
+    from occlum_build.packages.package_index import PackageIndex
+    from occlum_build.packages.testing_universe import index_text
+    from occlum_build.packages.universe import Suite
+
+    text = index_text("occlum-a").rstrip(b"\n") + b"\nPackage: libc6\n"
+    index = PackageIndex(text, "main/binary-amd64/Packages.xz")
+    there = Universe([Suite("occlum", "stable", (index,), only=("occlum-*",))])
+    assert errors(there, "occlum-a") == [
+        "archive-index: main/binary-amd64/Packages.xz: a stanza names two packages, occlum-a and "
+        "libc6"
+    ]
