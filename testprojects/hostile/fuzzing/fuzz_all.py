@@ -1,4 +1,4 @@
-"""Fuzz every reader, four at a time: `fuzz_all.py SECONDS DIRECTORY`; exit code 1 for any find."""
+"""Fuzz every reader, six at a time: `fuzz_all.py SECONDS DIRECTORY`; exit code 1 for any find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hostile.fuzzing.readers import READERS
 
-_AT_A_TIME = 4
+_AT_A_TIME = 6
 
 
 def main() -> int:
