@@ -38,8 +38,6 @@ PARSING = {
     "bom.project_sources.defer_sources",
     "bom.project_sources.project_sources",
     "bom.project_sources.reach",
-    # Of options alone, which each run reads anew: now and then Pants runs it again.
-    "sysroot.sysroots.find_sysroot",
 }
 BUILD = """\
 occlum_bom(name="bom", source="bom.yaml")

@@ -73,10 +73,17 @@ class PantsRunner:
         return [*self.wrapper, "./pants", *self.options, *args]
 
     def write(self, path: str, text: str) -> Path:
-        """Write a text file at a path relative to the build root, with its parents."""
-        file = self.build_root / path
+        """Write a text file at a path relative to the build root, with its parents.
+
+        It is put in place whole: of a file that is emptied and then written pantsd is told twice,
+        and what it is told in the middle of a run makes nodes run again.
+        """
+        file, written = self.build_root / path, self.top / "written"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        written.write_text(text, encoding="utf-8")
+        if file.exists():
+            shutil.copymode(file, written)
+        os.replace(written, file)
         return file
 
     def stop_pantsd(self) -> None:
