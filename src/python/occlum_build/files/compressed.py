@@ -31,11 +31,26 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def decompressed(stream: BinaryIO) -> Readable:
+class _Reader(Readable, Protocol):
+    def close(self) -> None: ...
+
+
+@contextlib.contextmanager
+def decompressed(stream: BinaryIO) -> Iterator[Readable]:
     """What a stream holds, by its first bytes; the stream itself where it is not compressed.
 
     To be read within `damage_told`. Raises BadArchive where zstd cannot be read here.
     """
+    reader = _reader(stream)
+    try:
+        yield reader
+    finally:
+        # What an error's frames hold lives on, and a dictionary may have MAX_MEMORY.
+        if reader is not stream:
+            reader.close()
+
+
+def _reader(stream: BinaryIO) -> _Reader:
     magic = stream.read(6)
     stream.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -79,6 +94,9 @@ class _Xz:
     def _new() -> lzma.LZMADecompressor:
         return lzma.LZMADecompressor(memlimit=MAX_MEMORY)
 
+    def close(self) -> None:
+        del self._decompressor
+
     def read(self, size: int, /) -> bytes:
         while True:
             data = b""
@@ -113,6 +131,9 @@ class _Zstd:
         self._error = zstandard.ZstdError
         self._frame = self._frames.decompressobj()
         self._unpacked, self._taken = b"", 0
+
+    def close(self) -> None:
+        del self._frame, self._unpacked
 
     def read(self, size: int, /) -> bytes:
         while self._taken == len(self._unpacked):

@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from occlum_build.files.bounds import GIB, MIB, shown_bytes
-from occlum_build.files.compressed import DAMAGED, BadArchive, damage_told, decompressed
+from occlum_build.files.compressed import (
+    DAMAGED,
+    BadArchive,
+    Readable,
+    damage_told,
+    decompressed,
+)
 
 MAX_BYTES = 8 * GIB  # of all that an archive holds
 MAX_HEADER_BYTES = 1 * MIB  # of what stands before the content of one member
@@ -63,8 +69,8 @@ def entries_of(
     These are to be taken before the next member, or not at all. `limit` is how many bytes it may
     hold, MAX_BYTES for None. Raises BadArchive, OSError, as they do.
     """
-    unpacked, name_bytes = _Unpacked(stream, limit), 0
-    with _told():
+    name_bytes = 0
+    with _unpacked(stream, limit) as unpacked, _told():
         for number, (tar, info) in enumerate(_infos(unpacked)):
             if number == MAX_MEMBERS:
                 raise BadArchive(f"it has more than {MAX_MEMBERS:,} members")
@@ -103,8 +109,7 @@ def contents_of(
     for member in left.values():
         if member.size > limit:
             raise BadArchive(f"{member.name} in it has more than {shown_bytes(limit)}")
-    unpacked = _Unpacked(stream)
-    with _told():
+    with _unpacked(stream) as unpacked, _told():
         for number, (tar, info) in enumerate(_infos(unpacked)):
             if not left:
                 return
@@ -165,14 +170,24 @@ def _told() -> Iterator[None]:
         raise BadArchive(DAMAGED) from None
 
 
-class _Unpacked:
-    """An archive's bytes without compression, for tarfile: forwards only, and counted."""
+@contextlib.contextmanager
+def _unpacked(stream: BinaryIO, limit: int | None = None) -> Iterator[_Unpacked]:
+    stream.seek(0)
+    with decompressed(stream) as reader:
+        plain = stream if reader is stream else None
+        yield _Unpacked(reader, plain, MAX_BYTES if limit is None else limit)
 
-    def __init__(self, stream: BinaryIO, limit: int | None = None) -> None:
-        stream.seek(0)
-        self._limit = MAX_BYTES if limit is None else limit
-        self._stream = decompressed(stream)
-        self._plain = stream if self._stream is stream else None
+
+class _Unpacked:
+    """An archive's bytes without compression, for tarfile: forwards only, and counted.
+
+    `plain` is the archive itself where it is not compressed.
+    """
+
+    def __init__(self, stream: Readable, plain: BinaryIO | None, limit: int) -> None:
+        self._limit = limit
+        self._stream = stream
+        self._plain = plain
         self._position = 0
         self._header_left: int | None = None  # None within the content of a member
         self.last = b""  # what was read last

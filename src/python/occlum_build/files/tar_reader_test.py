@@ -154,6 +154,22 @@ def test_damaged_and_cut_off_anywhere(packer: str) -> None:
     assert all(text.isprintable() for text in told)
 
 
+def test_a_damaged_archive_holds_no_memory_for_as_long_as_its_error_lives() -> None:
+    def address_space_pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0])
+
+    tar = _tar()
+    damaged = bytearray(lzma.compress(tar, preset=9))  # a dictionary of 64 MiB
+    damaged[len(damaged) // 2] ^= 0xFF
+    before, errors = address_space_pages(), []
+    for _ in range(20):
+        with pytest.raises(BadArchive) as caught:
+            _read(bytes(damaged))
+        errors.append(caught)
+    assert (address_space_pages() - before) * os.sysconf("SC_PAGESIZE") < 128 * MIB
+    assert len(errors) == 20
+
+
 class _Zeros(io.RawIOBase):
     """A tar of one member of `size` zeros, made as it is read."""
 

@@ -21,10 +21,10 @@ def unpacked(data: bytes, name: str, limit: int) -> bytes:
         with damage_told():
             if not name.endswith((".xz", ".gz")):
                 return _content(source, limit)
-            stream = decompressed(source)
-            if stream is source:  # it is not compressed at all
-                raise BadArchive(DAMAGED)
-            return _content(stream, limit)
+            with decompressed(source) as stream:
+                if stream is source:  # it is not compressed at all
+                    raise BadArchive(DAMAGED)
+                return _content(stream, limit)
     except BadArchive as error:
         message = f"{name} cannot be unpacked: {error}"
         raise OcclumError("archive-index", message, place=Place(name)) from None
