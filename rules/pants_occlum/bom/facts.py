@@ -63,7 +63,6 @@ async def scan_batch(batch: _Batch) -> KnownFacts:
             input_digest=await create_digest(CreateDigest(entries)),
             output_files=(_OUTPUT,),
         ),
-        **implicitly(),
     )
     result = await execute_process_or_raise(**implicitly({process: Process}))
     contents = await get_digest_contents(result.output_digest)

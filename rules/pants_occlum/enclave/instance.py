@@ -198,7 +198,6 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
             compiled_requirements=COMPILED,
             output_files=(name,),
         ),
-        **implicitly(),
     )
     result = await execute_process_or_raise(**implicitly({process: Process}))
     return InstanceArchive(result.output_digest)

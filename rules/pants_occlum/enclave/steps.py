@@ -98,7 +98,6 @@ async def _process_of(step: _Step) -> Process:
             if step.uses_key
             else ProcessCacheScope.SUCCESSFUL,
         ),
-        **implicitly(),
     )
 
 

@@ -147,7 +147,6 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
             input_digest=archive.digest,
             output_directories=(_OUTPUT,),
         ),
-        **implicitly(),
     )
     result = await execute_process(process, **implicitly())
     if result.exit_code:

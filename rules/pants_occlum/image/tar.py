@@ -60,7 +60,6 @@ async def _process(address: Address, *, is_whole: bool) -> Process:
             output_files=(_OUTPUT,),
             append_only_caches=content.caches,
         ),
-        **implicitly(),
     )
 
 

@@ -167,7 +167,6 @@ async def archive_layout(request: OciArchiveRequest) -> OciArchive:
             if request.is_shared
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
-        **implicitly(),
     )
     result = await execute_process_or_raise(**implicitly({process: Process}))
     return OciArchive(result.output_digest)

@@ -147,7 +147,6 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
             if request.is_shared
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
-        **implicitly(),
     )
 
 

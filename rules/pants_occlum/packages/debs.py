@@ -128,7 +128,6 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
             output_files=_OUTPUTS,
             level=LogLevel.DEBUG,
         ),
-        **implicitly(),
     )
     result = await execute_process(process, **implicitly())
     if result.exit_code:

@@ -88,7 +88,6 @@ async def share_deb(request: ShareRequest) -> SharedDeb:
             output_directories=(_OUTPUT,),
             level=LogLevel.DEBUG,
         ),
-        **implicitly(),
     )
     result = await execute_process_or_raise(**implicitly({process: Process}))
     return SharedDeb(result.output_digest)

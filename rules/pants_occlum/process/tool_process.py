@@ -25,7 +25,7 @@ from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
 from occlum_build.shown import escaped
-from pants_occlum.compat.by_name import collect_rules, rule
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import create_digest, get_digest_entries, merge_digests
 from pants_occlum.process.tool_sources import requirement_modules, tool_modules
 
@@ -119,6 +119,13 @@ class ToolProcessRequest:
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL
 
 
+@dataclass(frozen=True)
+class ToolProcess:
+    """What is run; rules that give a Process itself are choices wherever a Process is run."""
+
+    process: Process
+
+
 @rule(level=LogLevel.DEBUG)
 async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
     # Without a look at the disk: the library's modules are as old as the rules that run them.
@@ -138,7 +145,7 @@ async def tool_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
 
 
 @rule(level=LogLevel.DEBUG)
-async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) -> Process:
+async def make_tool_process(request: ToolProcessRequest, python: ToolPython) -> ToolProcess:
     sources = await collect_tool_sources(
         ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements)
     )
@@ -148,7 +155,7 @@ async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) 
         files = [FileContent(INPUTS, json.dumps(table, ensure_ascii=False).encode())]
         compared = await create_digest(CreateDigest(files))
         inputs = await merge_digests(MergeDigests([inputs, compared]))
-    return Process(
+    made = Process(
         (*python.argv, TOOL_DIR, request.module, *request.argv),
         description=escaped(request.description),
         level=request.level,
@@ -160,6 +167,12 @@ async def prepare_tool_process(request: ToolProcessRequest, python: ToolPython) 
         cache_scope=request.cache_scope,
         remote_cache_speculation_delay_millis=REMOTE_CACHE_HEAD_START_MILLIS,
     )
+    return ToolProcess(made)
+
+
+async def prepare_tool_process(request: ToolProcessRequest) -> Process:
+    """What runs a module of the library, for rules."""
+    return (await make_tool_process(request, **implicitly())).process
 
 
 def _large_files(entries: DigestEntries) -> list[tuple[str, str]]:

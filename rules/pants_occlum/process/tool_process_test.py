@@ -16,7 +16,7 @@ from pants.engine.rules import QueryRule
 from pants.testutil.rule_runner import RuleRunner, engine_error
 
 from pants_occlum.process import tool_process, tool_sources
-from pants_occlum.process.tool_process import ToolProcessRequest
+from pants_occlum.process.tool_process import ToolProcess, ToolProcessRequest
 
 SCAN = "occlum_build.elf.scan"
 
@@ -25,7 +25,7 @@ def new_runner(named_caches_dir: Path) -> RuleRunner:
     rule_runner = RuleRunner(
         rules=[
             *tool_process.rules(),
-            QueryRule(Process, [ToolProcessRequest]),
+            QueryRule(ToolProcess, [ToolProcessRequest]),
             QueryRule(ProcessResult, [Process]),
             QueryRule(Digest, [CreateDigest]),
             QueryRule(DigestContents, [Digest]),
@@ -56,7 +56,9 @@ def scan_request(rule_runner: RuleRunner, description: str) -> ToolProcessReques
 
 def test_process_does_its_work(tmp_path: Path) -> None:
     rule_runner = new_runner(tmp_path)
-    process = rule_runner.request(Process, [scan_request(rule_runner, "Read ELF facts")])
+    process = rule_runner.request(
+        ToolProcess, [scan_request(rule_runner, "Read ELF facts")]
+    ).process
     result = rule_runner.request(ProcessResult, [process])
     (output,) = rule_runner.request(DigestContents, [result.output_digest])
     facts = json.loads(output.content)
@@ -72,7 +74,7 @@ def test_large_inputs_are_compared_by_the_process(tmp_path: Path) -> None:
         scan_request(rule_runner, ""),
         input_digest=rule_runner.request(Digest, [CreateDigest(files)]),
     )
-    process = rule_runner.request(Process, [request])
+    process = rule_runner.request(ToolProcess, [request]).process
     contents = rule_runner.request(DigestContents, [process.input_digest])
     (table,) = (file.content for file in contents if file.path == ".inputs.json")
     assert json.loads(table) == [["in/large", hashlib.sha256(bytes(512 << 10)).hexdigest()]]
@@ -117,7 +119,7 @@ def test_same_key_in_another_checkout_with_another_interpreter(
         rule_runner = new_runner(tmp_path / f"caches{number}")
         # What a process is called has the target's name in it.
         request = scan_request(rule_runner, f"Read ELF facts for //image:{number}")
-        processes.append(rule_runner.request(Process, [request]))
+        processes.append(rule_runner.request(ToolProcess, [request]).process)
         assert rule_runner.build_root not in repr(processes[-1])
         assert str(tmp_path) not in repr(processes[-1])
     assert processes[0] == processes[1]
@@ -129,14 +131,14 @@ def test_wrong_link_is_replaced(tmp_path: Path) -> None:
     link.parent.mkdir()
     link.symlink_to("/nonexistent")
     rule_runner = new_runner(tmp_path)
-    rule_runner.request(Process, [scan_request(rule_runner, "")])
+    rule_runner.request(ToolProcess, [scan_request(rule_runner, "")])
     assert os.readlink(link) == os.path.realpath(sys.executable)
     assert os.listdir(link.parent) == ["python"]
 
 
 def test_sandbox_has_only_what_the_tool_imports(tmp_path: Path) -> None:
     rule_runner = new_runner(tmp_path)
-    process = rule_runner.request(Process, [scan_request(rule_runner, "")])
+    process = rule_runner.request(ToolProcess, [scan_request(rule_runner, "")]).process
     digest = process.immutable_input_digests[".tool"]
     paths = [entry.path for entry in rule_runner.request(DigestEntries, [digest])]
     assert [path for path in paths if not path.startswith("elftools/")] == [
@@ -179,7 +181,7 @@ def test_package_brings_its_parents_and_not_its_modules() -> None:
 def test_module_that_is_missing(tmp_path: Path) -> None:
     request = ToolProcessRequest("occlum_build.nothing", (), "")
     with engine_error(ModuleNotFoundError, contains="the library has no module"):
-        new_runner(tmp_path).request(Process, [request])
+        new_runner(tmp_path).request(ToolProcess, [request])
 
 
 def test_requirement_that_is_compiled_or_missing() -> None:

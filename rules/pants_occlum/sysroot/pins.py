@@ -164,7 +164,6 @@ async def pass_on(request: PassOn) -> PassedOn:
             output_directories=(_OUTPUT,),
             level=LogLevel.DEBUG,
         ),
-        **implicitly(),
     )
     result = await execute_process_or_raise(**implicitly({process: Process}))
     return PassedOn(result.output_digest)

@@ -128,7 +128,6 @@ async def install_wheel(request: InstallWheel) -> InstalledWheel:
             output_directories=(_TREE,),
             level=LogLevel.DEBUG,
         ),
-        **implicitly(),
     )
     result = await execute_process(process, **implicitly())
     if result.exit_code == EXIT_CONTENT_MISSING:
