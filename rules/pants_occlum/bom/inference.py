@@ -18,7 +18,7 @@ from pants.engine.target import (
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
-from pants_occlum.bom.on_disk import boms_on_disk
+from pants_occlum.bom.on_disk import OnDiskRequest, boms_on_disk
 from pants_occlum.bom.roots import BomRoot, BomRootRequest, bom_root, root_in_build_file
 from pants_occlum.bom.target_types import (
     BomDependenciesField,
@@ -55,6 +55,11 @@ class InferFilesDependencies(InferDependenciesRequest[FilesInferenceFieldSet]):
 
 
 @dataclass(frozen=True)
+class OwnersNamedBy:
+    root: BomRoot
+
+
+@dataclass(frozen=True)
 class NamedOwners:
     """The targets that own what a root BOM names in the project, sorted."""
 
@@ -62,8 +67,9 @@ class NamedOwners:
 
 
 @rule(desc="Find the owners of what BOMs name", level=LogLevel.DEBUG)
-async def named_owners(root: BomRoot) -> NamedOwners:
-    found = await boms_on_disk(root)
+async def named_owners(request: OwnersNamedBy) -> NamedOwners:
+    root = request.root
+    found = await boms_on_disk(OnDiskRequest(root))
     globs = [literal(path) for path in found.files if path != root.bom]
     if not root.loader_config.startswith("/"):
         globs.append(literal(root.loader_config))
@@ -76,7 +82,7 @@ async def named_owners(root: BomRoot) -> NamedOwners:
 @rule(desc="Infer the dependencies of a BOM", level=LogLevel.DEBUG)
 async def infer_bom_dependencies(request: InferBomDependencies) -> InferredDependencies:
     root = await bom_root(BomRootRequest(request.field_set.address), **implicitly())
-    owners = await named_owners(root)
+    owners = await named_owners(OwnersNamedBy(root))
     return InferredDependencies(owners.addresses)
 
 
@@ -88,7 +94,7 @@ async def infer_files_dependencies(
         WrappedTargetRequest(request.field_set.address, "dependency inference"), **implicitly()
     )
     # Its packages are dependencies by a field of their own, and cannot be asked for from here.
-    owners = await named_owners(root_in_build_file(wrapped.target, (), occlum))
+    owners = await named_owners(OwnersNamedBy(root_in_build_file(wrapped.target, (), occlum)))
     return InferredDependencies(owners.addresses)
 
 

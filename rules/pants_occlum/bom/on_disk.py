@@ -22,6 +22,11 @@ from pants_occlum.sysroot.sysroots import SysrootOf, find_sysroot
 
 
 @dataclass(frozen=True)
+class OnDiskRequest:
+    root: BomRoot
+
+
+@dataclass(frozen=True)
 class BomsOnDisk:
     """A root BOM and all that it includes, as far as they are valid, and what they ask for.
 
@@ -75,7 +80,8 @@ async def _load(root: BomRoot, bom: str, known: Knowledge) -> BomsOnDisk:
 
 
 @rule(desc="Read BOMs", level=LogLevel.DEBUG)
-async def boms_on_disk(root: BomRoot) -> BomsOnDisk:
+async def boms_on_disk(request: OnDiskRequest) -> BomsOnDisk:
+    root = request.root
     if isinstance(root.bom, Bom):
         return _expanded(root, (), (root.bom,), Report())
     sysroot = await find_sysroot(SysrootOf((root.address,)), **implicitly())

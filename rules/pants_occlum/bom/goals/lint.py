@@ -18,7 +18,7 @@ from pants.option.subsystem import Subsystem
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import Place, Problem, first_told
-from pants_occlum.bom.on_disk import boms_on_disk
+from pants_occlum.bom.on_disk import OnDiskRequest, boms_on_disk
 from pants_occlum.bom.roots import BomRootRequest, bom_root
 from pants_occlum.bom.target_types import BomSourceField, ImageBomsField
 from pants_occlum.compat.by_name import (
@@ -91,7 +91,7 @@ async def check_roots(targets: AllTargets) -> CheckedRoots:
         for target in targets
         if target.has_field(BomSourceField)
     )
-    loaded = await concurrently(boms_on_disk(root) for root in roots)
+    loaded = await concurrently(boms_on_disk(OnDiskRequest(root)) for root in roots)
     named = await concurrently(
         resolve_unparsed_address_inputs(
             UnparsedAddressInputs(
