@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import textwrap
+import linecache
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Callable, get_type_hints
+from functools import cache, lru_cache
+from typing import Any, Callable, Union, get_type_hints
 
 from pants.base.exceptions import RuleTypeError
 from pants.engine.internals.selectors import AwaitableConstraints
@@ -15,6 +16,9 @@ from pants.engine.rules import TaskRule
 from pants.util.frozendict import FrozenDict
 
 IMPLICITLY = "__implicitly"
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
 
 def implicitly(*args: Any) -> dict[str, Any]:
@@ -35,13 +39,36 @@ def awaitables_of(func: Callable[..., Any]) -> tuple[AwaitableConstraints, ...]:
     found: dict[AwaitableConstraints, None] = {}
     pending, seen = [func], {func}
     while pending:
-        reader = _Calls(pending.pop())
-        found.update(dict.fromkeys(reader.awaitables))
-        for helper in reader.helpers:
+        awaitables, helpers = _read(pending.pop())
+        found.update(dict.fromkeys(awaitables))
+        for helper in helpers:
             if helper not in seen:
                 seen.add(helper)
                 pending.append(helper)
     return tuple(found)
+
+
+# Many rules call one helper, and many are of one module: at each start all of them are read.
+@cache
+def _read(
+    func: Callable[..., Any],
+) -> tuple[tuple[AwaitableConstraints, ...], tuple[Callable[..., Any], ...]]:
+    calls = _Calls(func)
+    return tuple(calls.awaitables), tuple(calls.helpers)
+
+
+@lru_cache(maxsize=32)
+def _definitions(source: str) -> Mapping[int, _Definition]:
+    """The functions of a module, by the line of their first decorator or of their `def`."""
+    found: dict[int, _Definition] = {}
+    pending: list[Any] = [ast.parse(source)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, _DEFINITIONS):
+            found[min(one.lineno for one in (node, *node.decorator_list))] = node
+        for block in ("body", "handlers", "orelse", "finalbody"):
+            pending += getattr(node, block, ())
+    return found
 
 
 def _is_rule(value: Any) -> bool:
@@ -56,7 +83,7 @@ class _Calls(ast.NodeVisitor):
         self.names = {**func.__globals__, **inspect.getclosurevars(func).nonlocals}
         self.awaitables: list[AwaitableConstraints] = []
         self.helpers: list[Callable[..., Any]] = []
-        (self.definition,) = ast.parse(textwrap.dedent(inspect.getsource(func))).body
+        self.definition = self._definition()
         # Of inner functions and comprehensions, too: a name is one thing in all of a function.
         for node in ast.walk(self.definition):
             if isinstance(node, ast.arg):
@@ -64,6 +91,14 @@ class _Calls(ast.NodeVisitor):
             elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                 self._bind(node, node.id)
         self.visit(self.definition)
+
+    def _definition(self) -> _Definition:
+        code = self.func.__code__
+        lines = linecache.getlines(code.co_filename, self.func.__globals__)
+        found = _definitions("".join(lines)).get(code.co_firstlineno)
+        if found is None:
+            raise OSError(f"{code.co_filename}:{code.co_firstlineno}: there is no function here")
+        return found
 
     def _bind(self, node: ast.expr | ast.arg, name: str) -> None:
         if _is_rule(self.names.pop(name, None)):
@@ -105,7 +140,7 @@ class _Calls(ast.NodeVisitor):
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self._visit_body(node)
 
-    def _visit_body(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def _visit_body(self, node: _Definition) -> None:
         """Not the decorators and annotations, which are not run by the rule."""
         for child in node.body:
             self.visit(child)
@@ -139,13 +174,12 @@ class _Calls(ast.NodeVisitor):
         return self.names.get(node.id) if isinstance(node, ast.Name) else None
 
     def _error(self, node: ast.expr | ast.arg, text: str) -> RuleTypeError:
-        code = self.func.__code__
-        line = code.co_firstlineno + node.lineno - 1
+        place = f"{self.func.__code__.co_filename}:{node.lineno}"
         if isinstance(node, ast.Call):
             what = f"{ast.unparse(node.func)}()"
         else:
             what = node.arg if isinstance(node, ast.arg) else ast.unparse(node)
-        return RuleTypeError(f"{code.co_filename}:{line}: {what} {text}")
+        return RuleTypeError(f"{place}: {what} {text}")
 
 
 def _constraints(output: type, inputs: Iterable[type]) -> AwaitableConstraints:
