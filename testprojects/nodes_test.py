@@ -8,6 +8,7 @@ whether there were any.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ ALWAYS = {
     "dist.stored.check_stored",
     "sysroot.host.look_at_sysroot",
     "sysroot.own_keys.own_keys",
+    "package.package",
     "image.goals.package.package_image",
     "image.goals.package.write_image",
     "enclave.goals.package.package_enclave",
@@ -77,6 +79,8 @@ class Monorepo:
     sysroot: Sysroot
 
     def package(self) -> Nodes:
+        # pantsd is told of one change by several events: between two of them nodes run twice.
+        time.sleep(1)
         return nodes_of(
             run_recorded(
                 self.pants,

@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum import findings
+from pants_occlum import findings, package
 from pants_occlum.bom import register as bom
 from pants_occlum.dist import places, stored
 from pants_occlum.enclave import register as enclave
@@ -30,5 +30,7 @@ def rules() -> Iterable[Rule | UnionRule]:
     # Pants asks for the rules at the start of each run, also of one in a pantsd that has them.
     loaded_sources.LOADED.start_run()
     return [
-        one for room in (findings, tool_process, places, stored, *_FAMILIES) for one in room.rules()
+        one
+        for room in (findings, tool_process, places, stored, *_FAMILIES, package)
+        for one in room.rules()
     ]

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from pants.core.goals.package import PackageFieldSet
+from pants.engine.rules import TaskRule
 from pants.engine.target import Target
+from pants.engine.unions import UnionRule
 from pants.help.help_info_extracter import TargetFieldHelpInfo
 
-from pants_occlum.register import target_types
+from pants_occlum.register import rules, target_types
 
 
 @pytest.mark.parametrize("target", target_types(), ids=lambda target: str(target.alias))
@@ -17,3 +20,44 @@ def test_every_field_has_help(target: type[Target]) -> None:
     if target.alias == "occlum_enclave":
         assert helps["expected_mrenclave"].type_hint == "str | None"
         assert helps["image"].required
+
+
+# What follows keeps the start of Pants short: it solves which rule gives what for every set of
+# parameters from which something may be asked (docs/architecture.md, "What a start costs").
+
+
+def test_one_kind_of_package_stands_for_all_targets() -> None:
+    unions = [one for one in rules() if isinstance(one, UnionRule)]
+    assert len([one for one in unions if one.union_base is PackageFieldSet]) == 1
+
+
+def test_no_rule_is_asked_with_what_another_gives() -> None:
+    tasks = [one for one in rules() if isinstance(one, TaskRule)]
+    given = {task.output_type for task in tasks}
+    asked_with = {
+        (task.canonical_name, one.__name__)
+        for task in tasks
+        for get in task.input_gets
+        for one in get.input_types
+        if one in given
+    }
+    assert asked_with == set()
+
+
+def test_rules_give_types_of_pants_only_where_it_asks_plugins_for_them() -> None:
+    given = {one.output_type for one in rules() if isinstance(one, TaskRule)}
+    # The last three are subsystems and options.
+    assert {one.__name__ for one in given if one.__module__.startswith("pants.")} == {
+        "BuiltPackage",
+        "GenerateLockfileResult",
+        "InferredDependencies",
+        "KnownUserResolveNames",
+        "LintResult",
+        "Partitions",
+        "PublishProcesses",
+        "PutativeTargets",
+        "UserGenerateLockfiles",
+        "DistDir",
+        "GlobalOptions",
+        "PythonSetup",
+    }

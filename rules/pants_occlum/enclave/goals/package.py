@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
-from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
-from pants.engine.unions import UnionRule
+from pants.engine.target import FieldSet
 
 from occlum_build.occlum.earlier import MANIFEST, MEASUREMENT, read_earlier
 from occlum_build.occlum.initfs import ENCRYPTED
@@ -24,6 +23,7 @@ from pants_occlum.compat.pants_rules import (
     merge_digests,
 )
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_file, sync_tree
@@ -45,13 +45,12 @@ from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
 from pants_occlum.logs import logger_of
 from pants_occlum.problems import enclave_errors
-from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)
-class EnclaveFieldSet(PackageFieldSet):
+class EnclaveFieldSet(FieldSet):
     required_fields = (fields.EnclaveImageField,)
 
     image: fields.EnclaveImageField
@@ -64,10 +63,7 @@ class EnclaveFieldSet(PackageFieldSet):
 
 # Not memoised, so that an instance that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_enclave(
-    field_set: EnclaveFieldSet, places: DistPlaces, run_id: RunId
-) -> BuiltPackage:
-    LOADED.require_unchanged(run_id)
+async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Packaged:
     sgx_mode, sign = field_set.sgx_mode.value or "HW", field_set.sign.value
     output = field_set.output_path.in_dist(places)
     with enclave_errors(field_set.address):
@@ -99,12 +95,14 @@ async def package_enclave(
         names.append(f"{INSTANCE}.tar.gz")
     merged = await merge_digests(MergeDigests(digests))
     stored = await check_stored(StoredRequest(merged), **implicitly())
-    return BuiltPackage(
-        await add_prefix(AddPrefix(stored.digest, output)),
-        (
-            *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
-            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
-        ),
+    return Packaged(
+        BuiltPackage(
+            await add_prefix(AddPrefix(stored.digest, output)),
+            (
+                *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+            ),
+        )
     )
 
 
@@ -127,5 +125,5 @@ def _check(
     )
 
 
-def rules() -> Iterable[Rule | UnionRule]:
-    return (*collect_rules(), UnionRule(PackageFieldSet, EnclaveFieldSet))
+def rules() -> Iterable[Rule]:
+    return collect_rules()

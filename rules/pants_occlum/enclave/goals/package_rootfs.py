@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact
 from pants.engine.fs import CreateDigest, FileContent
-from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
-from pants.engine.unions import UnionRule
+from pants.engine.target import FieldSet
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_file, sync_tree
 from pants_occlum.enclave.boot_types import RootfsImageField
 from pants_occlum.enclave.rootfs import BootRootfsRequest, make_boot_rootfs
 from pants_occlum.logs import logger_of
-from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)
 
@@ -27,7 +26,7 @@ LOWER, UPPER = "lower", "upper"
 
 
 @dataclass(frozen=True)
-class RootfsFieldSet(PackageFieldSet):
+class RootfsFieldSet(FieldSet):
     required_fields = (RootfsImageField,)
 
     image: RootfsImageField
@@ -36,10 +35,7 @@ class RootfsFieldSet(PackageFieldSet):
 
 # Not memoised, so that a layer that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_rootfs(
-    field_set: RootfsFieldSet, places: DistPlaces, run_id: RunId
-) -> BuiltPackage:
-    LOADED.require_unchanged(run_id)
+async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> Packaged:
     output = field_set.output_path.in_dist(places)
     rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address), **implicitly())
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
@@ -48,14 +44,16 @@ async def package_rootfs(
     sync_file(places, manifest, rootfs.image.manifest.full)
     logger.info("%s: image sha256:%s, encrypted", field_set.address, rootfs.image.name)
     name = FileContent(f"{output}/image.digest", f"sha256:{rootfs.image.name}\n".encode())
-    return BuiltPackage(
-        await create_digest(CreateDigest([name])),
-        (
-            BuiltPackageArtifact(name.path),
-            BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
-        ),
+    return Packaged(
+        BuiltPackage(
+            await create_digest(CreateDigest([name])),
+            (
+                BuiltPackageArtifact(name.path),
+                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+            ),
+        )
     )
 
 
-def rules() -> Iterable[Rule | UnionRule]:
-    return (*collect_rules(), UnionRule(PackageFieldSet, RootfsFieldSet))
+def rules() -> Iterable[Rule]:
+    return collect_rules()

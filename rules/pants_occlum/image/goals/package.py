@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
-from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
-from pants.engine.target import WrappedTargetRequest
-from pants.engine.unions import UnionRule
+from pants.engine.target import FieldSet, WrappedTargetRequest
 from pants.util.strutil import pluralize
 
 from pants_occlum.bom.target_types import ImageBomsField
@@ -21,6 +19,7 @@ from pants_occlum.compat.pants_rules import (
     merge_digests,
     resolve_target,
 )
+from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_file, sync_tree
@@ -30,14 +29,13 @@ from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image
 from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
 from pants_occlum.logs import logger_of
-from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.subsystem import OcclumSubsystem
 
 logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)
-class ImageFieldSet(PackageFieldSet):
+class ImageFieldSet(FieldSet):
     required_fields = (ImageBomsField,)
 
     boms: ImageBomsField
@@ -53,16 +51,11 @@ class _WriteImage:
     output: str
 
 
-@dataclass(frozen=True)
-class _WrittenImage:
-    package: BuiltPackage
-
-
 # Not memoised, so that a tree that was deleted from dist comes back in the next run.
 @_uncacheable_rule
 async def write_image(
     request: _WriteImage, places: DistPlaces, occlum: OcclumSubsystem
-) -> _WrittenImage:
+) -> Packaged:
     field_set, output = request.field_set, request.output
     image = await make_image(ImageRequest(field_set.address), **implicitly())
     wrapped = await resolve_target(WrappedTargetRequest(image.address, "an image"), **implicitly())
@@ -91,7 +84,7 @@ async def write_image(
     )
     merged = await merge_digests(MergeDigests(digests))
     stored = await check_stored(StoredRequest(merged), **implicitly())
-    return _WrittenImage(
+    return Packaged(
         BuiltPackage(
             await add_prefix(AddPrefix(stored.digest, output)),
             (
@@ -104,17 +97,14 @@ async def write_image(
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
 @_uncacheable_rule
-async def package_image(
-    field_set: ImageFieldSet, places: DistPlaces, run_id: RunId
-) -> BuiltPackage:
-    LOADED.require_unchanged(run_id)
+async def package_image(field_set: ImageFieldSet, places: DistPlaces) -> Packaged:
     request = _WriteImage(field_set, field_set.output_path.in_dist(places))
     try:
-        return (await write_image(request, **implicitly())).package
+        return await write_image(request, **implicitly())
     except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         image = await make_image(ImageRequest(field_set.address), **implicitly())
         raise await explain_missing(error, image.plan, field_set.address) from None
 
 
-def rules() -> Iterable[Rule | UnionRule]:
-    return (*collect_rules(), UnionRule(PackageFieldSet, ImageFieldSet))
+def rules() -> Iterable[Rule]:
+    return collect_rules()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.core.goals.package import BuiltPackage, PackageFieldSet
+from pants.core.goals.package import BuiltPackage
 from pants.engine.fs import EMPTY_DIGEST
-from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
-from pants.engine.unions import UnionRule
+from pants.engine.target import FieldSet
 
 from occlum_build.oci.config import CONFIG, ROOTFS
 from occlum_build.oci.rootfs import MOUNT_POINTS
@@ -18,13 +17,13 @@ from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implic
 from pants_occlum.dist.digest import file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.logs import logger_of
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField
-from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)
 
@@ -32,7 +31,7 @@ BUNDLE = "bundle"
 
 
 @dataclass(frozen=True)
-class BundleFieldSet(PackageFieldSet):
+class BundleFieldSet(FieldSet):
     required_fields = (BundleArgsField,)
 
     args: BundleArgsField
@@ -47,14 +46,9 @@ class _WriteBundle:
     output: str
 
 
-@dataclass(frozen=True)
-class _WrittenBundle:
-    package: BuiltPackage
-
-
 # Not memoised, so that a bundle that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBundle:
+async def write_bundle(request: _WriteBundle, places: DistPlaces) -> Packaged:
     field_set, output = request.field_set, request.output
     bundle = await make_bundle(BundleRequest(field_set.address), **implicitly())
     files = await store_files({CONFIG: bundle.config})
@@ -63,18 +57,15 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> _WrittenBun
     host = await host_copies(plan, str(field_set.address)) if plan is not None else None
     await sync_tree(places, f"{output}/{BUNDLE}", tree, host, bundle.rootfs.packed)
     logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
-    return _WrittenBundle(BuiltPackage(EMPTY_DIGEST, ()))
+    return Packaged(BuiltPackage(EMPTY_DIGEST, ()))
 
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
 @_uncacheable_rule
-async def package_bundle(
-    field_set: BundleFieldSet, places: DistPlaces, run_id: RunId
-) -> BuiltPackage:
-    LOADED.require_unchanged(run_id)
+async def package_bundle(field_set: BundleFieldSet, places: DistPlaces) -> Packaged:
     request = _WriteBundle(field_set, field_set.output_path.in_dist(places))
     try:
-        return (await write_bundle(request, **implicitly())).package
+        return await write_bundle(request, **implicitly())
     except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         bundle = await make_bundle(BundleRequest(field_set.address), **implicitly())
         raise await explain_missing(error, bundle.rootfs.plan, field_set.address) from None
@@ -89,5 +80,5 @@ def _below_rootfs(tree: Iterable[TreeEntry]) -> list[TreeEntry]:
     return [TreeEntry(ROOTFS, DIR, 0o755), *below]
 
 
-def rules() -> Iterable[Rule | UnionRule]:
-    return (*collect_rules(), UnionRule(PackageFieldSet, BundleFieldSet))
+def rules() -> Iterable[Rule]:
+    return collect_rules()

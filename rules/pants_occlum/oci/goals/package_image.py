@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
-from pants.engine.internals.session import RunId
 from pants.engine.rules import Rule
-from pants.engine.unions import UnionRule
+from pants.engine.target import FieldSet
 from pants.util.strutil import pluralize
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.output_path import DistPathField
+from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_tree
@@ -27,7 +27,6 @@ from pants_occlum.oci.image import (
     make_oci_layout,
 )
 from pants_occlum.oci.target_types import OciFormatsField
-from pants_occlum.process.loaded_sources import LOADED
 
 logger = logger_of(__name__)
 
@@ -35,7 +34,7 @@ LAYOUT, DIGEST = "layout", "oci.digest"
 
 
 @dataclass(frozen=True)
-class OciFieldSet(PackageFieldSet):
+class OciFieldSet(FieldSet):
     required_fields = (OciFormatsField,)
 
     formats: OciFormatsField
@@ -44,8 +43,7 @@ class OciFieldSet(PackageFieldSet):
 
 # Not memoised, so that a layout that was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId) -> BuiltPackage:
-    LOADED.require_unchanged(run_id)
+async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> Packaged:
     output = field_set.output_path.in_dist(places)
     layout = await make_oci_layout(OciRequest(field_set.address), **implicitly())
     formats = field_set.formats.value or ()
@@ -63,11 +61,13 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces, run_id: RunId)
     logger.info("%s: OCI image %s, %s", field_set.address, layout.name, layers)
     merged = await merge_digests(MergeDigests(digests))
     stored = await check_stored(StoredRequest(merged), **implicitly())
-    return BuiltPackage(
-        await add_prefix(AddPrefix(stored.digest, output)),
-        tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+    return Packaged(
+        BuiltPackage(
+            await add_prefix(AddPrefix(stored.digest, output)),
+            tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+        )
     )
 
 
-def rules() -> Iterable[Rule | UnionRule]:
-    return (*collect_rules(), UnionRule(PackageFieldSet, OciFieldSet))
+def rules() -> Iterable[Rule]:
+    return collect_rules()
