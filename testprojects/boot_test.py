@@ -103,7 +103,9 @@ def boot(pants: PantsRunner, first: RecordedRun) -> BuiltEnclave:
 def test_lower_layer_is_the_image(
     pants: PantsRunner, rootfs: Path, key: Path, tmp_path: Path
 ) -> None:
-    assert sorted(os.listdir(rootfs)) == ["image.digest", "lower", "manifest.json", "upper"]
+    assert sorted(os.listdir(rootfs)) == [
+        *("graph.json", "image.digest", "lower", "manifest.json", "upper")
+    ]
     assert listing_of(rootfs / "upper") == {}
     layer = listing_of(rootfs / "lower")
     assert "metadata" in layer

@@ -77,7 +77,7 @@ def test_layout(hello: BuiltEnclave) -> None:
     assert found["build/lib/libocclum-pal.so"][1] == b"libocclum-pal.so.0"
     assert found["build/lib/libocclum-pal.so.0"][1] == b"libocclum-pal.so.0.31.0"
     assert {path.name for path in hello.folder.iterdir()} == {
-        *("image.digest", "manifest.json", "measurement.json"),
+        *("graph.json", "image.digest", "manifest.json", "measurement.json"),
         *("occlum_instance", "occlum_instance.tar.gz"),
     }
 

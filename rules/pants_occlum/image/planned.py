@@ -14,6 +14,7 @@ from occlum_build.checks.root import Root
 from occlum_build.elf.facts import Outcome
 from occlum_build.errors import WARNING, Problem
 from occlum_build.image.entries import DIR, FILE, Entry
+from occlum_build.image.graph import Graph, graph_of
 from occlum_build.image.missing import ELSEWHERE, Searched
 from occlum_build.image.plan import ImagePlan
 from occlum_build.process.complete import HostFile
@@ -36,7 +37,7 @@ class PlannedImage:
     `findings` is what planning and the checks of the planned image have to tell. `stats` by source
     path and `facts` by SHA-256 are what is known of the files besides, `searched` what the search
     for libraries leaves to know. `packages` has package and version of the files and links that
-    packages have, by source path.
+    packages have, by source path. `graph` is all that is left of the closures, which are large.
     """
 
     sysroot: Sysroot
@@ -49,6 +50,7 @@ class PlannedImage:
     facts: Mapping[str, Outcome] = field(compare=False, repr=False)
     searched: Searched
     packages: Mapping[str, tuple[str, str]]
+    graph: Graph
 
     def needs_library_path(self, env: Iterable[str]) -> list[Problem]:
         """Warnings of the libraries that LD_LIBRARY_PATH would have to lead to, and does not.
@@ -115,6 +117,7 @@ def planned_image(
         facts,
         planned.searched,
         _packages(planned, known),
+        graph_of(planned),
     )
 
 

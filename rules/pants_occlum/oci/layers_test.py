@@ -6,6 +6,7 @@ import pytest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import Place, Problem
+from occlum_build.image.graph import Graph
 from occlum_build.image.missing import Searched
 from occlum_build.oci.grouping import Group
 from occlum_build.sources.model import FILE
@@ -15,7 +16,7 @@ from pants_occlum.oci.layers import LayersRequest, layers_request
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.sysroot.sysroots import Sysroot
 
-PROGRAMS = PlannedImage(Sysroot("/"), (), {}, {}, (), {}, {}, Searched(), {})
+PROGRAMS = PlannedImage(Sysroot("/"), (), {}, {}, (), {}, {}, Searched(), {}, Graph())
 ROOTFS = Rootfs(
     tree=(TreeEntry("run/x", FILE, 0o644, "0" * 64, 1),),
     groups=(Group("instance", ("run/x",), 1),),

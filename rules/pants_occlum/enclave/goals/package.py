@@ -13,7 +13,7 @@ from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
 from pants.engine.rules import Rule
 from pants.engine.target import FieldSet
 
-from occlum_build.occlum.earlier import MANIFEST, MEASUREMENT, read_earlier
+from occlum_build.occlum.earlier import MEASUREMENT, read_earlier
 from occlum_build.occlum.initfs import ENCRYPTED
 from occlum_build.occlum.measurement import check_expected
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
@@ -26,7 +26,7 @@ from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
-from pants_occlum.dist.sync import sync_file, sync_tree
+from pants_occlum.dist.sync import sync_tree
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.checked import (
     CheckedEnclave,
@@ -43,6 +43,7 @@ from pants_occlum.enclave.instance import (
 )
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
+from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.problems import enclave_errors
 
@@ -82,8 +83,7 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
     ]
     names = sorted(small)
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
-    manifest = f"{output}/{MANIFEST}"
-    sync_file(places, manifest, enclave.root.manifest.full)
+    manifest = sync_manifest(places, output, enclave.root)
     if sign and enclave.image_type == ENCRYPTED:
         with enclave_errors(field_set.address):
             archive_in_dist(places, output, instance)

@@ -15,9 +15,10 @@ from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.dist.sync import sync_file, sync_tree
+from pants_occlum.dist.sync import sync_tree
 from pants_occlum.enclave.boot_types import RootfsImageField
 from pants_occlum.enclave.rootfs import BootRootfsRequest, make_boot_rootfs
+from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 
 logger = logger_of(__name__)
@@ -40,8 +41,7 @@ async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> Packa
     rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address), **implicitly())
     await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
     await sync_tree(places, f"{output}/{UPPER}", ())
-    manifest = f"{output}/manifest.json"
-    sync_file(places, manifest, rootfs.image.manifest.full)
+    manifest = sync_manifest(places, output, rootfs.image)
     logger.info("%s: image sha256:%s, encrypted", field_set.address, rootfs.image.name)
     name = FileContent(f"{output}/image.digest", f"sha256:{rootfs.image.name}\n".encode())
     return Packaged(

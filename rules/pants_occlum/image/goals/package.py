@@ -22,12 +22,13 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
-from pants_occlum.dist.sync import sync_file, sync_tree
+from pants_occlum.dist.sync import sync_tree
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies
 from pants_occlum.image.tar import ImageTarRequest, archive_image
 from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
+from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -71,9 +72,7 @@ async def write_image(
     if "dir" in formats:
         host = await host_copies(image.plan, str(image.address))
         await sync_tree(places, f"{output}/image", image.tree, host)
-    # Not in the store, which would grow by a whole manifest with each edit.
-    manifest = f"{output}/manifest.json"
-    sync_file(places, manifest, image.manifest.full)
+    manifest = sync_manifest(places, output, image)
     logger.info(
         "%s: image sha256:%s, %s %s, %s bytes",
         field_set.address,

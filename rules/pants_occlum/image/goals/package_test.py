@@ -85,7 +85,7 @@ def test_tree_has_the_entries_of_the_manifest(app: Project) -> None:
     motd = entries(artefacts)["/bin/motd"]
     assert motd["sha256"] == hashlib.sha256(b"Welcome\n").hexdigest()
     assert motd["provenance"] == {"bom": "app/bom.yaml:5:35", "source": "/etc/motd"}
-    assert sorted(os.listdir(artefacts)) == ["image", "image.digest", "manifest.json"]
+    assert sorted(os.listdir(artefacts)) == ["graph.json", "image", "image.digest", "manifest.json"]
 
 
 def test_digest_names_the_content_and_not_where_it_came_from(app: Project) -> None:
@@ -119,7 +119,9 @@ def test_tar_is_deterministic_and_complete(app: Project) -> None:
     app.write({"app/BUILD": build})
     assert app.run_package("app:image").exit_code == 0
     artefacts = app.root / "dist/out/x"
-    assert sorted(os.listdir(artefacts)) == ["image.digest", "image.tar", "manifest.json"]
+    assert sorted(os.listdir(artefacts)) == [
+        *("graph.json", "image.digest", "image.tar", "manifest.json")
+    ]
     data = (artefacts / "image.tar").read_bytes()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         members = {"/" + one.name.strip("./"): one for one in archive}

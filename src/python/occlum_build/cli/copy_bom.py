@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Collection
-from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from occlum_build.bom.load import load_boms, reader_of
 from occlum_build.bom.model import Bom
 from occlum_build.checks.allowed import parse_allowed
 from occlum_build.cli.copy_bom_checks import OnThisMachine, check_copy
+from occlum_build.cli.copy_bom_manifest import with_absolute_boms, write_manifest
 from occlum_build.cli.output import (
     Progress,
     add_allow_option,
@@ -67,10 +68,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="where included BOMs are looked for, after the including BOM's own directory",
     )
-    add("--dry-run", action="store_true", help="plan and check, but write nothing")
+    add("--dry-run", action="store_true", help="plan and check, but leave the image as it is")
     add("--sync", action="store_true", help="delete from the image what the BOM does not name")
     add("--why", metavar="PATH", help="only tell why the image would hold PATH, and write nothing")
     add("--json", action="store_true", help="print the plan as a manifest (docs/manifest.md)")
+    add("--manifest", metavar="FILE", help="write the manifest there, and graph.json beside it")
     add("--sysroot", metavar="DIR", default="/", help="where absolute paths are looked up")
     add("--loader-config", metavar="FILE", help="Occlum's occlum_elf_loader.config")
     add(
@@ -113,6 +115,8 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(plan, sources)
     _log(plan, root, sources)
+    if options.manifest is not None:
+        write_manifest(plan, sources, Path(options.manifest), root)
     if not options.dry_run:
         _write(plan, root, sources, sync=options.sync)
 
@@ -189,28 +193,30 @@ def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> Non
 
 
 def _print_why(plan: ImagePlan, path: str) -> None:
-    from occlum_build.image.graph import image_graph, why
+    from occlum_build.image.graph import graph_of, ways_to
 
     wanted = "/" + path.strip("/")
-    chains = why(image_graph(plan), wanted)
+    ways = ways_to(wanted, graph_of(plan).edges)
+    chains: dict[str, tuple[str, ...]] = {}
+    for entry in plan.entries:
+        here = f"/{entry.path}"
+        if entry.is_library or (here != wanted and here not in ways):
+            continue
+        chain = [here]
+        while chain[-1] != wanted:
+            chain.append(ways[chain[-1]].to)
+        line = f"/{entry.origin.place}"
+        chains[line] = min(tuple(chain), chains.get(line) or tuple(chain), key=len)
     if not chains:
         raise OcclumError("file", f"the image would not hold {wanted}")
-    for line, *chain in chains:
-        say(" -> ".join(["/" + line, *chain]))
+    for line in sorted(chains):
+        say(" -> ".join([line, *chains[line]]))
 
 
 def _print_json(plan: ImagePlan, sources: OsSources) -> None:
     from occlum_build.image.manifest import manifest_of
 
-    manifest = manifest_of(map(_with_absolute_bom, plan.entries), sources.sha256)
-    say_json(manifest, indent=1)
-
-
-def _with_absolute_bom(entry: Entry) -> Entry:
-    place = entry.origin.place
-    if place.file.startswith("/"):
-        return entry
-    return entry._replace(origin=replace(entry.origin, place=replace(place, file=f"/{place.file}")))
+    say_json(manifest_of(with_absolute_boms(plan), sources.sha256), indent=1)
 
 
 def _log(plan: ImagePlan, root: str, sources: OsSources) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from occlum_build.cli.testing import DUE, Workspace, copy
-from occlum_build.image.testing_schema import check_manifest
+from occlum_build.image.manifest import image_digest
+from occlum_build.image.testing_schema import check_json, check_manifest
 
 # --sync
 
@@ -133,3 +134,33 @@ def test_why_of_what_a_file_in_an_archive_needs(ws: Workspace) -> None:
     code, out, _ = ws.run("--why", libc, bom=copy("files: [app.zip]"))
     assert code == 0
     assert out == f"{ws.top}/bom.yaml:1:39 -> /app.zip -> /app.zip/bin/tool -> {libc}\n"
+
+
+def test_manifest_with_the_graph_beside_it(ws: Workspace) -> None:
+    manifest, graph = ws.path / "made/manifest.json", ws.path / "made/graph.json"
+    manifest.parent.mkdir()
+    code, _, _ = ws.run("--manifest", str(manifest), "--dry-run", bom=copy("files: [/bin/true]"))
+    assert code == 0
+    assert not ws.image.exists()
+    told, found = json.loads(manifest.read_text()), json.loads(graph.read_text())
+    check_json(told, "occlum_build.image", "manifest.schema.json")
+    check_json(found, "occlum_build.image", "graph.schema.json")
+    assert found["image"] == image_digest(told)
+    assert {edge["from"] for edge in found["edges"]} >= {"/true"}
+    bom = {entry["provenance"]["bom"] for entry in told["entries"][1:]}
+    assert all(one.startswith(f"{ws.top}/bom.yaml:1:") for one in bom)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("image/m.json", "is in the image itself"),
+        ("graph.json", "cannot be the manifest"),
+        ("none/m.json", "No such file or directory"),
+    ],
+)
+def test_manifest_that_cannot_be_there(ws: Workspace, file: str, message: str) -> None:
+    code, _, err = ws.run("--manifest", str(ws.path / file))
+    assert code == 1
+    assert message in err
+    assert not (ws.path / "graph.json").exists()

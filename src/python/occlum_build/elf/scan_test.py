@@ -46,7 +46,7 @@ def test_wrong_arguments_are_a_usage_error(capsys: pytest.CaptureFixture[str]) -
 
 def test_closures_need_no_requirement() -> None:
     code = (
-        "import sys, occlum_build.elf.linker, occlum_build.elf.graph;"
+        "import sys, occlum_build.elf.linker, occlum_build.image.graph;"
         "from occlum_build.elf.read import read_facts;"
         "assert read_facts(open(sys.executable, 'rb')) is not None;"
         "sys.exit(any(name.split('.')[0] in ('elftools', 'networkx') for name in sys.modules))"

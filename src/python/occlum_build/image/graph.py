@@ -1,61 +1,155 @@
-"""Why each entry is in an image: a graph from BOM lines over programs to their libraries."""
+"""Which entry of an image needs which: the edges of `graph.json`, beside the manifest.
+
+docs/manifest.md describes it, image/graph.schema.json is its JSON schema.
+"""
 
 from __future__ import annotations
 
+import json
 import posixpath
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from occlum_build.elf.closure import Node
-from occlum_build.elf.graph import build_graph
+from occlum_build.elf.closure import ALREADY_LOADED, Closure
 from occlum_build.image.plan import ImagePlan
+from occlum_build.shown import in_utf8
 
-BOM, ENTRY, MEMBER = "bom", "entry", "member"
+SCHEMA_VERSION = 1
+GRAPH = "graph.json"
+NEEDED, INTERPRETER, HOLDS = "needed", "interpreter", "holds"
+INTERPRETER_RULE = "PT_INTERP"
+
+_string = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def image_graph(plan: ImagePlan) -> Any:
-    """A networkx.DiGraph of BOM lines and in-image paths ("/bin/app").
+class Edge(NamedTuple):
+    """`origin` needs `to`, both in-image paths, by a name, and the loader finds it by the rule.
 
-    A node has `kind` (BOM, ENTRY or MEMBER, an ELF file in an archive); an edge from a BOM line is
-    labelled "named", one from an archive "holds", one between other paths "needed" or
-    "interpreter", with the `rule` by which the loader finds it.
+    HOLDS leads from an archive to an ELF file in it, which is no entry, with neither name nor rule.
     """
-    import networkx
 
-    graph: Any = networkx.DiGraph()
-    for entry in plan.entries:
-        path = "/" + entry.path
-        graph.add_node(path, kind=ENTRY, source=entry.source)
-        if not entry.is_library:
-            line = str(entry.origin.place)
-            graph.add_node(line, kind=BOM)
-            graph.add_edge(line, path, reason="named", rule="")
+    origin: str
+    to: str
+    reason: str
+    name: str = ""
+    rule: str = ""
+
+
+class Missing(NamedTuple):
+    """A library that was looked for in vain: the files that lead to it, and where, in order."""
+
+    name: str
+    chain: tuple[str, ...]
+    searched: tuple[str, ...]
+
+
+class Graph(NamedTuple):
+    """What is needed in an image and what is missing there, each once and sorted."""
+
+    edges: tuple[Edge, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+def graph_of(plan: ImagePlan) -> Graph:
+    """The graph of a plan: what its closures found, as far as the image has it."""
+    entries = {"/" + entry.path for entry in plan.entries}
+    placed = {path: "/" + real for path, real in plan.placed.items()}
+    found = _Found(entries, placed)
     for closure in plan.closures:
-        _add_member(graph, closure.program)
-    needs = networkx.relabel_nodes(
-        build_graph(plan.closures), {path: "/" + real for path, real in plan.placed.items()}
+        found.add(closure)
+    # Of one need that several programs have, the rule of a search says more.
+    edges = [Edge(*key, rule) for key, rule in found.rules.items()]
+    return Graph(tuple(sorted(edges)), tuple(sorted(found.missing)))
+
+
+def ways_to(path: str, edges: Iterable[Edge]) -> dict[str, Edge]:
+    """For all that lead to a path, by paths, the first edge of the shortest way; of equals the first.
+
+    The path itself has none; nearer ones come first.
+    """
+    before: dict[str, list[Edge]] = {}
+    for edge in edges:
+        before.setdefault(edge.to, []).append(edge)
+    ways: dict[str, Edge] = {}
+    pending = deque([path])
+    while pending:
+        for edge in before.get(pending.popleft(), ()):
+            if edge.origin not in ways and edge.origin != path:
+                ways[edge.origin] = edge
+                pending.append(edge.origin)
+    return ways
+
+
+def graph_text(graph: Graph, image: str) -> bytes:
+    """`graph.json` as canonical JSON; `image` is the image digest in hex."""
+    edges = ",".join(
+        f'{{"from":{_text(one.origin)},"name":{_text(one.name)},"reason":{_text(one.reason)},'
+        f'"rule":{_text(one.rule)},"to":{_text(one.to)}}}'
+        for one in graph.edges
     )
-    for needer, needed, attributes in needs.edges(data=True):
-        if needer in graph and needed in graph and needer != needed:
-            graph.add_edge(needer, needed, reason=attributes["reason"], rule=attributes["rule"])
-    return graph
+    missing = ",".join(
+        f'{{"chain":{_list(one.chain)},"name":{_text(one.name)},"searched":{_list(one.searched)}}}'
+        for one in graph.missing
+    )
+    return (
+        f'{{"edges":[{edges}],"image":{_text(image)},"missing":[{missing}],'
+        f'"schema":{SCHEMA_VERSION}}}'
+    ).encode()
 
 
-def _add_member(graph: Any, program: Node) -> None:
-    """Put what is no entry itself below the archive that is one."""
-    archive = path = program.image_path
-    while archive not in graph and archive != "/":
-        archive = posixpath.dirname(archive)
-    if archive != path and archive in graph:
-        graph.add_node(path, kind=MEMBER, source=program.real)
-        graph.add_edge(archive, path, reason="holds", rule="")
+class _Found:
+    """Edges by all but their rule: thousands of programs need the same of the same libraries."""
+
+    def __init__(self, entries: set[str], placed: Mapping[str, str]) -> None:
+        self.entries, self.placed = entries, placed
+        self.rules: dict[tuple[str, str, str, str], str] = {}
+        self.missing: set[Missing] = set()
+
+    def add(self, closure: Closure) -> None:
+        program = closure.program
+        start = self._path(program.image_path)
+        if start not in self.entries:
+            self._add_member(start)
+        places = {one.path: self._path(one.image_path) for one in closure.libraries}
+        places[program.path] = start
+        loader = closure.interpreter
+        if loader is not None and loader.source and loader.image_path:
+            to = self._path(loader.image_path)
+            self._edge(start, to, INTERPRETER, loader.image_path, INTERPRETER_RULE)
+        for edge in closure.edges:
+            if edge.image_path:
+                to = self._path(edge.image_path)
+                self._edge(places[edge.needer], to, NEEDED, edge.name, edge.rule)
+        for one in closure.missing:
+            chain = tuple(places.get(path, path) for path in one.chain)
+            self.missing.add(Missing(one.name, chain, tuple(map(str, one.tried))))
+
+    def _path(self, image_path: str) -> str:
+        return self.placed.get(image_path, image_path)
+
+    def _edge(self, origin: str, to: str, reason: str, name: str, rule: str) -> None:
+        if origin == to or to not in self.entries or origin not in self.entries:
+            return
+        key = (origin, to, reason, name)
+        known = self.rules.get(key, ALREADY_LOADED)
+        if known == ALREADY_LOADED or (rule != ALREADY_LOADED and rule < known):
+            self.rules[key] = rule
+
+    def _add_member(self, path: str) -> None:
+        """Put what is no entry itself below the archive that is one."""
+        archive = posixpath.dirname(path)
+        while archive not in self.entries and archive != "/":
+            archive = posixpath.dirname(archive)
+        if archive != "/":
+            self.entries.add(path)
+            self.rules[archive, path, HOLDS, ""] = ""
 
 
-def why(graph: Any, path: str) -> list[tuple[str, ...]]:
-    """The shortest chain to an in-image path from each BOM line that leads to it; [] for none."""
-    import networkx
+def _text(name: str) -> str:
+    """As JSON; bytes of a name that are not UTF-8 are written as escapes."""
+    return _string(in_utf8(name))
 
-    if path not in graph:
-        return []
-    above = networkx.ancestors(graph, path)
-    lines = sorted(node for node in above if graph.nodes[node]["kind"] == BOM)
-    return [tuple(networkx.shortest_path(graph, line, path)) for line in lines]
+
+def _list(names: Iterable[str]) -> str:
+    return f"[{','.join(map(_text, names))}]"

@@ -15,7 +15,7 @@ from occlum_build.elf.loader_config import LoaderConfig, parse_loader_config
 from occlum_build.elf.testing import MemoryView
 from occlum_build.errors import Problem, Report
 from occlum_build.image.entries import Entry
-from occlum_build.image.plan import BomSet, PlanOptions, plan_image
+from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
 from occlum_build.sources.model import DIR, FILE, SYMLINK, SourceStat
 
 # Source path -> content, facts, "-> TARGET" of a link, or None for an empty directory.
@@ -103,11 +103,12 @@ class OldImage:
 
 @dataclass(frozen=True)
 class Planned:
-    """The outcome of a plan: the entries by path, and what was told."""
+    """The outcome of a plan: the entries by path, what was told, and the plan itself."""
 
     entries: Mapping[str, Entry]
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    plan: ImagePlan
 
     @property
     def sources(self) -> dict[str, str]:
@@ -151,5 +152,8 @@ def plan_bom(
     bom_set = BomSet(boms, WORKSPACE, env or {}, loader_config)
     plan = plan_image([bom_set], options or PlanOptions(), sources, report)
     return Planned(
-        {entry.path: entry for entry in plan.entries}, tuple(report.errors), tuple(report.warnings)
+        {entry.path: entry for entry in plan.entries},
+        tuple(report.errors),
+        tuple(report.warnings),
+        plan,
     )
