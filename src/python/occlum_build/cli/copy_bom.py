@@ -20,7 +20,6 @@ from occlum_build.cli.output import (
     logs_operations,
     print_operation,
     print_problems,
-    say,
     say_json,
     working_directory,
 )
@@ -110,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
     if report.errors:
         raise OcclumError.of([on_this_machine(one) for one in dict.fromkeys(report.errors)])
     if options.why is not None:
-        _print_why(plan, options.why)
+        _print_why(plan, options)
         return
     if options.json:
         _print_json(plan, sources)
@@ -192,25 +191,15 @@ def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> Non
     progress.close()
 
 
-def _print_why(plan: ImagePlan, path: str) -> None:
-    from occlum_build.image.graph import graph_of, ways_to
+def _print_why(plan: ImagePlan, options: argparse.Namespace) -> None:
+    from occlum_build.cli.why import tell
+    from occlum_build.image.graph import graph_of
+    from occlum_build.image.manifest import manifest_text
+    from occlum_build.report.read import image_of
 
-    wanted = "/" + path.strip("/")
-    ways = ways_to(wanted, graph_of(plan).edges)
-    chains: dict[str, tuple[str, ...]] = {}
-    for entry in plan.entries:
-        here = f"/{entry.path}"
-        if entry.is_library or (here != wanted and here not in ways):
-            continue
-        chain = [here]
-        while chain[-1] != wanted:
-            chain.append(ways[chain[-1]].to)
-        line = f"/{entry.origin.place}"
-        chains[line] = min(tuple(chain), chains.get(line) or tuple(chain), key=len)
-    if not chains:
-        raise OcclumError("file", f"the image would not hold {wanted}")
-    for line in sorted(chains):
-        say(" -> ".join([line, *chains[line]]))
+    manifest = manifest_text(with_absolute_boms(plan), lambda _: "")
+    image = image_of(manifest.full, options.root, graph_of(plan))
+    tell(image, [options.why], every=False, as_json=options.json)
 
 
 def _print_json(plan: ImagePlan, sources: OsSources) -> None:

@@ -49,6 +49,7 @@ VERBS = {
     "occlum": "occlum_command",
     "sigstruct-view": "sigstruct_view",
     "packages": "packages",
+    "why": "why",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.

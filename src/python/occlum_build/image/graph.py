@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -61,24 +60,6 @@ def graph_of(plan: ImagePlan) -> Graph:
     # Of one need that several programs have, the rule of a search says more.
     edges = [Edge(*key, rule) for key, rule in found.rules.items()]
     return Graph(tuple(sorted(edges)), tuple(sorted(found.missing)))
-
-
-def ways_to(path: str, edges: Iterable[Edge]) -> dict[str, Edge]:
-    """For all that lead to a path, by paths, the first edge of the shortest way; of equals the first.
-
-    The path itself has none; nearer ones come first.
-    """
-    before: dict[str, list[Edge]] = {}
-    for edge in edges:
-        before.setdefault(edge.to, []).append(edge)
-    ways: dict[str, Edge] = {}
-    pending = deque([path])
-    while pending:
-        for edge in before.get(pending.popleft(), ()):
-            if edge.origin not in ways and edge.origin != path:
-                ways[edge.origin] = edge
-                pending.append(edge.origin)
-    return ways
 
 
 def graph_text(graph: Graph, image: str) -> bytes:

@@ -1,0 +1,148 @@
+"""Chains from a BOM line over what it names to what that needs, each step with its evidence."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from occlum_build.image.graph import Edge
+from occlum_build.report.model import DIR, Item, KnownImage
+
+NAMED, IN = "named", "in"
+_MOST_OF_A_PLACE = 10_000  # characters
+MOST_CHAINS = 1_000
+_MOST_STEPS = 100_000  # that are looked at for all chains: there may be more than anybody can count
+
+
+class Step(NamedTuple):
+    """One link of a chain: what stands at `path`, and why the one before leads there.
+
+    `reason` is NAMED for the first, IN for the directory of the one before, else that of an edge,
+    with its `name` and `rule`.
+    """
+
+    path: str
+    reason: str
+    name: str = ""
+    rule: str = ""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The place of a BOM item, and the steps from what it names to an entry."""
+
+    bom: str
+    steps: tuple[Step, ...]
+
+
+class Chains:
+    """Answers for one image, of which it looks at all edges at most once."""
+
+    def __init__(self, image: KnownImage) -> None:
+        self._image = image
+        self._left = _MOST_STEPS
+        self.is_cut = False  # whether there are more chains than were given
+
+    def shortest(self, path: str) -> Chain | None:
+        """The shortest chain to a path, of equals the first; None for what nobody brings."""
+        item = self._image.items.get(path)
+        if item is not None and not item.needed_by:
+            return Chain(item.bom, (Step(item.path, NAMED),))
+        if item is not None and item.kind == DIR:
+            return self._of_directory(item)
+        steps: list[Step] = []
+        while path in self._ways:
+            edge = self._ways[path]
+            steps.append(Step(path, edge.reason, edge.name, edge.rule))
+            path = edge.origin
+        if steps and path in self._image.items:
+            steps.append(Step(path, NAMED))
+            return Chain(self._image.items[path].bom, tuple(reversed(steps)))
+        return self._of_manifest(item) if item is not None else None
+
+    def every(self, path: str) -> list[Chain]:
+        """All chains to a path that make no circle, the shortest first; `is_cut`: not all are."""
+        found: list[Chain] = []
+        pending: deque[tuple[Step, ...]] = deque([(Step(path, NAMED),)])
+        while pending:
+            steps = pending.popleft()
+            first = steps[0]
+            item = self._image.items.get(first.path)
+            if item is not None and not item.needed_by:
+                found.append(Chain(item.bom, steps))
+            if len(found) >= MOST_CHAINS or self._left <= 0:
+                self.is_cut = self.is_cut or bool(pending)
+                break
+            self._left -= 1
+            known = {step.path for step in steps}
+            for edge in self._first_edges_to.get(first.path, ()):
+                if edge.origin not in known:
+                    reached = Step(first.path, edge.reason, edge.name, edge.rule)
+                    pending.append((Step(edge.origin, NAMED), reached, *steps[1:]))
+        if found:
+            return found
+        chain = self.shortest(path)
+        return [chain] if chain is not None else []
+
+    def _of_directory(self, item: Item) -> Chain:
+        """Of one that was made for what is needed below it: the chain of the first of that."""
+        below = sorted(self._image.tree(item.path))
+        first = next((one for one in below if one.needed_by and one.kind != DIR), None)
+        chain = self.shortest(first.path) if first is not None else None
+        if chain is None:
+            return self._of_manifest(item)
+        return Chain(chain.bom, (*chain.steps, Step(item.path, IN)))
+
+    def _of_manifest(self, item: Item) -> Chain:
+        """The chain that the manifest has: of sources, where these are of entries of those."""
+        *before, last = item.needed_by or ("",)
+        paths = [self._by_source.get(source, source) for source in before]
+        if paths:  # the last is the library itself, as it was found
+            paths[-1] = item.path
+        name, _, rule = last.partition(" found by ")
+        steps = [Step(path, "needed") for path in paths[1:]]
+        if steps:
+            steps[-1] = Step(item.path, "needed", name if rule else "", rule or last)
+        return Chain(item.bom, (Step(paths[0] if paths else item.path, NAMED), *steps))
+
+    @cached_property
+    def _ways(self) -> Mapping[str, Edge]:
+        """For all that is needed the last edge of the shortest chain to it."""
+        items, edges = self._image.items, self._image.edges_from
+        start = [path for path in edges if path in items and not items[path].needed_by]
+        start.sort(key=lambda path: place_key(items[path].bom))
+        known, ways = set(start), {}
+        pending = deque(start)
+        while pending:
+            for edge in edges.get(pending.popleft(), ()):
+                if edge.to not in known:
+                    known.add(edge.to)
+                    ways[edge.to] = edge
+                    pending.append(edge.to)
+        return ways
+
+    @cached_property
+    def _first_edges_to(self) -> Mapping[str, list[Edge]]:
+        """Of edges between the same two only the first."""
+        first: dict[tuple[str, str], Edge] = {}
+        for edge in self._image.graph.edges if self._image.graph else ():
+            first.setdefault((edge.origin, edge.to), edge)
+        found: dict[str, list[Edge]] = {}
+        for edge in first.values():
+            found.setdefault(edge.to, []).append(edge)
+        return found
+
+    @cached_property
+    def _by_source(self) -> Mapping[str, str]:
+        return {item.source: path for path, item in self._image.items.items() if item.source}
+
+
+def place_key(bom: str) -> tuple[str, int, int]:
+    """By file, line and column: 5:17 before 12:9."""
+    file, *numbers = bom.rsplit(":", 2)
+    if len(numbers) == 2 and all(map(str.isdecimal, numbers)) and len(bom) < _MOST_OF_A_PLACE:
+        return file, int(numbers[0]), int(numbers[1])
+    return bom, 0, 0
