@@ -8,14 +8,29 @@ from __future__ import annotations
 from pants_occlum.compat.versions import NATIVE
 
 if NATIVE:
-    from pants.engine.rules import _uncacheable_rule, collect_rules, concurrently, implicitly, rule
+    from pants.engine.rules import (
+        _uncacheable_rule,
+        collect_rules,
+        concurrently,
+        goal_rule,
+        implicitly,
+        rule,
+    )
 else:
     from pants_occlum.compat.polyfill import (
         _uncacheable_rule,
         collect_rules,
         concurrently,
+        goal_rule,
         implicitly,
         rule,
     )
 
-__all__ = ["_uncacheable_rule", "collect_rules", "concurrently", "implicitly", "rule"]
+__all__ = [
+    "_uncacheable_rule",
+    "collect_rules",
+    "concurrently",
+    "goal_rule",
+    "implicitly",
+    "rule",
+]

@@ -60,7 +60,7 @@ def test_the_plugin_is_in_order() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         if not path.name.endswith("_test.py"):
             source = path.read_text()
-            rules += source.count("\n@rule") + source.count("\n@_uncacheable_rule")
+            rules += sum(source.count(f"\n@{name}") for name in DECORATORS)
             assert (path, _out_of_order(source)) == (path, [])
     assert rules > 50
 

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["_uncacheable_rule", "collect_rules", "concurrently", "implicitly", "rule"]
+__all__ = [
+    "_uncacheable_rule",
+    "collect_rules",
+    "concurrently",
+    "goal_rule",
+    "implicitly",
+    "rule",
+]
 
 T = TypeVar("T")
 T0 = TypeVar("T0")
@@ -144,6 +151,13 @@ def _uncacheable_rule(*, desc: str = ..., level: LogLevel = ...) -> Callable[[F]
 def _uncacheable_rule(*args: Any, **options: Any) -> Any:
     """Pants' `@_uncacheable_rule`: a rule that runs in each session."""
     return _decorated(args, options, cacheable=False)
+
+
+def goal_rule(func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Pants' `@goal_rule`: what a goal does, in each session; it returns the goal."""
+    goal = get_type_hints(func)["return"]
+    made: Any = RuleByName(func, desc=f"`{goal.name}` goal", level=LogLevel.DEBUG, cacheable=False)
+    return made  # type: ignore[no-any-return]
 
 
 def _decorated(args: tuple[Any, ...], options: Mapping[str, Any], *, cacheable: bool) -> Any:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pants.engine.internals.scheduler import ExecutionError
+
+from occlum_build.image.testing_schema import check_json
+from pants_occlum.report.goals.why import OcclumWhy
+from pants_occlum.testing import Project
+
+APP = {
+    "app/bom.yaml": """
+        targets:
+          - target: /bin
+            copy:
+              - files: [/bin/tool]
+          - target: /data
+            copy:
+              - dirs: [../conf]
+        """,
+    "app/BUILD": """
+        occlum_bom(name="bom", source="bom.yaml")
+        occlum_image(name="image", boms=[":bom"])
+        occlum_rootfs(name="rootfs", image=":image", lower="/a", upper="/b")
+        occlum_image(name="other", boms=[":bom"])
+        files(name="files", sources=["conf/**"])
+        """,
+    "app/conf/one": "1" * 1000,
+    "app/conf/two": "1" * 1000,
+}
+TOOL = Path("/bin/true")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write(APP)
+    project.host("bin/tool", TOOL.read_bytes(), 0o755)
+    for library in ("lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6"):
+        project.host(library)
+        shutil.copy(f"/{library}", project.sysroot / library)
+    return project
+
+
+def failure(app: Project, goal: type, *args: str) -> str:
+    with pytest.raises(ExecutionError) as caught:
+        app.run(goal, *args)
+    errors: tuple[Exception, ...] = caught.value.wrapped_exceptions
+    return str(errors[0])
+
+
+def test_why(app: Project) -> None:
+    found = app.run(OcclumWhy, "app:image", "--", "libc.so.6")
+    assert (found.exit_code, found.stderr) == (0, "")
+    lines = found.stdout.splitlines()
+    assert lines[1:3] == ["  app/bom.yaml:5:17 copies /bin/tool", "  -> /bin/tool"]
+    assert lines[3].startswith("  -> DT_NEEDED libc.so.6, found by ")
+    found = app.run(OcclumWhy, "--json", "--all", "app:rootfs", "--", "/data/conf", "none")
+    value = json.loads(found.stdout)
+    check_json(value, "occlum_build.report", "why.schema.json")
+    assert value["image"] == "app:image"
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: none: the image does not have it; looked for\n  1. ")
+
+
+def test_why_of_what_has_no_image(app: Project) -> None:
+    assert "was not told what to look for" in failure(app, OcclumWhy, "app:image")
+    assert "and none was named" in failure(app, OcclumWhy, "app:files", "--", "x")
+    several = failure(app, OcclumWhy, "app:", "--", "x")
+    assert "takes one image, not 3: app:image, app:other, app:rootfs." in several

@@ -1,0 +1,50 @@
+"""The image that a target is or has, as the library's reports know it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pants.engine.target import Target
+
+from occlum_build.report.model import KnownImage
+from occlum_build.report.read import image_of as known_image_of
+from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.compat.by_name import implicitly
+from pants_occlum.enclave.boot_types import RootfsImageField
+from pants_occlum.enclave.target_types import EnclaveImageField
+from pants_occlum.image.nodes import Image, ImageRequest, image_of, make_image
+from pants_occlum.invalid import invalid_target
+
+_IMAGE_FIELDS = (EnclaveImageField, RootfsImageField)
+
+
+def has_image(target: Target) -> bool:
+    return target.has_field(ImageBomsField) or any(map(target.has_field, _IMAGE_FIELDS))
+
+
+def the_one_target(targets: Iterable[Target], goal: str) -> Target:
+    """The target that has an image; an error of Pants where there is none, or more than one."""
+    found = [target for target in targets if has_image(target)]
+    if len(found) == 1:
+        return found[0]
+    what = "an `occlum_image`, or an `occlum_enclave` or `occlum_rootfs` of one"
+    if not found:
+        raise invalid_target(f"`{goal}` takes {what}, and none was named.")
+    names = ", ".join(sorted(target.address.spec for target in found)[:5])
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    raise invalid_target(f"`{goal}` takes one image, not {len(found)}: {names}{more}.")
+
+
+async def image_of_target(target: Target) -> Image:
+    """The image of a target that `has_image`."""
+    if target.has_field(ImageBomsField):
+        return await make_image(ImageRequest(target.address), **implicitly())
+    for field in _IMAGE_FIELDS:
+        image = await image_of(target, field) if target.has_field(field) else None
+        if image is not None:
+            return image
+    raise invalid_target(f"The target {target.address} has no image.")
+
+
+def known_image(image: Image) -> KnownImage:
+    return known_image_of(image.manifest.full, image.address.spec, image.plan.graph)
