@@ -8,6 +8,7 @@ import pytest
 from pants.engine.internals.scheduler import ExecutionError
 
 from occlum_build.image.testing_schema import check_json
+from pants_occlum.report.goals.diff import OcclumDiff
 from pants_occlum.report.goals.why import OcclumWhy
 from pants_occlum.testing import Project
 
@@ -71,3 +72,28 @@ def test_why_of_what_has_no_image(app: Project) -> None:
     assert "and none was named" in failure(app, OcclumWhy, "app:files", "--", "x")
     several = failure(app, OcclumWhy, "app:", "--", "x")
     assert "takes one image, not 3: app:image, app:other, app:rootfs." in several
+
+
+def test_diff(app: Project) -> None:
+    kept = app.package("app:image").relative_to(app.root)
+    found = app.run(OcclumDiff, f"--against={kept}", "app:image")
+    assert (found.exit_code, found.stdout) == (0, "the image does not move MRENCLAVE\n")
+    assert app.run(OcclumDiff, "--against=app:other", "app:image").exit_code == 0
+    app.write({"app/conf/one": "2"})
+    found = app.run(OcclumDiff, f"--against={kept}/manifest.json", "app:image")
+    assert found.exit_code == 1
+    assert found.stdout.splitlines()[:2] == [
+        "another content of what BOM line app/bom.yaml:8:16 brings: 1 changed, -999 bytes",
+        "  changed /data/conf/one: 1,000 -> 1 bytes",
+    ]
+    found = app.run(OcclumDiff, "--json", f"--against={kept}", "app:rootfs")
+    value = json.loads(found.stdout)
+    check_json(value, "occlum_build.report", "diff.schema.json")
+    assert (value["old"]["name"], value["new"]["name"]) == (str(kept), "app:rootfs")
+
+
+def test_diff_with_nothing_to_compare(app: Project) -> None:
+    assert "was not told what to compare with" in failure(app, OcclumDiff, "app:image")
+    assert "is no file, and no address" in failure(app, OcclumDiff, "--against=x", "app:image")
+    assert "none was named" in failure(app, OcclumDiff, "--against=app:files", "app:image")
+    assert "app has no manifest.json" in failure(app, OcclumDiff, "--against=app", "app:image")

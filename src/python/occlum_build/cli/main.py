@@ -50,6 +50,7 @@ VERBS = {
     "sigstruct-view": "sigstruct_view",
     "packages": "packages",
     "why": "why",
+    "diff": "diff",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
@@ -83,7 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Call the `func` of the parsed arguments; tells errors, and returns the exit code."""
+    """Call the `func` of the parsed arguments; tells errors, and returns the exit code.
+
+    That is what `func` returns, 0 for nothing; `exit_failure` of the arguments is that of errors.
+    """
     gc.set_threshold(GC_THRESHOLD)
     open_streams()
     try:
@@ -102,6 +106,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    exit_failure, code = EXIT_FAILURE, 0
     try:
         if not all(map(_can_name_a_file, arguments)):
             parser.error("an argument has a character that no name of a file can have")
@@ -112,19 +117,22 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
             flush_output()
             raise
         _check_locale()
-        options.func(options)
+        exit_failure = getattr(options, "exit_failure", EXIT_FAILURE)
+        code = options.func(options) or 0
         flush_output()
     except OcclumError as error:
         with suppress(OSError):  # the error counts, whatever becomes of a result before it
             flush_output()
         print_problems([*error.told, *error.problems])
+        if exit_failure != EXIT_FAILURE:  # its exit codes are those of another command
+            return exit_failure
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
     except BrokenPipeError:
-        return EXIT_FAILURE
+        return exit_failure
     except OSError as error:
         print_problem(_system_problem(error))
-        return EXIT_FAILURE
-    return 0
+        return exit_failure
+    return code
 
 
 def _can_name_a_file(argument: str) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from occlum_build.elf.closure import ALREADY_LOADED, Closure
-from occlum_build.image.plan import ImagePlan
 from occlum_build.shown import in_utf8
+
+if TYPE_CHECKING:  # slow to import, and whoever reads a graph needs none of it
+    from occlum_build.elf.closure import Closure
+    from occlum_build.image.plan import ImagePlan
 
 SCHEMA_VERSION = 1
 GRAPH = "graph.json"
@@ -83,6 +85,9 @@ class _Found:
     """Edges by all but their rule: thousands of programs need the same of the same libraries."""
 
     def __init__(self, entries: set[str], placed: Mapping[str, str]) -> None:
+        from occlum_build.elf.closure import ALREADY_LOADED
+
+        self._no_search = ALREADY_LOADED
         self.entries, self.placed = entries, placed
         self.rules: dict[tuple[str, str, str, str], str] = {}
         self.missing: set[Missing] = set()
@@ -113,8 +118,8 @@ class _Found:
         if origin == to or to not in self.entries or origin not in self.entries:
             return
         key = (origin, to, reason, name)
-        known = self.rules.get(key, ALREADY_LOADED)
-        if known == ALREADY_LOADED or (rule != ALREADY_LOADED and rule < known):
+        known = self.rules.get(key, self._no_search)
+        if known == self._no_search or (rule != self._no_search and rule < known):
             self.rules[key] = rule
 
     def _add_member(self, path: str) -> None:

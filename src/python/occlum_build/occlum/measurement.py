@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from occlum_build.errors import WARNING, OcclumError, Problem
 from occlum_build.occlum.configure import Settings, config_keys
@@ -123,15 +123,28 @@ def describe_entries(manifest: Mapping[str, Any]) -> dict[str, str]:
     return described
 
 
-def explain(
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    old_image: Mapping[str, Any] | None = None,
-    new_image: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """Which inputs moved between two records, one a line; the manifests name the entries."""
-    lines = []
-    for section, label in (
+class InputChange(NamedTuple):
+    """An input of a measurement that is another one; None stands for one that is not there.
+
+    `kind` is "toolchain", "setting", "config", "initfs" or "image"; `name` a file, key or path.
+    """
+
+    kind: str
+    name: str
+    old: str | None
+    new: str | None
+
+    def __str__(self) -> str:
+        if self.old is None:
+            return f"{self.kind} {self.name}: added, {self.new}"
+        if self.new is None:
+            return f"{self.kind} {self.name}: removed, was {self.old}"
+        return f"{self.kind} {self.name}: {self.old} -> {self.new}"
+
+
+def changed_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[InputChange]:
+    """Which inputs moved between two records."""
+    for section, kind in (
         ("toolchain", "toolchain"),
         ("settings", "setting"),
         ("config", "config"),
@@ -139,10 +152,20 @@ def explain(
         ("image", "image"),
     ):
         before, after = old["inputs"].get(section, {}), new["inputs"].get(section, {})
-        lines += [f"{label} {change}" for change in _changes(before, after)]
+        yield from _changes(kind, before, after)
+
+
+def explain(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    old_image: Mapping[str, Any] | None = None,
+    new_image: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Which inputs moved between two records, one a line; the manifests name the entries."""
+    lines = [str(change) for change in changed_inputs(old, new)]
     if old_image is not None and new_image is not None:
         before, after = describe_entries(old_image), describe_entries(new_image)
-        lines += [f"image entry {change}" for change in _changes(before, after)]
+        lines += map(str, _changes("image entry", before, after))
     if len(lines) > _MAX_LINES:
         lines = [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more"]
     return lines or ["no recorded input differs"]
@@ -236,15 +259,17 @@ _TEST_KEY = Problem(
 )
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _changes(
+    kind: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[InputChange]:
     for name in sorted({*before, *after}):
         old, new = before.get(name, _NO_VALUE), after.get(name, _NO_VALUE)
         if old is _NO_VALUE:
-            yield f"{name}: added, {_shown(new)}"
+            yield InputChange(kind, name, None, _shown(new))
         elif new is _NO_VALUE:
-            yield f"{name}: removed, was {_shown(old)}"
+            yield InputChange(kind, name, _shown(old), None)
         elif old != new or type(old) is not type(new):
-            yield f"{name}: {_shown(old)} -> {_shown(new)}"
+            yield InputChange(kind, name, _shown(old), _shown(new))
 
 
 def _shown(value: Any) -> str:

@@ -59,7 +59,7 @@ def read_image(path: Path, report: Report) -> KnownImage:
         raise OcclumError(CODE, f"{path} has no {MANIFEST}", hint=hint)
     name, data = str(manifest), read_file(manifest, MANIFEST_BYTES, code=CODE)
     value = _with_shape(data, name, _ENTRIES)
-    image = KnownImage(name, _items_of(value, name))
+    image = KnownImage(name, _with_root(_items_of(value, name), name))
     beside = manifest.with_name(GRAPH)
     if not os.path.lexists(beside):
         return image
@@ -72,19 +72,27 @@ def read_image(path: Path, report: Report) -> KnownImage:
 
 def image_of(manifest: bytes, name: str, graph: Graph | None = None) -> KnownImage:
     """The image of a manifest's bytes; `name` is what errors and answers call it."""
-    return KnownImage(name, _items_of(_with_shape(manifest, name, _ENTRIES), name), graph)
+    return KnownImage(name, _with_root(items_of(manifest, name), name), graph)
+
+
+def items_of(manifest: bytes, name: str) -> dict[str, Item]:
+    """The entries of a manifest's bytes by path, sorted; they may be some of an image's alone."""
+    return _items_of(_with_shape(manifest, name, _ENTRIES), name)
+
+
+def _with_root(items: dict[str, Item], name: str) -> dict[str, Item]:
+    if "/" not in items:
+        raise _error(name, "it has no entry for the root, /")
+    return items
 
 
 def _items_of(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
-    """The entries of a manifest that has the right shape, sorted by path."""
     items = {}
     for entry in manifest["entries"]:
         item = _item(entry, name)
         if item.path in items:
             raise _error(name, f"it has {quoted(item.path)} twice")
         items[item.path] = item
-    if "/" not in items:
-        raise _error(name, "it has no entry for the root, /")
     return dict(sorted(items.items()))
 
 

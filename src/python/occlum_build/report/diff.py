@@ -1,0 +1,146 @@
+"""What changed between two images, entry by entry, with the cause; and whether MRENCLAVE moves."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from occlum_build.errors import OcclumError
+from occlum_build.image.manifest import image_digest
+from occlum_build.report.causes import Cause, Causes
+from occlum_build.report.model import Item
+from occlum_build.report.read import items_of
+from occlum_build.report.rows import document_of, identity_digest, named_by_boms, rows_of
+from occlum_build.report.sides import CODE, Side
+
+if TYPE_CHECKING:  # of enclaves, which not every difference is of
+    from occlum_build.occlum.measurement import InputChange
+
+ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+# What is known of MRENCLAVE: the measurements have one or two, or images alone are compared.
+SAME, MOVED, MOVES, BY_IMAGE_SAME = "same", "moved", "moves", "not by the image"
+
+
+class Change(NamedTuple):
+    """An entry that is in one image only, or is another one; `old` or `new` is None for none."""
+
+    path: str
+    kind: str
+    old: Item | None
+    new: Item | None
+    cause: Cause
+
+    @property
+    def bytes(self) -> int:
+        """How much larger it makes the image."""
+        return (self.new.size if self.new else 0) - (self.old.size if self.old else 0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`changes` by path, the `inputs` of measurements that moved, and what becomes of MRENCLAVE.
+
+    `digests` are the image digests in hex, "" for one that is not known.
+    """
+
+    old: Side
+    new: Side
+    changes: tuple[Change, ...]
+    inputs: tuple[InputChange, ...]
+    mrenclave: str
+    digests: tuple[str, str]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.changes and not self.inputs and self.mrenclave != MOVED
+
+    @property
+    def bytes(self) -> int:
+        return sum(change.bytes for change in self.changes)
+
+
+def compare(old: Side, new: Side) -> Difference:
+    """All that differs; OcclumError `diff` when one has entries alone and one a measurement."""
+    has_entries = old.has_entries and new.has_entries
+    if not has_entries and (old.record is None or new.record is None):
+        message = f"{_what(old)} and {_what(new)} have nothing in common to be compared by"
+        raise OcclumError(CODE, message, hint="compare two manifests, or two measurements")
+    changes: tuple[Change, ...] = ()
+    if has_entries:
+        changes = _changes(old, new)
+    inputs: tuple[InputChange, ...] = ()
+    if old.record is not None and new.record is not None:
+        from occlum_build.occlum.measurement import changed_inputs
+
+        inputs = tuple(changed_inputs(old.record, new.record))
+    digests = (_digest(old), _digest(new)) if has_entries else ("", "")
+    return Difference(old, new, changes, inputs, _mrenclave(old, new, changes), digests)
+
+
+def _what(side: Side) -> str:
+    return f"{side.name} ({'a manifest' if side.has_entries else 'a measurement'})"
+
+
+def _mrenclave(old: Side, new: Side, changes: tuple[Change, ...]) -> str:
+    if old.record is not None and new.record is not None:
+        return SAME if old.record["mrenclave"] == new.record["mrenclave"] else MOVED
+    return MOVES if changes else BY_IMAGE_SAME
+
+
+def _digest(side: Side) -> str:
+    if side.manifest is None:
+        return ""
+    found = identity_digest(side.manifest)
+    return image_digest(json.loads(side.manifest)) if found is None else found
+
+
+def _changes(old: Side, new: Side) -> tuple[Change, ...]:
+    if old.manifest is not None and old.manifest == new.manifest:
+        return ()
+    before, after = _items(old, new)
+    paths = sorted({*before, *after})
+    pairs = [(path, before.get(path), after.get(path)) for path in paths]
+    differing = [one for one in pairs if _identity(one[1]) != _identity(one[2])]
+    causes = Causes([(one[1], one[2]) for one in differing], _boms(old, before), _boms(new, after))
+    return tuple(
+        Change(path, _kind(was, now), was, now, causes.cause(was, now))
+        for path, was, now in differing
+    )
+
+
+def _kind(old: Item | None, new: Item | None) -> str:
+    return ADDED if old is None else REMOVED if new is None else CHANGED
+
+
+def _identity(item: Item | None) -> tuple[object, ...] | None:
+    return item[: Item._fields.index("bom")] if item is not None else None
+
+
+def _items(old: Side, new: Side) -> tuple[Mapping[str, Item], Mapping[str, Item]]:
+    """The items of both, without those whose texts are the same where both have texts."""
+    if old.manifest is not None and new.manifest is not None:
+        before, after = rows_of(old.manifest), rows_of(new.manifest)
+        if before is not None and after is not None:
+            same = set(before).intersection(after)
+            return (
+                items_of(document_of([one for one in before if one not in same]), old.name),
+                items_of(document_of([one for one in after if one not in same]), new.name),
+            )
+    return _all_items(old), _all_items(new)
+
+
+def _all_items(side: Side) -> Mapping[str, Item]:
+    if side.items is not None:
+        return side.items
+    return items_of(side.manifest or b"", side.name)
+
+
+def _boms(side: Side, items: Mapping[str, Item]) -> Mapping[str, int]:
+    """How many entries each BOM place names, which are not what these need."""
+    if side.manifest is None or rows_of(side.manifest) is None:
+        return Counter(item.bom for item in items.values() if not item.needed_by)
+    found = named_by_boms(side.manifest)
+    return {json.loads(text): count for text, count in found.items()}
