@@ -9,6 +9,7 @@ from pants.engine.internals.scheduler import ExecutionError
 
 from occlum_build.image.testing_schema import check_json
 from pants_occlum.report.goals.diff import OcclumDiff
+from pants_occlum.report.goals.size import OcclumSize
 from pants_occlum.report.goals.why import OcclumWhy
 from pants_occlum.testing import Project
 
@@ -71,7 +72,7 @@ def test_why_of_what_has_no_image(app: Project) -> None:
     assert "was not told what to look for" in failure(app, OcclumWhy, "app:image")
     assert "and none was named" in failure(app, OcclumWhy, "app:files", "--", "x")
     several = failure(app, OcclumWhy, "app:", "--", "x")
-    assert "takes one image, not 3: app:image, app:other, app:rootfs." in several
+    assert "takes one image, not 3: app:image, app:other and app:rootfs." in several
 
 
 def test_diff(app: Project) -> None:
@@ -97,3 +98,20 @@ def test_diff_with_nothing_to_compare(app: Project) -> None:
     assert "is no file, and no address" in failure(app, OcclumDiff, "--against=x", "app:image")
     assert "none was named" in failure(app, OcclumDiff, "--against=app:files", "app:image")
     assert "app has no manifest.json" in failure(app, OcclumDiff, "--against=app", "app:image")
+
+
+def test_size(app: Project) -> None:
+    found = app.run(OcclumSize, "app:image", "app:other")
+    assert found.exit_code == 0
+    heads = [line for line in found.stdout.splitlines() if line.startswith("app:")]
+    assert [line.split(": ")[0] for line in heads] == ["app:image", "app:other"]
+    assert "1,000  2 times: /data/conf/one, /data/conf/two" in found.stdout
+    found = app.run(OcclumSize, "--json", "--max=1KB", "app:image")
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: app:image has ")
+    check_json(json.loads(found.stdout), "occlum_build.report", "size.schema.json")
+
+
+def test_size_with_wrong_options(app: Project) -> None:
+    assert "'x' is no size" in failure(app, OcclumSize, "--max=x", "app:image")
+    assert "takes one image, not 2" in failure(app, OcclumSize, "--json", "app:image", "app:other")

@@ -8,6 +8,7 @@ from pants.engine.target import Target
 
 from occlum_build.report.model import KnownImage
 from occlum_build.report.read import image_of as known_image_of
+from occlum_build.shown import some
 from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.compat.by_name import implicitly
 from pants_occlum.enclave.boot_types import RootfsImageField
@@ -22,17 +23,24 @@ def has_image(target: Target) -> bool:
     return target.has_field(ImageBomsField) or any(map(target.has_field, _IMAGE_FIELDS))
 
 
+def targets_with_images(targets: Iterable[Target], goal: str) -> list[Target]:
+    """Those that have one, sorted; an error of Pants where there is none."""
+    found = [target for target in targets if has_image(target)]
+    if not found:
+        raise invalid_target(
+            f"`{goal}` takes an `occlum_image`, or an `occlum_enclave` or `occlum_rootfs` of one, "
+            "and none was named."
+        )
+    return sorted(found, key=lambda target: target.address)
+
+
 def the_one_target(targets: Iterable[Target], goal: str) -> Target:
     """The target that has an image; an error of Pants where there is none, or more than one."""
-    found = [target for target in targets if has_image(target)]
+    found = targets_with_images(targets, goal)
     if len(found) == 1:
         return found[0]
-    what = "an `occlum_image`, or an `occlum_enclave` or `occlum_rootfs` of one"
-    if not found:
-        raise invalid_target(f"`{goal}` takes {what}, and none was named.")
-    names = ", ".join(sorted(target.address.spec for target in found)[:5])
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    raise invalid_target(f"`{goal}` takes one image, not {len(found)}: {names}{more}.")
+    names = some([target.address.spec for target in found], 5)
+    raise invalid_target(f"`{goal}` takes one image, not {len(found)}: {names}.")
 
 
 async def image_of_target(target: Target) -> Image:

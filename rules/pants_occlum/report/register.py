@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.report.goals import diff, why
+from pants_occlum.report.goals import diff, size, why
 
 
 def target_types() -> list[type[Target]]:
@@ -16,4 +16,4 @@ def target_types() -> list[type[Target]]:
 
 
 def rules() -> Iterable[Rule | UnionRule]:
-    return [*why.rules(), *diff.rules()]
+    return [*why.rules(), *diff.rules(), *size.rules()]

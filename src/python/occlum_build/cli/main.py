@@ -51,6 +51,7 @@ VERBS = {
     "packages": "packages",
     "why": "why",
     "diff": "diff",
+    "size": "size",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
