@@ -53,6 +53,9 @@ class Chains:
             return Chain(item.bom, (Step(item.path, NAMED),))
         if item is not None and item.kind == DIR:
             return self._of_directory(item)
+        return self._over_edges(path) or (self._of_manifest(item) if item is not None else None)
+
+    def _over_edges(self, path: str) -> Chain | None:
         steps: list[Step] = []
         while path in self._ways:
             edge = self._ways[path]
@@ -61,7 +64,7 @@ class Chains:
         if steps and path in self._image.items:
             steps.append(Step(path, NAMED))
             return Chain(self._image.items[path].bom, tuple(reversed(steps)))
-        return self._of_manifest(item) if item is not None else None
+        return None
 
     def every(self, path: str) -> list[Chain]:
         """All chains to a path that make no circle, the shortest first; `is_cut`: not all are."""
@@ -91,7 +94,7 @@ class Chains:
         """Of one that was made for what is needed below it: the chain of the first of that."""
         below = sorted(self._image.tree(item.path))
         first = next((one for one in below if one.needed_by and one.kind != DIR), None)
-        chain = self.shortest(first.path) if first is not None else None
+        chain = self._over_edges(first.path) if first is not None else None
         if chain is None:
             return self._of_manifest(item)
         return Chain(chain.bom, (*chain.steps, Step(item.path, IN)))

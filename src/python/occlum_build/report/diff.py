@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.json_text import load_json
 from occlum_build.image.manifest import image_digest
 from occlum_build.report.causes import Cause, Causes
 from occlum_build.report.model import Item
@@ -94,7 +94,7 @@ def _digest(side: Side) -> str:
     if side.manifest is None:
         return ""
     found = identity_digest(side.manifest)
-    return image_digest(json.loads(side.manifest)) if found is None else found
+    return image_digest(load_json(side.manifest, side.name, code=CODE)) if found is None else found
 
 
 def _changes(old: Side, new: Side) -> tuple[Change, ...]:
@@ -143,4 +143,4 @@ def _boms(side: Side, items: Mapping[str, Item]) -> Mapping[str, int]:
     if side.manifest is None or rows_of(side.manifest) is None:
         return Counter(item.bom for item in items.values() if not item.needed_by)
     found = named_by_boms(side.manifest)
-    return {json.loads(text): count for text, count in found.items()}
+    return {load_json(text, side.name, code=CODE): count for text, count in found.items()}
