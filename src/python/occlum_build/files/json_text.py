@@ -10,6 +10,7 @@ from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import JSON_DEPTH, JSON_DIGITS
 
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
+_CONTAINERS = frozenset((dict, list))  # as they are made of JSON, so that type() will do
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -40,13 +41,13 @@ def load_json(data: bytes, name: str, *, code: str = "json", depth: int = JSON_D
 
 
 def _is_deeper(value: Any, limit: int) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(limit):
         level = [
             one
             for container in level
             for one in (container.values() if isinstance(container, dict) else container)
-            if isinstance(one, (dict, list))
+            if type(one) in _CONTAINERS
         ]
         if not level:
             return False

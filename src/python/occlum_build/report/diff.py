@@ -13,7 +13,13 @@ from occlum_build.image.manifest import image_digest
 from occlum_build.report.causes import Cause, Causes
 from occlum_build.report.model import Item
 from occlum_build.report.read import items_of
-from occlum_build.report.rows import document_of, identity_digest, named_by_boms, rows_of
+from occlum_build.report.rows import (
+    document_of,
+    identity_digest,
+    is_canonical,
+    named_by_boms,
+    rows_of,
+)
 from occlum_build.report.sides import CODE, Side
 
 if TYPE_CHECKING:  # of enclaves, which not every difference is of
@@ -104,7 +110,9 @@ def _changes(old: Side, new: Side) -> tuple[Change, ...]:
     paths = sorted({*before, *after})
     pairs = [(path, before.get(path), after.get(path)) for path in paths]
     differing = [one for one in pairs if _identity(one[1]) != _identity(one[2])]
-    causes = Causes([(one[1], one[2]) for one in differing], _boms(old, before), _boms(new, after))
+    is_one_sided = any(was is None or now is None for _, was, now in differing)
+    boms = (_boms(old, before), _boms(new, after)) if is_one_sided else ({}, {})
+    causes = Causes([(was, now) for _, was, now in differing], *boms)
     return tuple(
         Change(path, _kind(was, now), was, now, causes.cause(was, now))
         for path, was, now in differing
@@ -140,7 +148,7 @@ def _all_items(side: Side) -> Mapping[str, Item]:
 
 def _boms(side: Side, items: Mapping[str, Item]) -> Mapping[str, int]:
     """How many entries each BOM place names, which are not what these need."""
-    if side.manifest is None or rows_of(side.manifest) is None:
+    if side.manifest is None or not is_canonical(side.manifest):
         return Counter(item.bom for item in items.values() if not item.needed_by)
     found = named_by_boms(side.manifest)
     return {load_json(text, side.name, code=CODE): count for text, count in found.items()}

@@ -120,7 +120,8 @@ def _items_of(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
             why("version", ""),
             why("source", ""),
         )
-    return dict(sorted(items.items()))
+    paths = sorted(items)
+    return items if paths == list(items) else {path: items[path] for path in paths}
 
 
 def _mode(text: str, path: str, name: str) -> int:

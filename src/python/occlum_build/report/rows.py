@@ -18,9 +18,14 @@ _AFTER = (b'"sha256":"', b'"target":"', b'"type":"')
 _NAMED = re.compile(rb'"provenance":\{"bom":("(?:[^"\\]|\\.)*")(?!,"needed_by")')
 
 
+def is_canonical(data: bytes) -> bool:
+    """Whether it begins and ends as a manifest does."""
+    return data.startswith(_BEGIN + b'{"mode":"') and data.endswith(_END)
+
+
 def rows_of(data: bytes) -> list[bytes] | None:
     """Each entry's text."""
-    if not data.startswith(_BEGIN + b'{"mode":"') or not data.endswith(_END):
+    if not is_canonical(data):
         return None
     first, *others = data[len(_BEGIN) : -len(_END)].split(_BETWEEN)
     if not others:
@@ -37,9 +42,9 @@ def document_of(rows: list[bytes]) -> bytes:
 
 def identity_digest(data: bytes) -> str | None:
     """The image digest in hex."""
-    first, *others = data.split(_PROVENANCE)
-    if not data.startswith(_BEGIN) or not data.endswith(_END):
+    if not is_canonical(data):
         return None
+    first, *others = data.split(_PROVENANCE)
     found = hashlib.sha256(first)
     for part in others:
         end = part.find(b"},") + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from occlum_build.errors import OcclumError
 from occlum_build.report.chains import place_key
 from occlum_build.report.model import DIR, FILE, Item, KnownImage
 from occlum_build.report.owners import Owner, Shared, owners_of
-from occlum_build.sgx.config.sizes import parse_size
 from occlum_build.shown import Lines, quoted
 
 CODE = "size"
@@ -53,7 +53,8 @@ class Sizes:
     @cached_property
     def layers(self) -> list[Part]:
         """By BOM file: what one file brings is the layers of an image under Pants."""
-        return parts(self._items, lambda item: place_key(item.bom)[0])
+        files = {bom: place_key(bom)[0] for bom in {item.bom for item in self._items}}
+        return parts(self._items, lambda item: files[item.bom])
 
     @cached_property
     def owners(self) -> list[Owner]:
@@ -102,11 +103,10 @@ class Sizes:
         ]
         return sorted(found, key=lambda one: (-one.wasted, one.paths))
 
-    @cached_property
-    def largest(self) -> list[Item]:
-        """The files."""
-        files = [item for item in self._items if item.kind == FILE]
-        return sorted(files, key=lambda item: (-item.size, item.path))
+    def largest(self, count: int) -> list[Item]:
+        """So many of the files."""
+        files = (item for item in self._items if item.kind == FILE)
+        return heapq.nsmallest(count, files, key=lambda item: (-item.size, item.path))
 
     def check(self, most: int) -> None:
         """OcclumError `size`, with the culprits, when the files have more than `most` bytes."""
@@ -119,7 +119,7 @@ class Sizes:
                 f"{self.image.name} has {self.total.size:,} bytes, {over:,} more than the {most:,} "
                 "that are allowed",
                 *_culprits("BOM lines, with what only they need", self._paying()),
-                *_culprits("files", ((one.path, one.size) for one in self.largest)),
+                *_culprits("files", ((one.path, one.size) for one in self.largest(_CULPRITS))),
                 *_culprits("kept more than once", self._wasted()),
             ),
             hint="leave out what is not needed with `excludes`, or allow more with --max",
@@ -152,6 +152,8 @@ def parts(items: Iterable[Item], name_of: Callable[[Item], str]) -> list[Part]:
 
 def parse_limit(text: str) -> int:
     """Bytes of `200MB`, as Occlum.json has sizes: MB is 1,048,576. Raises OcclumError `usage`."""
+    from occlum_build.sgx.config.sizes import parse_size  # with all of the configuration
+
     found = parse_size(text if text[-1:].isalpha() else f"{text}B")
     if found is None:
         hint = "give bytes, or a number with KB, MB, GB or TB, as in Occlum.json"

@@ -31,7 +31,7 @@ def lines(sizes: Sizes, top: int) -> Iterator[str]:
             yield f"{one.wasted:>15,}  {len(one.paths)} times: {paths}"
         yield from _more(sizes.duplicates, top)
     yield "largest files:"
-    yield from (f"{one.size:>15,}  {one.path}" for one in sizes.largest[:top])
+    yield from (f"{one.size:>15,}  {one.path}" for one in sizes.largest(top))
 
 
 def to_json(sizes: Sizes, top: int) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def to_json(sizes: Sizes, top: int) -> dict[str, Any]:
                 **({"bom": one.bom} if one.bom else {}),
                 **({"package": one.release} if one.package else {}),
             }
-            for one in sizes.largest[:top]
+            for one in sizes.largest(top)
         ],
     }
 

@@ -68,7 +68,7 @@ def test_sums() -> None:
     assert {one.name: (one.entries, one.size) for one in SIZES.directories}["/data"] == (6, 203)
     assert SIZES.packages[0] == Part("", 7, 395)
     assert SIZES.packages[1:] == [Part("libx1 1.0-1", 1, 64), Part("liby 2:3.0", 1, 64)]
-    assert [one.path for one in SIZES.largest[:3]] == ["/data/one", "/data/two", "/bin/a"]
+    assert [one.path for one in SIZES.largest(3)] == ["/data/one", "/data/two", "/bin/a"]
 
 
 def test_duplicates() -> None:

@@ -1,0 +1,129 @@
+"""Questions about images that ./pants built: why, diff and size, of targets and of dist."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from built_enclave import HELLO
+from built_enclave import PARTS as ENCLAVE_PARTS
+from occlum_build.cli.main import main
+from occlum_build.errors import Report
+from occlum_build.image.testing_schema import check_json
+from occlum_build.report.diff import compare
+from occlum_build.report.read import read_image
+from occlum_build.report.sides import read_side
+from pants_runner import PantsResult, PantsRunner, pants_runner
+
+REDIS = "testprojects/redis:image"
+PYTHON_APP = "testprojects/python_app:image"
+CLOCK = "testprojects/monorepo/clock:image"
+CLOCK_OCI = "testprojects/monorepo/clock:oci"
+PARTS = (
+    *ENCLAVE_PARTS,
+    *("testprojects/redis", "testprojects/python_app", "testprojects/monorepo"),
+)
+SCRIPT = "testprojects/hello/hello.sh"
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
+    """One build of all; the copy of the project has no lock files, and no compiled extension."""
+    if not Path(PYTHON).exists():
+        pytest.skip(f"there is no {PYTHON} on this machine")
+    script = "import sysconfig; print(sysconfig.get_python_version())"
+    version = subprocess.check_output([PYTHON, "-I", "-c", script], text=True).strip()
+    with pants_runner(
+        tmp_path_factory.mktemp("pants"),
+        parts=PARTS,
+        options=("--no-python-enable-resolves",),
+        env={"PYTHON_VERSION": version},
+    ) as runner:
+        bom = "testprojects/python_app/bom.yaml"
+        text = (runner.build_root / bom).read_text(encoding="utf-8")
+        runner.write(bom, text.replace(", ../_fnv.so", ""))
+        runner.run("package", HELLO, REDIS, PYTHON_APP, CLOCK, CLOCK_OCI).expect(0)
+        yield runner
+
+
+def folder(pants: PantsRunner, address: str) -> Path:
+    directory, _, name = address.partition(":")
+    return pants.dist / directory.replace("/", ".") / name
+
+
+@pytest.mark.parametrize("address", [HELLO, REDIS, PYTHON_APP, CLOCK])
+def test_each_library_is_there_for_a_bom_line(pants: PantsRunner, address: str) -> None:
+    report = Report()
+    image = read_image(folder(pants, address), report)
+    assert image.graph is not None and report.warnings == []
+    check_json(
+        json.loads((folder(pants, address) / "graph.json").read_bytes()),
+        "occlum_build.image",
+        "graph.schema.json",
+    )
+    libraries = {path for path, item in image.items.items() if item.needed_by and item.size}
+    assert libraries, "no program needs a library"
+    assert {edge.to for edge in image.graph.edges if edge.to in image.items} >= libraries
+
+
+def test_why(pants: PantsRunner, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = pants.run("occlum-why", REDIS, "--", "libssl.so.3", "/lib/libnone.so").expect(1)
+    lines = asked.stdout.splitlines()
+    assert lines[1].startswith("  testprojects/redis/bom.yaml:5:17 copies /usr/bin/redis-")
+    assert lines[2] == "  -> /bin/redis-server"
+    assert lines[3].startswith("  -> DT_NEEDED libssl.so.3, found by ")
+    assert "error: /lib/libnone.so: the image does not have it; looked for\n  1. " in asked.stderr
+    assert main(["why", str(folder(pants, REDIS)), "libssl.so.3"]) == 0
+    assert capsys.readouterr().out == asked.stdout
+    assert main(["why", str(folder(pants, PYTHON_APP)), "/usr/lib/python3*/json/__init__.py"]) == 0
+    out = capsys.readouterr().out
+    assert "testprojects/python_app/bom.yaml:12:16 copies /usr/lib/python3" in out
+    assert main(["why", "--json", str(folder(pants, CLOCK)), "tool.pex"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert answer["entries"][0]["chains"][0]["bom"].startswith("testprojects/monorepo/tool")
+
+
+def test_diff(pants: PantsRunner) -> None:
+    kept = folder(pants, HELLO).relative_to(pants.build_root)
+    (pants.dist / "kept").mkdir()
+    for name in ("manifest.json", "measurement.json"):
+        (pants.dist / "kept" / name).write_bytes((pants.build_root / kept / name).read_bytes())
+    pants.write(SCRIPT, "#!/bin/sh\necho Bye.\n")
+    found = pants.run("occlum-diff", "--against=dist/kept", HELLO).expect(1)
+    lines = found.stdout.splitlines()
+    assert lines[0].startswith(
+        "another content of what BOM line testprojects/hello/bom.yaml:7:20 brings: 1 changed, -"
+    )
+    assert lines[1].startswith("  changed /bin/hello: ")
+    assert any(line.startswith("image digest: sha256:") for line in lines)
+    assert lines[-1].startswith("MRENCLAVE moves by its ")
+    _same_answer(found, pants)
+
+
+def _same_answer(found: PantsResult, pants: PantsRunner) -> None:
+    """What was packaged before and is kept now is the same image."""
+    old = read_side(str(folder(pants, HELLO)))
+    assert compare(read_side(str(pants.dist / "kept")), old).is_empty
+    assert old.record is not None and old.record["mrenclave"] in found.stdout
+
+
+def test_layout_has_the_entries_of_its_image(pants: PantsRunner) -> None:
+    (index,) = folder(pants, CLOCK_OCI).glob("**/index.json")
+    found = compare(read_side(str(index.parent)), read_side(str(folder(pants, CLOCK))))
+    assert [change.path for change in found.changes] == []
+
+
+def test_size(pants: PantsRunner) -> None:
+    found = pants.run(
+        "occlum-size", "--max=10MB", "--top=2", "testprojects/redis:image", CLOCK
+    ).expect(1)
+    assert found.stdout.count("BOM lines: bytes that they alone bring") == 2
+    assert "entries of 2 BOM lines: testprojects/redis/bom.yaml:5:17, " in found.stdout
+    errors = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
+    assert [error.split()[1] for error in errors if "10,485,760" in error][:1] == [CLOCK] or errors
+    assert any(f"error: {REDIS} has " in error for error in errors)
