@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import WARNING, Problem
-from occlum_build.files.bounds import CONFIG_BYTES, ENCLAVE_BYTES, STATE_BYTES
+from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.files.bounds import (
+    CONFIG_BYTES,
+    ENCLAVE_BYTES,
+    MEASUREMENT_BYTES,
+    STATE_BYTES,
+    shown_bytes,
+)
 from occlum_build.files.reading import read_file
 from occlum_build.occlum.runtime_boot import check_hostfs
 from occlum_build.occlum.toolchain import check_mode
@@ -115,11 +121,18 @@ def mounts_ext2(config: Node) -> bool:
 
 
 def config_keys(config: Node) -> dict[str, Any]:
-    """The configuration flat: JSON path (`$.mount[0].type`) -> value of each leaf."""
+    """The configuration flat: JSON path (`$.mount[0].type`) -> value of each leaf.
+
+    Raises OcclumError `json-size` where the paths have more than a measurement.json may have.
+    """
     found: dict[str, Any] = {}
-    pending = [("$", plain(config))]
+    pending, size = [("$", plain(config))], 0
     while pending:
         path, value = pending.pop()
+        size += len(path)
+        if size > MEASUREMENT_BYTES:  # a long key above many others is in the path of each
+            most = shown_bytes(MEASUREMENT_BYTES)
+            raise OcclumError("json-size", f"the paths of its keys have more than {most}")
         if isinstance(value, dict) and value:
             pending += [(f"{path}.{name}", child) for name, child in value.items()]
         elif isinstance(value, list) and value:

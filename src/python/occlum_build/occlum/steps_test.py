@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from occlum_build.errors import OcclumError
 from occlum_build.occlum import measurement
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings, config_keys, read_config
@@ -221,6 +222,13 @@ def test_config_patches_are_merged(sandbox: Sandbox, tmp_path: Path) -> None:
         "$.metadata.debuggable": False,
         "$.metadata.product_id": 1,
     }
+
+
+def test_keys_whose_paths_are_far_longer_than_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "Occlum.json"
+    path.write_text(json.dumps({"k" * 100_000: dict.fromkeys(map(str, range(1_000)))}))
+    with pytest.raises(OcclumError, match="paths of its keys have more than 16 MiB"):
+        config_keys(read_config([path]))
 
 
 def test_a_step_that_fails_says_why(sandbox: Sandbox) -> None:

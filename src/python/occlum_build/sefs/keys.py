@@ -19,7 +19,7 @@ from occlum_build.sefs.hostio import os_errors, place_of
 from occlum_build.sefs.pf_format import KEY_ID_SIZE, KEY_SIZE
 
 _KEY_TEXT = re.compile(rb"[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){15}[\r\n]*")
-_KEY_FILE_LIMIT = 1024
+KEY_FILE_BYTES = 1024
 _OTHERS_READ_OR_WRITE = 0o066
 
 _METADATA_LABEL = b"SGX-PROTECTED-FS-METADATA-KEY"
@@ -94,8 +94,7 @@ def read_key_file(
     not the key of a fingerprint, `sefs-io`.
     """
     with os_errors(path):
-        text, mode = read_secret(path, _KEY_FILE_LIMIT)
-    value = bytearray()
+        text, mode = read_secret(path, KEY_FILE_BYTES)
     try:
         if mode & _OTHERS_READ_OR_WRITE and not allow_insecure:
             raise OcclumError(
@@ -104,19 +103,9 @@ def read_key_file(
                 place=place_of(path),
                 hint="chmod 600 it, or give --insecure-key-file",
             )
-        if not _KEY_TEXT.fullmatch(text):
-            raise OcclumError(
-                "key-file-format",
-                "the key file must hold 16 hex pairs joined by '-' and nothing else",
-                place=place_of(path),
-            )
-        value += bytes(KEY_SIZE)
-        for number in range(KEY_SIZE):
-            value[number] = int(text[3 * number : 3 * number + 2], 16)
-        key = UserKey(value, text)
+        key = key_of_text(text, path)
     finally:
         wipe(text)
-        wipe(value)
     if fingerprint not in (None, key.fingerprint()):
         with key:
             raise OcclumError(
@@ -125,6 +114,26 @@ def read_key_file(
                 hint="leave the key file alone while images are encrypted, then build again",
             )
     return key
+
+
+def key_of_text(text: bytes | bytearray, path: str | Path) -> UserKey:
+    """The user key in the text of a key file; `path` is what an error calls it.
+
+    Raises OcclumError `key-file-format`.
+    """
+    if not _KEY_TEXT.fullmatch(text):
+        raise OcclumError(
+            "key-file-format",
+            "the key file must hold 16 hex pairs joined by '-' and nothing else",
+            place=place_of(path),
+        )
+    value = bytearray(KEY_SIZE)
+    try:
+        for number in range(KEY_SIZE):
+            value[number] = int(text[3 * number : 3 * number + 2], 16)
+        return UserKey(value, text)
+    finally:
+        wipe(value)
 
 
 class FileKeys(Protocol):

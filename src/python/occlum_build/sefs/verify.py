@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from occlum_build.errors import OcclumError, Report
 from occlum_build.sefs.fs_format import (
@@ -19,8 +21,11 @@ from occlum_build.sefs.fs_format import (
 )
 from occlum_build.sefs.hostio import os_errors, place_of
 from occlum_build.sefs.keys import UserKey
+from occlum_build.sefs.pf_reader import PfReader
 from occlum_build.sefs.reader import ImageEntry, ImageReader
 
+# An entry of a tree, and the hex SHA-256 of a file or the target of a link.
+Tell = Callable[[ImageEntry, str], None]
 _RECOVERY_SUFFIX = "_recovery"
 
 
@@ -35,19 +40,24 @@ class VerifyResult:
 
 
 def verify_image(
-    image: Path, user_key: UserKey | None = None, *, mac: bytes | None = None
+    image: Path,
+    user_key: UserKey | None = None,
+    *,
+    mac: bytes | None = None,
+    tell: Tell | None = None,
 ) -> VerifyResult:
     """Check every node of every file, the tree, the inode table and the names in the directory.
 
-    `mac` is what the MAC of the image must be; None checks only that the image is whole. All
-    findings are collected in `report`; raises OcclumError when `metadata` cannot be read at all.
+    `mac` is what the MAC of the image must be; None checks only that the image is whole. `tell` is
+    called for each entry that is whole. All findings are collected in `report`; raises OcclumError
+    when `metadata` cannot be read at all.
     """
     report = Report()
     with ImageReader(image, user_key, mac=mac) as reader:
         reader.metadata.check_all()
         entries = list(reader.walk(lambda error: report.errors.extend(error.problems)))
         tree_is_whole = not report.errors
-        content_bytes = sum(_check_content(reader, entry, report) for entry in entries)
+        content_bytes = sum(_check_content(reader, entry, report, tell) for entry in entries)
         if tree_is_whole:
             _check_allocation(reader, sorted(entry.number for entry in entries), report)
         known = {entry.inode.disk_filename.hex() for entry in entries} | {METADATA_NAME}
@@ -55,17 +65,35 @@ def verify_image(
         return VerifyResult(reader.metadata.mac, len(entries), content_bytes, report)
 
 
-def _check_content(reader: ImageReader, entry: ImageEntry, report: Report) -> int:
+def _check_content(
+    reader: ImageReader, entry: ImageEntry, report: Report, tell: Tell | None
+) -> int:
     """Check all nodes of a file or symlink; the walk has done it for directories."""
+    content = ""
     try:
         if entry.inode.type == FileType.SYMLINK:
-            reader.link_target(entry.number, entry.inode)
+            target = reader.link_target(entry.number, entry.inode)
+            content = target.decode("utf-8", "backslashreplace")
         elif entry.inode.type == FileType.FILE:
             with reader.open(entry.number, entry.inode) as file:
-                file.check_all()
+                content = _checked(file, is_hashed=tell is not None)
     except OcclumError as error:
         report.errors.extend(reader.in_image(error, entry.path).problems)
+    else:
+        if tell is not None:
+            tell(entry, content)
     return entry.inode.size
+
+
+def _checked(file: PfReader, *, is_hashed: bool) -> str:
+    """Check all nodes; the hex SHA-256 of the content where that is asked for."""
+    if not is_hashed:
+        file.check_all()
+        return ""
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _check_allocation(reader: ImageReader, inodes: list[int], report: Report) -> None:
