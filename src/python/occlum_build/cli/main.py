@@ -52,6 +52,7 @@ VERBS = {
     "why": "why",
     "diff": "diff",
     "size": "size",
+    "verify": "verify",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
@@ -67,6 +68,7 @@ EXIT_CODES = {
     "library-unreachable": 248,
     "library-version": 248,
     "program": 248,
+    "verify": 2,
 }
 EXIT_FAILURE = 1
 # A plan has many objects that all stay: to look through them again and again is a tenth of a run.

@@ -1,0 +1,253 @@
+"""An OCI image layout: its documents, digests and layers, and the instance that these hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.files import tar_reader
+from occlum_build.files.bounds import MIB, shown_bytes
+from occlum_build.files.compressed import BadArchive, damage_told, decompressed
+from occlum_build.files.handles import DirectoryHandles
+from occlum_build.files.json_text import load_json
+from occlum_build.files.reading import READ_FLAGS, read_descriptor
+from occlum_build.files.shape import ListOf, MapOf, check_shape
+from occlum_build.oci.layout import REF_NAME, blob_path
+from occlum_build.oci.rootfs import INSTANCE_PATH
+from occlum_build.oci.settings import ARGS, VARIABLES
+from occlum_build.verify.files import CODE, Files
+from occlum_build.verify.members import Merged, check_names, instances_in, opened, unpack
+from occlum_build.verify.rows import Table
+
+INDEX, LAYOUT = "index.json", "oci-layout"
+MRENCLAVE_LABEL, IMAGE_LABEL = "io.occlum.mrenclave", "io.occlum.image-digest"
+MAX_LAYERS = 512
+_DOCUMENT_BYTES = 4 * MIB
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_CHUNK_BYTES = 1 << 20
+_INDEX_TYPES = ("index", "manifest.list")
+_DESCRIPTOR = {"digest": str, "size": int, "mediaType?": str, "annotations?": MapOf(str)}
+_INDEX_SHAPE = {"manifests": ListOf({**_DESCRIPTOR, "artifactType?": str})}
+_MANIFEST_SHAPE = {"config": _DESCRIPTOR, "layers": ListOf(_DESCRIPTOR)}
+_CONFIG_SHAPE = {
+    "config?": {"Env?": ListOf(str), "WorkingDir?": str, "Labels?": MapOf(str)},
+    "rootfs": {"diff_ids": ListOf(str)},
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """The instance of an image, and what the image says of it in its labels.
+
+    `files` is None where blobs are not as they ought to be: these are not looked into.
+    """
+
+    files: Files | None
+    labels: Mapping[str, str]
+
+
+def read_image(layout: Path, ref: str | None, out: Path, table: Table) -> Image:
+    """Rows of a layout's blobs; the instance goes to the empty directory `out`.
+
+    `ref` names the image where a layout has several. Raises OcclumError `verify` where there is no
+    image to look at: blobs that are not as their digests say are rows.
+    """
+    with _folders(layout) as folders:
+        index = _document(folders, INDEX, _INDEX_SHAPE)
+        chosen = _chosen(index["manifests"], ref)
+        for one in index["manifests"]:
+            if one is not chosen:
+                _check_blob(folders, one, "another manifest", table)
+        manifest = _blob(folders, chosen, "manifest", _MANIFEST_SHAPE, table)
+        if manifest is None:
+            return Image(None, {})
+        config = _blob(folders, manifest["config"], "configuration", _CONFIG_SHAPE, table)
+        layers = manifest["layers"]
+        if len(layers) > MAX_LAYERS:
+            raise OcclumError(CODE, f"the image has more than {MAX_LAYERS} layers")
+        checked = [
+            _check_blob(folders, layer, f"layer {number}", table)
+            for number, layer in enumerate(layers, 1)
+        ]
+    paths = [layout / blob_path(_digest_of(layer)) for layer in layers]
+    if config is None or not all(checked):
+        return Image(None, {})
+    labels = config.get("config", {}).get("Labels", {})
+    if not _check_diff_ids(paths, config["rootfs"]["diff_ids"], table):
+        return Image(None, labels)
+    return Image(_instance(paths, config, out, table), labels)
+
+
+def _chosen(manifests: Sequence[Mapping[str, Any]], ref: str | None) -> Mapping[str, Any]:
+    """The one image of an index. What refers to another manifest is none."""
+    images = [one for one in manifests if "artifactType" not in one]
+    if ref is not None:
+        images = [one for one in images if one.get("annotations", {}).get(REF_NAME) == ref]
+    if len(images) != 1:
+        what = "no image" if not images else f"{len(images)} images"
+        named = "" if ref is None else " of that name"
+        names = sorted(one.get("annotations", {}).get(REF_NAME, "") for one in manifests)
+        hint = f"name one with --ref: {', '.join(names)[:500]}" if len(images) > 1 else ""
+        raise OcclumError(CODE, f"the layout has {what}{named}", hint=hint)
+    if any(kind in images[0].get("mediaType", "") for kind in _INDEX_TYPES):
+        hint = "copy the image of one platform out of it: skopeo copy oci:DIR oci:OTHER"
+        raise OcclumError(CODE, "the layout has an index in its index", hint=hint)
+    return images[0]
+
+
+def _folders(layout: Path) -> DirectoryHandles:
+    try:
+        return DirectoryHandles(os.path.realpath(layout))
+    except OSError as error:
+        message = error.strerror or "cannot be read"
+        raise OcclumError(CODE, message, place=Place(str(layout))) from error
+
+
+def _open(folders: DirectoryHandles, path: str) -> int:
+    """A file of the layout, no link on the way; what it is, its reader finds out."""
+    try:
+        parent, name = folders.beside(path)
+        return os.open(name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise OcclumError(CODE, message, place=Place(path)) from error
+
+
+def _content(folders: DirectoryHandles, path: str) -> bytes:
+    descriptor = _open(folders, path)
+    try:
+        return read_descriptor(descriptor, path, _DOCUMENT_BYTES, code=CODE)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise OcclumError(CODE, message, place=Place(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _document(folders: DirectoryHandles, path: str, shape: Any) -> Any:
+    value = load_json(_content(folders, path), path, code=CODE)
+    check_shape(value, shape, path, code=CODE)
+    return value
+
+
+def _blob(
+    folders: DirectoryHandles, descriptor: Mapping[str, Any], what: str, shape: Any, table: Table
+) -> Any:
+    """A document, and the row of its digest; None where it is not the one of the digest."""
+    path = blob_path(_digest_of(descriptor))
+    if not _check_blob(folders, descriptor, what, table):
+        return None
+    return _document(folders, path, shape)
+
+
+def _digest_of(descriptor: Mapping[str, Any]) -> str:
+    digest = str(descriptor["digest"])
+    if not _DIGEST.fullmatch(digest):
+        raise OcclumError(CODE, "a digest is not sha256: and 64 hexadecimal digits")
+    return digest
+
+
+def _check_blob(
+    folders: DirectoryHandles, descriptor: Mapping[str, Any], what: str, table: Table
+) -> bool:
+    """The row of a blob's digest, and one of its size where that is another."""
+    stated = _digest_of(descriptor)
+    path = blob_path(stated)
+    try:
+        digest, size = _hashed(folders, path)
+    except OcclumError as error:
+        table.failed(path, what, error)
+        return False
+    is_right = table.compare(path, f"{what}, digest", stated, f"sha256:{digest}")
+    if size != descriptor["size"]:
+        return table.compare(path, f"{what}, bytes", descriptor["size"], size)
+    return is_right
+
+
+def _hashed(folders: DirectoryHandles, path: str) -> tuple[str, int]:
+    """The hex SHA-256 and the size of a regular file."""
+    descriptor, digest, size = _open(folders, path), hashlib.sha256(), 0
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OcclumError(CODE, "is not a regular file", place=Place(path))
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise OcclumError(CODE, message, place=Place(path)) from error
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest(), size
+
+
+def _check_diff_ids(layers: Sequence[Path], stated: Sequence[str], table: Table) -> bool:
+    """Rows of the archives in the layers, which together hold no more than one archive may."""
+    if not table.compare("configuration", "number of layers", len(stated), len(layers)):
+        return False
+    left, is_right = tar_reader.MAX_BYTES, True
+    for number, (path, diff_id) in enumerate(zip(layers, stated), 1):
+        try:
+            found, size = _diff_id(path, left)
+        except OcclumError as error:
+            table.failed(f"layer {number}", "diff_id", error)
+            return False
+        left -= size
+        is_right &= table.compare(f"layer {number}", "diff_id", diff_id, found)
+    return is_right
+
+
+def _diff_id(path: Path, limit: int) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with opened(path) as stream, damage_told():
+        unpacked = decompressed(stream)
+        while chunk := unpacked.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > limit:
+                most = shown_bytes(tar_reader.MAX_BYTES)
+                raise BadArchive(f"the layers hold more than {most}")
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}", size
+
+
+def _instance(paths: Sequence[Path], config: Mapping[str, Any], out: Path, table: Table) -> Files:
+    merged, layers = Merged(), []
+    for path in paths:
+        with opened(path) as stream:
+            members = tar_reader.members_of(stream)
+        layers.append(members)
+        merged.add(members, is_layer=True)
+    found = instances_in(layers)
+    named = _named(config.get("config", {}))
+    place = named if named in found else (found[0] if len(found) == 1 else "")
+    if not place:
+        what = "no instance" if not found else "more than one instance"
+        raise OcclumError(CODE, f"the layers of the image hold {what} with a signed enclave")
+    table.compare("configuration", "instance that it names", f"/{named}", f"/{place}")
+    check_names(merged, place, table, "layers")
+    return unpack(paths, merged, place, out)
+
+
+def _named(run: Mapping[str, Any]) -> str:
+    """Where the configuration has a runtime look for the instance."""
+    prefix = f"{VARIABLES[ARGS]}="
+    args = [one[len(prefix) :] for one in run.get("Env", ()) if one.startswith(prefix)]
+    if not args:
+        return INSTANCE_PATH
+    folder = str(run.get("WorkingDir", "/"))
+    return posixpath.normpath(posixpath.join("/", folder, args[-1])).lstrip("/")
+
+
+def check_labels(labels: Mapping[str, str], mrenclave: str, table: Table) -> None:
+    """Rows of the labels that say which enclave is in an image."""
+    if MRENCLAVE_LABEL in labels:
+        label = f"label {MRENCLAVE_LABEL}"
+        table.compare("configuration", label, labels[MRENCLAVE_LABEL], mrenclave)

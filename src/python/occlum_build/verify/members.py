@@ -1,0 +1,219 @@
+"""An instance in archives: which members it is made of, and these as files in a directory of ours.
+
+Archives of others may have any names, links and sizes. Directories and files are made by names in
+normal form, links are only noted, and nothing is written through one.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from occlum_build.errors import OcclumError, Place
+from occlum_build.files import tar_reader
+from occlum_build.files.compressed import BadArchive
+from occlum_build.files.reading import READ_FLAGS
+from occlum_build.files.tar_reader import DIR, FILE, HARD_LINK, SYMLINK, Member
+from occlum_build.files.trees import PATH_BYTES
+from occlum_build.occlum.archive_tree import clean
+from occlum_build.occlum.instance import SIGNED_LIBOS
+from occlum_build.sources.model import OTHER
+from occlum_build.verify.files import CODE, Files, Found, too_large
+from occlum_build.verify.rows import Table
+
+_SIGNED = f"build/{SIGNED_LIBOS}"
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+_NAME_BYTES = 255
+_MOST_AMBIGUOUS = 10
+_KINDS = {FILE: FILE, DIR: DIR, SYMLINK: SYMLINK}
+
+
+@dataclass
+class _Node:
+    """What stands at a place: a member of an archive by its number, or a directory without one."""
+
+    archive: int = -1
+    member: Member | None = None
+    below: dict[str, _Node] = field(default_factory=dict)
+
+
+@dataclass
+class Merged:
+    """The tree that archives make when they are unpacked one over the other.
+
+    Names that different programs unpack to different trees: `astray` are those below a link or a
+    file, or above the top; `odd` those that come twice, or are not in normal form.
+    """
+
+    top: _Node = field(default_factory=_Node)
+    astray: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+    archives: int = 0
+
+    def add(self, members: Sequence[Member], *, is_layer: bool = False) -> None:
+        """Unpack one more archive; `is_layer`: names that begin with `.wh.` remove others."""
+        seen: dict[str, Member] = {}
+        for member in members:
+            name = clean(member.name)
+            if name in ("", "."):
+                continue
+            base = posixpath.basename(name)
+            if is_layer and base.startswith(_WHITEOUT):
+                self._remove(posixpath.dirname(name), base)
+                continue
+            before = seen.get(name)
+            is_again = before is not None and (before.kind, member.kind) != (DIR, DIR)
+            if is_again or not _is_normal(member.name, name):
+                self.odd.append(member.name)
+            if member.kind == HARD_LINK:
+                member = seen.get(clean(member.link), member)
+            seen[name] = member
+            self._put(name, member)
+        self.archives += 1
+
+    def _put(self, name: str, member: Member) -> None:
+        if name.startswith("../") or name == ".." or len(name) > PATH_BYTES:
+            self.astray.append(member.name)
+            return
+        node = self.top
+        for part in name.split("/"):
+            if node.member is not None and node.member.kind != DIR:
+                self.astray.append(member.name)
+                return
+            node = node.below.setdefault(part, _Node())
+        if member.kind != DIR:
+            node.below = {}
+        node.archive, node.member = self.archives, member
+
+    def _remove(self, folder: str, base: str) -> None:
+        node: _Node | None = self.top
+        for part in folder.split("/") if folder else ():
+            node = node.below.get(part) if node is not None else None
+        if node is not None and base == _OPAQUE:
+            node.below = {
+                name: one for name, one in node.below.items() if one.archive == self.archives
+            }
+        elif node is not None:
+            node.below.pop(base[len(_WHITEOUT) :], None)
+
+    def listing(self, prefix: str) -> dict[str, _Node]:
+        """All below a directory, by path relative to it."""
+        node: _Node | None = self.top
+        for part in prefix.split("/") if prefix else ():
+            node = node.below.get(part) if node is not None else None
+        found: dict[str, _Node] = {}
+        pending = [("", node)] if node is not None else []
+        while pending:
+            path, one = pending.pop()
+            for name, below in one.below.items():
+                inner = f"{path}/{name}" if path else name
+                found[inner] = below
+                pending.append((inner, below))
+        return found
+
+
+def _is_normal(name: str, cleaned: str) -> bool:
+    stripped = name[2:] if name.startswith("./") else name
+    return stripped.rstrip("/") == cleaned and "\0" not in name
+
+
+def instances_in(layers: Sequence[Sequence[Member]]) -> list[str]:
+    """The directories that hold a signed libOS, sorted."""
+    names = {clean(member.name) for members in layers for member in members}
+    return sorted(
+        name[: -len(_SIGNED)].rstrip("/")
+        for name in names
+        if f"/{name}".endswith(f"/{_SIGNED}") and not name.startswith("..")
+    )
+
+
+@contextmanager
+def opened(path: Path, name: str = "") -> Iterator[BinaryIO]:
+    """A regular file as a stream for the readers of archives; their errors as OcclumError."""
+    place = Place(name or str(path))
+    try:
+        descriptor = os.open(path, READ_FLAGS)
+        with open(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BadArchive("it is not a regular file")
+            yield stream
+    except BadArchive as error:
+        raise OcclumError(CODE, f"no usable tar archive: {error}", place=place) from error
+    except OSError as error:
+        raise OcclumError(CODE, error.strerror or "cannot be read", place=place) from error
+
+
+def unpack(archives: Sequence[Path], merged: Merged, prefix: str, out: Path) -> Files:
+    """Write the files of the instance at `prefix` below the empty directory `out`.
+
+    Raises OcclumError `verify` for more bytes than an archive may hold, and names that no file has.
+    """
+    listing = merged.listing(prefix)
+    wanted: dict[int, dict[Member, list[str]]] = {}
+    total = 0
+    for path, node in listing.items():
+        _check_name(path)
+        if node.member is not None and node.member.kind == FILE:
+            total += node.member.size
+            wanted.setdefault(node.archive, {}).setdefault(node.member, []).append(path)
+    if total > tar_reader.MAX_BYTES:
+        raise too_large(archives[0], tar_reader.MAX_BYTES)
+    _make_directories(listing, out)
+    for number, members in sorted(wanted.items()):
+        with opened(archives[number]) as stream:
+            found = tar_reader.contents_of(stream, members, tar_reader.MAX_BYTES)
+            for member, chunks in found:
+                _write(out, members[member], chunks)
+    return Files(out, {path: _found(node) for path, node in sorted(listing.items())})
+
+
+def _check_name(path: str) -> None:
+    name = posixpath.basename(path)
+    if "\0" in name or len(os.fsencode(name)) > _NAME_BYTES or name == "..":
+        raise OcclumError(CODE, "the archive has a name that no file can have")
+
+
+def _make_directories(listing: Mapping[str, _Node], out: Path) -> None:
+    for path, node in sorted(listing.items()):
+        if node.member is None or node.member.kind == DIR:
+            os.mkdir(out / path)
+
+
+def _write(out: Path, paths: Sequence[str], chunks: Iterator[bytes]) -> None:
+    first, *others = (out / path for path in paths)
+    with open(first, "xb") as file:
+        file.writelines(chunks)
+    for other in others:
+        os.link(first, other)
+
+
+def _found(node: _Node) -> Found:
+    if node.member is None:
+        return Found(DIR)
+    return Found(_KINDS.get(node.member.kind, OTHER), node.member.link)
+
+
+def check_names(merged: Merged, prefix: str, table: Table, about: str) -> None:
+    """Rows of names by which a program may see another instance at `prefix` than this one does.
+
+    A name astray may lead anywhere; an odd one counts where the instance is, or above it.
+    """
+    odd = [name for name in merged.odd if _is_near(clean(name), prefix)]
+    for name in [*merged.astray, *odd][:_MOST_AMBIGUOUS]:
+        table.differs(
+            about,
+            "names in the archive",
+            "it stands there twice, below a link or file, or not in normal form: programs differ in"
+            " what they unpack of it",
+            stated=name,
+        )
+
+
+def _is_near(name: str, prefix: str) -> bool:
+    return not prefix or f"{name}/".startswith(f"{prefix}/") or f"{prefix}/".startswith(f"{name}/")
