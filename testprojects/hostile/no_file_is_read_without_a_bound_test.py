@@ -301,6 +301,62 @@ def _wrong(place: Place, kind: str, ended: Ended, world: Path) -> str:
     return ""
 
 
+# Of what somebody else built: where there is no file, or another one, that is a row of the table.
+VERIFIED = (
+    *("i/Occlum.json", "i/measurement.json", "i/manifest.json", "i/.sgx_mode", SIGNED),
+    *(f"i/build/{name}" for name in ("Enclave.xml", ".Occlum_sys.json.protected", "lib", "mount")),
+    *(f"i/build/mount/{name}" for name in (".ROOT_MAC", "__ROOT", "__ROOT/metadata")),
+    *("i/image/x", "i/initfs/bin/init", "i/build/lib/libocclum-pal.so.0.31.0"),
+)
+OF_IMAGES = ("l/oci-layout", "l/index.json", "l/blobs", "b/config.json", "b/rootfs", "a.tar")
+_NEED_NOT_BE = ("i/measurement.json", "i/manifest.json")
+IN_VERIFIED = [
+    (path, kind)
+    for path in (*VERIFIED, *OF_IMAGES)
+    for kind in (ALL if path.endswith("n.json") else SPECIAL)
+]
+
+
+@pytest.fixture(scope="module")
+def verified(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance, and a layout and a bundle that are none yet."""
+    world = tmp_path_factory.mktemp("verified")
+    shutil.copytree(made / "i", world / "i", symlinks=True)
+    for name in ("l/blobs/sha256", "b/rootfs"):
+        (world / name).mkdir(parents=True)
+    (world / "l/oci-layout").write_text("{}")
+    (world / "l/index.json").write_text('{"manifests": []}')
+    (world / "b/config.json").write_text('{"process": {"args": [], "cwd": "/"}}')
+    assert run(["verify", "../i"], world / "i") == (0, "")
+    return world
+
+
+@pytest.mark.parametrize(("path", "kind"), IN_VERIFIED)
+def test_what_stands_in_what_is_verified(path: str, kind: str, verified: Path) -> None:
+    place, away = verified / path, verified / "away"
+    if os.path.lexists(place):
+        place.rename(away)
+    try:
+        ALL[kind](place)
+        ended = run(["verify", f"../{path.split('/')[0]}"], verified / "i")
+    finally:
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        elif os.path.lexists(place):
+            place.unlink()
+        if os.path.lexists(away):
+            away.rename(place)
+    passes = kind == MISSING and path in _NEED_NOT_BE
+    assert "Traceback" not in ended.err
+    assert ended.code in ((0,) if passes else (1, 2))
+    assert len(ended.errors) == (ended.code == 2)
+
+
+def test_how_many_were_verified(record_property: Callable[[str, object], None]) -> None:
+    record_property("what may stand in what is verified, tried", len(IN_VERIFIED))
+    assert len(IN_VERIFIED) > 140
+
+
 def test_how_many_were_tried(record_property: Callable[[str, object], None]) -> None:
     record_property("what may stand where a file is read, tried", len(_tried))
     assert len(_tried) == len(set(_tried)) == sum(len(place.kinds) for place in PLACES)

@@ -38,12 +38,13 @@ from hostile.evil_names import (
 )
 from occlum_build.cli import copy_bom_command, main, occlum_command
 from occlum_build.occlum.archive import _step as unpack_toolchain
+from occlum_build.oci.layout import REF_NAME
 from occlum_build.process.step import run_step
 from tiny_elf import tiny_elf
 from toolchain.make_toolchain import make_toolchain
 
 # These sources take their time; these names go other ways than one another.
-LONG = ("instances", "look_at_archives", "look_at_locks")
+LONG = ("instances", "look_at_archives", "look_at_locks", "what_somebody_else_built")
 SOME_NAMES = ("forged line", "C1", "bytes", "unseen")
 Source = Callable[[World], None]
 SOURCES: dict[str, Source] = {}
@@ -250,6 +251,51 @@ def instances(world: World) -> None:
         build()
         world.call(partial(main_in, instance, ["package", world.name]), "package")
         world.call(partial(main_in, instance, ["occlum", "status"]), "occlum")
+
+
+@source
+def what_somebody_else_built(world: World) -> None:
+    """Names and values in an instance, in what it says of itself, in an archive and in a layout."""
+    instance, text = world.instance(), world.text
+    (instance / "image" / text).write_text("x")
+    key = str(world.path / "key.pem")
+    command = ("build", "--toolchain", str(world.toolchain), "--sign-key", key)
+    assert "built: " in world.call(partial(main_in, instance, command), "build")
+    (instance / "image" / text).write_text("other")
+    (instance / "initfs" / world.name).write_text("more")
+    (instance / "build" / world.name).symlink_to(world.name)
+    (instance / "build/lib/libocclum-pal.so").unlink()
+    (instance / "build/lib/libocclum-pal.so").symlink_to(world.name)
+    world.run("verify", "inst")
+    if text.encode() == world.bytes:  # JSON has two backslashes where there is an escape
+        world.run("verify", "inst", "--json")
+    record = json.loads((instance / "measurement.json").read_text())
+    record["inputs"] = {**record["inputs"], "config": {text: text}, "toolchain": {text: text}}
+    record["mrsigner"] = record["image_mac"] = text
+    (instance / "measurement.json").write_text(json.dumps(record, ensure_ascii=False))
+    manifest = {"entries": [{"path": f"/{text}", "type": text, "mode": text, "target": text}]}
+    (instance / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False))
+    world.run("verify", "inst")
+    with tarfile.open(world.path / "a.tar", "w") as tar:
+        for name in (world.name, f"../{world.name}", f"inst/{world.name}"):
+            tar.addfile(tarfile.TarInfo(name))
+        tar.add(instance, "inst")
+    world.run("verify", "a.tar")
+    for name in (".sgx_mode", "Occlum.json", "build/Enclave.xml", "build/mount/.ROOT_MAC"):
+        (instance / name).write_bytes(world.bytes)
+        world.run("verify", "inst")
+    layout = world.path / "layout"
+    layout.mkdir()
+    (layout / "oci-layout").write_text("{}")
+    named = {"digest": f"sha256:{'0' * 64}", "size": 1, "annotations": {REF_NAME: text}}
+    for one in (named, {**named, "digest": text}, {**named, "mediaType": text}):
+        (layout / "index.json").write_text(json.dumps({"manifests": [one, named]}))
+        world.run("verify", "layout")
+        world.run("verify", "layout", "--ref", world.name)
+    bundle = {"process": {"args": [text], "cwd": f"/{text}"}, "annotations": {text: text}}
+    (world.path / "b/rootfs").mkdir(parents=True)
+    (world.path / "b/config.json").write_text(json.dumps(bundle))
+    world.run("verify", "b")
 
 
 @source

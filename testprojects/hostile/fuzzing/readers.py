@@ -10,6 +10,7 @@ from hostile.fuzzing import (
     deb_readers,
     package_readers,
     text_readers,
+    verify_readers,
     wheel_readers,
 )
 
@@ -47,6 +48,7 @@ READERS: dict[str, Reader] = {
     "sigstruct": binary_readers.sigstruct,
     "toolchain": binary_readers.toolchain,
     "unsigned": binary_readers.unsigned,
+    "verified": verify_readers.verified,
     "version_header": text_readers.version_header,
     "wheel": wheel_readers.wheel,
     "wheels_lock": wheel_readers.wheels_lock,

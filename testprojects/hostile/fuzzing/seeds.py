@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hostile.fuzzing import deb_seeds, package_seeds, wheel_readers
+from hostile.fuzzing import deb_seeds, package_seeds, verify_readers, wheel_readers
 from hostile.fuzzing.workplace import SEPARATOR
 from occlum_build.elf.testing import ld_so_cache
 from occlum_build.image.entries import DIR
@@ -55,6 +55,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from deb_seeds.packages()
     yield from package_seeds.archives()
     yield from wheel_readers.seeds()
+    yield from verify_readers.seeds()
 
 
 def _of_vectors() -> Iterator[tuple[str, bytes]]:

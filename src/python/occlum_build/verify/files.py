@@ -66,6 +66,13 @@ class Files:
         """Handles of the directories, for `read_start`."""
         return DirectoryHandles(os.path.realpath(self.root))
 
+    def size(self, path: str) -> int:
+        """The bytes of a file; OcclumError `verify`."""
+        try:
+            return self.path(path).lstat().st_size
+        except OSError as error:
+            raise OcclumError(CODE, f"cannot be read: {error.strerror}") from error
+
     def path(self, path: str) -> Path:
         return self.root / path
 

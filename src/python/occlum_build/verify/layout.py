@@ -137,9 +137,13 @@ def check_plain_tree(files: Files, folder: str, sealed: Sealed, table: Table) ->
         table.unknown(folder, "content", "what it would be compared with cannot be read")
         return
     due = {path: _without_mode(text) for path, text in sealed.described.items() if path != "/"}
+    sizes = {str(entry["path"]): int(entry.get("size", -1)) for entry in sealed.entries}
     rows = []
     try:
-        found = {f"/{path}": _plain(files, f"{folder}/{path}") for path in files.below(folder)}
+        found = {
+            f"/{path}": _plain(files, f"{folder}/{path}", sizes.get(f"/{path}", -1))
+            for path in files.below(folder)
+        }
     except OcclumError as error:
         table.failed(folder, "content", error)
         return
@@ -159,21 +163,20 @@ def _without_mode(described: str) -> str:
     return "file (the image key)" if content == "(the image key)" else f"{kind} {content}".rstrip()
 
 
-def _plain(files: Files, path: str) -> str:
+def _plain(files: Files, path: str, size: int) -> str:
+    """What stands in the plain tree; a file is only read where it has the size that it ought to."""
     found = files.listed[path]
     if path == f"initfs/{IMAGE_KEY}":
         return "file (the image key)"
-    if found.kind == FILE:
-        return f"file {sha256_of(files, path)}"
-    return f"{found.kind} {found.target}".rstrip()
-
-
-def sha256_of(files: Files, path: str) -> str:
-    """The hex SHA-256 of a file of any size; OcclumError `verify`."""
+    if found.kind != FILE:
+        return f"{found.kind} {found.target}".rstrip()
+    its_size = files.size(path)
+    if its_size != size:
+        return f"file of {its_size:,} bytes"
     digest = hashlib.sha256()
     for chunk in chunks_of(files.path(path), code=CODE):
         digest.update(chunk)
-    return digest.hexdigest()
+    return f"file {digest.hexdigest()}"
 
 
 def check_run(files: Files, table: Table) -> None:

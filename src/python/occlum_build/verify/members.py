@@ -31,6 +31,7 @@ _SIGNED = f"build/{SIGNED_LIBOS}"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _NAME_BYTES = 255
 _MOST_AMBIGUOUS = 10
+_UNREAD = "run/"  # of what enclaves wrote nothing but the names is looked at
 _KINDS = {FILE: FILE, DIR: DIR, SYMLINK: SYMLINK}
 
 
@@ -159,7 +160,7 @@ def unpack(archives: Sequence[Path], merged: Merged, prefix: str, out: Path) -> 
     total = 0
     for path, node in listing.items():
         _check_name(path)
-        if node.member is not None and node.member.kind == FILE:
+        if node.member is not None and node.member.kind == FILE and not path.startswith(_UNREAD):
             total += node.member.size
             wanted.setdefault(node.archive, {}).setdefault(node.member, []).append(path)
     if total > tar_reader.MAX_BYTES:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from occlum_build.errors import OcclumError, Problem
+from occlum_build.shown import in_utf8
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
 STATUSES = (AGREES, DIFFERS, UNKNOWN)
@@ -31,14 +32,8 @@ class Row:
     note: str = ""
 
     def to_json(self) -> dict[str, str]:
-        return {
-            "about": self.about,
-            "what": self.what,
-            "status": self.status,
-            "stated": self.stated,
-            "recomputed": self.recomputed,
-            "note": self.note,
-        }
+        """All fields; bytes of names that are not UTF-8 as escapes."""
+        return {name: in_utf8(value) for name, value in asdict(self).items()}
 
 
 @dataclass

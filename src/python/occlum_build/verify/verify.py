@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError
-from occlum_build.files.bounds import MANIFEST_BYTES, MEASUREMENT_BYTES
+from occlum_build.files.bounds import ENCLAVE_BYTES, MANIFEST_BYTES, MEASUREMENT_BYTES
 from occlum_build.files.reading import read_file
 from occlum_build.occlum.earlier import from_bytes, manifest_from_bytes
 from occlum_build.occlum.initfs import ENCRYPTED, IMAGE_CONFIG, INTEGRITY_ONLY, image_config_json
@@ -40,7 +40,6 @@ from occlum_build.verify.layout import (
     check_plain_tree,
     check_run,
     kind_of,
-    sha256_of,
 )
 from occlum_build.verify.recorded import MANIFEST, MEASUREMENT, Known, check_digest, check_record
 from occlum_build.verify.rows import Table, Verified
@@ -153,7 +152,7 @@ class _Verification:
             check_unsigned(files, libos, kind.sgx_mode, kind.version, table)
         pal = ""
         try:
-            pal = sha256_of(files, kind.pal)
+            pal = hashlib.sha256(files.read(kind.pal, ENCLAVE_BYTES)).hexdigest()
         except OcclumError as error:
             table.failed(kind.pal, "SHA-256", error)
         its_key = key if image.type == ENCRYPTED else None
