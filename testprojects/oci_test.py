@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from built_enclave import built_enclave, occlum_build
 from container_tools import container, layers, listing, names_of_blobs, unpack
 from image_registry import PASSWORD, ImageRegistry, image_registry
 from pants_runner import PantsRunner, pants_runner
@@ -21,6 +22,7 @@ PARTS = ("testprojects/redis", "testprojects/toolchain", "testprojects/monorepo"
 OPTIONS = ("--no-python-enable-resolves",)
 REDIS = "testprojects.redis"
 REDIS_OUTPUTS = ("bundle", "oci", "rune", "rune_oci")
+ENCLAVE = "testprojects/redis:enclave"
 REDIS_TARGETS = [f"testprojects/redis:{name}" for name in REDIS_OUTPUTS]
 MONOREPO = ("greeter", "clock")
 MONOREPO_TARGETS = [f"testprojects/monorepo/{name}:oci" for name in MONOREPO]
@@ -78,7 +80,7 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     top = tmp_path_factory.mktemp("pants")
     with pants_runner(top, parts=PARTS, options=OPTIONS) as runner:
         _write_projects(runner)
-        targets = ("one::", "runtimes::", *REDIS_TARGETS, *MONOREPO_TARGETS)
+        targets = ("one::", "runtimes::", ENCLAVE, *REDIS_TARGETS, *MONOREPO_TARGETS)
         runner.run("package", *targets).expect(0)
         yield runner
 
@@ -175,6 +177,20 @@ def test_umoci_unpacks_what_the_bundle_has(
     made = listing(rootfs)
     assert made.pop("sys") == (0o40755, "")  # the other mount points are in the image too
     assert listing(tmp_path / "out/rootfs") == made
+
+
+@pytest.mark.parametrize("what", ["enclave", "enclave/occlum_instance.tar.gz", "rune", "rune_oci"])
+def test_what_pants_built_is_verified(pants: PantsRunner, what: str) -> None:
+    enclave = built_enclave(pants, ENCLAVE)
+    options = ("--json", "--expect", enclave.mrenclave, "--measurement")
+    path, record = pants.dist / REDIS / what, enclave.folder / "measurement.json"
+    found = json.loads(occlum_build(pants, "verify", path, *options, record))
+    assert (found["result"], found["mrenclave"]) == ("agrees", enclave.mrenclave)
+    assert found["counts"]["agrees"] > 50
+    agreed = {(row["about"], row["what"]) for row in found["rows"] if row["status"] == "agrees"}
+    assert {("manifest.json", "entries"), ("build/mount/__ROOT", "content")} <= agreed
+    if what == "rune":
+        assert ("config.json", "program") in agreed
 
 
 READERS: dict[str, Callable[[Path, Path], object]] = {

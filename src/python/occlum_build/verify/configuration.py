@@ -11,7 +11,7 @@ from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import content_of
 from occlum_build.occlum.configure import PROTECTED, SYS_JSON, config_keys
 from occlum_build.sefs.pf_format import format_mac
-from occlum_build.sefs.protect import file_mac, show_file
+from occlum_build.sefs.protect import file_mac, protect_bytes, show_file
 from occlum_build.sgx.config import GeneratedConfig, Node, generate, parse_json
 from occlum_build.sgx.xml_config import PARAMETERS
 from occlum_build.sgx.xml_reader import read_parameters
@@ -30,11 +30,14 @@ _Keys = Callable[[bytes], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Configuration:
-    """`document` is the Occlum.json, `protected_mac` that of the file that the libOS reads."""
+    """`document` is the Occlum.json, `generated` what it and the file systems stand for.
+
+    `mac`: that of the protected file with it, as a build burns it into the libOS; "" where unknown.
+    """
 
     document: Node | None
     generated: GeneratedConfig | None
-    protected_mac: str
+    mac: str
 
 
 def check_configuration(
@@ -48,10 +51,13 @@ def check_configuration(
             generated = generate(document, image_mac, initfs_mac, edmm)
     except OcclumError as error:
         table.failed(OCCLUM_JSON, "configuration", error)
-    content, mac = _protected(files, table)
+    mac, (content, stated_mac) = "", _protected(files, table)
     if generated is None:
         table.differs(_PROTECTED, "content", "it cannot be recomputed")
-    elif content is not None:
+    else:
+        mac = format_mac(protect_bytes(generated.sys_json, SYS_JSON)[1])
+    if generated is not None and content is not None:
+        table.compare(_PROTECTED, "MAC", stated_mac, mac)
         _compare(_PROTECTED, content, generated.sys_json, _keys_of_json, table)
     for path, keys in ((_PLAIN, _keys_of_json), (ENCLAVE_XML, _keys_of_xml)):
         if generated is not None and files.is_whole:
@@ -82,7 +88,7 @@ def _protected(files: Files, table: Table) -> tuple[bytes | None, str]:
     except OcclumError as error:
         table.failed(_PROTECTED, "tags", error)
         return None, ""
-    table.agrees(_PROTECTED, "tags", mac, note=f"{len(content):,} bytes")
+    table.agrees(_PROTECTED, "tags", note=f"{len(content):,} bytes")
     return bytes(content), mac
 
 

@@ -13,7 +13,7 @@ from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.occlum.instance import SIGNED_LIBOS
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
 from occlum_build.occlum.toolchain import libos_name
-from occlum_build.sgx.builtin_config import MAC_TEXT_SIZE, SECTION
+from occlum_build.sgx.builtin_config import MAC_TEXT_SIZE, SECTION, patch_builtin_config
 from occlum_build.sgx.elf_image import ElfImage
 from occlum_build.sgx.enclave_elf import METADATA_SIZE, metadata_offset
 from occlum_build.sgx.measurement import has_valid_signature, read_sigstruct, sigstruct_to_json
@@ -33,8 +33,8 @@ _OTHERS = ("schema", "attributes", "date", "mrenclave", "mrsigner", "signature_v
 class Libos:
     """A signed libOS taken apart.
 
-    `unsigned` is the file before it was signed, `builtin` the text of `.builtin_config`, `original`
-    the hex SHA-256 of the libOS as it was installed, without that text.
+    `unsigned` is the file before it was signed, `builtin` the text of `.builtin_config`, `bare` the
+    libOS as it was installed, without that text.
     """
 
     signed: bytes
@@ -42,7 +42,12 @@ class Libos:
     start: int
     sigstruct: Sigstruct
     builtin: bytes
-    original: str
+    bare: bytes
+
+    @property
+    def original(self) -> str:
+        """The hex SHA-256 of the libOS as it was installed."""
+        return hashlib.sha256(self.bare).hexdigest()
 
 
 def read_libos(files: Files, table: Table) -> Libos | None:
@@ -58,31 +63,34 @@ def read_libos(files: Files, table: Table) -> Libos | None:
         return None
 
 
-def _builtin(unsigned: bytes) -> tuple[bytes, str]:
-    """The text of `.builtin_config`, and the hex SHA-256 of the file with none in it."""
+def _builtin(unsigned: bytes) -> tuple[bytes, bytes]:
+    """The text of `.builtin_config`, and the file with none in it."""
     image = ElfImage(unsigned)
     section = image.section(SECTION)
     if section is None or section.size not in (MAC_TEXT_SIZE, MAC_TEXT_SIZE + 1):
         raise OcclumError("builtin-config", f"there is no section {SECTION} of a libOS")
     text = image.read(section.offset, section.size, f"section {SECTION}")
-    original = bytearray(unsigned)
-    original[section.offset : section.offset + section.size] = bytes(section.size)
-    struct.pack_into("<Q", original, section.header_offset + _SH_SIZE_OFFSET, MAC_TEXT_SIZE)
-    return bytes(text), hashlib.sha256(original).hexdigest()
+    bare = bytearray(unsigned)
+    bare[section.offset : section.offset + section.size] = bytes(section.size)
+    struct.pack_into("<Q", bare, section.header_offset + _SH_SIZE_OFFSET, MAC_TEXT_SIZE)
+    return bytes(text), bytes(bare)
 
 
-def check_libos(libos: Libos, protected_mac: str, xml: bytes | None, table: Table) -> str:
+def check_libos(libos: Libos, mac: str, xml: bytes | None, table: Table) -> str:
     """Rows of the libOS and its SIGSTRUCT; MRENCLAVE in hex as recomputed, "" where it is not.
 
-    `xml`: the Enclave.xml that the configuration stands for, None where that is not known.
+    It is that of the bare libOS with the MAC and the Enclave.xml that the file systems and the
+    configuration stand for, whatever is burnt in. `xml` is None where that is not known.
     """
     text = libos.builtin.decode("ascii", "replace")
-    table.compare(SIGNED, f"MAC in {SECTION}", text.rstrip("\n"), protected_mac)
+    table.compare(SIGNED, f"MAC in {SECTION}", text.rstrip("\n"), mac)
     recomputed, sigstruct = "", libos.sigstruct
     try:
         if xml is None:
             raise OcclumError("verify", "without a configuration it cannot be recomputed")
-        unsigned = prepare(libos.unsigned, xml, _date(sigstruct))
+        newline = len(libos.builtin) > MAC_TEXT_SIZE
+        patched = patch_builtin_config(libos.bare, mac, with_newline=newline)
+        unsigned = prepare(patched, xml, _date(sigstruct))
     except OcclumError as error:
         stated = sigstruct.mrenclave.hex()
         for problem in error.problems[:1]:

@@ -147,7 +147,7 @@ class _Verification:
         made = check_configuration(files, image.mac, initfs.mac, edmm, table)
         if libos is not None:
             xml = None if made.generated is None else made.generated.enclave_xml
-            mrenclave = check_libos(libos, made.protected_mac, xml, table)
+            mrenclave = check_libos(libos, made.mac, xml, table)
             self._check_wanted(libos, mrenclave)
             check_unsigned(files, libos, kind.sgx_mode, kind.version, table)
         pal = ""

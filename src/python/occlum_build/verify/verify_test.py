@@ -18,6 +18,13 @@ from occlum_build.occlum.package import package
 from occlum_build.occlum.signing import KeyFile
 from occlum_build.occlum.testing import TESTPROJECTS
 from occlum_build.sefs.keys import read_key_file
+from occlum_build.sefs.pf_crypto import IntegrityOnly
+from occlum_build.sefs.pf_format import (
+    ENCRYPTED_PART,
+    ENCRYPTED_PART_END,
+    ENCRYPTED_PART_OFFSET,
+    PLAIN_PART,
+)
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.verify.rows import AGREES, DIFFERS, UNKNOWN, Row, Verified
 from occlum_build.verify.testing import (
@@ -98,8 +105,9 @@ def test_an_image_of_another_build(built: Path, tmp_path: Path, toolchain: Path)
     build(BuildRequest(other, toolchain, Settings(), KeyFile(SIGN_KEY)))
     shutil.rmtree(instance / "build/mount")
     shutil.copytree(other / "build/mount", instance / "build/mount")
-    found = verified(instance)
-    assert found.mrenclave == mrenclave_of(instance)  # that of the configuration that is burnt in
+    found = verified(instance, mrenclave=mrenclave_of(instance))
+    assert found.mrenclave == mrenclave_of(other)  # what this image would be measured as
+    assert row(found, "--expect", "MRENCLAVE").status == DIFFERS
     about = [(one.about, one.what) for one in differing(found)]
     where = "$.app[1].mount[2].options.layers[0].options.MAC"
     assert ("build/.Occlum_sys.json.protected", where) in about
@@ -301,6 +309,23 @@ def test_an_unsigned_instance(built: Path, tmp_path: Path, toolchain: Path) -> N
     instance = copied(built, tmp_path / "app")
     build(BuildRequest(instance, toolchain, Settings(), None))
     assert any(one.about == SIGNED for one in differing(verified(instance)))
+
+
+def test_a_configuration_under_another_mac(built: Path, tmp_path: Path) -> None:
+    """The right content under right tags, in a file that is not the one of a build."""
+    instance = copied(built, tmp_path / "app")
+    path = instance / "build/.Occlum_sys.json.protected"
+    node = bytearray(path.read_bytes())
+    part = slice(ENCRYPTED_PART_OFFSET, ENCRYPTED_PART_END)
+    fields = ENCRYPTED_PART.unpack(bytes(node[part]))
+    node[part] = ENCRYPTED_PART.pack(**{**fields, "mc_value": 1})
+    plain = PLAIN_PART.unpack(bytes(node[: PLAIN_PART.size]))
+    plain["meta_data_gmac"] = IntegrityOnly().seal_metadata(bytes(node[part])).mac
+    node[: PLAIN_PART.size] = PLAIN_PART.pack(**plain)
+    path.write_bytes(node)
+    assert [(one.about, one.what) for one in differing(verified(instance))] == [
+        ("build/.Occlum_sys.json.protected", "MAC")
+    ]
 
 
 def test_a_signature_by_nobody(built: Path, tmp_path: Path) -> None:
