@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.image import nodes, planning, tar
+from pants_occlum.image import nodes, planning, sbom, tar
 from pants_occlum.image.goals import generate_lock, package
 from pants_occlum.image.target_types import OcclumImage
 
@@ -21,6 +21,7 @@ def rules() -> Iterable[Rule | UnionRule]:
     modules = (
         nodes,
         planning,
+        sbom,
         tar,
         generate_lock,
         package,

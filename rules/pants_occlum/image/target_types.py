@@ -45,6 +45,21 @@ class FormatsField(StringSequenceField):
     )
 
 
+class SbomField(StringSequenceField):
+    alias = "sbom"
+    default = ()
+    valid_choices = ("cyclonedx", "spdx", "slsa")
+    help = help_text(
+        """
+        What `package` writes beside the image of what it is made of: `cyclonedx`, a bill of
+        materials as CycloneDX 1.6, `image.cdx.json`; `spdx`, one as SPDX 2.3, `image.spdx.json`;
+        `slsa`, where it comes from, as SLSA provenance v1, `image.slsa.json`. They are the same
+        wherever the image is built. They need `cyclonedx-python-lib` and `spdx-tools` in
+        `[GLOBAL].plugins` (docs/sbom.md).
+        """
+    )
+
+
 class ImageOutputPathField(DistPathField):
     help = help_text(
         """
@@ -65,6 +80,7 @@ class OcclumImage(Target):
         AllowField,
         SysrootField,
         FormatsField,
+        SbomField,
         ImageOutputPathField,
     )
     help = softwrap(

@@ -74,11 +74,15 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 @dataclass(frozen=True)
 class ToolSourcesRequest:
-    """module: one of the library; requirements: names of distributions, pure ones and compiled."""
+    """module: one of the library; requirements: names of distributions, pure ones and compiled.
+
+    requirement_data: files of the pure ones that are no modules, by their paths in RECORD.
+    """
 
     module: str
     requirements: tuple[str, ...] = ()
     compiled_requirements: tuple[str, ...] = ()
+    requirement_data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class ToolProcessRequest:
     input_digest: Digest = EMPTY_DIGEST
     requirements: tuple[str, ...] = ()
     compiled_requirements: tuple[str, ...] = ()
+    requirement_data: tuple[str, ...] = ()
     append_only_caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
     output_files: tuple[str, ...] = ()
     output_directories: tuple[str, ...] = ()
@@ -131,7 +136,7 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
     # Without a look at the disk: the library's modules are as old as the rules that run them.
     contents = {"__main__.py": LAUNCHER, **tool_modules(request.module)}
     for requirement in sorted(request.requirements):
-        contents.update(requirement_modules(requirement))
+        contents.update(requirement_modules(requirement, data=request.requirement_data))
     for requirement in sorted(request.compiled_requirements):
         contents.update(requirement_modules(requirement, compiled=True))
     files = CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
@@ -147,7 +152,12 @@ async def tool_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
 @rule(level=LogLevel.DEBUG)
 async def make_tool_process(request: ToolProcessRequest, python: ToolPython) -> ToolProcess:
     sources = await collect_tool_sources(
-        ToolSourcesRequest(request.module, request.requirements, request.compiled_requirements)
+        ToolSourcesRequest(
+            request.module,
+            request.requirements,
+            request.compiled_requirements,
+            request.requirement_data,
+        )
     )
     inputs = request.input_digest
     table = _large_files(await get_digest_entries(inputs))

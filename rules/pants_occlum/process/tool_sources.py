@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -31,8 +31,10 @@ def tool_modules(module: str) -> dict[str, bytes]:
     return dict(sorted(found.items()))
 
 
-def requirement_modules(distribution: str, *, compiled: bool = False) -> dict[str, bytes]:
-    """Path -> content, sorted, of the modules of an installed distribution.
+def requirement_modules(
+    distribution: str, *, compiled: bool = False, data: Collection[str] = ()
+) -> dict[str, bytes]:
+    """Path -> content, sorted, of the modules of an installed distribution, and of its `data`.
 
     One with compiled parts is taken only as `compiled`: a tool's key then holds on machines whose
     environment was made from the same wheels. Raises ValueError for compiled parts that are not
@@ -44,7 +46,8 @@ def requirement_modules(distribution: str, *, compiled: bool = False) -> dict[st
         if is_compiled and not compiled:
             raise ValueError(f"{distribution} has compiled parts: {file}")
         outside = file.parts[0] == ".." or file.parts[0].endswith(".data")
-        if (file.suffix == ".py" or is_compiled) and not outside:
+        is_wanted = file.suffix == ".py" or is_compiled or file.as_posix() in data
+        if is_wanted and not outside:
             found[file.as_posix()] = file.read_binary()
     if not found:
         raise ValueError(f"{distribution} lists no Python modules in its RECORD")

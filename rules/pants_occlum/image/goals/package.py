@@ -26,8 +26,9 @@ from pants_occlum.dist.sync import sync_tree
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies
+from pants_occlum.image.sbom import SbomsRequest, write_sboms
 from pants_occlum.image.tar import ImageTarRequest, archive_image
-from pants_occlum.image.target_types import FormatsField, ImageOutputPathField
+from pants_occlum.image.target_types import FormatsField, ImageOutputPathField, SbomField
 from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.subsystem import OcclumSubsystem
@@ -41,6 +42,7 @@ class ImageFieldSet(FieldSet):
 
     boms: ImageBomsField
     formats: FormatsField
+    sbom: SbomField
     output_path: ImageOutputPathField
 
 
@@ -65,6 +67,11 @@ async def write_image(
     formats = field_set.formats.value or ()
     digest = FileContent("image.digest", f"sha256:{image.name}\n".encode())
     digests, names = [await create_digest(CreateDigest([digest]))], [digest.path]
+    sbom = tuple(sorted(set(field_set.sbom.value or ())))
+    if sbom:
+        written = await write_sboms(SbomsRequest(field_set.address, sbom))
+        digests.append(written.digest)
+        names += written.files
     if "tar" in formats:
         archive = await archive_image(ImageTarRequest(field_set.address))
         digests.append(archive.digest)

@@ -53,6 +53,7 @@ VERBS = {
     "diff": "diff",
     "size": "size",
     "verify": "verify",
+    "sbom": "sbom",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.

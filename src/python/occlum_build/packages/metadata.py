@@ -21,7 +21,7 @@ from occlum_build.sysroot.lock import Pin
 CODE = "packages-metadata"
 STATUS = "/var/lib/dpkg/status.d"
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
-_COPYRIGHT = "/usr/share/doc/{}/copyright"
+COPYRIGHT = "/usr/share/doc/{}/copyright"
 
 
 def status_paths(package: str) -> tuple[str, str]:
@@ -47,7 +47,7 @@ def with_metadata(
             "add base-files to its packages",
         )
     for package in adding.packages(pins):
-        for path in (*status_paths(package), _COPYRIGHT.format(package)):
+        for path in (*status_paths(package), COPYRIGHT.format(package)):
             adding.add(path)
     entries = adding.tree.entries
     return replace(plan, entries=tuple(entries[path] for path in sorted(entries)))

@@ -83,7 +83,7 @@ class _Making:
                 packages.setdefault((row.package, row.version), []).append(row)
         distro = self._distro()
         for (name, version), rows in sorted(packages.items()):
-            self._add(_deb(name, version, self.known.debs.get(name, Deb()), distro), rows)
+            self._add(deb_component(name, version, self.known.debs.get(name, Deb()), distro), rows)
 
     def add_distributions(self) -> None:
         ordered = sorted(self.rows)
@@ -173,7 +173,10 @@ def _below(directory: str, ordered: Sequence[str]) -> Sequence[str]:
     return ordered[first : bisect_left(ordered, f"{directory}0", first)]  # "0" follows "/"
 
 
-def _deb(name: str, version: str, deb: Deb, distro: tuple[str, str]) -> Component:
+def deb_component(
+    name: str, version: str, deb: Deb, distro: tuple[str, str] = ("", "")
+) -> Component:
+    """A package, of a distribution by the ID and VERSION_ID of its os-release(5)."""
     control = deb.control or Control(name, version)
     vendor, release = distro
     if not vendor:

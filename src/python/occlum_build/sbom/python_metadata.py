@@ -15,7 +15,7 @@ from typing import NamedTuple
 from occlum_build.shown import in_utf8
 
 # PKG-INFO of setuptools' older way, as a file of its own or in a directory.
-METADATA = re.compile(r".+/[^/]+(?:\.dist-info/METADATA|\.egg-info(?:/PKG-INFO)?)")
+METADATA = re.compile(r".*/[^/]+(?:\.dist-info/METADATA|\.egg-info(?:/PKG-INFO)?)")
 _FIELD = re.compile(r"([A-Za-z-]+):\s*(.*)")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9.!+_-]+")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,13 @@ from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import read_file
 from occlum_build.files.shape import ListOf, check_shape
-from occlum_build.image.manifest import SCHEMA_VERSION, image_digest
-from occlum_build.shown import quoted
+from occlum_build.image.entries import DIR, FILE, Entry
+from occlum_build.image.manifest import SCHEMA_VERSION, OfPackages, image_digest
+from occlum_build.shown import in_utf8, quoted
 
 MANIFEST, GRAPH = "manifest.json", "graph.json"
 CODE = "sbom"
+_POSITION = re.compile(r"(:[0-9]+){1,2}\Z")
 _MANIFEST = {
     "schema": int,
     "entries": ListOf(
@@ -25,7 +28,13 @@ _MANIFEST = {
             "type": str,
             "sha256?": str,
             "size?": int,
-            "provenance?": {"package?": str, "version?": str, "source?": str},
+            "provenance?": {
+                "bom?": str,
+                "needed_by?": ListOf(str),
+                "package?": str,
+                "version?": str,
+                "source?": str,
+            },
         }
     ),
 }
@@ -47,10 +56,16 @@ class Row(NamedTuple):
 
 
 class ImageRows(NamedTuple):
-    """The rows of an image by their paths, and the image digest in hex."""
+    """The rows of an image, sorted, and the image digest in hex.
+
+    edges: what needs what as far as the manifest tells, which is one chain to each library. boms:
+    the files and targets that say what is in the image.
+    """
 
     digest: str
     rows: tuple[Row, ...]
+    edges: tuple[tuple[str, str], ...] = ()
+    boms: tuple[str, ...] = ()
 
 
 def read_manifest(path: Path) -> ImageRows:
@@ -59,16 +74,20 @@ def read_manifest(path: Path) -> ImageRows:
     manifest = load_json(read_file(path, MANIFEST_BYTES, code=CODE), name, code=CODE)
     check_shape(manifest, _MANIFEST, name, code=CODE)
     _check_schema(manifest, SCHEMA_VERSION, name)
-    rows = []
+    rows, chains, boms = [], [], set()
     for entry in manifest["entries"]:
-        if entry["type"] == "dir":
+        provenance = entry.get("provenance", {})
+        boms.add(_POSITION.sub("", provenance.get("bom", "")))
+        if entry["type"] == DIR:
             continue
         row = _row(entry)
-        if (entry["type"] == "file") != (len(row.sha256) == 64):
+        if (entry["type"] == FILE) != (len(row.sha256) == 64):
             message = f"{quoted(row.path)} is no file with a SHA-256, and no link"
             raise OcclumError(CODE, message, place=Place(name))
         rows.append(row)
-    return ImageRows(image_digest(manifest), tuple(sorted(rows)))
+        chains.append((row, provenance.get("needed_by", ())))
+    edges = edges_of_chains(chains)
+    return ImageRows(image_digest(manifest), tuple(sorted(rows)), edges, tuple(sorted(boms - {""})))
 
 
 def _row(entry: dict[str, Any]) -> Row:
@@ -78,27 +97,39 @@ def _row(entry: dict[str, Any]) -> Row:
     return Row(path, entry.get("sha256", ""), entry.get("size", 0), *of)
 
 
-def read_edges(path: Path, digest: str) -> tuple[tuple[str, str], ...]:
-    """The edges of the closure of the image with this digest; none where there is no such file.
+def rows_of(
+    digest: str, entries: Iterable[Entry], sha256: Mapping[str, str], packages: OfPackages
+) -> ImageRows:
+    """The rows of planned entries; `sha256` has the digests of files by their sources."""
+    rows, chains, boms = [], [], set()
+    for entry in entries:
+        if entry.kind == DIR:
+            continue
+        content = (sha256[entry.source], entry.size) if entry.kind == FILE else ("", 0)
+        package = packages.get(entry.source, ("", ""))
+        row = Row(in_utf8(f"/{entry.path}"), *content, *package, in_utf8(entry.source))
+        rows.append(row)
+        chains.append((row, entry.origin.chain))
+        boms.add(entry.origin.place.file)
+    return ImageRows(digest, tuple(sorted(rows)), edges_of_chains(chains), tuple(sorted(boms)))
+
+
+def read_edges(path: Path, image: ImageRows) -> tuple[tuple[str, str], ...]:
+    """The edges of the closure of an image; those of its manifest where there is no such file.
 
     Raises OcclumError `sbom` for what is no such file, or is of another image.
     """
     if not path.exists():
-        return ()
+        return image.edges
     name = str(path)
     graph = load_json(read_file(path, MANIFEST_BYTES, code=CODE), name, code=CODE)
     check_shape(graph, _GRAPH, name, code=CODE)
     _check_schema(graph, 1, name)
-    if graph["image"] != digest:
-        message = f"it is of the image {quoted(graph['image'])}, and the manifest of {digest}"
-        hint = "build the image anew, or remove the file: the bill has no dependencies then"
+    if graph["image"] != image.digest:
+        message = f"it is of the image {quoted(graph['image'])}, and the manifest of {image.digest}"
+        hint = "build the image anew, or remove the file: what needs what is by the manifest then"
         raise OcclumError(CODE, message, place=Place(name), hint=hint)
-    return edges_of((edge["from"], edge["to"]) for edge in graph["edges"])
-
-
-def edges_of(edges: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Edges as a bill takes them: each once, sorted."""
-    return tuple(sorted(set(edges)))
+    return tuple(sorted({(edge["from"], edge["to"]) for edge in graph["edges"]}))
 
 
 def entry_at(path: str, paths: Collection[str]) -> str:
@@ -106,6 +137,22 @@ def entry_at(path: str, paths: Collection[str]) -> str:
     while path not in paths and path not in ("", "/"):
         path = posixpath.dirname(path)
     return path if path in paths else ""
+
+
+def edges_of_chains(
+    chains: Iterable[tuple[Row, Sequence[str]]],
+) -> tuple[tuple[str, str], ...]:
+    """The edges that the chains to libraries tell (`provenance.needed_by` of a manifest)."""
+    chains = list(chains)
+    places = {row.source: row.path for row, _ in chains if row.source}
+    # A link of a chain is what the loader found, a source what that leads to.
+    places.update((chain[-2], row.path) for row, chain in chains if len(chain) > 2)
+    found = set()
+    for row, chain in chains:
+        needer = chain[-3] if len(chain) > 2 else chain[0] if chain else ""  # of an interpreter
+        if needer in places:
+            found.add((places[needer], row.path))
+    return tuple(sorted(found))
 
 
 def _check_schema(value: dict[str, Any], schema: int, name: str) -> None:
