@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, Digest, FileContent, FileDigest, FileEntry, MergeDigests
-from pants.engine.process import Process, ProcessResult
+from pants.engine.process import Process
 from pants.engine.rules import Rule
 
 from occlum_build.packages.metadata import status_paths
@@ -157,7 +157,7 @@ async def _described(image: Image, rows: ImageRows, debs: _Debs) -> Digest:
     return result.output_digest
 
 
-async def _written(bill: Digest, one: _Format, address: Address) -> ProcessResult:
+async def _written(bill: Digest, one: _Format, address: Address) -> Digest:
     process = await prepare_tool_process(
         ToolProcessRequest(
             module=one.module,
@@ -170,7 +170,7 @@ async def _written(bill: Digest, one: _Format, address: Address) -> ProcessResul
         ),
         **implicitly(),
     )
-    return await execute_process_or_raise(**implicitly({process: Process}))
+    return (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
 
 
 def _check_installed(address: Address, formats: Iterable[str]) -> None:
@@ -215,7 +215,7 @@ async def write_sboms(request: SbomsRequest) -> Sboms:
     if formats:
         bill = await _described(image, rows, debs)
         for one in formats:
-            digests.append((await _written(bill, one, request.address)).output_digest)
+            digests.append(await _written(bill, one, request.address))
             files.append(one.file)
     return Sboms(await merge_digests(MergeDigests(digests)), tuple(sorted(files)))
 

@@ -6,7 +6,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import pytest
 
@@ -16,48 +16,14 @@ from occlum_build.sbom.testing import DIGEST, SmallImage, jar, small_bill
 pytest.importorskip("cyclonedx", reason="cyclonedx-python-lib is not installed")
 pytest.importorskip("spdx_tools", reason="spdx-tools is not installed")
 
-from cyclonedx.schema._res import BOM_JSON, JSF, SPDX_JSON
-from cyclonedx.schema.schema import SchemaVersion
-from jsonschema import Draft7Validator, RefResolver
-from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
-from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
-
 from occlum_build.sbom.cyclonedx import cyclonedx_json
 from occlum_build.sbom.spdx import spdx_json
-
-SPDX_SCHEMA = Path("testprojects/vectors/spdx/spdx-schema.json")
+from occlum_build.sbom.testing_schemas import check_cyclonedx, check_spdx
 
 
 @pytest.fixture
 def bill(tmp_path: Path) -> Bill:
     return small_bill(tmp_path)
-
-
-def check_cyclonedx(data: bytes) -> Any:
-    """Its value, if the official schema of CycloneDX 1.6 holds."""
-    schema = _json(BOM_JSON[SchemaVersion.V1_6])
-    store = {
-        f"http://cyclonedx.org/schema/{name}": _json(path)
-        for name, path in (("spdx.schema.json", SPDX_JSON), ("jsf-0.82.schema.json", JSF))
-    }
-    document = json.loads(data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        resolver = RefResolver(schema["$id"], schema, store=store)
-        assert list(Draft7Validator(schema, resolver=resolver).iter_errors(document)) == []
-    return document
-
-
-def check_spdx(data: bytes) -> Any:
-    """Its value, if the official schema of SPDX 2.3 and the checks of spdx-tools hold."""
-    document = json.loads(data)
-    assert list(Draft7Validator(_json(SPDX_SCHEMA)).iter_errors(document)) == []
-    assert validate_full_spdx_document(JsonLikeDictParser().parse(document)) == []
-    return document
-
-
-def _json(path: Any) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def test_cyclonedx(bill: Bill) -> None:
