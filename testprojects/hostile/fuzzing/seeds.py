@@ -12,7 +12,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hostile.fuzzing import deb_seeds, package_seeds, verify_readers, wheel_readers
+from hostile.fuzzing import (
+    deb_seeds,
+    package_seeds,
+    sbom_readers,
+    verify_readers,
+    wheel_readers,
+)
 from hostile.fuzzing.workplace import SEPARATOR
 from occlum_build.elf.testing import ld_so_cache
 from occlum_build.image.entries import DIR
@@ -56,6 +62,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from package_seeds.archives()
     yield from wheel_readers.seeds()
     yield from verify_readers.seeds()
+    yield from sbom_readers.seeds()
 
 
 def _of_vectors() -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MOST_CHARACTERS = 2_000  # of one declared expression
 
@@ -35,6 +35,8 @@ _NAMES = {
 }
 _GNU = re.compile(r"(L?GPL|AGPL|GFDL)-?v?(\d)(\.\d)?(\.0)*(\+|-or-later|-only)?", re.IGNORECASE)
 _SPDX = re.compile(r"[A-Za-z0-9.+() \-]+")
+_TOKEN = re.compile(r"[()]|[A-Za-z0-9.+\-]+")
+_OPERATORS = ("AND", "OR", "WITH")
 _NO_REF = re.compile(r"[^A-Za-z0-9.\-]+")
 
 
@@ -62,19 +64,31 @@ def _one(declared: str, texts: Mapping[str, str], refs: dict[str, str]) -> str:
 
 
 def _valid_spdx(text: str) -> str:
-    """The expression as SPDX writes it; "" for what is none."""
-    from boolean import ParseError
-    from license_expression import ExpressionError
+    """The expression with the names as SPDX has them; "" for what is none.
 
-    if len(text) > MOST_CHARACTERS or text.count("(") > 20 or not _SPDX.fullmatch(text):
+    license-expression, whose parser asserts what it expects, is not asked.
+    """
+    if len(text) > MOST_CHARACTERS or not _SPDX.fullmatch(text):
         return ""
-    licensing = _licensing()
-    try:
-        parsed = licensing.parse(text, validate=True, strict=True)
-    except (ExpressionError, ParseError, TypeError):  # the last one of operators without operands
+    tokens = _TOKEN.findall(text)
+    depth, last, operators = 0, "(", _OPERATORS
+    for number, token in enumerate(tokens):
+        is_operand_due = last in ("(", *_OPERATORS)
+        name = _identifiers(is_exception=last == "WITH").get(token.lower(), "")
+        if name and is_operand_due:
+            tokens[number] = name
+        elif token == "(" and is_operand_due and last != "WITH":
+            depth += 1
+        elif token == ")" and not is_operand_due and depth:
+            depth -= 1
+        elif token not in operators or is_operand_due:
+            return ""
+        # Of one license alone there may be one exception.
+        operators = _OPERATORS if name and last != "WITH" else ("AND", "OR")
+        last = token
+    if depth or last in ("(", *_OPERATORS):
         return ""
-    keys = licensing.license_keys(parsed) if parsed is not None else []
-    return str(parsed) if keys and not any(map(_is_ref, keys)) else ""
+    return " ".join(tokens).replace("( ", "(").replace(" )", ")")
 
 
 def _with_commas(text: str, texts: Mapping[str, str], refs: dict[str, str]) -> str:
@@ -124,26 +138,16 @@ def _identifier(name: str) -> str:
 
 
 def _known(name: str) -> str:
-    identifier: str = _identifiers().get(name.lower(), "")
-    return identifier
+    return _identifiers(is_exception=False).get(name.lower(), "")
 
 
-@functools.lru_cache(maxsize=1)
-def _licensing() -> Any:
+@functools.lru_cache(maxsize=2)
+def _identifiers(*, is_exception: bool) -> dict[str, str]:
+    """Those of licenses, or of exceptions to them, by their names in lower case."""
     from license_expression import get_spdx_licensing
 
-    return get_spdx_licensing()
-
-
-@functools.lru_cache(maxsize=1)
-def _identifiers() -> dict[str, str]:
-    symbols = _licensing().known_symbols
     return {
         key.lower(): key
-        for key, symbol in symbols.items()
-        if not _is_ref(key) and not symbol.is_exception
+        for key, symbol in get_spdx_licensing().known_symbols.items()
+        if symbol.is_exception == is_exception and not key.startswith("LicenseRef-")
     }
-
-
-def _is_ref(key: str) -> bool:
-    return key.startswith("LicenseRef-")

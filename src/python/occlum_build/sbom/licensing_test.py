@@ -20,6 +20,7 @@ from occlum_build.sbom.licensing import MOST_CHARACTERS, expression_of
         ("MIT License", "MIT"),
         ("Apache License, Version 2.0", "Apache-2.0"),
         ("MIT OR Apache-2.0", "MIT OR Apache-2.0"),
+        ("(mit OR (isc AND zlib))", "(MIT OR (ISC AND Zlib))"),
         ("GPL-2+ or Artistic", "GPL-2.0-or-later OR Artistic-1.0-Perl"),
         ("Expat and Zlib or ISC", "(MIT AND Zlib) OR ISC"),
         ("GPL-2+ or Expat, and ISC", "(GPL-2.0-or-later OR MIT) AND (ISC)"),
@@ -34,7 +35,17 @@ def test_known_licenses(declared: str, due: str) -> None:
     "declared",
     [
         *("public-domain", "((", "MIT AND", "and", "or", "LicenseRef-scancode-x", "GPL-2+ with X"),
-        *("GCC-exception-3.1", "(" * 100 + "MIT" + ")" * 100, "日本", "a/b", "MIT WITH MIT"),
+        *("GCC-exception-3.1", "日本", "a/b", "MIT WITH MIT"),
+        *(
+            "()",
+            "(MIT",
+            "MIT)",
+            "MIT (ISC)",
+            "MIT WITH (ISC)",
+            "(MIT) WITH GCC-exception-3.1",
+            "WITH GCC-exception-3.1",
+        ),
+        "GPL-2.0-only WITH GCC-exception-3.1 WITH GCC-exception-3.1",
     ],
 )
 def test_what_is_no_license_is_a_reference_with_its_text(declared: str) -> None:
