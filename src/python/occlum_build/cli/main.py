@@ -54,6 +54,7 @@ VERBS = {
     "size": "size",
     "verify": "verify",
     "sbom": "sbom",
+    "run": "run",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
@@ -84,14 +85,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         from occlum_build.cli import occlum_command
 
         return occlum_command.main(arguments[1:])
+    if arguments[:1] == ["run"]:
+        from occlum_build.cli.run import split_program
+
+        arguments, program = split_program(arguments)
+        return run(_parser(arguments), arguments, program=program)
     return run(_parser(arguments), arguments)
 
 
-def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+def run(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], program: Sequence[str] = ()
+) -> int:
     """Call the `func` of the parsed arguments; tells errors, and returns the exit code.
 
     That is what `func` returns, 0 for nothing; `exit_failure` of the arguments is that of errors.
+    `program` is what a verb is to run, as options have it: no arguments of ours.
     """
+    parser.set_defaults(program=program)
     gc.set_threshold(GC_THRESHOLD)
     open_streams()
     try:

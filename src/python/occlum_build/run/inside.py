@@ -1,0 +1,232 @@
+"""Runs a function in a root file system of its own, in which it can start programs.
+
+Three processes: ours, which waits and passes signals on; one that leaves our namespaces; and the
+first one of the new ones, pid 1 in them, which calls the function. When that ends, the kernel ends
+whatever else runs there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Callable, NoReturn
+
+from occlum_build.errors import OcclumError, Problem
+from occlum_build.files.trees import remove_tree
+from occlum_build.run import system
+from occlum_build.run.forbidden import cannot_run
+from occlum_build.run.rootfs import make_root
+from occlum_build.run.signals import FirstProcess, between, ignored_signals, last, restore
+from occlum_build.run.spec import EXIT_NOT_STARTED, EXIT_SIGNAL, Program, RootSpec
+
+CODE = "run"
+_CHUNK_BYTES = 1 << 16
+_MOST_BYTES = 64 << 20  # that a function may tell
+_NAMESPACES = system.NEW_MOUNTS | system.NEW_IPC | system.NEW_PIDS
+_STREAMS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """How the processes tell ours of problems and of a value, a JSON document a line.
+
+    `ignored` are the signals that programs are to ignore.
+    """
+
+    descriptor: int
+    ignored: frozenset[int]
+
+    def tell(self, **told: Any) -> None:
+        data = json.dumps(told).encode() + b"\n"
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+
+
+class Inside:
+    """What the function gets, to start programs with and to wait for them."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+        self._relay = last()
+        self.ended: dict[int, int] = {}  # pid -> exit code of all that has ended
+
+    def start(self, program: Program, streams: tuple[int, int, int] = _STREAMS) -> int:
+        """Start a program with three descriptors as its standard streams; its pid.
+
+        One that cannot be executed ends with 127, and the run ends in an error that says why.
+        """
+        pid = os.fork()
+        if pid == 0:
+            self._become(program, streams)
+        return pid
+
+    def wait(self, pid: int) -> int:
+        """The exit code of a program, 128 and the number of a signal that ended it."""
+        self._relay.pass_to(pid)
+        while pid not in self.ended:
+            self.reap(0)
+        self._relay.stop()
+        return self.ended[pid]
+
+    def reap(self, options: int) -> bool:
+        """Take the end of one process, if there is one; options of waitpid."""
+        try:
+            found, status = os.waitpid(-1, options)
+        except ChildProcessError:
+            return False
+        if found:
+            self.ended[found] = _exit_code(status)
+        return bool(found)
+
+    def _become(self, program: Program, streams: tuple[int, int, int]) -> NoReturn:
+        try:
+            copies = [os.dup(one) for one in streams]
+            for number, copy in enumerate(copies):
+                os.dup2(copy, number)
+            if program.memory_bytes is not None:
+                limit = (program.memory_bytes, program.memory_bytes)
+                resource.setrlimit(resource.RLIMIT_AS, limit)
+            restore(self._channel.ignored)
+            os.execve(program.args[0], program.args, _environment(program))
+        except OSError as error:
+            text = f"{program.args[0]} cannot be started: {error.strerror}"
+            self._channel.tell(problem=Problem(CODE, text).to_json())
+        finally:
+            os._exit(EXIT_NOT_STARTED)
+
+
+Body = Callable[[Inside], Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the function returned, as JSON has it."""
+
+    value: Any
+
+
+def run_inside(spec: RootSpec, body: Body) -> Outcome:
+    """Call `body` in the root file system that `spec` describes, and in namespaces of its own.
+
+    It runs in a process of its own and imports nothing: our files are not there. Raises
+    OcclumError `run` where the machine forbids it, or a program cannot be executed.
+    """
+    folder = tempfile.mkdtemp(prefix="occlum-run-")
+    try:
+        reading, writing = os.pipe()
+        with FirstProcess() as relay:
+            ignored = ignored_signals()
+            pid = os.fork()
+            if pid == 0:
+                os.close(reading)
+                _leave(spec, body, folder, _Channel(writing, ignored))
+            os.close(writing)
+            relay.pass_to(pid)
+            try:
+                told = _read(reading)
+            finally:
+                os.close(reading)
+                _, status = os.waitpid(pid, 0)
+                relay.stop()
+    finally:
+        with suppress(OSError):
+            remove_tree(folder)
+    return _outcome(told, _exit_code(status))
+
+
+def run_program(spec: RootSpec, program: Program) -> int:
+    """Run one program with our standard streams; its exit code. Raises as run_inside."""
+    code: int = run_inside(spec, lambda inside: inside.wait(inside.start(program))).value
+    return code
+
+
+def _leave(spec: RootSpec, body: Body, folder: str, channel: _Channel) -> NoReturn:
+    """The second process: it leaves the namespaces, and the third is the first of the new ones."""
+    code = EXIT_NOT_STARTED
+    try:
+        relay = between()
+        _new_namespaces(spec)
+        system.end_with_parent()
+        pid = os.fork()
+        if pid == 0:
+            _be_first(spec, body, folder, channel)
+        relay.pass_to(pid)
+        code = _exit_code(os.waitpid(pid, 0)[1])
+    except Exception as error:  # noqa: BLE001 - a process of its own, whose end nobody else tells
+        channel.tell(problem=_problem(error))
+    finally:
+        os._exit(code)
+
+
+def _be_first(spec: RootSpec, body: Body, folder: str, channel: _Channel) -> NoReturn:
+    try:
+        system.end_with_parent()
+        inside = Inside(channel)
+        if not spec.has_network:
+            system.start_loopback()
+        make_root(spec, folder)
+        system.give_up_mounting()
+        channel.tell(value=body(inside))
+    except Exception as error:  # noqa: BLE001 - a process of its own, whose end nobody else tells
+        channel.tell(problem=_problem(error))
+    finally:
+        os._exit(0)
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    if isinstance(error, OSError):
+        return cannot_run(error).to_json()
+    return Problem(CODE, f"it ended early: {error!r}").to_json()
+
+
+def _new_namespaces(spec: RootSpec) -> None:
+    wanted = _NAMESPACES | (0 if spec.has_network else system.NEW_NETWORK)
+    user, group = os.geteuid(), os.getegid()
+    try:
+        system.unshare(wanted | system.NEW_USER)
+    except OSError:
+        if user != 0:
+            raise
+        system.unshare(wanted)  # where there are no user namespaces, root needs none
+        return
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"0 {user} 1"),
+        ("gid_map", f"0 {group} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _environment(program: Program) -> Mapping[str, str]:
+    return dict(one.partition("=")[::2] for one in program.env)
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else EXIT_SIGNAL - code
+
+
+def _read(channel: int) -> bytes:
+    chunks, size = [], 0
+    while chunk := os.read(channel, _CHUNK_BYTES):
+        size += len(chunk)
+        if size <= _MOST_BYTES:
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _outcome(told: bytes, code: int) -> Outcome:
+    lines = [json.loads(line) for line in told.splitlines()]
+    problems = [Problem.from_json(line["problem"]) for line in lines if "problem" in line]
+    if problems:
+        raise OcclumError.of(problems)
+    for line in lines:
+        if "value" in line:
+            return Outcome(line["value"])
+    raise OcclumError(CODE, f"the run was ended from outside (exit code {code})")
