@@ -51,10 +51,11 @@ class RunSettings:
             raise OcclumError(CODE, text, hint=hint)
 
 
-def settings_of(document: Node, checked: CheckedConfig, folder: str) -> RunSettings:
+def settings_of(document: Node, checked: CheckedConfig, folder: str | None) -> RunSettings:
     """The settings of a configuration; sources of hostfs mounts are relative to `folder`.
 
-    Raises OcclumError `run` for one that this machine does not have.
+    Without a folder they are empty directories, which show nothing of the host. Raises OcclumError
+    `run` for one that this machine does not have.
     """
     config = checked.config
     mounts, empty = [], []
@@ -62,7 +63,7 @@ def settings_of(document: Node, checked: CheckedConfig, folder: str) -> RunSetti
         if one.type in _OWN or not one.target.startswith("/") or not one.target.strip("/"):
             continue
         source = ""
-        if one.type == "hostfs":
+        if one.type == "hostfs" and folder is not None:
             source = os.path.join(folder, one.source or ".")
             if not os.path.isdir(source):
                 raise _no_source(document, index, source)
