@@ -145,7 +145,6 @@ async def _described(image: Image, rows: ImageRows, debs: _Debs) -> Digest:
             input_digest=await create_digest(CreateDigest(entries)),
             output_files=(_BILL,),
         ),
-        **implicitly(),
     )
     try:
         result = await execute_process_or_raise(**implicitly({process: Process}))
@@ -168,7 +167,6 @@ async def _written(bill: Digest, one: _Format, address: Address) -> Digest:
             requirement_data=(_NAMES, *one.data),
             output_files=(one.file,),
         ),
-        **implicitly(),
     )
     return (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
 

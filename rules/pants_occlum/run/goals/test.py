@@ -126,7 +126,6 @@ async def _process(target: Target, runnable: Runnable, case: Case, *, is_whole: 
             input_digest=await merge_digests(MergeDigests([*inputs, content.table])),
             append_only_caches=content.caches,
         ),
-        **implicitly(),
     )
 
 

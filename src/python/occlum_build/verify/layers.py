@@ -207,8 +207,7 @@ def _check_diff_ids(layers: Sequence[Path], stated: Sequence[str], table: Table)
 
 def _diff_id(path: Path, limit: int) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
-    with opened(path) as stream, damage_told():
-        unpacked = decompressed(stream)
+    with opened(path) as stream, damage_told(), decompressed(stream) as unpacked:
         while chunk := unpacked.read(_CHUNK_BYTES):
             size += len(chunk)
             if size > limit:
