@@ -14,7 +14,10 @@ from tables import Table, machine, options
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs/performance.md"
-BENCHMARKS = ("copy_bom", "closure", "sefs_speed", "sign_speed", "pants_package", "packages_root")
+BENCHMARKS = (
+    *("copy_bom", "closure", "insight", "sefs_speed", "sign_speed"),
+    *("pants_package", "packages_root"),
+)
 
 
 def run(name: str, *args: str) -> list[Table]:

@@ -43,7 +43,8 @@ def lines(found: Difference, *, every: bool = False) -> Iterator[str]:
     yield from map(str, found.inputs)
     if found.changes:
         yield f"image: {_counts(found.changes)}"
-    if found.digests[0] != found.digests[1] and all(found.digests):
+    is_told = any(one.kind == "image" for one in found.inputs)
+    if found.digests[0] != found.digests[1] and all(found.digests) and not is_told:
         yield f"image digest: sha256:{found.digests[0]} -> sha256:{found.digests[1]}"
     yield _mrenclave(found)
 

@@ -92,9 +92,10 @@ def _parts(title: str, found: Sequence[Part], top: int, no_name: str) -> Iterato
 
 def _owners(sizes: Sizes, top: int) -> Iterator[str]:
     yield "BOM lines: bytes that they alone bring, and that they share with others"
-    for one in sizes.owners[:top]:
+    paying = [one for one in sizes.owners if one.alone or one.shared]
+    for one in paying[:top]:
         yield f"{one.alone:>15,} {one.shared:>15,}  {one.bom or _NO_BOM}"
-    yield from _more(sizes.owners, top)
+    yield from _more(paying, top)
 
 
 def _shared(sizes: Sizes, top: int) -> Iterator[str]:
