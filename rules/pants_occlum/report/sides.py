@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from pants.base.build_root import BuildRoot
@@ -29,13 +30,13 @@ class InvalidComparison(Exception):
 async def side_of_target(target: Target) -> Side:
     """The image of a target, with the measurement where it is an enclave."""
     image = await image_of_target(target)
-    manifest = image.manifest.full
+    side = Side(target.address.spec, image.manifest.full, digest=f"sha256:{image.name}")
     if not target.has_field(EnclaveImageField):
-        return Side(target.address.spec, manifest)
+        return side
     with enclave_errors(target.address):
         checked = await check_enclave_of(CheckedEnclaveRequest(target.address), **implicitly())
     record = earlier.from_bytes(checked.measurement, target.address.spec)
-    return Side(target.address.spec, manifest, record=record)
+    return replace(side, record=record)
 
 
 async def side_of(operand: str, goal: str) -> Side:

@@ -15,6 +15,7 @@ from pathlib import Path
 from hostile.fuzzing import (
     deb_seeds,
     package_seeds,
+    report_readers,
     sbom_readers,
     verify_readers,
     wheel_readers,
@@ -63,6 +64,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from wheel_readers.seeds()
     yield from verify_readers.seeds()
     yield from sbom_readers.seeds()
+    yield from report_readers.seeds()
 
 
 def _of_vectors() -> Iterator[tuple[str, bytes]]:

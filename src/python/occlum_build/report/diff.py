@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.json_text import load_json
-from occlum_build.image.manifest import image_digest
 from occlum_build.report.causes import Cause, Causes
 from occlum_build.report.model import Item
 from occlum_build.report.read import items_of
 from occlum_build.report.rows import (
     document_of,
-    identity_digest,
     is_canonical,
     named_by_boms,
     rows_of,
@@ -47,17 +45,13 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """`changes` by path, the `inputs` of measurements that moved, and what becomes of MRENCLAVE.
-
-    `digests` are the image digests in hex, "" for one that is not known.
-    """
+    """`changes` by path, the `inputs` of measurements that moved, and what becomes of MRENCLAVE."""
 
     old: Side
     new: Side
     changes: tuple[Change, ...]
     inputs: tuple[InputChange, ...]
     mrenclave: str
-    digests: tuple[str, str]
 
     @property
     def is_empty(self) -> bool:
@@ -82,8 +76,7 @@ def compare(old: Side, new: Side) -> Difference:
         from occlum_build.occlum.measurement import changed_inputs
 
         inputs = tuple(changed_inputs(old.record, new.record))
-    digests = (_digest(old), _digest(new)) if has_entries else ("", "")
-    return Difference(old, new, changes, inputs, _mrenclave(old, new, changes), digests)
+    return Difference(old, new, changes, inputs, _mrenclave(old, new, changes))
 
 
 def _what(side: Side) -> str:
@@ -94,13 +87,6 @@ def _mrenclave(old: Side, new: Side, changes: tuple[Change, ...]) -> str:
     if old.record is not None and new.record is not None:
         return SAME if old.record["mrenclave"] == new.record["mrenclave"] else MOVED
     return MOVES if changes else BY_IMAGE_SAME
-
-
-def _digest(side: Side) -> str:
-    if side.manifest is None:
-        return ""
-    found = identity_digest(side.manifest)
-    return image_digest(load_json(side.manifest, side.name, code=CODE)) if found is None else found
 
 
 def _changes(old: Side, new: Side) -> tuple[Change, ...]:

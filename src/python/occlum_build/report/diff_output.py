@@ -44,8 +44,8 @@ def lines(found: Difference, *, every: bool = False) -> Iterator[str]:
     if found.changes:
         yield f"image: {_counts(found.changes)}"
     is_told = any(one.kind == "image" for one in found.inputs)
-    if found.digests[0] != found.digests[1] and all(found.digests) and not is_told:
-        yield f"image digest: sha256:{found.digests[0]} -> sha256:{found.digests[1]}"
+    if found.changes and found.old.digest and found.new.digest and not is_told:
+        yield f"image digest: {found.old.digest} -> {found.new.digest}"
     yield _mrenclave(found)
 
 
@@ -53,8 +53,8 @@ def to_json(found: Difference) -> dict[str, Any]:
     """All of it as an object."""
     return {
         "schema": SCHEMA,
-        "old": _side_json(found.old, found.digests[0]),
-        "new": _side_json(found.new, found.digests[1]),
+        "old": _side_json(found.old),
+        "new": _side_json(found.new),
         "bytes": found.bytes,
         "entries": [_change_json(change) for change in found.changes],
         "inputs": [
@@ -114,10 +114,10 @@ def _described(item: Item | None) -> str:
     return f"link to {item.target}" if item.kind == SYMLINK else "directory"
 
 
-def _side_json(side: Side, digest: str) -> Mapping[str, Any]:
+def _side_json(side: Side) -> Mapping[str, Any]:
     value = {"name": side.name}
-    if digest:
-        value["image"] = f"sha256:{digest}"
+    if side.digest:
+        value["image"] = side.digest
     if side.record is not None:
         value["mrenclave"] = side.record["mrenclave"]
     return value

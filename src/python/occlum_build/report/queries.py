@@ -110,7 +110,10 @@ def _some(kind: str, paths: Iterable[str]) -> list[Found]:
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     """As `find -path` has it: `*` matches whatever there is, slashes too."""
-    return re.compile(fnmatch.translate(pattern))
+    try:
+        return re.compile(fnmatch.translate(pattern))
+    except re.error:  # `[z-a]` matches nothing, but not so in Python 3.9
+        return re.compile("(?!)")
 
 
 def _down_to(image: KnownImage, query: str) -> list[str]:

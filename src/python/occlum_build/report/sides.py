@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError
-from occlum_build.files.bounds import MANIFEST_BYTES, MEASUREMENT_BYTES
+from occlum_build.files.bounds import MANIFEST_BYTES, MEASUREMENT_BYTES, STATE_BYTES
 from occlum_build.files.reading import read_file, too_large
 from occlum_build.occlum import earlier
 from occlum_build.occlum.earlier import MANIFEST, MEASUREMENT
@@ -18,6 +19,7 @@ from occlum_build.shown import output_of
 
 CODE = "diff"
 GIT = "git:"
+_DIGEST, _SHA256 = "image.digest", re.compile("sha256:[0-9a-f]{64}")
 _HINT = (
     "name a manifest.json, a measurement.json, a directory in dist/ that has one of them, an OCI "
     "layout, or git:REVISION:PATH of such a file"
@@ -28,13 +30,15 @@ _HINT = (
 class Side:
     """What is known of one of two images: the text of its manifest, or its items without reasons.
 
-    `record` is that of a measurement.json.
+    `record` is that of a measurement.json, `digest` the image digest with `sha256:`, as it was
+    written beside the manifest.
     """
 
     name: str
     manifest: bytes | None = None
     items: Mapping[str, Item] | None = None
     record: Mapping[str, Any] | None = None
+    digest: str = ""
 
     @property
     def has_entries(self) -> bool:
@@ -57,13 +61,21 @@ def read_side(operand: str, directory: Path = Path()) -> Side:
     if not any(map(os.path.lexists, (manifest, record))):
         message = f"{path} has no {MANIFEST}, no {MEASUREMENT} and is no OCI layout"
         raise OcclumError(CODE, message, hint=_HINT)
-    side = Side(operand)
+    side = Side(operand, digest=_digest_in(path))
     if os.path.lexists(manifest):
-        side = Side(operand, read_file(manifest, MANIFEST_BYTES, code=CODE))
+        side = replace(side, manifest=read_file(manifest, MANIFEST_BYTES, code=CODE))
     if os.path.lexists(record):
         data = read_file(record, MEASUREMENT_BYTES, code=CODE)
-        side = Side(operand, side.manifest, record=earlier.from_bytes(data, str(record)))
+        side = replace(side, record=earlier.from_bytes(data, str(record)))
     return side
+
+
+def _digest_in(directory: Path) -> str:
+    """What `package` has written of an image; "" where there is none, or something else."""
+    if not os.path.lexists(directory / _DIGEST):
+        return ""
+    text = read_file(directory / _DIGEST, STATE_BYTES, code=CODE).decode("ascii", "replace").strip()
+    return text if _SHA256.fullmatch(text) else ""
 
 
 def _of_file(name: str, data: bytes) -> Side:

@@ -201,3 +201,7 @@ def test_many_entries_are_told_by_their_bom_lines() -> None:
         "/data/n*: as a pattern, 30 entries, 30 bytes",
         "  bom.yaml:7:16: 30 named, 30 bytes",
     ]
+
+
+def test_pattern_that_matches_nothing() -> None:
+    assert find(IMAGE, "/bin/[z-a]") == find(IMAGE, "[b-a]") == []
