@@ -13,6 +13,7 @@ from occlum_build.files.bounds import ENCLAVE_BYTES
 from occlum_build.occlum.instance import SIGNED_LIBOS
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
 from occlum_build.occlum.toolchain import libos_name
+from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.builtin_config import MAC_TEXT_SIZE, SECTION, patch_builtin_config
 from occlum_build.sgx.elf_image import ElfImage
 from occlum_build.sgx.enclave_elf import METADATA_SIZE, metadata_offset
@@ -164,7 +165,10 @@ def _check_signature(sigstruct: Sigstruct, table: Table) -> None:
 
 
 def check_signer(sigstruct: Sigstruct, expected: str | None, table: Table) -> None:
-    """The row of MRSIGNER; whose key it is only somebody else can tell."""
+    """The rows of MRSIGNER, whose key it is only somebody else can tell, and of a debug enclave."""
+    if not sigstruct.flags_mask & FLAG_DEBUG:
+        note = "it may be run so that its memory can be read: its attestation report tells"
+        table.unknown(SIGNED, "whether it is debugged", note, stated="debuggable")
     found = sigstruct.mrsigner.hex()
     if expected is not None:
         table.compare("--expect-mrsigner", "MRSIGNER", expected.lower(), found)

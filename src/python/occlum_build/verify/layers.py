@@ -218,18 +218,18 @@ def _diff_id(path: Path, limit: int) -> tuple[str, int]:
 
 
 def _instance(paths: Sequence[Path], config: Mapping[str, Any], out: Path, table: Table) -> Files:
-    merged, layers = Merged(), []
+    merged = Merged()
+    found: set[str] = set()
     for path in paths:
         with opened(path) as stream:
             members = tar_reader.members_of(stream)
-        layers.append(members)
+        found |= instances_in(members)
         merged.add(members, is_layer=True)
-    found = instances_in(layers)
     named = _named(config.get("config", {}))
-    place = named if named in found else (found[0] if len(found) == 1 else "")
-    if not place:
+    if named not in found and len(found) != 1:
         what = "no instance" if not found else "more than one instance"
         raise OcclumError(CODE, f"the layers of the image hold {what} with a signed enclave")
+    (place,) = {named} if named in found else found
     table.compare("configuration", "instance that it names", f"/{named}", f"/{place}")
     check_names(merged, place, table, "layers")
     return unpack(paths, merged, place, out)

@@ -31,17 +31,21 @@ _SIGNED = f"build/{SIGNED_LIBOS}"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _NAME_BYTES = 255
 _MOST_AMBIGUOUS = 10
+# A name may have 2,000 directories that have no member of their own.
+MAX_NODES = 2 * tar_reader.MAX_MEMBERS
 _UNREAD = "run/"  # of what enclaves wrote nothing but the names is looked at
 _KINDS = {FILE: FILE, DIR: DIR, SYMLINK: SYMLINK}
 
 
-@dataclass
 class _Node:
     """What stands at a place: a member of an archive by its number, or a directory without one."""
 
-    archive: int = -1
-    member: Member | None = None
-    below: dict[str, _Node] = field(default_factory=dict)
+    __slots__ = ("archive", "below", "member")
+
+    def __init__(self) -> None:
+        self.archive = -1
+        self.member: Member | None = None
+        self.below: dict[str, _Node] = {}
 
 
 @dataclass
@@ -56,11 +60,19 @@ class Merged:
     astray: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
     archives: int = 0
+    _nodes: int = 0
+    _name_bytes: int = 0
 
     def add(self, members: Sequence[Member], *, is_layer: bool = False) -> None:
-        """Unpack one more archive; `is_layer`: names that begin with `.wh.` remove others."""
+        """Unpack one more archive; `is_layer`: names that begin with `.wh.` remove others.
+
+        Raises OcclumError `verify` where all of them hold more than one archive may.
+        """
         seen: dict[str, Member] = {}
         for member in members:
+            self._name_bytes += len(member.name) + len(member.link)
+            if self._nodes > MAX_NODES or self._name_bytes > tar_reader.MAX_NAME_BYTES:
+                raise OcclumError(CODE, "the archives hold more names than are read")
             name = clean(member.name)
             if name in ("", "."):
                 continue
@@ -87,7 +99,10 @@ class Merged:
             if node.member is not None and node.member.kind != DIR:
                 self.astray.append(member.name)
                 return
-            node = node.below.setdefault(part, _Node())
+            if part not in node.below:
+                node.below[part] = _Node()
+                self._nodes += 1
+            node = node.below[part]
         if member.kind != DIR:
             node.below = {}
         node.archive, node.member = self.archives, member
@@ -124,14 +139,14 @@ def _is_normal(name: str, cleaned: str) -> bool:
     return stripped.rstrip("/") == cleaned and "\0" not in name
 
 
-def instances_in(layers: Sequence[Sequence[Member]]) -> list[str]:
-    """The directories that hold a signed libOS, sorted."""
-    names = {clean(member.name) for members in layers for member in members}
-    return sorted(
+def instances_in(members: Sequence[Member]) -> set[str]:
+    """The directories that hold a signed libOS."""
+    names = (clean(member.name) for member in members)
+    return {
         name[: -len(_SIGNED)].rstrip("/")
         for name in names
         if f"/{name}".endswith(f"/{_SIGNED}") and not name.startswith("..")
-    )
+    }
 
 
 @contextmanager

@@ -139,6 +139,13 @@ def test_no_more_than_a_bound_is_unpacked(
         verified(archive)
 
 
+def test_no_more_directories_than_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = archive_of(tmp_path / "a.tar", *((f"{n}/{'d/' * 1_000}f", b"") for n in range(9)))
+    monkeypatch.setattr("occlum_build.verify.members.MAX_NODES", 5_000)
+    with pytest.raises(OcclumError, match="more names than are read"):
+        merged_of(archive)
+
+
 def test_archives_that_hold_no_instance_or_two(built: Path, tmp_path: Path) -> None:
     with pytest.raises(OcclumError, match="no instance with a signed enclave"):
         verified(archive_of(tmp_path / "a.tar", ("x", b"x")))

@@ -105,7 +105,7 @@ def _of_archive(path: Path, ref: str | None, out: Path, table: Table) -> Target:
 
 
 def _one_instance(path: Path, members: list[Member]) -> str:
-    found = instances_in([members])
+    found = sorted(instances_in(members))
     if len(found) != 1:
         what = "no instance with a signed enclave" if not found else "more than one instance"
         hint = "give an archive of `occlum-build package`, or of an OCI image layout"

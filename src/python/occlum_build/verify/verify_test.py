@@ -61,6 +61,7 @@ def test_an_instance(built: Path) -> None:
     assert row(found, "measurement.json", "mrenclave").stated == said["mrenclave"]
     unknown = [one.what for one in found.rows if one.status == UNKNOWN]
     assert unknown == [
+        "whether it is debugged",
         "whose key MRSIGNER is",
         "toolchain occlum-run",
         "libOS without its MAC, SHA-256",
