@@ -150,6 +150,9 @@ class _Verification:
             mrenclave = check_libos(libos, made.mac, xml, table)
             self._check_wanted(libos, mrenclave)
             check_unsigned(files, libos, kind.sgx_mode, kind.version, table)
+        elif self._wanted.mrenclave is not None:
+            note = "there is no signed enclave that could have it"
+            table.differs("--expect", "MRENCLAVE", note, stated=self._wanted.mrenclave.lower())
         pal = ""
         try:
             pal = hashlib.sha256(files.read(kind.pal, ENCLAVE_BYTES)).hexdigest()
