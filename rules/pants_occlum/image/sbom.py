@@ -24,6 +24,7 @@ from pants_occlum.compat.pants_rules import (
     execute_process_or_raise,
     merge_digests,
 )
+from pants_occlum.image.host_packages import host_packages
 from pants_occlum.image.nodes import Image, ImageRequest, make_image
 from pants_occlum.invalid import invalid_target
 from pants_occlum.packages.awaited import is_missing
@@ -81,13 +82,12 @@ class Sboms:
 
 @dataclass(frozen=True)
 class _Debs:
-    """The packages of an image: SHA-256 of each .deb, files that tell of them, what these lack.
+    """The packages of an image: what is known of each, and files that tell the rest.
 
     entries: inputs of a process. blobs: those of them that are in the root of packages.
     """
 
-    sha256: Mapping[str, str]
-    architectures: Mapping[str, str]
+    known: Mapping[str, Deb]
     entries: tuple[FileEntry, ...] = ()
     blobs: tuple[SysrootBlob, ...] = ()
 
@@ -105,12 +105,14 @@ def _debs(image: ImageRows, merged: MergedRoot) -> _Debs:
             digest = FileDigest(pin.sha256, pin.size)
             entries.append(FileEntry(f"{_DEBS}/{name}/{COPYRIGHT}", digest))
             blobs.append(SysrootBlob(path, pin.sha256, pin.size))
-    return _Debs(
-        {name: merged.packages[name].sha256 for name in names},
-        {name: merged.indexes[name].architecture for name in names},
-        tuple(entries),
-        tuple(blobs),
-    )
+    known = {
+        name: Deb(
+            Control(name, merged.indexes[name].version, merged.indexes[name].architecture),
+            sha256=merged.packages[name].sha256,
+        )
+        for name in names
+    }
+    return _Debs(known, tuple(entries), tuple(blobs))
 
 
 def _contents(image: Image, rows: Iterable[Row]) -> Iterator[tuple[FileEntry, SysrootBlob | None]]:
@@ -130,7 +132,7 @@ async def _described(image: Image, rows: ImageRows, debs: _Debs) -> Digest:
     """The bill of an image."""
     found = list(_contents(image, rows.rows))
     blobs = (*debs.blobs, *(blob for _, blob in found if blob is not None))
-    given = FileContent(_INPUT, input_json(str(image.address), rows, debs.sha256))
+    given = FileContent(_INPUT, input_json(str(image.address), rows, debs.known))
     wanted = HostContents(image.plan.sysroot, blobs, str(image.address))
     is_host = image.plan.sysroot.packages is None
     if is_host and blobs:
@@ -187,26 +189,21 @@ def _check_installed(address: Address, formats: Iterable[str]) -> None:
                 ) from None
 
 
-def _provenance(image: Image, rows: ImageRows, debs: _Debs) -> bytes:
-    known = {
-        name: Deb(Control(name, "", debs.architectures[name]), sha256=sha256)
-        for name, sha256 in debs.sha256.items()
-    }
-    return provenance_json(str(image.address), rows, known, boms=rows.boms)
-
-
 @rule(desc="Write what an image is made of")
 async def write_sboms(request: SbomsRequest) -> Sboms:
     _check_installed(request.address, request.formats)
     image = await make_image(ImageRequest(request.address), **implicitly())
     plan = image.plan
     rows = rows_of(image.name, plan.entries, plan.sha256, plan.packages)
-    debs = _Debs({}, {})
     if plan.sysroot.packages is not None:
         debs = _debs(rows, await merged_root(RootOf(plan.sysroot.packages), **implicitly()))
+    else:
+        host = await host_packages(plan.sysroot, rows)
+        rows, debs = host.image, _Debs(host.debs)
     files, digests = [], []
     if _SLSA in request.formats:
-        statement = FileContent(SLSA_FILE, _provenance(image, rows, debs))
+        made = provenance_json(str(request.address), rows, debs.known, boms=rows.boms)
+        statement = FileContent(SLSA_FILE, made)
         digests.append(await create_digest(CreateDigest([statement])))
         files.append(SLSA_FILE)
     formats = [one for name, one in sorted(_FORMATS.items()) if name in request.formats]

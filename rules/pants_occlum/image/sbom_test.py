@@ -14,6 +14,7 @@ from occlum_build.packages.testing_debs import Item, deb_of, link
 from occlum_build.sbom.testing import COPYRIGHT, METADATA
 from pants_occlum.image import sbom
 from pants_occlum.testing import Project
+from pants_occlum.testing_lock import LockProject
 
 pytest.importorskip("cyclonedx", reason="cyclonedx-python-lib is not installed")
 pytest.importorskip("spdx_tools", reason="spdx-tools is not installed")
@@ -110,3 +111,25 @@ def test_a_host(tmp_path: Path) -> None:
     (file,) = json.loads((folder / "image.cdx.json").read_text())["components"]
     assert (file["type"], file["name"]) == ("file", "/tool")
     assert not (folder / "image.spdx.json").exists()
+
+
+def test_packages_of_a_host(tmp_path: Path) -> None:
+    project = LockProject(tmp_path)
+    build = project.build.replace('"tar"]', '"tar"], sbom=["cyclonedx"]')
+    project.write({"app/BUILD": build})
+    project.copy("files: [/usr/bin/tool]")
+    project.install("1.5", b"tool")
+    project.host("usr/share/doc/tool/copyright", COPYRIGHT)
+
+    folder = project.package("app:image")
+    (package,) = json.loads((folder / "image.cdx.json").read_text())["components"]
+    assert package["purl"] == "pkg:deb/debian/tool@1.5?arch=amd64"
+    assert "GPL-2.0-or-later" in package["licenses"][0]["expression"]
+
+    # What is required is pinned with its package, whatever dpkg says now.
+    project.pin()
+    project.dpkg("1.6", "/usr/bin/tool")
+    folder = project.package("app:image", options=("--occlum-lock=require",))
+    (package,) = json.loads((folder / "image.cdx.json").read_text())["components"]
+    assert package["purl"] == "pkg:deb/debian/tool@1.5"
+    assert "licenses" not in package

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,7 @@ def _document(
     from occlum_build.sbom.describe import Known, describe
 
     edges = read_edges(manifest.parent / GRAPH, image)
-    content = _Tree(tree) if tree.is_dir() else lambda row: None
+    content: Callable[[Row], str | None] = _Tree(tree) if tree.is_dir() else _no_content
     bill = describe(options.name, image, Known(content, debs, edges))
     if options.format == SPDX:
         from occlum_build.sbom.spdx import spdx_json
@@ -174,13 +174,17 @@ def _of_lock(options: argparse.Namespace) -> tuple[list[DebFile], bool]:
     return [DebFile(one.file, name) for one, name in zip(debs, names)], request.merged_usr
 
 
+def _no_content(row: Row) -> str | None:
+    return None
+
+
 class _Tree:
     """The files of an image in a directory, each compared with the manifest."""
 
     def __init__(self, top: Path) -> None:
         self._top = top
 
-    def __call__(self, row: Row) -> str:
+    def __call__(self, row: Row) -> str | None:
         from occlum_build.files.source import open_source
 
         path = f"{self._top}{row.path}"

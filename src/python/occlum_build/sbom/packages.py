@@ -46,7 +46,7 @@ def packaged_by_files(
     read = [read_deb(one.path, merged_usr=merged_usr, name=one.name) for one in files]
     root = merge(one.holds for one in read)
     versions = {one.holds.package: one.holds.version for one in read}
-    image = _owned(image, {path: (name, versions[name]) for path, name in root.owners.items()})
+    image = owned_rows(image, {path: (name, versions[name]) for path, name in root.owners.items()})
     names = _packages(image) & versions.keys()
     places = {name: copyright_path(root.lock.pins, name) for name in names}
     indexed = [IndexedDeb(file.path, one.holds, file.name) for file, one in zip(files, read)]
@@ -66,8 +66,7 @@ def packaged_by_root(image: ImageRows, sources: Sources) -> Packaged:
     """By the database of dpkg in a root, or by what an image has for scanners in its place."""
     paths = [row.source for row in image.rows if row.source.startswith("/") and not row.package]
     owners = packages_of(sources, paths).owners if paths else {}
-    of = {path: (one.package.partition(":")[0], one.version) for path, one in owners.items()}
-    image = _owned(image, of)
+    image = owned_rows(image, owners)
     names = _packages(image)
     controls = {one.package: one for one in _controls(sources, names)}
     debs = {name: Deb(controls.get(name), _copyright(sources, name)) for name in sorted(names)}
@@ -80,11 +79,12 @@ def copyright_path(pins: Mapping[str, Pin], package: str) -> str:
     return path if path is not None and pins[path].type == FILE else ""
 
 
-def _owned(image: ImageRows, owners: Mapping[str, tuple[str, str]]) -> ImageRows:
-    """With the packages of those rows whose package the manifest does not say."""
+def owned_rows(image: ImageRows, owners: Mapping[str, tuple[str, str]]) -> ImageRows:
+    """With the packages, by source path, of those rows whose package the manifest does not say."""
     rows = []
     for row in image.rows:
         package, version = owners.get(row.source, ("", ""))
+        package = package.partition(":")[0]  # dpkg adds the architecture to some
         rows.append(row._replace(package=package, version=version) if not row.package else row)
     return image._replace(rows=tuple(rows))
 

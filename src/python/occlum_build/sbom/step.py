@@ -10,12 +10,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from occlum_build.files.bounds import MIB
 from occlum_build.files.reading import read_file
 from occlum_build.image.manifest import canonical_json
 from occlum_build.process.step import run_step
-from occlum_build.sbom.debian import controls_of, copyright_of
+from occlum_build.sbom.debian import Control, Copyright, controls_of, copyright_of
 from occlum_build.sbom.describe import Deb, Known, describe
 from occlum_build.sbom.model import bill_json
 from occlum_build.sbom.rows import ImageRows, Row
@@ -24,8 +25,8 @@ CONTROL, COPYRIGHT = "control", "copyright"
 _TEXT_BYTES = 4 * MIB
 
 
-def input_json(name: str, image: ImageRows, debs: Mapping[str, str]) -> bytes:
-    """What a bill is made of besides contents; `debs` has the SHA-256 of each .deb by package.
+def input_json(name: str, image: ImageRows, debs: Mapping[str, Deb]) -> bytes:
+    """What a bill is made of besides contents; `debs` has what is known of each package by now.
 
     Without what no bill has: where the build took a file from, and why it is in the image.
     """
@@ -45,7 +46,7 @@ def _step(given: str, contents: str, debs: str, out: str) -> None:
     image = ImageRows(value["digest"], tuple(Row(*row) for row in value["rows"]))
     known = Known(
         _content_in(Path(contents)),
-        {name: _deb(Path(debs, name), sha256) for name, sha256 in value["debs"].items()},
+        {name: _deb(Path(debs, name), *known) for name, known in value["debs"].items()},
         tuple((needer, needed) for needer, needed in value["edges"]),
     )
     Path(out).write_bytes(bill_json(describe(value["name"], image, known)))
@@ -59,10 +60,14 @@ def _content_in(directory: Path) -> Callable[[Row], str | None]:
     return content
 
 
-def _deb(directory: Path, sha256: str) -> Deb:
-    control, copyright = (_text(directory / name) for name in (CONTROL, COPYRIGHT))
-    controls = controls_of(control)
-    return Deb(controls[0] if controls else None, copyright_of(copyright), sha256)
+def _deb(directory: Path, control: list[str] | None, copyright: list[Any], sha256: str) -> Deb:
+    """What was known of a package, and what its files tell besides."""
+    known = Control(*control) if control is not None else None
+    controls = controls_of(_text(directory / CONTROL))
+    text = _text(directory / COPYRIGHT)
+    licenses, texts = copyright
+    told = Copyright(tuple(licenses), tuple((name, one) for name, one in texts))
+    return Deb(controls[0] if controls else known, copyright_of(text) if text else told, sha256)
 
 
 def _text(path: Path) -> bytes:
