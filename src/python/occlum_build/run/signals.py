@@ -1,14 +1,16 @@
 """Signals on their way to a program that runs two processes further down.
 
-A terminal sends its signals to the program itself, as all are one process group. What somebody
-sends to our first process goes down as a real-time signal, which nobody else sends, so that the
-program gets each once. The processes between ignore the originals.
+What a terminal or somebody else sends to our process group the program gets itself. What is sent to
+our first process alone goes down as a real-time signal, which nobody else sends. The first process
+cannot tell the two apart; the last can, as it is in the group, too: it passes on what it did not
+get itself. So the program gets each signal once.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Optional
@@ -22,11 +24,12 @@ _PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-_OF_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _CARRIER: dict[int, int] = {
     one: signal.SIGRTMIN + 1 + index for index, one in enumerate(_PASSED_ON)
 }
 _CARRIED = {carrier: one for one, carrier in _CARRIER.items()}
+# In which a carrier comes through; signals of which several wait count as one, so none may be left.
+_MOMENT_SECONDS = 1.0
 _Frame = Optional[FrameType]
 
 
@@ -37,6 +40,7 @@ class Relay:
         self._sent_as = sent_as  # what comes -> what is sent
         self._target = 0
         self._waiting: list[int] = []
+        self._of_group: dict[int, float] = {}  # when the target got a signal as well
 
     def pass_to(self, pid: int) -> None:
         self._target = pid
@@ -48,13 +52,22 @@ class Relay:
         self._target = -1
 
     def handle(self, number: int, _frame: _Frame) -> None:
-        if number in _OF_TERMINAL and _is_in_foreground():
-            return
+        """Pass a signal on."""
         sent = self._sent_as[number]
         if self._target > 0:
             os.kill(self._target, sent)
         elif self._target == 0:
             self._waiting.append(sent)
+
+    def note(self, number: int, _frame: _Frame) -> None:
+        """A signal has come to the group of ours and the target's."""
+        self._of_group[number] = time.monotonic()
+
+    def handle_carrier(self, number: int, frame: _Frame) -> None:
+        """Pass on what a carrier stands for, unless it came to the group a moment ago."""
+        noted = self._of_group.pop(self._sent_as[number], None)
+        if noted is None or time.monotonic() - noted > _MOMENT_SECONDS:
+            self.handle(number, frame)
 
 
 class FirstProcess:
@@ -77,20 +90,21 @@ class FirstProcess:
 
 def between() -> Relay:
     """The relay of a process between the first and the last, which gets carriers."""
-    return _relay({carrier: carrier for carrier in _CARRIED})
+    relay = Relay({carrier: carrier for carrier in _CARRIED})
+    for carrier in _CARRIED:
+        signal.signal(carrier, relay.handle)
+    for number in _PASSED_ON:
+        signal.signal(number, signal.SIG_IGN)
+    return relay
 
 
 def last() -> Relay:
     """The relay of the process that starts the program."""
-    return _relay(_CARRIED)
-
-
-def _relay(sent_as: Mapping[int, int]) -> Relay:
-    relay = Relay(sent_as)
-    for carrier in sent_as:
-        signal.signal(carrier, relay.handle)
+    relay = Relay(_CARRIED)
+    for carrier in _CARRIED:
+        signal.signal(carrier, relay.handle_carrier)
     for number in _PASSED_ON:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, relay.note)
     return relay
 
 
@@ -105,17 +119,3 @@ def restore(ignored: frozenset[int]) -> None:
         wanted = signal.SIG_IGN if number in ignored else signal.SIG_DFL
         if signal.getsignal(number) not in (wanted, None):
             signal.signal(number, wanted)
-
-
-def _is_in_foreground() -> bool:
-    """Whether a terminal sends its signals to our process group."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)

@@ -43,6 +43,18 @@ def test_signals_reach_the_program_once(image: Path) -> None:
     assert process.returncode == 5
 
 
+def test_signals_of_the_process_group_reach_the_program_once(image: Path) -> None:
+    process = start(image, script("INT", "HUP", "USR1"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        os.killpg(process.pid, number)
+        assert process.stdout.readline() == f"got {number.name[3:]}\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "term\n"
+    assert process.returncode == 5
+
+
 def test_a_signal_that_ends_the_program(image: Path) -> None:
     process = start(image, "echo ready; sleep 600; true")
     assert process.stdout is not None
