@@ -118,7 +118,9 @@ def _document(
     from occlum_build.sbom.describe import Known, describe
 
     edges = read_edges(manifest.parent / GRAPH, image)
-    content: Callable[[Row], str | None] = _Tree(tree) if tree.is_dir() else _no_content
+    content: Callable[[Row], str | None] = _no_content
+    if tree.is_dir():
+        content = _Tree(tree)
     bill = describe(options.name, image, Known(content, debs, edges))
     if options.format == SPDX:
         from occlum_build.sbom.spdx import spdx_json

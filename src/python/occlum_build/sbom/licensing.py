@@ -71,7 +71,8 @@ def _valid_spdx(text: str) -> str:
     if len(text) > MOST_CHARACTERS or not _SPDX.fullmatch(text):
         return ""
     tokens = _TOKEN.findall(text)
-    depth, last, operators = 0, "(", _OPERATORS
+    operators: tuple[str, ...] = _OPERATORS
+    depth, last = 0, "("
     for number, token in enumerate(tokens):
         is_operand_due = last in ("(", *_OPERATORS)
         name = _identifiers(is_exception=last == "WITH").get(token.lower(), "")
