@@ -84,12 +84,13 @@ def main() -> None:
         old, new = Path(directory, "old"), Path(directory, "new")
         write_image(old, count, "1.0")
         write_image(new, count, "1.1")
-        for name, arguments in (
-            ("why", ("why", old, "lib299.so")),
-            ("diff", ("diff", old, new)),
-            ("size", ("size", old)),
-        ):
-            best = min(measure(*arguments) for _ in range(runs))
+        commands: dict[str, tuple[str | Path, ...]] = {
+            "why": (old, "lib299.so"),
+            "diff": (old, new),
+            "size": (old,),
+        }
+        for name, arguments in commands.items():
+            best = min(measure(name, *arguments) for _ in range(runs))
             rows.append((name, count, *best))
     report([Table("insight", COLUMNS, tuple(rows))], args.json)
 

@@ -79,7 +79,7 @@ def seeds() -> list[tuple[str, bytes]]:
     digest = "ab" * 32
     why = {"bom": "a/bom.yaml:5:9", "package": "libz1", "version": "1.0", "source": "/z"}
     needed = {**why, "needed_by": ["/src/a", "/lib/libz.so", "libz.so found by loader config"]}
-    entries = [
+    entries: list[dict[str, object]] = [
         {"mode": "0755", "path": "/", "type": "dir"},
         {"mode": "0755", "path": "/a", "provenance": why, "sha256": digest, "size": 1,
          "type": "file"},
