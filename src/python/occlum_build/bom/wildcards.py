@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
-import re
 
 from occlum_build.bom.looked import Looked
+from occlum_build.files.wildcards import wildcard
 from occlum_build.sources.model import DIR, Sources, resolve
 
 
@@ -41,7 +40,7 @@ def _matches(sources: Sources, directory: str, part: str, looked: Looked) -> lis
         return []
     names = sources.names(real)
     looked.matched(len(names), 0, part)
-    matches = re.compile(fnmatch.translate(part)).match
+    matches = wildcard(part).match
     return [
         posixpath.join(directory, name)
         for name in names

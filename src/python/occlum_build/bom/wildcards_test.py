@@ -26,6 +26,7 @@ def test_matches_are_sorted_and_not_hidden() -> None:
     assert expand_wildcard(VIEW, "ws/*.so", "ws") == ["ws/a.so", "ws/b.so"]
     assert expand_wildcard(VIEW, "ws/.*.so", "ws") == ["ws/.hidden.so"]
     assert expand_wildcard(VIEW, "ws/[!a].so", "ws") == ["ws/b.so"]
+    assert expand_wildcard(VIEW, "ws/[z-a].so", "ws") == []
 
 
 def test_pattern_in_a_directory() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Callable
@@ -17,6 +16,7 @@ from occlum_build.elf.search import (
     SystemDirs,
 )
 from occlum_build.errors import TooMuch
+from occlum_build.files.wildcards import wildcard
 from occlum_build.shown import quoted
 from occlum_build.sources.model import DIR, FILE, Sources, kind_name, regular_file, resolve
 
@@ -202,8 +202,9 @@ class _Includes:
         if real and found and found.kind == DIR:
             names = self._sources.names(real)
             self._count(len(names), directory)
+            matches = wildcard(part).match
             for name in names:
-                if fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != "."):
+                if matches(name) and (part[0] == "." or name[0] != "."):
                     yield posixpath.join(directory, name)
 
     def _count(self, names: int, directory: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.wildcards import wildcard
 from occlum_build.packages.config import LocalDeb
 from occlum_build.packages.package import Package
 from occlum_build.packages.package_index import PackageIndex
@@ -27,7 +27,7 @@ class Suite(NamedTuple):
     automatic: bool = True
 
     def supplies(self, name: str) -> bool:
-        return not self.only or any(fnmatchcase(name, pattern) for pattern in self.only)
+        return not self.only or any(wildcard(pattern).match(name) for pattern in self.only)
 
 
 class Universe:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from occlum_build.files.wildcards import wildcard
 from occlum_build.report.model import DIR, KnownImage
 
 PATH, DIRECTORY, SOURCE, NAME, PACKAGE, PATTERN = (
@@ -71,7 +71,7 @@ def absent(image: KnownImage, query: str) -> Absent:
 def _find_path(image: KnownImage, query: str) -> list[Found]:
     path = posixpath.join("/", query).rstrip("/") or "/"
     if path not in image.items and _WILDCARD.search(query):
-        matches = _compiled(path).match
+        matches = wildcard(path).match
         return _some(PATTERN, (one for one in image.items if matches(one)))
     real = image.resolve(path)
     item = image.items.get(real)
@@ -85,7 +85,7 @@ def _find_path(image: KnownImage, query: str) -> list[Found]:
 
 def _named(image: KnownImage, name: str) -> set[str]:
     is_pattern = _WILDCARD.search(name)
-    matches = _compiled(name).match if is_pattern else None
+    matches = wildcard(name).match if is_pattern else None
     end = f"/{name}"
     found = {
         path
@@ -99,21 +99,13 @@ def _named(image: KnownImage, name: str) -> set[str]:
 
 
 def _of_package(image: KnownImage, name: str) -> Iterable[str]:
-    matches = _compiled(name).match
+    matches = wildcard(name).match
     return (one.path for one in image.items.values() if one.package and matches(one.package))
 
 
 def _some(kind: str, paths: Iterable[str]) -> list[Found]:
     found = tuple(sorted(paths))
     return [Found(kind, found)] if found else []
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """As `find -path` has it: `*` matches whatever there is, slashes too."""
-    try:
-        return re.compile(fnmatch.translate(pattern))
-    except re.error:  # `[z-a]` matches nothing, but not so in Python 3.9
-        return re.compile("(?!)")
 
 
 def _down_to(image: KnownImage, query: str) -> list[str]:
