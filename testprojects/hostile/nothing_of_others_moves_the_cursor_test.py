@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile import evil_packages
+from hostile import evil_packages, evil_reports
 from hostile.evil_names import (
     BOMS,
     CONFIGS,
@@ -349,6 +349,7 @@ for read in (
     evil_packages.look_at_configurations,
     evil_packages.look_at_locks,
     evil_packages.look_at_archives,
+    evil_reports.look_at_images,
 ):
     source(read)
 

@@ -18,6 +18,7 @@ CODES: Mapping[str, str] = {
     "directory": "a fifo, socket or device, which an image cannot hold",
     "elf": "a file that looks like an ELF file but is none",
     "ext2": "an ext2 file system is mounted, and the image has no program that can make it",
+    "graph": "answers about an image without its whole graph: that is absent, of another, or huge",
     "image": "the image's directory holds what the BOM does not name",
     "image-key": "the image key is in the initfs, where everybody can read it",
     "image-key-missing": "an encrypted image whose key Occlum's own init looks for in vain",

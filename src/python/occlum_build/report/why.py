@@ -58,7 +58,7 @@ class Why:
         found = []
         if self._chains.is_cut:
             message = "there are more chains than are told"
-            found.append(Problem("chains", message, severity=NOTE))
+            found.append(Problem("graph", message, severity=NOTE))
         if self.image.graph is None:
             message = f"there is no {GRAPH} beside the manifest: of each library one chain is known"
             found.append(Problem("graph", message, severity=NOTE))

@@ -1,0 +1,70 @@
+"""Names of others in manifests, graphs and measurements, and in what is asked about them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hostile.evil_names import World
+from occlum_build.image.manifest import image_digest
+
+_DIGEST = "ab" * 32
+
+
+def look_at_images(world: World) -> None:
+    text = world.text
+    path, old, new = f"/{text}", world.path / "old", world.path / "new"
+    why = {"bom": text, "package": text, "version": text, "source": text}
+    needed = {**why, "needed_by": [text, text, f"{text} found by {text}"]}
+    file = {"mode": "0644", "sha256": _DIGEST, "size": 10, "type": "file"}
+    link = {"mode": "0777", "target": text, "type": "symlink"}
+    entries: list[dict[str, Any]] = [
+        {"mode": "0755", "path": "/", "type": "dir"},
+        {**file, "path": "/a", "provenance": why},
+        {**file, "path": f"/b{text}", "provenance": needed},
+        {**link, "path": f"/l{text}", "provenance": why},
+    ]
+    edge = {"from": "/a", "to": f"/b{text}", "reason": "needed", "name": text, "rule": text}
+    missing = {"name": text, "chain": [text], "searched": [text]}
+    for folder, some in ((old, entries), (new, [*entries[:2], {**link, "path": f"/b{text}"}])):
+        folder.mkdir()
+        manifest = {"entries": some, "schema": 1}
+        graph = {
+            "schema": 1,
+            "image": image_digest(manifest),
+            "edges": [edge],
+            "missing": [missing],
+        }
+        _write(folder / "manifest.json", manifest)
+        _write(folder / "graph.json", graph)
+    for asked in (path, f"/b{text}", f"/l{text}/x", text, f"package:{text}", "/", f"{text}*", "*"):
+        world.run("why", "old", "--all", asked)
+    world.run("diff", "old", "new")
+    world.run("diff", "new", "old", "--json")
+    world.run("size", "old", "--max", "1B")
+    record = {"schema": 1, "mrenclave": text, "mrsigner": None, "debuggable": True}
+    inputs = {"image": {"type": text}, "initfs": {text: text}, "config": {text: text}}
+    for folder, config in ((old, {}), (new, {"config": {text: f"{text}x"}})):
+        _write(folder / "measurement.json", {**record, "inputs": {**inputs, **config}})
+    world.run("diff", "old", "new")
+    for entry in (
+        {**file, "path": text},
+        {**file, "path": path, "type": text},
+        {**file, "path": path, "mode": text},
+        {**file, "path": path, "size": text},
+        {**file, "path": path, "provenance": {text: text}},
+    ):
+        _write(old / "manifest.json", {"schema": 1, "entries": [entry]})
+        world.run("size", "old")
+    _write(old / "manifest.json", {"schema": 1, "entries": entries})
+    for broken in ({text: 1}, {"schema": 1, "image": text, "edges": [{**edge, "reason": text}]}):
+        _write(old / "graph.json", {"missing": [], **broken})
+        world.run("why", "old", "x")
+    _write(old / "oci-layout", {})
+    for layout in ({"manifests": [{"digest": text}]}, {text: []}):
+        _write(old / "index.json", layout)
+        world.run("diff", "old", "new")
+
+
+def _write(path: Any, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
