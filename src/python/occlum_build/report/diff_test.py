@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="this machine has no git")
 def test_git_revision(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (repository / "kept/manifest.json").unlink()
     found = read_side("git:HEAD:kept")
