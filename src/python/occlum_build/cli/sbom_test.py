@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -205,8 +205,7 @@ def test_what_cannot_be(image: Image) -> None:
 def test_a_library_that_is_not_installed(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [one for one in sys.modules if one.partition(".")[0] == "cyclonedx"]:
         monkeypatch.delitem(sys.modules, name)
-    modules: dict[str, Any] = sys.modules
-    monkeypatch.setitem(modules, "cyclonedx.model.bom", None)
+    monkeypatch.setitem(cast("dict[str, Any]", sys.modules), "cyclonedx.model.bom", None)
     error = image.failed("out", "--format", "cyclonedx", "--output", "a.json")
     assert "--format cyclonedx needs the Python module cyclonedx" in error
     assert "hint: pip install cyclonedx-python-lib==" in error

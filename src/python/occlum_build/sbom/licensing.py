@@ -36,7 +36,7 @@ _NAMES = {
 _GNU = re.compile(r"(L?GPL|AGPL|GFDL)-?v?(\d)(\.\d)?(\.0)*(\+|-or-later|-only)?", re.IGNORECASE)
 _SPDX = re.compile(r"[A-Za-z0-9.+() \-]+")
 _TOKEN = re.compile(r"[()]|[A-Za-z0-9.+\-]+")
-_OPERATORS = ("AND", "OR", "WITH")
+_OPERATORS: tuple[str, ...] = ("AND", "OR", "WITH")
 _NO_REF = re.compile(r"[^A-Za-z0-9.\-]+")
 
 
