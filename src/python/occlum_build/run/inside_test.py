@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
-from occlum_build.run import system
+from occlum_build.run import forbidden, rootfs, system
 from occlum_build.run.inside import Inside, run_inside, run_program
 from occlum_build.run.spec import IN_PLACE, READ_ONLY, SCRATCH, Mount, Program, RootSpec
 
@@ -184,3 +184,50 @@ def test_as_root_without_user_namespaces(
 
     monkeypatch.setattr(system, "unshare", no_user)
     assert bash(RootSpec(str(image)), "echo $UID", capfd) == (0, "0\n")
+
+
+def test_where_the_disk_cannot_have_the_layer_it_is_in_memory(
+    image: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = system.mount
+
+    def no_layer_on_the_disk(
+        source: str, target: str, kind: str = "", flags: int = 0, options: str = ""
+    ) -> None:
+        is_tmpfs = any(" scratch tmpfs " in line for line in mounts())
+        if kind == "overlay" and not is_tmpfs:
+            raise OSError(22, "Invalid argument", "mount on root")
+        if kind == "proc":
+            raise PermissionError(1, "Operation not permitted", "mount on /proc")
+        mount(source, target, kind, flags, options)
+
+    def mounts() -> list[str]:
+        text = Path("/proc/self/mounts").read_text()
+        return [line.replace(f"{os.getcwd()}/", "") for line in text.splitlines()]
+
+    monkeypatch.setattr(rootfs, "mount", no_layer_on_the_disk)
+    root = RootSpec(str(image), access=SCRATCH)
+    script = "echo x > /data/new; cat /data/new; test -e /proc/self/exe && echo proc"
+    assert bash(root, script, capfd) == (0, "x\nproc\n")
+
+
+def test_an_old_kernel_without_layers(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted", "mount on root")
+
+    monkeypatch.setattr(rootfs, "_overlay", refuse)
+    with pytest.raises(OcclumError, match=r"\(mount on root: Operation not permitted\)"):
+        run_program(RootSpec(str(image), access=SCRATCH), Program(("/bin/ls",)))
+
+
+@pytest.mark.parametrize(
+    ("sysctl", "value", "hint"),
+    [
+        ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1`"),
+        ("user/max_user_namespaces", "0", "user.max_user_namespaces=10000`"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "unprivileged_userns=0`"),
+    ],
+)
+def test_the_way_out(sysctl: str, value: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forbidden, "_sysctl", lambda name: value if name == sysctl else "")
+    assert forbidden.way_out().endswith(hint)
