@@ -36,7 +36,8 @@ def _blocks(data: bytes) -> Iterator[bytes]:
     while start < len(data):
         end = data.find(b"\n\n", start)
         end = len(data) if end < 0 else end
-        yield data[start:end]
+        if end > start:
+            yield data[start:end]
         start = end + 2
 
 

@@ -48,6 +48,10 @@ def test_a_copyright_file_that_is_for_people(text: bytes) -> None:
         ("License: BSD-3-Clause", "BSD-3-Clause"),
         ("License: UNKNOWN", ""),
         (f"License: {'x' * 101}\nClassifier: License :: OSI Approved :: MIT License", "MIT"),
+        (
+            "License: Copyright\n   All rights\nClassifier: License :: OSI Approved :: MIT License",
+            "MIT",
+        ),
         ("Classifier: License :: OSI Approved :: BSD License", ""),
         ("Description: a\n  b\n\nLicense: MIT", ""),
     ],

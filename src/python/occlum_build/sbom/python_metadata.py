@@ -16,11 +16,11 @@ from occlum_build.shown import in_utf8
 
 # PKG-INFO of setuptools' older way, as a file of its own or in a directory.
 METADATA = re.compile(r".*/[^/]+(?:\.dist-info/METADATA|\.egg-info(?:/PKG-INFO)?)")
-_FIELD = re.compile(r"([A-Za-z-]+):\s*(.*)")
+_FIELD = re.compile(r"([A-Za-z-]+):\s*(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9.!+_-]+")
 _LICENSE = re.compile(r"License :: OSI Approved :: (.*)")
-_MOST_OF_A_LICENSE = 100  # characters; longer ones are texts
+_MOST_OF_A_LICENSE = 100  # characters
 # Classifiers that name one license: most leave its version open.
 _CLASSIFIERS = {
     "Apache Software License": "Apache-2.0",
@@ -58,12 +58,11 @@ def distribution_of(metadata: bytes) -> Distribution | None:
 
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:
-    """Those of the head: behind an empty line there is a description."""
-    for line in text.replace("\r\n", "\n").split("\n"):
-        if not line.strip():
-            return
-        field = _FIELD.fullmatch(line)
-        if field:  # of a folded one the first line
+    """Those of the head: behind an empty line there is a description. Folded ones keep lines."""
+    head = re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").lstrip("\n"), maxsplit=1)[0]
+    for lines in re.split(r"\n(?![ \t])", head):
+        field = _FIELD.fullmatch(lines)
+        if field:
             yield field[1], field[2].strip()
 
 
@@ -72,7 +71,8 @@ def _license(fields: dict[str, list[str]]) -> str:
     if expression:
         return expression
     text = fields.get("license", [""])[0]
-    if text and text != "UNKNOWN" and len(text) <= _MOST_OF_A_LICENSE:
+    is_name = "\n" not in text and len(text) <= _MOST_OF_A_LICENSE  # many have a whole license
+    if text and text != "UNKNOWN" and is_name:
         return text
     found = [_LICENSE.fullmatch(one) for one in fields.get("classifier", [])]
     names = {_CLASSIFIERS.get(one[1], "") for one in found if one}
