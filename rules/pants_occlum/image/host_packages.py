@@ -12,7 +12,7 @@ from occlum_build.sbom.describe import Deb
 from occlum_build.sbom.packages import owned_rows, packaged_by_root
 from occlum_build.sbom.rows import ImageRows
 from occlum_build.sources.os import OsSources
-from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.pins import lock_of_sysroot
 from pants_occlum.sysroot.sysroots import Sysroot
@@ -46,7 +46,7 @@ async def host_packages(sysroot: Sysroot, image: ImageRows) -> HostPackages:
         pins = (await lock_of_sysroot(sysroot)).pins.values()
         owners = {pin.path: (pin.package, pin.version) for pin in pins if pin.package}
         return HostPackages(owned_rows(image, owners), {})
-    return await ask_host_packages(HostPackagesRequest(sysroot.root, image), **implicitly())
+    return await ask_host_packages(HostPackagesRequest(sysroot.root, image))
 
 
 def rules() -> Iterable[Rule]:
