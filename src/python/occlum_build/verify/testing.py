@@ -19,6 +19,8 @@ from occlum_build.occlum.testing import TESTPROJECTS
 from occlum_build.oci.layer import write_layer
 from occlum_build.oci.layout import ImageLayer, ImageSettings, blob_path, layout_of
 from occlum_build.oci.rootfs import INSTANCE_PATH, in_container
+from occlum_build.sgx.measurement import read_sigstruct
+from occlum_build.verify.enclave import SIGNED
 from occlum_build.verify.rows import DIFFERS, Row, Verified
 from occlum_build.verify.verify import Wanted, verify
 
@@ -47,6 +49,17 @@ def verified(path: Path, **wanted: Any) -> Verified:
 
 def differing(found: Verified) -> list[Row]:
     return [row for row in found.rows if row.status == DIFFERS]
+
+
+def mrenclave_of(instance: Path) -> str:
+    """That of its SIGSTRUCT."""
+    return read_sigstruct((instance / SIGNED).read_bytes()).mrenclave.hex()
+
+
+def row(found: Verified, about: str, what: str) -> Row:
+    """The one row of that claim."""
+    (one,) = [one for one in found.rows if (one.about, one.what) == (about, what)]
+    return one
 
 
 def oci_layout(instance: Path, out: Path, mrenclave: str, env: tuple[str, ...] = ()) -> Path:

@@ -14,7 +14,6 @@ from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
 from occlum_build.occlum.fresh import make_instance, plan_fresh
 from occlum_build.occlum.inputs import BuildRequest
-from occlum_build.occlum.package import package
 from occlum_build.occlum.signing import KeyFile
 from occlum_build.occlum.testing import TESTPROJECTS
 from occlum_build.sefs.keys import read_key_file
@@ -25,31 +24,21 @@ from occlum_build.sefs.pf_format import (
     ENCRYPTED_PART_OFFSET,
     PLAIN_PART,
 )
-from occlum_build.sgx.measurement import read_sigstruct
-from occlum_build.verify.rows import AGREES, DIFFERS, UNKNOWN, Row, Verified
+from occlum_build.verify.rows import AGREES, DIFFERS, UNKNOWN
 from occlum_build.verify.testing import (
     SIGN_KEY,
     built_instance,
     change_json,
     copied,
     differing,
-    oci_layout,
-    rune_bundle,
+    mrenclave_of,
+    row,
     verified,
 )
 
 SIGNED = "build/lib/libocclum-libos.signed.so"
 MRSIGNER = "388ded4ec342c6207be2586b836d7acbd02121438e1781c275002cd2f75a00c7"
 SEFS = TESTPROJECTS / "vectors" / "sefs"
-
-
-def mrenclave_of(instance: Path) -> str:
-    return read_sigstruct((instance / SIGNED).read_bytes()).mrenclave.hex()
-
-
-def row(found: Verified, about: str, what: str) -> Row:
-    (one,) = [one for one in found.rows if (one.about, one.what) == (about, what)]
-    return one
 
 
 def test_an_instance(built: Path) -> None:
@@ -191,70 +180,6 @@ def test_an_image_of_the_reference(tmp_path: Path, toolchain: Path) -> None:
         assert differing(found) == []
         content = row(found, "build/mount/__ROOT", "content")
         assert content.status == AGREES and "every tag" in content.note
-
-
-def test_an_archive(built: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "app.tar.gz"
-    package(built, archive, "app")
-    found = verified(archive, measurement=built / "measurement.json")
-    assert differing(found) == []
-    assert (found.kind, found.mrenclave) == ("archive", mrenclave_of(built))
-    assert row(found, "manifest.json", "entries").status == AGREES
-    assert len(found.rows) > 50
-    assert verified(archive).agrees
-
-
-def test_a_damaged_archive(built: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "app.tar.gz"
-    package(built, archive, "app")
-    content = bytearray(archive.read_bytes())
-    content[len(content) // 2] ^= 1
-    archive.write_bytes(content)
-    with pytest.raises(OcclumError, match="no usable tar archive"):
-        verified(archive)
-
-
-def test_an_oci_image(built: Path, tmp_path: Path) -> None:
-    layout = oci_layout(built, tmp_path / "layout", mrenclave_of(built))
-    found = verified(layout, mrenclave=mrenclave_of(built))
-    assert differing(found) == []
-    assert (found.kind, found.mrenclave) == ("oci", mrenclave_of(built))
-    label = row(found, "configuration", "label io.occlum.mrenclave")
-    assert label.status == AGREES
-    archive = tmp_path / "image.oci.tar"
-    with tarfile.open(archive, "w") as tar:
-        tar.add(layout, ".")
-    assert verified(archive).agrees
-
-
-def test_an_oci_image_whose_label_lies(built: Path, tmp_path: Path) -> None:
-    found = verified(oci_layout(built, tmp_path / "layout", "1" * 64))
-    assert [one.what for one in differing(found)] == ["label io.occlum.mrenclave"]
-
-
-def test_blobs_that_are_others(built: Path, tmp_path: Path) -> None:
-    layout = oci_layout(built, tmp_path / "layout", mrenclave_of(built))
-    blobs = sorted((layout / "blobs/sha256").iterdir())
-    assert len(blobs) == 4
-    for blob in blobs:
-        content = blob.read_bytes()
-        blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        found = verified(layout)
-        assert [one.about for one in differing(found)] == [f"blobs/sha256/{blob.name}"]
-        assert found.mrenclave == ""  # what is in another blob is not looked into
-        blob.unlink()
-        assert blob.name in differing(verified(layout))[0].about
-        blob.write_bytes(content)
-    assert verified(layout).agrees
-
-
-def test_a_bundle(built: Path, tmp_path: Path) -> None:
-    found = verified(rune_bundle(built, tmp_path / "bundle"))
-    assert differing(found) == []
-    assert found.kind == "bundle"
-    assert row(found, "config.json", "program").status == AGREES
-    gone = verified(rune_bundle(built, tmp_path / "other", "/bin/gone"))
-    assert [one.about for one in differing(gone)] == ["config.json"]
 
 
 def test_records_that_lie(built: Path, tmp_path: Path) -> None:
