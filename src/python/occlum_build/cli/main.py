@@ -107,7 +107,7 @@ def run(
     try:
         clean_up_when_stopped()
         with suppress(MemoryError):
-            return _run(parser, arguments)
+            return _run(parser, arguments, program)
         # Out of the block: with the exception all that the run held has gone.
         gc.collect()
         print_problem(Problem("system", "there is not enough memory"))
@@ -119,10 +119,10 @@ def run(
         close_streams()
 
 
-def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str], program: Sequence[str]) -> int:
     exit_failure, code = EXIT_FAILURE, 0
     try:
-        if not all(map(_can_name_a_file, arguments)):
+        if not all(map(_can_name_a_file, (*arguments, *program))):
             parser.error("an argument has a character that no name of a file can have")
         try:
             with standard_output():  # of --help and --version
