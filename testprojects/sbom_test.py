@@ -19,9 +19,9 @@ LISTED, HOST = f"{SMALL}:listed", "app:image"
 BUILD = f'occlum_image(name="image", boms=["{HELLO}:bom"], sbom=["cyclonedx", "slsa", "spdx"])\n'
 # They hold on every machine, as the archive is committed and the libraries are pinned.
 SHA256 = {
-    "image.cdx.json": "fdf6c25e5b311567998b4ca4a457758f69fb8293a43cc962acbf58ab992a20fa",
+    "image.cdx.json": "9af58ef6ac229da535a7a56361ab1598c614aba5664f88f8016c7c0cef552bab",
     "image.slsa.json": "266b3a945afd456e5018eeb4ce9da24c21f91bf197213c4ca0dbc69eb2367191",
-    "image.spdx.json": "ac9cb90614d11ff5e1c402e47af7c52a5ec807313a4d2a62211d409d13bdeaa5",
+    "image.spdx.json": "16269b5111b9d828c15ac89cd22624985a50f262417c95fc859bf91c9e977695",
 }
 
 

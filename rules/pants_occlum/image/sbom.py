@@ -194,7 +194,7 @@ async def write_sboms(request: SbomsRequest) -> Sboms:
     _check_installed(request.address, request.formats)
     image = await make_image(ImageRequest(request.address), **implicitly())
     plan = image.plan
-    rows = rows_of(image.name, plan.entries, plan.sha256, plan.packages)
+    rows = rows_of(image.name, plan.entries, plan.sha256, plan.packages, plan.graph)
     if plan.sysroot.packages is not None:
         debs = _debs(rows, await merged_root(RootOf(plan.sysroot.packages), **implicitly()))
     else:

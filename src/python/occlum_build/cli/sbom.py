@@ -107,7 +107,8 @@ def run(options: argparse.Namespace) -> None:
 def _document(
     options: argparse.Namespace, image: ImageRows, manifest: Path, tree: Path, created: int
 ) -> bytes:
-    from occlum_build.sbom.rows import GRAPH, read_edges
+    from occlum_build.image.graph import GRAPH
+    from occlum_build.sbom.rows import read_edges
 
     image, debs = _packaged(options, image, tree)
     if options.format == SLSA:

@@ -14,10 +14,11 @@ from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import read_file
 from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.image.entries import DIR, FILE, Entry
+from occlum_build.image.graph import Graph
 from occlum_build.image.manifest import SCHEMA_VERSION, OfPackages, image_digest
 from occlum_build.shown import in_utf8, quoted
 
-MANIFEST, GRAPH = "manifest.json", "graph.json"
+MANIFEST = "manifest.json"
 CODE = "sbom"
 _POSITION = re.compile(r"(:[0-9]+){1,2}\Z")
 _MANIFEST = {
@@ -58,8 +59,8 @@ class Row(NamedTuple):
 class ImageRows(NamedTuple):
     """The rows of an image, sorted, and the image digest in hex.
 
-    edges: what needs what as far as the manifest tells, which is one chain to each library. boms:
-    the files and targets that say what is in the image.
+    edges: what needs what; a manifest alone tells one chain to each library. boms: the files and
+    targets that say what is in the image.
     """
 
     digest: str
@@ -98,10 +99,14 @@ def _row(entry: dict[str, Any]) -> Row:
 
 
 def rows_of(
-    digest: str, entries: Iterable[Entry], sha256: Mapping[str, str], packages: OfPackages
+    digest: str,
+    entries: Iterable[Entry],
+    sha256: Mapping[str, str],
+    packages: OfPackages,
+    graph: Graph,
 ) -> ImageRows:
     """The rows of planned entries; `sha256` has the digests of files by their sources."""
-    rows, chains, boms = [], [], set()
+    rows, boms = [], set()
     for entry in entries:
         if entry.kind == DIR:
             continue
@@ -109,9 +114,9 @@ def rows_of(
         package = packages.get(entry.source, ("", ""))
         row = Row(in_utf8(f"/{entry.path}"), *content, *package, in_utf8(entry.source))
         rows.append(row)
-        chains.append((row, entry.origin.chain))
         boms.add(entry.origin.place.file)
-    return ImageRows(digest, tuple(sorted(rows)), edges_of_chains(chains), tuple(sorted(boms)))
+    edges = tuple(sorted({(edge.origin, edge.to) for edge in graph.edges}))
+    return ImageRows(digest, tuple(sorted(rows)), edges, tuple(sorted(boms)))
 
 
 def read_edges(path: Path, image: ImageRows) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ import pytest
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
+from occlum_build.image.graph import NEEDED, Edge, Graph
 from occlum_build.image.manifest import manifest_text
 from occlum_build.sbom.rows import ImageRows, Row, read_edges, read_manifest, rows_of
 
@@ -32,6 +33,7 @@ ENTRIES = [
     Entry("x", SYMLINK, Origin(Place("app:bom")), target="bin/app"),
 ]  # fmt: skip
 EDGES = (("/bin/app", "/lib/ld.so"), ("/bin/app", "/lib/libx.so"))
+GRAPH = Graph(tuple(Edge(origin, to, NEEDED) for origin, to in EDGES))
 
 
 def write(path: Path, value: Any) -> Path:
@@ -42,7 +44,7 @@ def write(path: Path, value: Any) -> Path:
 def test_a_manifest_says_what_a_plan_does(tmp_path: Path) -> None:
     text = manifest_text(ENTRIES, SHA256.__getitem__, PACKAGES)
     (tmp_path / "manifest.json").write_bytes(text.full)
-    rows = rows_of(text.digest, ENTRIES, SHA256, PACKAGES)
+    rows = rows_of(text.digest, ENTRIES, SHA256, PACKAGES, GRAPH)
     assert read_manifest(tmp_path / "manifest.json") == rows
     assert rows.edges == EDGES
     assert rows.boms == ("app/bom.yaml", "app:bom")
