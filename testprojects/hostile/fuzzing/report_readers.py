@@ -19,7 +19,8 @@ from occlum_build.report.sides import Side, read_side
 from occlum_build.report.size import Sizes
 from occlum_build.report.size_output import lines as lines_of_sizes
 from occlum_build.report.size_output import to_json as sizes_to_json
-from occlum_build.report.why import Why, absent_error, lines, to_json
+from occlum_build.report.why import Why
+from occlum_build.report.why_output import absent_error, lines, to_json
 
 _QUERIES = ("/", "a", "/a/b/..", "*a*", "package:*", "libz.so", "/none/[a]")
 

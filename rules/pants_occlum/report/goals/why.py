@@ -11,7 +11,8 @@ from pants.engine.rules import Rule
 from pants.engine.target import Targets
 from pants.option.option_types import ArgsListOption, BoolOption
 
-from occlum_build.report.why import Why, absent_error, lines, to_json
+from occlum_build.report.why import Why
+from occlum_build.report.why_output import absent_error, lines, to_json
 from pants_occlum.compat.by_name import collect_rules, goal_rule
 from pants_occlum.invalid import invalid_target
 from pants_occlum.process.loaded_sources import LOADED

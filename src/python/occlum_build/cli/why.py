@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
 
 def tell(image: KnownImage, queries: Sequence[str], *, every: bool, as_json: bool = False) -> None:
     """Print why each is in the image; OcclumError `absent` for what is not there."""
-    from occlum_build.report.why import Why, absent_error, lines, to_json
+    from occlum_build.report.why import Why
+    from occlum_build.report.why_output import absent_error, lines, to_json
 
     why = Why(image, every=every)
     answers = [one for query in queries for one in why.answers(query)]

@@ -13,7 +13,8 @@ from occlum_build.report import chains
 from occlum_build.report.model import KnownImage
 from occlum_build.report.queries import absent, find
 from occlum_build.report.testing import FILES, Made
-from occlum_build.report.why import Why, absent_error, lines, to_json
+from occlum_build.report.why import Why
+from occlum_build.report.why_output import absent_error, lines, to_json
 
 IMAGE = Made().image
 LIBX, LIBY = "/lib64/libx.so", "/lib64/liby.so"
