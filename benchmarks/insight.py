@@ -84,14 +84,11 @@ def main() -> None:
         old, new = Path(directory, "old"), Path(directory, "new")
         write_image(old, count, "1.0")
         write_image(new, count, "1.1")
-        commands: dict[str, tuple[str | Path, ...]] = {
-            "why": (old, "lib299.so"),
-            "diff": (old, new),
-            "size": (old,),
-        }
-        for name, arguments in commands.items():
-            best = min(measure(name, *arguments) for _ in range(runs))
-            rows.append((name, count, *best))
+        commands: list[tuple[str | Path, ...]]
+        commands = [("why", old, "lib299.so"), ("diff", old, new), ("size", old)]
+        for command in commands:
+            best = min(measure(*command) for _ in range(runs))
+            rows.append((str(command[0]), count, *best))
     report([Table("insight", COLUMNS, tuple(rows))], args.json)
 
 

@@ -16,8 +16,8 @@ def look_at_images(world: World) -> None:
     path, old, new = f"/{text}", world.path / "old", world.path / "new"
     why = {"bom": text, "package": text, "version": text, "source": text}
     needed = {**why, "needed_by": [text, text, f"{text} found by {text}"]}
-    file = {"mode": "0644", "sha256": _DIGEST, "size": 10, "type": "file"}
-    link = {"mode": "0777", "target": text, "type": "symlink"}
+    file: dict[str, Any] = {"mode": "0644", "sha256": _DIGEST, "size": 10, "type": "file"}
+    link: dict[str, Any] = {"mode": "0777", "target": text, "type": "symlink"}
     entries: list[dict[str, Any]] = [
         {"mode": "0755", "path": "/", "type": "dir"},
         {**file, "path": "/a", "provenance": why},
@@ -43,9 +43,14 @@ def look_at_images(world: World) -> None:
     world.run("diff", "new", "old", "--json")
     world.run("size", "old", "--max", "1B")
     record = {"schema": 1, "mrenclave": text, "mrsigner": None, "debuggable": True}
-    inputs = {"image": {"type": text}, "initfs": {text: text}, "config": {text: text}}
-    for folder, config in ((old, {}), (new, {"config": {text: f"{text}x"}})):
-        _write(folder / "measurement.json", {**record, "inputs": {**inputs, **config}})
+    inputs: dict[str, Any] = {
+        "image": {"type": text},
+        "initfs": {text: text},
+        "config": {text: text},
+    }
+    other: dict[str, Any] = {**inputs, "config": {text: f"{text}x"}}
+    for folder, of_it in ((old, inputs), (new, other)):
+        _write(folder / "measurement.json", {**record, "inputs": of_it})
     world.run("diff", "old", "new")
     for entry in (
         {**file, "path": text},
@@ -57,7 +62,11 @@ def look_at_images(world: World) -> None:
         _write(old / "manifest.json", {"schema": 1, "entries": [entry]})
         world.run("size", "old")
     _write(old / "manifest.json", {"schema": 1, "entries": entries})
-    for broken in ({text: 1}, {"schema": 1, "image": text, "edges": [{**edge, "reason": text}]}):
+    graphs: list[dict[str, Any]] = [
+        {text: 1},
+        {"schema": 1, "image": text, "edges": [{**edge, "reason": text}]},
+    ]
+    for broken in graphs:
         _write(old / "graph.json", {"missing": [], **broken})
         world.run("why", "old", "x")
     _write(old / "oci-layout", {})

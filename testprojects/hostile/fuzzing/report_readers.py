@@ -7,6 +7,7 @@ import io
 import json
 import re
 import tarfile
+from typing import Any
 
 from hostile.fuzzing.workplace import SEPARATOR, fresh_directory, parts_of, text_of
 from occlum_build.errors import OcclumError, Report
@@ -80,7 +81,7 @@ def seeds() -> list[tuple[str, bytes]]:
     digest = "ab" * 32
     why = {"bom": "a/bom.yaml:5:9", "package": "libz1", "version": "1.0", "source": "/z"}
     needed = {**why, "needed_by": ["/src/a", "/lib/libz.so", "libz.so found by loader config"]}
-    entries: list[dict[str, object]] = [
+    entries: list[dict[str, Any]] = [
         {"mode": "0755", "path": "/", "type": "dir"},
         {"mode": "0755", "path": "/a", "provenance": why, "sha256": digest, "size": 1,
          "type": "file"},
@@ -90,7 +91,7 @@ def seeds() -> list[tuple[str, bytes]]:
         {"mode": "0777", "path": "/l", "provenance": why, "target": "d", "type": "symlink"},
     ]  # fmt: skip
 
-    def text(some: list[dict[str, object]]) -> bytes:
+    def text(some: list[dict[str, Any]]) -> bytes:
         return json.dumps({"entries": some, "schema": 1}, separators=(",", ":")).encode()
 
     edges = (
