@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
     print_problems([*settings.notes, *lacking_places(root, settings.mounts)])
     access = _ACCESS[options.writable]
     text = _NO_ENCLAVE.format(program=args[0], access=access)
-    print_problem(Problem("run", text, severity=NOTE))
+    print_problem(Problem(VERB, text, severity=NOTE))
     spec = RootSpec(str(target.image), settings.mounts, SCRATCH if options.writable else READ_ONLY)
     raise SystemExit(run_program(spec, Program(args, settings.env, settings.memory_bytes)))
 
