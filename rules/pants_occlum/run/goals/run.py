@@ -31,6 +31,8 @@ _START = (
     "import sys; sys.path[:] = sys.argv[1].split(':'); del sys.argv[1]; "
     "from occlum_build.cli.main import main; sys.exit(main())"
 )
+# As it was when the plugin was loaded, for what is relative.
+_PATH = ":".join(os.path.abspath(one) for one in sys.path)
 _IMAGE = "image"
 
 
@@ -81,9 +83,7 @@ async def lay_out(request: _LayOut, places: DistPlaces) -> _LaidOut:
     return _LaidOut(os.path.join(folder, name), runnable.config is not None)
 
 
-async def _run_request(
-    address: Address, places: DistPlaces, options: OcclumRunSubsystem
-) -> RunRequest:
+async def _run_request(address: Address, options: OcclumRunSubsystem) -> RunRequest:
     try:
         laid_out = await lay_out(_LayOut(address), **implicitly())
     except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
@@ -98,25 +98,24 @@ async def _run_request(
     args += ["--writable"] if options.writable else []
     for one in options.env:
         args += ["--env", one]
-    path = ":".join(one or places.build_root for one in sys.path)
-    command = (sys.executable, "-c", _START, path, "run", *args, "--")
+    command = (sys.executable, "-c", _START, _PATH, "run", *args, "--")
     return RunRequest(digest=EMPTY_DIGEST, args=command)
 
 
 @_uncacheable_rule
 async def run_image(
-    field_set: RunImageFieldSet, places: DistPlaces, options: OcclumRunSubsystem, run_id: RunId
+    field_set: RunImageFieldSet, options: OcclumRunSubsystem, run_id: RunId
 ) -> RunRequest:
     LOADED.require_unchanged(run_id)
-    return await _run_request(field_set.address, places, options)
+    return await _run_request(field_set.address, options)
 
 
 @_uncacheable_rule
 async def run_enclave(
-    field_set: RunEnclaveFieldSet, places: DistPlaces, options: OcclumRunSubsystem, run_id: RunId
+    field_set: RunEnclaveFieldSet, options: OcclumRunSubsystem, run_id: RunId
 ) -> RunRequest:
     LOADED.require_unchanged(run_id)
-    return await _run_request(field_set.address, places, options)
+    return await _run_request(field_set.address, options)
 
 
 def rules() -> Iterable[Rule | UnionRule]:
