@@ -76,7 +76,7 @@ class Case:
 @contextlib.contextmanager
 def checkout(top: Path, project: Project, root: str) -> Iterator[MeasuredPants]:
     """A build root with an empty store; `root` is the target that stands for `/`."""
-    with pants_runner(top) as runner:
+    with pants_runner(top, backends=None) as runner:
         project.write(runner.build_root / "app")
         runner.write("app/BUILD", root + IMAGES)
         runner.write("app/part.yaml", PART_BOM)

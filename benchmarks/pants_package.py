@@ -120,7 +120,7 @@ def host_file(root: Path, number: int) -> Path:
 @contextlib.contextmanager
 def checkout(top: Path, host: Path, server: CacheServer) -> Iterator[MeasuredPants]:
     given = (f"--occlum-sysroot={host}", *server.options, f"--remote-store-rpc-concurrency={SENT}")
-    with pants_runner(top, parts=(TOOLCHAIN,), options=given) as runner:
+    with pants_runner(top, parts=(TOOLCHAIN,), backends=None, options=given) as runner:
         runner.write("app/BUILD", BUILD)
         runner.write("app/bom.yaml", BOM)
         runner.write("app/hello.txt", "Hello.\n")

@@ -43,7 +43,7 @@ def snippet() -> str:
 def adopter(tmp_path: Path) -> Iterator[PantsRunner]:
     # What README's `plugins` asks for is in the environment of ./pants.
     options = ("--plugins=[]",)
-    with pants_runner(tmp_path, parts=(OWN_PROJECT,), options=options) as runner:
+    with pants_runner(tmp_path, parts=(OWN_PROJECT,), backends=None, options=options) as runner:
         for part in (*PROJECT_PARTS, OWN_PROJECT):
             place = runner.build_root / PLUGIN / part
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ ANNEX = "rules/pants_occlum/annex.py"
 
 @pytest.fixture(scope="module")
 def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
-    with pants_runner(tmp_path_factory.mktemp("pants"), parts=PARTS) as runner:
+    with pants_runner(tmp_path_factory.mktemp("pants"), parts=PARTS, backends=None) as runner:
         yield runner
 
 

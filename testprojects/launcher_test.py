@@ -32,7 +32,7 @@ TOOLS = ["cat", "chmod", "dirname", "ls", "mkdir", "mv", "rm", "sed", "sh", "sha
 
 @pytest.fixture(scope="module")
 def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
-    with pants_runner(tmp_path_factory.mktemp("pants")) as runner:
+    with pants_runner(tmp_path_factory.mktemp("pants"), backends=None) as runner:
         yield runner
 
 

@@ -15,7 +15,7 @@ pex_binary(name="app", entry_point="app.py")
 
 
 def test_what_a_lock_file_names_is_downloaded(tmp_path: Path) -> None:
-    with pants_runner(tmp_path / "pants", parts=(LOCK_FILE,)) as pants:
+    with pants_runner(tmp_path / "pants", parts=(LOCK_FILE,), backends=None) as pants:
         pants.write("testprojects/app/BUILD", BUILD)
         pants.write("testprojects/app/app.py", "import elftools\n")
         config_dirs = _configuration_with_a_constraint(tmp_path)

@@ -79,7 +79,7 @@ def here(sign_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     env = {**watch.env, "LANG": "C", "TZ": "UTC", "PYTHONHASHSEED": "1"}
     wrapper = (*WITH_UMASK, "022")
     with pants_runner(
-        top / "pants", parts=PARTS, options=OPTIONS, env=env, wrapper=wrapper
+        top / "pants", parts=PARTS, backends=None, options=OPTIONS, env=env, wrapper=wrapper
     ) as runner:
         _write_project(runner)
         keys = _key_options(sign_key, tmp_path_factory.mktemp("keys"))
@@ -97,7 +97,12 @@ def elsewhere(sign_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     cpu = str(min(os.sched_getaffinity(0)))
     wrapper = ("taskset", "--cpu-list", cpu, *WITH_UMASK, "077")
     with pants_runner(
-        top / "s", parts=PARTS, options=(*OPTIONS, *FRUGAL), env=env, wrapper=(*user, *wrapper)
+        top / "s",
+        parts=PARTS,
+        backends=None,
+        options=(*OPTIONS, *FRUGAL),
+        env=env,
+        wrapper=(*user, *wrapper),
     ) as runner:
         _write_project(runner)
         for path in [runner.build_root, *runner.build_root.rglob("*")]:

@@ -53,7 +53,7 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     top = tmp_path_factory.mktemp("pants")
     # The copy of the project has no lock files; the pex has no requirements.
     options = ("--no-python-enable-resolves", f"--occlum-sysroot={top / 'sysroot'}")
-    with pants_runner(top, parts=[BACKENDS], options=options) as runner:
+    with pants_runner(top, parts=[BACKENDS], backends=None, options=options) as runner:
         for folder in ("lib64", "srv/scripts"):
             (top / "sysroot" / folder).mkdir(parents=True)
         (top / "sysroot" / LOADER).write_bytes(Path("/", LOADER).read_bytes())
