@@ -46,7 +46,8 @@ async def host_packages(sysroot: Sysroot, image: ImageRows) -> HostPackages:
         pins = (await lock_of_sysroot(sysroot)).pins.values()
         owners = {pin.path: (pin.package, pin.version) for pin in pins if pin.package}
         return HostPackages(owned_rows(image, owners), {})
-    return await ask_host_packages(HostPackagesRequest(sysroot.root, image))
+    found: HostPackages = await ask_host_packages(HostPackagesRequest(sysroot.root, image))
+    return found
 
 
 def rules() -> Iterable[Rule]:
