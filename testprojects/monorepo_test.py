@@ -21,7 +21,7 @@ OPTIONS = ("--no-python-enable-resolves",)
 @pytest.fixture(scope="module")
 def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     top = tmp_path_factory.mktemp("pants")
-    with pants_runner(top, parts=PARTS, options=OPTIONS) as runner:
+    with pants_runner(top, parts=PARTS, backends=None, options=OPTIONS) as runner:
         yield runner
 
 

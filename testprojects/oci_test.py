@@ -78,7 +78,7 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     if not Path("/usr/bin/redis-server").exists():
         pytest.skip("there is no redis-server on this machine")
     top = tmp_path_factory.mktemp("pants")
-    with pants_runner(top, parts=PARTS, options=OPTIONS) as runner:
+    with pants_runner(top, parts=PARTS, backends=None, options=OPTIONS) as runner:
         _write_projects(runner)
         targets = ("one::", "runtimes::", ENCLAVE, *REDIS_TARGETS, *MONOREPO_TARGETS)
         runner.run("package", *targets).expect(0)
@@ -240,7 +240,7 @@ def test_a_budget_of_layers(pants: PantsRunner, tmp_path: Path) -> None:
 
 def test_the_same_bytes_elsewhere(pants: PantsRunner, tmp_path: Path) -> None:
     options = (*OPTIONS, "--no-pantsd")
-    with pants_runner(tmp_path / "other", parts=PARTS, options=options) as other:
+    with pants_runner(tmp_path / "other", parts=PARTS, backends=None, options=options) as other:
         _write_projects(other, "elsewhere/one")
         other.run("package", "elsewhere/one::", *REDIS_TARGETS, *MONOREPO_TARGETS).expect(0)
     same = {f"elsewhere.one/{name}": f"one/{name}" for name in ("bundle", "oci", "zstd")}
