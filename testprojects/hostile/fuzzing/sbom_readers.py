@@ -7,10 +7,11 @@ import json
 from hostile.fuzzing.workplace import SEPARATOR, file_of, parts_of
 from occlum_build.errors import OcclumError
 from occlum_build.sbom.debian import controls_of, copyright_of
+from occlum_build.sbom.describe import Known, describe
 from occlum_build.sbom.jars import jar_at, own_of
 from occlum_build.sbom.model import bill_json
 from occlum_build.sbom.python_metadata import distribution_of, recorded_files
-from occlum_build.sbom.rows import ImageRows, read_edges, read_manifest
+from occlum_build.sbom.rows import ImageRows, Row, read_edges, read_manifest
 from occlum_build.sbom.testing import CONTROL, COPYRIGHT, DIGEST, METADATA, RECORD, SmallImage
 
 _POM = b"groupId=g\nartifactId=a\nversion=1\n"
@@ -32,10 +33,13 @@ def sbom(data: bytes) -> None:
         bill_json(image.bill())
     with file_of(data, "manifest.json") as path:
         try:
-            read_manifest(path)
+            image_rows = read_manifest(path)
+            bill_json(describe("image", image_rows, Known(lambda _: None, edges=image_rows.edges)))
         except OcclumError as error:
             assert error.code == "sbom"
-        read_edges(path, ImageRows(DIGEST, ()))
+        rows = ImageRows(DIGEST, (Row("/a", DIGEST, 1), Row("/b", DIGEST, 1)))
+        edges = read_edges(path, rows)
+        bill_json(describe("image", rows, Known(lambda _: None, edges=edges)))
 
 
 def seeds() -> list[tuple[str, bytes]]:
@@ -44,9 +48,11 @@ def seeds() -> list[tuple[str, bytes]]:
     needed = ["/b", "/lib/a", "a found by RPATH"]
     of = {"bom": "a:1:2", "needed_by": needed, "package": "p", "source": "/a", "version": "1"}
     edge = {"from": "/a", "to": "/b", "reason": "needed", "name": "b", "rule": "r"}
+    graph = {"schema": 1, "image": DIGEST}
     return [
         ("sbom", SEPARATOR.join([CONTROL, COPYRIGHT, METADATA, RECORD])),
         ("sbom", SEPARATOR.join([_POM, b"ID=x\nVERSION_ID='1'\n", METADATA, b'"a,b",,\n'])),
         ("sbom", json.dumps({"schema": 1, "entries": [{**row, "provenance": of}]}).encode()),
-        ("sbom", json.dumps({"schema": 1, "image": DIGEST, "edges": [edge]}).encode()),
+        ("sbom", json.dumps({**graph, "edges": [edge]}).encode()),
+        ("sbom", json.dumps({**graph, "edges": [{**edge, "from": "//x"}]}).encode()),
     ]

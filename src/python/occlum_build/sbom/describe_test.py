@@ -92,6 +92,12 @@ def test_the_distribution_by_a_version(image: SmallImage) -> None:
     assert by_ref(image)["deb/a@1-2ubuntu3"].group == "ubuntu"
 
 
+@pytest.mark.parametrize("path", ["", "/", "//", "//x", "///x/y", "x", "/none/x"])
+def test_an_edge_of_what_is_no_file(image: SmallImage, path: str) -> None:
+    image.add("/a", b"a")
+    assert image.bill(edges=((path, "/a"), ("/a", path))).needs == ()
+
+
 def test_a_name_of_a_bill_is_of_its_content(image: SmallImage) -> None:
     image.add("/a", b"a")
     one, again, other = image.bill(), image.bill(), image.bill(name="b")

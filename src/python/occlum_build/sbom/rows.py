@@ -139,9 +139,12 @@ def read_edges(path: Path, image: ImageRows) -> tuple[tuple[str, str], ...]:
 
 def entry_at(path: str, paths: Collection[str]) -> str:
     """The one of the paths that this is, or that is an archive which has it; "" for none."""
-    while path not in paths and path not in ("", "/"):
-        path = posixpath.dirname(path)
-    return path if path in paths else ""
+    while path not in paths:
+        parent = posixpath.dirname(path)
+        if parent == path:  # "", "/", or "//", which is a root to POSIX too
+            return ""
+        path = parent
+    return path
 
 
 def edges_of_chains(
