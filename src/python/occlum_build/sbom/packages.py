@@ -15,7 +15,8 @@ from occlum_build.packages.merge import merge
 from occlum_build.packages.metadata import COPYRIGHT, STATUS
 from occlum_build.sbom.debian import Control, Copyright, controls_of, copyright_of
 from occlum_build.sbom.describe import Deb
-from occlum_build.sbom.rows import ImageRows
+from occlum_build.sbom.rows import ImageRows, is_package
+from occlum_build.shown import in_utf8
 from occlum_build.sources.model import DIR, FILE, Sources, SourceStat, resolve
 from occlum_build.sysroot.dpkg import DATABASE, packages_of
 from occlum_build.sysroot.lock import Pin
@@ -85,7 +86,9 @@ def owned_rows(image: ImageRows, owners: Mapping[str, tuple[str, str]]) -> Image
     for row in image.rows:
         package, version = owners.get(row.source, ("", ""))
         package = package.partition(":")[0]  # dpkg adds the architecture to some
-        rows.append(row._replace(package=package, version=version) if not row.package else row)
+        if not row.package and is_package(package):
+            row = row._replace(package=package, version=in_utf8(version))
+        rows.append(row)
     return image._replace(rows=tuple(rows))
 
 

@@ -20,6 +20,9 @@ from occlum_build.shown import in_utf8, quoted
 
 MANIFEST = "manifest.json"
 CODE = "sbom"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# As dpkg takes it, which is more than Debian Policy, 5.6.1, allows.
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _POSITION = re.compile(r"(:[0-9]+){1,2}\Z")
 _MANIFEST = {
     "schema": int,
@@ -81,21 +84,33 @@ def read_manifest(path: Path) -> ImageRows:
         boms.add(_POSITION.sub("", provenance.get("bom", "")))
         if entry["type"] == DIR:
             continue
-        row = _row(entry)
-        if (entry["type"] == FILE) != (len(row.sha256) == 64):
-            message = f"{quoted(row.path)} is no file with a SHA-256, and no link"
-            raise OcclumError(CODE, message, place=Place(name))
+        row = _row(entry, name)
         rows.append(row)
         chains.append((row, provenance.get("needed_by", ())))
     edges = edges_of_chains(chains)
     return ImageRows(image_digest(manifest), tuple(sorted(rows)), edges, tuple(sorted(boms - {""})))
 
 
-def _row(entry: dict[str, Any]) -> Row:
+def _row(entry: dict[str, Any], name: str) -> Row:
+    """The row of a file or link; one that no build writes is an error in the manifest `name`."""
     provenance = entry.get("provenance", {})
-    of = (provenance.get(key, "") for key in ("package", "version", "source"))
-    path = posixpath.normpath("/" + entry["path"].lstrip("/"))
-    return Row(path, entry.get("sha256", ""), entry.get("size", 0), *of)
+    path, sha256 = entry["path"], entry.get("sha256", "")
+    package, version, source = (provenance.get(key, "") for key in ("package", "version", "source"))
+    message = ""
+    if path in ("", "/") or "\0" in path or posixpath.normpath("/" + path.lstrip("/")) != path:
+        message = f"{quoted(path)} is no path of a file"
+    elif not _SHA256.fullmatch(sha256) if entry["type"] == FILE else sha256:
+        message = f"{quoted(path)} is no file with a SHA-256, and no link"
+    elif package and not is_package(package):
+        message = f"{quoted(path)} is of the package {quoted(package)}, which is no name"
+    if message:
+        raise OcclumError(CODE, message, place=Place(name))
+    return Row(path, sha256, entry.get("size", 0), package, version, source)
+
+
+def is_package(name: str) -> bool:
+    """Whether dpkg takes this as the name of a package, without an architecture."""
+    return bool(_PACKAGE.fullmatch(name))
 
 
 def rows_of(

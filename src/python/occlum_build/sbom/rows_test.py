@@ -36,6 +36,12 @@ EDGES = (("/bin/app", "/lib/ld.so"), ("/bin/app", "/lib/libx.so"))
 GRAPH = Graph(tuple(Edge(origin, to, NEEDED) for origin, to in EDGES))
 
 
+def manifest(**changes: Any) -> Any:
+    """A manifest of one file, of which something is changed."""
+    entry = {"path": "/a", "type": "file", "size": 1, "sha256": "a" * 64}
+    return {"schema": 1, "entries": [{**entry, **changes}]}
+
+
 def write(path: Path, value: Any) -> Path:
     path.write_text(json.dumps(value))
     return path
@@ -61,6 +67,15 @@ def test_a_manifest_says_what_a_plan_does(tmp_path: Path) -> None:
         (
             {"schema": 1, "entries": [{"path": "/a", "type": "symlink", "sha256": "a" * 64}]},
             "no file with a SHA-256",
+        ),
+        *((manifest(sha256=one), "no file with a SHA-256") for one in ("z" * 64, "A" * 64)),
+        *(
+            (manifest(path=one), f"{one!r} is no path of a file")
+            for one in ("a", "", "/", "//a", "/a/", "/x/../z", "/./a", "/a\0b")
+        ),
+        *(
+            (manifest(provenance={"package": one}), f"of the package {one!r}, which is no name")
+            for one in ("/", "///", "a/b", "a b", "..", "libc6:amd64", "\x9b")
         ),
     ],
 )
