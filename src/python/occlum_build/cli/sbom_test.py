@@ -199,6 +199,13 @@ def test_what_cannot_be(image: Image) -> None:
         assert error == "error: none: there is no such directory\n"
     error = image.failed("out", *cyclonedx, "--deb", "bom.yaml")
     assert "bom.yaml: no usable package: it is no ar archive" in error
+    manifest = json.loads((image.path / "out/manifest.json").read_text())
+    for entry in manifest["entries"]:
+        entry["provenance"] = {"bom": "b:1:1", "package": "libgreet1", "version": "1.0"}
+    image.file("out/manifest.json", json.dumps(manifest).encode())
+    error = image.failed("out", *cyclonedx, "--deb", "debs", "--output", "new.json")
+    assert "debs/1.deb: it is libgreet1 1.1-1, and the image has libgreet1 1.0\n" in error
+    assert not (image.path / "new.json").exists()
     assert "no/x: No such file" in image.failed("out", *cyclonedx, "--output", "no/x")
 
 

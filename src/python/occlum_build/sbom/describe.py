@@ -83,7 +83,8 @@ class _Making:
                 packages.setdefault((row.package, row.version), []).append(row)
         distro = self._distro()
         for (name, version), rows in sorted(packages.items()):
-            self._add(deb_component(name, version, self.known.debs.get(name, Deb()), distro), rows)
+            deb = deb_of_version(self.known.debs, name, version)
+            self._add(deb_component(name, version, deb, distro), rows)
 
     def add_distributions(self) -> None:
         ordered = sorted(self.rows)
@@ -171,6 +172,12 @@ def _below(directory: str, ordered: Sequence[str]) -> Sequence[str]:
     """Those of sorted paths that are below a directory."""
     first = bisect_left(ordered, f"{directory}/")
     return ordered[first : bisect_left(ordered, f"{directory}0", first)]  # "0" follows "/"
+
+
+def deb_of_version(debs: Mapping[str, Deb], name: str, version: str) -> Deb:
+    """What is known of a package; of another version of it that is nothing."""
+    deb = debs.get(name, Deb())
+    return deb if deb.control is None or deb.control.version == version else Deb()
 
 
 def deb_component(

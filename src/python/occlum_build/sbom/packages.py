@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from occlum_build.errors import Place, Report
 from occlum_build.files.bounds import MIB, PACKAGE_DATABASE_BYTES
 from occlum_build.files.reading import chunks_of
 from occlum_build.packages.deb import CONTROL_BYTES
 from occlum_build.packages.deriving import IndexedDeb, contents_of_sources
+from occlum_build.packages.index import DebIndex
 from occlum_build.packages.merge import merge
 from occlum_build.packages.metadata import COPYRIGHT, STATUS
 from occlum_build.sbom.debian import Control, Copyright, controls_of, copyright_of
 from occlum_build.sbom.describe import Deb
-from occlum_build.sbom.rows import ImageRows, is_package
+from occlum_build.sbom.rows import CODE, ImageRows, is_package
 from occlum_build.shown import in_utf8
 from occlum_build.sources.model import DIR, FILE, Sources, SourceStat, resolve
 from occlum_build.sysroot.dpkg import DATABASE, packages_of
@@ -48,7 +50,8 @@ def packaged_by_files(
     root = merge(one.holds for one in read)
     versions = {one.holds.package: one.holds.version for one in read}
     image = owned_rows(image, {path: (name, versions[name]) for path, name in root.owners.items()})
-    names = _packages(image) & versions.keys()
+    names = _packages(image).keys() & versions.keys()
+    _check_versions(image, [(one.name, deb.holds) for one, deb in zip(files, read)])
     places = {name: copyright_path(root.lock.pins, name) for name in names}
     indexed = [IndexedDeb(file.path, one.holds, file.name) for file, one in zip(files, read)]
     wanted = sorted({path for path in places.values() if path in root.owners})
@@ -68,10 +71,15 @@ def packaged_by_root(image: ImageRows, sources: Sources) -> Packaged:
     paths = [row.source for row in image.rows if row.source.startswith("/") and not row.package]
     owners = packages_of(sources, paths).owners if paths else {}
     image = owned_rows(image, owners)
-    names = _packages(image)
-    controls = {one.package: one for one in _controls(sources, names)}
-    debs = {name: Deb(controls.get(name), _copyright(sources, name)) for name in sorted(names)}
-    return Packaged(image, {name: one for name, one in debs.items() if one != Deb()})
+    versions = _packages(image)
+    controls = {
+        one.package: one
+        for one in _controls(sources, versions)
+        if one.version in versions.get(one.package, ())
+    }
+    # A copyright file is of the version that is installed, whichever that is.
+    debs = {name: Deb(one, _copyright(sources, name)) for name, one in sorted(controls.items())}
+    return Packaged(image, debs)
 
 
 def copyright_path(pins: Mapping[str, Pin], package: str) -> str:
@@ -92,8 +100,25 @@ def owned_rows(image: ImageRows, owners: Mapping[str, tuple[str, str]]) -> Image
     return image._replace(rows=tuple(rows))
 
 
-def _packages(image: ImageRows) -> set[str]:
-    return {row.package for row in image.rows if row.package}
+def _packages(image: ImageRows) -> dict[str, set[str]]:
+    """The packages of an image by name, with their versions."""
+    found: dict[str, set[str]] = {}
+    for row in image.rows:
+        if row.package:
+            found.setdefault(row.package, set()).add(row.version)
+    return found
+
+
+def _check_versions(image: ImageRows, given: Iterable[tuple[str, DebIndex]]) -> None:
+    """Raise OcclumError `sbom` for each file (name, what it holds) of another version."""
+    report, versions = Report(), _packages(image)
+    for name, deb in given:
+        for version in sorted(versions.get(deb.package, set()) - {deb.version}):
+            has = f"{deb.package} {version or 'without a version'}"
+            message = f"it is {deb.package} {deb.version}, and the image has {has}"
+            hint = "name the packages that the root of the image was made of"
+            report.error(CODE, message, Place(name), hint)
+    report.raise_errors()
 
 
 def _controls(sources: Sources, names: Iterable[str]) -> Iterator[Control]:

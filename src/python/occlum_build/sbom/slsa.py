@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from occlum_build.sbom.describe import Deb, deb_component
+from occlum_build.sbom.describe import Deb, deb_component, deb_of_version
 from occlum_build.sbom.identity import package_url
 from occlum_build.sbom.rows import ImageRows, Row
 
@@ -60,7 +60,10 @@ def _dependencies(rows: Iterable[Row], debs: Mapping[str, Deb]) -> list[dict[str
             packages.add((row.package, row.version))
         elif row.sha256:
             files.add((row.source or row.path, row.sha256))
-    found = [_package(name, version, debs.get(name, Deb())) for name, version in sorted(packages)]
+    found = [
+        _package(name, version, deb_of_version(debs, name, version))
+        for name, version in sorted(packages)
+    ]
     return found + [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in sorted(files)]
 
 
