@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from occlum_build.packages.stanzas import one_line, stanzas_of
+from occlum_build.sbom.model import web_address
 from occlum_build.shown import in_utf8
 
 _FIELDS = ("Package", "Version", "Architecture", "Source", "Maintainer", "Homepage")
@@ -58,7 +59,7 @@ def _control(stanza: dict[str, str]) -> Control:
         name,
         source_version or version,
         stanza.get("Maintainer", ""),
-        stanza.get("Homepage", ""),
+        web_address(stanza.get("Homepage", "")),
     )
 
 

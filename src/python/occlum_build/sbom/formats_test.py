@@ -10,8 +10,10 @@ from typing import Callable
 
 import pytest
 
+from occlum_build.sbom.debian import controls_of
+from occlum_build.sbom.describe import Deb
 from occlum_build.sbom.model import Bill, bill_json, read_bill
-from occlum_build.sbom.testing import DIGEST, SmallImage, jar, small_bill
+from occlum_build.sbom.testing import CONTROL, DIGEST, METADATA, SmallImage, jar, small_bill
 
 pytest.importorskip("cyclonedx", reason="cyclonedx-python-lib is not installed")
 pytest.importorskip("spdx_tools", reason="spdx-tools is not installed")
@@ -121,13 +123,21 @@ def test_a_bill_of_nothing(tmp_path: Path) -> None:
 
 def test_names_of_others(tmp_path: Path) -> None:
     image = SmallImage(tmp_path)
+    debs: dict[str, Deb] = {}
     image.add('/a "b" #%?&', b"1")
     image.add("/日本", b"2")
     image.add("/lib/p q", b"3", "p+q.1", "1:2~3+b1")
+    for number, escape in enumerate(["%zz", "%41", "#a#b", "<a>[b]{c}'\u202e"]):
+        control = CONTROL.replace(b"/greet", escape.encode())
+        debs[f"home{number}"] = Deb(controls_of(control.replace(b"libgreet1", b"x"))[0])
+        image.add(f"/home{number}", b"", f"home{number}", "1.1-1")
+    image.add("/site/a.egg-info", METADATA.replace(b"Name", b"Home-page: http://x/%zz\nName", 1))
     image.add("/x.jar", jar(tmp_path / "x", manifest="Implementation-Title: no group\r\n"))
     image.add("/y.jar", jar(tmp_path / "y", manifest="Bundle-SymbolicName: b;x=y\r\n"))
-    check_cyclonedx(cyclonedx_json(image.bill()))
-    check_spdx(spdx_json(image.bill()))
+    found = check_cyclonedx(cyclonedx_json(image.bill(debs)))["components"]
+    homes = [one["name"] for one in found if "externalReferences" in one]
+    assert homes == ["home1", "home3"]
+    check_spdx(spdx_json(image.bill(debs)))
 
 
 def test_a_bill_travels_as_json(bill: Bill, tmp_path: Path) -> None:

@@ -26,6 +26,15 @@ def test_control_files() -> None:
     assert controls_of(b"\xff\n") == []
 
 
+NO_ADDRESSES = ["http://x/%zz", "http://x/%", "http://x/%a", "http://x/#a#b", "http://x y"]
+
+
+@pytest.mark.parametrize("home", NO_ADDRESSES)
+def test_a_homepage_that_is_no_address(home: str) -> None:
+    (found,) = controls_of(f"Package: a\nVersion: 1\nHomepage: {home}\n".encode())
+    assert found.homepage == ""
+
+
 def test_copyright_files() -> None:
     found = copyright_of(COPYRIGHT)
     assert found.licenses == ("GPL-2+", "GPL-2+ or Artistic, and BSD-3-clause", "lzf")
@@ -60,6 +69,12 @@ def test_distributions(fields: str, due: str) -> None:
     text = f"Metadata-Version: 2.1\nName: A_b.c\nVersion: 1.0+x\n{fields}\n"
     assert distribution_of(text.encode()) == Distribution("a-b-c", "1.0+x", due)
     assert distribution_of(text.replace("\n", "\r\n").encode()) is not None
+
+
+@pytest.mark.parametrize("home", [*NO_ADDRESSES, "ftp://x"])
+def test_a_home_page_that_is_no_address(home: str) -> None:
+    found = distribution_of(f"Name: a\nVersion: 1\nHome-page: {home}\n".encode())
+    assert found == Distribution("a", "1")
 
 
 @pytest.mark.parametrize(

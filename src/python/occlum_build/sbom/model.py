@@ -5,6 +5,7 @@ As JSON it is what one process makes and another writes: what a bill is made of 
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from occlum_build.image.manifest import canonical_json
 
 # Kinds of components; all but FILE are types of package URLs.
 DEB, PYTHON, MAVEN, FILE = "deb", "pypi", "maven", "file"
+_NO_ADDRESS = re.compile(r"\s|%(?![0-9A-Fa-f]{2})|#.*#")
 BILL_BYTES = 1 * GIB  # of its JSON
 
 
@@ -90,6 +92,11 @@ def read_bill(path: str) -> Bill:
 def file_ref(path: str) -> str:
     """The ref of the file at a path of an image."""
     return f"{FILE}{path}"
+
+
+def web_address(text: str) -> str:
+    """The text, or "" where no format takes it as a URI: blanks, a bad escape, two fragments."""
+    return "" if _NO_ADDRESS.search(text) else text
 
 
 def inside_of(bill: Bill) -> dict[str, list[Component]]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from occlum_build.sbom.model import web_address
 from occlum_build.shown import in_utf8
 
 # PKG-INFO of setuptools' older way, as a file of its own or in a directory.
@@ -54,7 +55,7 @@ def distribution_of(metadata: bytes) -> Distribution | None:
         return None
     normal = re.sub(r"[-_.]+", "-", name).lower()
     home = home if home.startswith(("http://", "https://")) else ""
-    return Distribution(normal, version, _license(fields), home)
+    return Distribution(normal, version, _license(fields), web_address(home))
 
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:
