@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -73,6 +74,51 @@ def look_at_images(world: World) -> None:
     for layout in ({"manifests": [{"digest": text}]}, {text: []}):
         _write(old / "index.json", layout)
         world.run("diff", "old", "new")
+
+
+def look_at_bills(world: World) -> None:
+    """Paths, sources and edges of a manifest, and metadata among the files and of packages."""
+    text, folder = world.text, world.path / "bill"
+    name = text.replace("/", "_")
+    metadata = f"Name: a\nVersion: 1\nLicense: {name}\nHome-page: http://x/{text}\n\n".encode()
+    site, image = f"site{name}/a.dist-info", folder / "image"
+    contents = {f"/{name}": b"x", f"/{site}/METADATA": metadata, "/etc/os-release": b"ID=x\n"}
+    contents["/etc/os-release"] += f"VERSION_ID={name}\n".encode()
+    entries: list[dict[str, Any]] = [{"mode": "0755", "path": "/", "type": "dir"}]
+    for path, content in sorted(contents.items()):
+        place = image / path[1:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        of = {"bom": text, "needed_by": [text], "version": text, "source": text}
+        of = {**of, "package": "a"} if path == f"/{name}" else of
+        sha256 = hashlib.sha256(content).hexdigest()
+        file = {"mode": "0644", "sha256": sha256, "size": len(content), "type": "file"}
+        entries.append({**file, "path": path, "provenance": of})
+    control = f"Package: a\nVersion: {text}\nSource: {text} ({text})\nArchitecture: {text}\n"
+    control += f"Maintainer: {text}\nHomepage: http://x/{text}\n"
+    status = image / "var/lib/dpkg/status.d/a"
+    status.parent.mkdir(parents=True)
+    status.write_bytes(control.replace(text, name).encode())
+    manifest = {"entries": entries, "schema": 1}
+    edge = {"from": f"/{name}", "to": f"/{site}/METADATA", "reason": text}
+    graph = {"schema": 1, "image": image_digest(manifest), "edges": [edge]}
+    _write(folder / "manifest.json", manifest)
+    _write(folder / "graph.json", graph)
+    for format_ in ("cyclonedx", "spdx", "slsa"):
+        told = world.run("sbom", "bill", "--format", format_, "--name", text)
+        assert told.startswith("{\n") and told.endswith("\n}\n"), told
+    for entry in (
+        {**entries[1], "path": text},
+        {**entries[1], "type": text},
+        {**entries[1], "sha256": text},
+        {**entries[1], "provenance": {"package": text}},
+        {**entries[1], "provenance": {text: 1, "source": 1}},
+    ):
+        _write(folder / "manifest.json", {"entries": [entry], "schema": 1})
+        world.run("sbom", "bill", "--format", "slsa")
+    _write(folder / "manifest.json", manifest)
+    _write(folder / "graph.json", {**graph, "image": text})
+    world.run("sbom", "bill", "--format", "cyclonedx")
 
 
 def _write(path: Any, value: Any) -> None:

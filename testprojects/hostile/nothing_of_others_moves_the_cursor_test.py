@@ -350,6 +350,7 @@ for read in (
     evil_packages.look_at_locks,
     evil_packages.look_at_archives,
     evil_reports.look_at_images,
+    evil_reports.look_at_bills,
 ):
     source(read)
 

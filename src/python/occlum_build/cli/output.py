@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from occlum_build.errors import ERROR, NOTE, WARNING, Problem, first_told
 from occlum_build.shown import escaped, shorter, with_bytes
 
 _LOG_LEVELS = ("off", "error", "warn", "info", "debug", "trace")
+_NOT_PRINTED = re.compile("[^\n -~]+")
 _LEVEL_OF = {WARNING: "warn", NOTE: "info"}
 
 
@@ -70,6 +72,18 @@ def say_bytes(data: bytes) -> None:
     """A part of a result as it is, on standard output. May raise OSError."""
     with standard_output():
         sys.stdout.buffer.write(data)
+
+
+def say_document(data: bytes) -> None:
+    """A JSON document on standard output: as it is but for escapes in place of what is not ASCII.
+
+    May raise OSError.
+    """
+    import json
+
+    text = _NOT_PRINTED.sub(lambda match: json.dumps(match[0])[1:-1], data.decode())
+    with standard_output():
+        sys.stdout.write(text)
 
 
 def flush_output() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from occlum_build.cli.output import print_problem, say_bytes
+from occlum_build.cli.output import print_problem, say_document
 from occlum_build.cli.packages_inputs import add_download_options
 from occlum_build.errors import NOTE, OcclumError, Place, Problem
 from occlum_build.shown import in_utf8, quoted
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
         message = f"--format {options.format} needs the Python module {error.name}"
         raise OcclumError("sbom", message, hint=INSTALL) from None
     if options.output is None:
-        say_bytes(data)
+        say_document(data)
         return
     from occlum_build.files.change import Change
 

@@ -156,6 +156,18 @@ def test_a_file_is_written_or_left_as_it_was(image: Image) -> None:
     assert (image.path / "a.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("format_", ["cyclonedx", "spdx", "slsa"])
+def test_standard_output_is_ascii(image: Image, format_: str) -> None:
+    name = 'a\x7f\x9b31m\u202e日\U000e0041\\ " é'
+    arguments = ("out", "--format", format_, "--name", name)
+    code, out, err = image.run(*arguments)
+    assert (code, err) == (0, "") and out.isascii() and out.replace("\n", " ").isprintable()
+    assert image.run(*arguments, "--output", "a.json") == (0, "", "")
+    written = (image.path / "a.json").read_text("utf-8")
+    assert name in written.replace('\\"', '"').replace("\\\\", "\\")
+    assert json.loads(out) == json.loads(written)
+
+
 def test_the_graph_of_an_image(image: Image) -> None:
     slsa = image.done("out", "--format", "slsa", "--builder", "https://example.com/ci")
     assert slsa["predicate"]["runDetails"]["builder"]["id"] == "https://example.com/ci"
