@@ -28,7 +28,8 @@ def add_parser(subparsers: Any) -> None:
         "sbom",
         help="write a bill of materials of an image, or its provenance",
         description="Write what an image is made of, as CycloneDX 1.6 or SPDX 2.3, or where it "
-        "comes from, as SLSA provenance v1. Equal images give equal bytes.",
+        "comes from, as SLSA provenance v1. Equal images of equal packages give equal bytes; "
+        "provenance also has the paths of BOMs and sources, as the manifest does.",
     )
     add = parser.add_argument
     add("image", metavar="MANIFEST|DIR", type=Path, help="manifest.json, or the directory with it")
@@ -73,6 +74,9 @@ def run(options: argparse.Namespace) -> None:
     """Write the document; raises OcclumError before one byte changes."""
     if options.builder is not None and options.format != SLSA:
         raise OcclumError("usage", f"--builder goes with --format {SLSA} alone")
+    for option in ("name", "builder"):
+        if getattr(options, option) is not None and not getattr(options, option).strip():
+            raise OcclumError("usage", f"--{option} is empty")
     options.name = in_utf8(options.name)
     created = _created() if options.format == SPDX else 0
     from occlum_build.sbom.rows import MANIFEST, read_manifest
@@ -136,7 +140,7 @@ def _packaged(
     options: argparse.Namespace, image: ImageRows, tree: Path
 ) -> tuple[ImageRows, Mapping[str, Deb]]:
     """The rows with their packages, and what is known of these."""
-    from occlum_build.sbom.packages import packaged_by_files, packaged_by_root
+    from occlum_build.sbom.packages import has_database, packaged_by_files, packaged_by_root
     from occlum_build.sources.os import OsSources
 
     debs: dict[str, Deb] = {}
@@ -144,7 +148,13 @@ def _packaged(
         if not options.sysroot.is_dir():
             place = Place(str(options.sysroot))
             raise OcclumError("sbom", "there is no such directory", place=place)
-        image, of_root = packaged_by_root(image, OsSources(os.path.realpath(options.sysroot)))
+        root = OsSources(os.path.realpath(options.sysroot))
+        if not has_database(root):
+            message = "it has no database of dpkg: nothing is known of packages by it"
+            hint = "name the .deb files of the root by --deb, or its lock file by --lock"
+            place = Place(str(options.sysroot))
+            print_problem(Problem("sbom", message, place, hint, severity=NOTE))
+        image, of_root = packaged_by_root(image, root)
         debs.update(of_root)
     elif options.deb or options.lock:
         files, merged_usr = _of_lock(options) if options.lock else (_of_debs(options), True)

@@ -114,6 +114,16 @@ def test_packages_by_dpkg(image: Image) -> None:
     assert "GPL-2.0-or-later" in package["licenseDeclared"]
 
 
+@pytest.mark.parametrize("given", ["", "status", "status.d/x"])
+def test_a_root_without_a_database(image: Image, given: str) -> None:
+    if given:
+        image.file(f"root/var/lib/dpkg/{given}", b"")
+    code, out, err = image.run("out", "--format=slsa", "--sysroot", "root")
+    assert code == 0 and json.loads(out)
+    note = "note: root: it has no database of dpkg: nothing is known of packages by it\n"
+    assert err.partition("  hint")[0] == ("" if given else note)
+
+
 def test_packages_of_a_lock_file(
     packages: PackagesWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +213,10 @@ def test_what_cannot_be(image: Image) -> None:
     cyclonedx = ("--format", "cyclonedx")
     assert "--format" in image.failed("out")
     assert "--builder goes with" in image.failed("out", *cyclonedx, "--builder=x")
+    for option in ("--name", "--builder"):
+        for value in ("", " "):
+            error = image.failed("out", "--format", "slsa", option, value)
+            assert error == f"error: {option} is empty\n"
     nowhere = "error: nowhere cannot be read: No such file or directory\n"
     assert image.failed("nowhere", *cyclonedx) == nowhere
     assert "debs/manifest.json cannot be read" in image.failed("debs", *cyclonedx)

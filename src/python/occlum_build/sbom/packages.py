@@ -82,6 +82,12 @@ def packaged_by_root(image: ImageRows, sources: Sources) -> Packaged:
     return Packaged(image, debs)
 
 
+def has_database(sources: Sources) -> bool:
+    """Whether a root has dpkg's database, or what an image has for scanners in its place."""
+    found = (resolve(sources, path) for path in (f"{DATABASE}/status", STATUS))
+    return any(path is not None and sources.lstat(path) is not None for path in found)
+
+
 def copyright_path(pins: Mapping[str, Pin], package: str) -> str:
     """Where a root of packages has the copyright file of a package, "" where it has none."""
     path = resolve(cast(Sources, _Pinned(pins)), COPYRIGHT.format(package))
