@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -95,7 +96,7 @@ def _items_of(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
     modes: dict[str, int] = {}
     for entry in manifest["entries"]:
         path, kind, mode, size = entry["path"], entry["type"], entry["mode"], entry.get("size", 0)
-        if path[:1] != "/" or (path[-1:] == "/" and path != "/"):
+        if path[:1] != "/" or (path[-1:] == "/" and path != "/") or _is_odd(path):
             raise _error(name, f"{quoted(path)} is no path of an entry")
         if kind not in _KINDS:
             raise _error(name, f"{quoted(path)} has the type {quoted(kind)}")
@@ -122,6 +123,11 @@ def _items_of(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
         )
     paths = sorted(items)
     return items if paths == list(items) else {path: items[path] for path in paths}
+
+
+def _is_odd(path: str) -> bool:
+    """Whether it is not in normal form, so that two paths could be one."""
+    return "//" in path or ("/." in path and posixpath.normpath(path) != path)
 
 
 def _mode(text: str, path: str, name: str) -> int:

@@ -55,6 +55,13 @@ def test_graph_of_another_image(tmp_path: Path) -> None:
     assert "of another image" in warning.message
 
 
+def test_names_with_points(tmp_path: Path) -> None:
+    value = manifest()
+    value["entries"][-1]["path"] = "/.x/..y/z./...//".rstrip("/")
+    (tmp_path / "manifest.json").write_text(json.dumps(value))
+    assert "/.x/..y/z./..." in read_image(tmp_path, Report()).items
+
+
 def test_manifest_without_provenance(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(MADE.manifest.identity)
     assert read_image(tmp_path, Report()).items["/bin/a"].bom == ""
@@ -71,6 +78,10 @@ def change(**keys: Any) -> Callable[[Any], None]:
         (lambda value: value.pop("entries"), "has no 'entries'"),
         (change(path="bin"), "'bin' is no path of an entry"),
         (change(path="/bin/"), "'/bin/' is no path of an entry"),
+        (change(path="//a"), "'//a' is no path of an entry"),
+        (change(path="/x//y"), "'/x//y' is no path of an entry"),
+        (change(path="/x/../z"), "'/x/../z' is no path of an entry"),
+        (change(path="/x/."), "'/x/.' is no path of an entry"),
         (change(path="/bin/a"), "it has '/bin/a' twice"),
         (change(type="fifo"), "has the type 'fifo'"),
         (change(mode="rwx"), "has the mode 'rwx'"),
