@@ -23,6 +23,8 @@ def test_exit_codes_are_those_of_diff(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (value["bytes"], value["mrenclave"]) == (-99, "moves")
     assert main(["diff", old, str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+    (tmp_path / "none").write_text("")
+    assert main(["diff", str(tmp_path / "none"), str(tmp_path / "none")]) == 2
     assert main(["diff", old, "git:x:y"]) == 2
     with pytest.raises(SystemExit) as usage:
         main(["diff", old])

@@ -11,11 +11,12 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.json_text import load_json
 from occlum_build.report.causes import Cause, Causes
 from occlum_build.report.model import Item
-from occlum_build.report.read import items_of
+from occlum_build.report.read import image_of, items_of
 from occlum_build.report.rows import (
     document_of,
     is_canonical,
     named_by_boms,
+    path_of_right,
     rows_of,
 )
 from occlum_build.report.sides import CODE, Side
@@ -90,8 +91,6 @@ def _mrenclave(old: Side, new: Side, changes: tuple[Change, ...]) -> str:
 
 
 def _changes(old: Side, new: Side) -> tuple[Change, ...]:
-    if old.manifest is not None and old.manifest == new.manifest:
-        return ()
     before, after = _items(old, new)
     paths = sorted({*before, *after})
     pairs = [(path, before.get(path), after.get(path)) for path in paths]
@@ -114,22 +113,37 @@ def _identity(item: Item | None) -> tuple[object, ...] | None:
 
 
 def _items(old: Side, new: Side) -> tuple[Mapping[str, Item], Mapping[str, Item]]:
-    """The items of both, without those whose texts are the same where both have texts."""
+    """The items of both, without those whose texts are the same where both have texts.
+
+    Either way both are checked whole: OcclumError `manifest` for what is none of an image.
+    """
     if old.manifest is not None and new.manifest is not None:
         before, after = rows_of(old.manifest), rows_of(new.manifest)
         if before is not None and after is not None:
-            same = set(before).intersection(after)
-            return (
-                items_of(document_of([one for one in before if one not in same]), old.name),
-                items_of(document_of([one for one in after if one not in same]), new.name),
-            )
+            both = set(before).intersection(after)
+            same = {row: path for row in both if (path := path_of_right(row)) is not None}
+            was, now = _others(before, same, old.name), _others(after, same, new.name)
+            if was is not None and now is not None:
+                return was, now
     return _all_items(old), _all_items(new)
+
+
+def _others(rows: list[bytes], same: Mapping[bytes, str], name: str) -> Mapping[str, Item] | None:
+    """The items of all rows but the same; None for what is no manifest, for which reason ever."""
+    rest = [row for row in rows if row not in same]
+    try:
+        items = items_of(document_of(rest), name)
+    except OcclumError:  # which has a place in this document, that nobody has seen
+        return None
+    paths = {*same.values(), *items}
+    is_whole = len(paths) == len(rows) - len(rest) + len(items) and "/" in paths
+    return items if is_whole else None
 
 
 def _all_items(side: Side) -> Mapping[str, Item]:
     if side.items is not None:
         return side.items
-    return items_of(side.manifest or b"", side.name)
+    return image_of(side.manifest or b"", side.name).items
 
 
 def _boms(side: Side, items: Mapping[str, Item]) -> Mapping[str, int]:

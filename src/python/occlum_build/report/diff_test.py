@@ -13,7 +13,7 @@ from occlum_build.image.testing import library, program
 from occlum_build.image.testing_schema import check_json
 from occlum_build.report.diff import Difference, compare
 from occlum_build.report.diff_output import lines, to_json
-from occlum_build.report.rows import rows_of
+from occlum_build.report.rows import path_of_right, rows_of
 from occlum_build.report.sides import Side, read_side
 from occlum_build.report.testing import BOM, FILES, PACKAGES, Made
 
@@ -122,6 +122,52 @@ def test_rows_of_a_manifest() -> None:
     assert rows_of(b"{}") is None
     odd = MADE.manifest.full.replace(b'"source":"ws/a"', b'"source":"ws/},{mode:a"')
     assert compare(Side("x", odd), side(MADE)).is_empty
+
+
+def test_rows_that_need_not_be_parsed() -> None:
+    rows = rows_of(MADE.manifest.full) or []
+    paths = [entry["path"] for entry in json.loads(MADE.manifest.full)["entries"]]
+    assert [path_of_right(row) for row in rows] == paths
+
+
+ROOT, FILE = '{"mode":"0755","path":"/","type":"dir"}', '{"mode":"0644","path":"/a","type":"file"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("root:x:0:0:root:/root:/bin/sh", "not JSON"),
+        ("", "not JSON"),
+        (f'{{"entries":[{FILE}],"schema":1}}', "no entry for the root"),
+        (f'{{"entries":[{FILE}],"schema":1 }}', "no entry for the root"),
+        (f'{{"entries":[{ROOT},{FILE},{FILE}],"schema":1}}', "it has '/a' twice"),
+        (f'{{"entries":[{ROOT},{FILE}],"schema":2}}', "its schema is 2"),
+        (f'{{"entries":[{ROOT},{FILE.replace("0644", "xxxx")}],"schema":1}}', "the mode 'xxxx'"),
+        (f'{{"entries":[{ROOT},{FILE.replace("file", "fifo")}],"schema":1}}', "the type 'fifo'"),
+        (f'{{"entries":[{ROOT},{FILE.replace("/a", "/a/../b")}],"schema":1}}', "is no path"),
+        (f'{{"entries":[{ROOT},{FILE.replace("/a", "/a/.")}],"schema":1}}', "is no path"),
+        (f'{{"entries":[{ROOT},{FILE.replace("/a", "//a")}],"schema":1}}', "is no path"),
+        (f'{{"entries":[{ROOT},{FILE.replace("/a", "/a/")}],"schema":1}}', "is no path"),
+        (f'{{"entries":[{ROOT},{FILE[:-1]}],"schema":1}}', "not JSON"),
+    ],
+)
+def test_what_both_sides_have_is_checked_too(text: str, message: str) -> None:
+    other = '{"mode":"0644","path":"/b","type":"file"}],"schema":1'
+    for more in (text, text.replace('],"schema":1', f",{other}")):
+        for sides in ((text, more), (more, text)):
+            with pytest.raises(OcclumError, match=message):
+                compare(*(Side("x", one.encode()) for one in sides))
+
+
+def test_rows_that_are_parsed_as_they_are_not_plain() -> None:
+    nested = '{"mode":"0644","path":"/a","size":1,"type":"file","x":[{},%s]}' % FILE
+    text = f'{{"entries":[{ROOT},{nested}],"schema":1}}'
+    odd = text.replace("/a", "/\\u0061\u00e4")
+    for one in (text, odd):
+        assert compare(Side("x", one.encode()), Side("y", one.encode())).is_empty
+        more = one.replace('"size":1', '"size":2')
+        (change,) = compare(Side("x", one.encode()), Side("y", more.encode())).changes
+        assert change.bytes == 1
 
 
 RECORD: dict[str, Any] = {

@@ -14,6 +14,15 @@ from collections.abc import Mapping
 _BEGIN, _END, _BETWEEN = b'{"entries":[', b'],"schema":1}', b'},{"mode":"'
 _NAMED = re.compile(rb'"provenance":\{"bom":("(?:[^"\\]|\\.)*")(?!,"needed_by")')
 
+_TEXT = r'"[^"\\\x00-\x1f\x80-\xff]*"'  # what has others than ASCII, or escapes, is parsed
+_RIGHT = re.compile(
+    r'\{"mode":"[0-7]{4}","path":"(/|(?:/(?!\.{0,2}[/"])[^"/\\\x00-\x1f\x80-\xff]+)+)"'
+    rf'(?:,"provenance":\{{"bom":{_TEXT}(?:,"needed_by":\[{_TEXT}(?:,{_TEXT})*\])?'
+    rf'(?:,"package":{_TEXT})?(?:,"source":{_TEXT})?(?:,"version":{_TEXT})?\}})?'
+    rf'(?:,"sha256":{_TEXT})?(?:,"size":(?:0|[1-9][0-9]{{0,17}}))?(?:,"target":{_TEXT})?'
+    r',"type":"(?:file|dir|symlink)"\}'.encode()
+)
+
 
 def is_canonical(data: bytes) -> bool:
     """Whether it begins and ends as a manifest does."""
@@ -30,6 +39,12 @@ def rows_of(data: bytes) -> list[bytes] | None:
     rows = [first + b"}", *(b'{"mode":"' + one + b"}" for one in others)]
     rows[-1] = rows[-1][:-1]
     return rows
+
+
+def path_of_right(row: bytes) -> str | None:
+    """The path of an entry that is certain to be right; None for one that only reading tells of."""
+    match = _RIGHT.fullmatch(row)
+    return match[1].decode("ascii") if match else None
 
 
 def document_of(rows: list[bytes]) -> bytes:
