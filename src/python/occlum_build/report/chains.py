@@ -12,9 +12,9 @@ from occlum_build.image.graph import Edge
 from occlum_build.report.model import DIR, Item, KnownImage
 
 NAMED, IN = "named", "in"
-_MOST_OF_A_PLACE = 10_000  # characters
+_MOST_DIGITS = 18  # of the number of a line
 MOST_CHAINS = 1_000
-_MOST_STEPS = 100_000  # that are looked at for all chains: there may be more than anybody can count
+_MOST_STEPS = 100_000  # that are kept for all chains: there may be more than anybody can count
 
 
 class Step(NamedTuple):
@@ -76,15 +76,19 @@ class Chains:
             item = self._image.items.get(first.path)
             if item is not None and not item.needed_by:
                 found.append(Chain(item.bom, steps))
-            if len(found) >= MOST_CHAINS or self._left <= 0:
+            if len(found) >= MOST_CHAINS:
                 self.is_cut = self.is_cut or bool(pending)
                 break
-            self._left -= 1
             known = {step.path for step in steps}
             for edge in self._first_edges_to.get(first.path, ()):
-                if edge.origin not in known:
-                    reached = Step(first.path, edge.reason, edge.name, edge.rule)
-                    pending.append((Step(edge.origin, NAMED), reached, *steps[1:]))
+                if edge.origin in known:
+                    continue
+                if self._left <= 0:
+                    self.is_cut = True
+                    break
+                self._left -= 1
+                reached = Step(first.path, edge.reason, edge.name, edge.rule)
+                pending.append((Step(edge.origin, NAMED), reached, *steps[1:]))
         if found:
             return found
         chain = self.shortest(path)
@@ -146,6 +150,6 @@ class Chains:
 def place_key(bom: str) -> tuple[str, int, int]:
     """By file, line and column: 5:17 before 12:9."""
     file, *numbers = bom.rsplit(":", 2)
-    if len(numbers) == 2 and all(map(str.isdecimal, numbers)) and len(bom) < _MOST_OF_A_PLACE:
+    if len(numbers) == 2 and all(one.isdecimal() and len(one) <= _MOST_DIGITS for one in numbers):
         return file, int(numbers[0]), int(numbers[1])
     return bom, 0, 0

@@ -58,6 +58,12 @@ def test_of_chains_of_one_length_that_of_the_first_bom_line_is_told() -> None:
     assert chains.place_key("//app:bom") == ("//app:bom", 0, 0)
 
 
+@pytest.mark.parametrize("digits", [19, 5000])
+def test_place_with_a_number_that_is_none(digits: int) -> None:
+    for place in (f"a:{'9' * digits}:1", f"a:1:{'9' * digits}"):
+        assert chains.place_key(place) == (place, 0, 0)
+
+
 def test_what_the_bom_names() -> None:
     assert told("/bin/a", "/data/link", "/data/tmp") == [
         *("/bin/a: file, 64 bytes", "  bom.yaml:4:17 copies ws/a", "  -> /bin/a"),
@@ -194,6 +200,29 @@ def test_graph_in_a_circle_and_one_with_very_many_chains(monkeypatch: pytest.Mon
     (answer,) = why.answers(LIBY)
     assert len(answer.chains[LIBY]) == 5
     assert [note.message for note in why.notes()] == ["there are more chains than are told"]
+
+
+def test_dense_graph_is_looked_at_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = 0, chains.Step
+
+    def step(*args: str) -> chains.Step:
+        nonlocal made
+        made += 1
+        return real(*args)
+
+    libraries = [LIBX, LIBY, *(f"/l/{number}" for number in range(40))]
+    edges = [
+        Edge(one, other, "needed", "x", "r") for one in libraries for other in libraries
+        if one != other
+    ]  # fmt: skip
+    edges.append(Edge("/bin/a", LIBX, "needed", "x", "r"))
+    image = replace(IMAGE, graph=Graph(tuple(sorted(edges))))
+    monkeypatch.setattr(chains, "_MOST_STEPS", 100)
+    monkeypatch.setattr(chains, "Step", step)
+    found = chains.Chains(image)
+    (first, *_) = found.every(LIBY)
+    assert [one.path for one in first.steps] == ["/bin/a", LIBX, LIBY]
+    assert found.is_cut and made <= 2 * 100 + 10
 
 
 def test_many_entries_are_told_by_their_bom_lines() -> None:
