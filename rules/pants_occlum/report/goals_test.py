@@ -70,6 +70,7 @@ def test_why(app: Project) -> None:
 
 def test_why_of_what_has_no_image(app: Project) -> None:
     assert "was not told what to look for" in failure(app, OcclumWhy, "app:image")
+    assert "'' asks for nothing." in failure(app, OcclumWhy, "app:image", "--", "")
     assert "and none was named" in failure(app, OcclumWhy, "app:files", "--", "x")
     several = failure(app, OcclumWhy, "app:", "--", "x")
     assert "takes one image, not 3: app:image, app:other and app:rootfs." in several

@@ -12,6 +12,7 @@ from pants.engine.target import Targets
 from pants.option.option_types import BoolOption, IntOption, StrOption
 
 from occlum_build.errors import OcclumError
+from occlum_build.report.model import without_graph
 from occlum_build.report.size import Sizes, parse_limit
 from occlum_build.report.size_output import lines, to_json
 from pants_occlum.compat.by_name import collect_rules, goal_rule
@@ -63,6 +64,7 @@ async def measure_images(
             print_json(console, to_json(sizes, top))
         else:
             print_lines(console, lines(sizes, top))
+        print_problems(console, without_graph(sizes.image))
         try:
             if limit is not None:
                 sizes.check(limit)

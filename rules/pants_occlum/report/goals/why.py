@@ -11,6 +11,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Targets
 from pants.option.option_types import ArgsListOption, BoolOption
 
+from occlum_build.errors import OcclumError
 from occlum_build.report.why import Why
 from occlum_build.report.why_output import absent_error, lines, to_json
 from pants_occlum.compat.by_name import collect_rules, goal_rule
@@ -51,7 +52,10 @@ async def explain_images(
         )
     image = known_image(await image_of_target(the_one_target(targets, "occlum-why")))
     why = Why(image, every=options.all)
-    answers = [one for query in options.args for one in why.answers(query)]
+    try:
+        answers = [one for query in options.args for one in why.answers(query)]
+    except OcclumError as error:
+        raise invalid_target(f"`occlum-why`: {error.problems[0].message}.") from None
     if options.json:
         print_json(console, to_json(image, answers))
     else:

@@ -32,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the sizes; OcclumError `size` when there is a limit that they are beyond."""
+    from occlum_build.report.model import without_graph
     from occlum_build.report.read import read_image
     from occlum_build.report.size import Sizes, parse_limit
     from occlum_build.report.size_output import lines, to_json
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     limit = parse_limit(options.max) if options.max is not None else None
     report, top = Report(), max(options.top, 0)
     sizes = Sizes(read_image(options.manifest, report))
-    print_problems(report.warnings)
+    print_problems([*report.warnings, *without_graph(sizes.image)])
     if options.json:
         say_json(to_json(sizes, top), indent=1)
     else:

@@ -23,3 +23,13 @@ def test_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["size", folder, "--max", "much"]) == 1
     assert capsys.readouterr().err.startswith("error: 'much' is no size")
     assert main(["size", str(tmp_path / "none")]) == 1
+
+
+def test_without_a_graph_what_lines_share_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Made().write(tmp_path)
+    (folder / "graph.json").unlink()
+    for more in ([], ["--json"]):
+        assert main(["size", str(folder), *more]) == 0
+        assert capsys.readouterr().err.startswith("note: there is no graph.json of this image")

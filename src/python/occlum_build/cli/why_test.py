@@ -45,3 +45,5 @@ def test_errors_and_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (folder / "graph.json").unlink()
     assert main(["why", str(folder), "liby.so"]) == 0
     assert "note: there is no graph.json" in capsys.readouterr().err
+    assert main(["why", str(folder), ""]) == 1
+    assert capsys.readouterr().err.startswith("error: '' asks for nothing\n  hint: ")

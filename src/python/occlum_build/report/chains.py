@@ -47,7 +47,12 @@ class Chains:
         self.is_cut = False  # whether there are more chains than were given
 
     def shortest(self, path: str) -> Chain | None:
-        """The shortest chain to a path, of equals the first; None for what nobody brings."""
+        """The shortest chain to a path, of equals the first; None for what nobody brings.
+
+        That is what no edge leads to, and the root "/", which every image has.
+        """
+        if path == "/":
+            return None
         item = self._image.items.get(path)
         if item is not None and not item.needed_by:
             return Chain(item.bom, (Step(item.path, NAMED),))
@@ -68,6 +73,8 @@ class Chains:
 
     def every(self, path: str) -> list[Chain]:
         """All chains to a path that make no circle, the shortest first; `is_cut`: not all are."""
+        if path == "/":
+            return []
         found: list[Chain] = []
         pending: deque[tuple[Step, ...]] = deque([(Step(path, NAMED),)])
         while pending:

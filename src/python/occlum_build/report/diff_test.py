@@ -160,7 +160,7 @@ def test_what_both_sides_have_is_checked_too(text: str, message: str) -> None:
 
 
 def test_rows_that_are_parsed_as_they_are_not_plain() -> None:
-    nested = '{"mode":"0644","path":"/a","size":1,"type":"file","x":[{},%s]}' % FILE
+    nested = f'{{"mode":"0644","path":"/a","size":1,"type":"file","x":[{{}},{FILE}]}}'
     text = f'{{"entries":[{ROOT},{nested}],"schema":1}}'
     odd = text.replace("/a", "/\\u0061\u00e4")
     for one in (text, odd):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from occlum_build.errors import NOTE, Problem
 from occlum_build.image.entries import DIR, FILE, SYMLINK
-from occlum_build.image.graph import Edge, Graph
+from occlum_build.image.graph import GRAPH, Edge, Graph
 
-__all__ = ["DIR", "FILE", "SYMLINK", "Item", "KnownImage"]
+__all__ = ["DIR", "FILE", "SYMLINK", "Item", "KnownImage", "without_graph"]
 
 MOST_LINKS = 40  # as many as Linux follows
 
@@ -96,3 +97,14 @@ class KnownImage:
                 here = "/" if item.target.startswith("/") else found
             found = here
         return found
+
+
+def without_graph(image: KnownImage) -> list[Problem]:
+    """The note on answers about an image whose graph is not known; [] where it is."""
+    if image.graph is not None:
+        return []
+    message = (
+        f"there is no {GRAPH} of this image beside the manifest: of each library one chain is "
+        "known, and what several BOM lines need counts as what one of them brings"
+    )
+    return [Problem("graph", message, severity=NOTE)]

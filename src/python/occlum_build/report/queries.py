@@ -72,7 +72,7 @@ def _find_path(image: KnownImage, query: str) -> list[Found]:
     path = posixpath.join("/", query).rstrip("/") or "/"
     if path not in image.items and _WILDCARD.search(query):
         matches = wildcard(path).match
-        return _some(PATTERN, (one for one in image.items if matches(one)))
+        return _some(PATTERN, (one for one in image.items if one != "/" and matches(one)))
     real = image.resolve(path)
     item = image.items.get(real)
     if item is not None:
@@ -90,7 +90,8 @@ def _named(image: KnownImage, name: str) -> set[str]:
     found = {
         path
         for path in image.items
-        if (path.endswith(end) if matches is None else matches(path[path.rfind("/") + 1 :]))
+        if path != "/"
+        and (path.endswith(end) if matches is None else matches(path[path.rfind("/") + 1 :]))
     }
     for edge in image.graph.edges if image.graph else ():
         if edge.name == name or (matches is not None and edge.name and matches(edge.name)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from occlum_build.errors import NOTE, Problem
-from occlum_build.image.graph import GRAPH
+from occlum_build.errors import NOTE, OcclumError, Problem
 from occlum_build.report.chains import Chain, Chains, place_key
-from occlum_build.report.model import Item, KnownImage
-from occlum_build.report.queries import DIRECTORY, Absent, absent, find
+from occlum_build.report.model import Item, KnownImage, without_graph
+from occlum_build.report.queries import DIRECTORY, PACKAGE_PREFIX, Absent, absent, find
+from occlum_build.shown import quoted
 
 ABSENT = "absent"
 
@@ -51,13 +51,13 @@ class Why:
         if self._chains.is_cut:
             message = "there are more chains than are told"
             found.append(Problem("graph", message, severity=NOTE))
-        if self.image.graph is None:
-            message = f"there is no {GRAPH} beside the manifest: of each library one chain is known"
-            found.append(Problem("graph", message, severity=NOTE))
-        return found
+        return [*found, *without_graph(self.image)]
 
     def answers(self, query: str) -> list[Answer]:
-        """At least one; a name may be found as several things."""
+        """At least one; a name may be found as several things. OcclumError `usage` for no name."""
+        if query in ("", PACKAGE_PREFIX):
+            hint = "name a path, a file, a library or a package"
+            raise OcclumError("usage", f"{quoted(query)} asks for nothing", hint=hint)
         found = find(self.image, query)
         if not found:
             return [Answer(query, ABSENT, {}, absent=absent(self.image, query))]
@@ -82,11 +82,13 @@ class Why:
 
 
 def groups(items: Iterable[Item], chains: Chains) -> list[Group]:
-    """Entries by the BOM line of their shortest chain, the largest first."""
+    """Entries but the root by the BOM line of their shortest chain, the largest first."""
     named: dict[str, int] = {}
     needed: dict[str, int] = {}
     size: dict[str, int] = {}
     for item in items:
+        if item.path == "/":
+            continue
         bom = item.bom
         if item.needed_by:
             chain = chains.shortest(item.path)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from occlum_build.elf.facts import Archive
+from occlum_build.errors import OcclumError
 from occlum_build.image.graph import Edge, Graph
 from occlum_build.image.testing import library
 from occlum_build.image.testing_schema import check_json
@@ -13,7 +14,7 @@ from occlum_build.report import chains
 from occlum_build.report.model import KnownImage
 from occlum_build.report.queries import absent, find
 from occlum_build.report.testing import FILES, Made
-from occlum_build.report.why import Why
+from occlum_build.report.why import Why, groups
 from occlum_build.report.why_output import absent_error, lines, to_json
 
 IMAGE = Made().image
@@ -70,6 +71,25 @@ def test_what_the_bom_names() -> None:
         *("/data/link: link to ../bin/a", "  bom.yaml:10:35", "  -> /data/link"),
         *("/data/tmp: directory with 0 entries, 0 bytes", "  bom.yaml:8:14", "  -> /data/tmp"),
     ]
+
+
+def test_the_root_is_there_for_no_bom_line() -> None:
+    for every in (False, True):
+        assert told("/", every=every)[:3] == [
+            *("/: directory with 14 entries, 523 bytes", "  the root of the image", "  below it:"),
+        ]
+    answers = Why(IMAGE).answers("/")
+    (entry,) = to_json(IMAGE, answers)["answers"][0]["entries"]
+    assert entry == {"path": "/", "type": "dir", "chains": []}
+    assert groups([IMAGE.items["/"]], chains.Chains(IMAGE)) == []
+    assert "/" not in find(IMAGE, "/*")[0].paths and "/" not in find(IMAGE, "*")[0].paths
+
+
+@pytest.mark.parametrize("query", ["", "package:"])
+def test_what_asks_for_nothing(query: str) -> None:
+    with pytest.raises(OcclumError, match="asks for nothing") as error:
+        Why(IMAGE).answers(query)
+    assert error.value.code == "usage"
 
 
 def test_path_over_a_link_of_the_image() -> None:
@@ -181,7 +201,7 @@ def test_without_a_graph_the_chain_of_the_manifest_is_told() -> None:
         "  -> DT_NEEDED liby.so, found by loader config: /lib64/liby.so (liby 2:3.0)",
     ]
     (note,) = Why(image).notes()
-    assert "no graph.json" in note.message
+    assert "no graph.json of this image" in note.message
     assert told("liby.so", image=image, every=True) == told("liby.so", image=image)
 
 
