@@ -16,7 +16,7 @@ from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.compressed import BadArchive
 from occlum_build.files.json_text import load_json
-from occlum_build.files.reading import open_regular, read_file
+from occlum_build.files.reading import chunks_of, open_regular, read_file
 from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.files.tar_reader import HARD_LINK, MAX_MEMBERS, Member, entries_of
 from occlum_build.oci.layout import blob_path
@@ -35,7 +35,8 @@ def read_layout(path: Path) -> Side:
     """The one image of a layout: its layers one on the other, as they would be unpacked.
 
     Images of ours take nothing away that a layer below has, so that a layer which does is refused.
-    Raises OcclumError `oci` for a layout that is none, has several images, or a damaged layer.
+    Raises OcclumError `oci` for a layout that is none, has several images, a damaged layer, or a
+    blob with another content than its digest says.
     """
     index = _document(path / "index.json", _INDEX)
     if len(index["manifests"]) != 1:
@@ -57,12 +58,16 @@ def _apply(blob: Path, items: dict[str, Item]) -> None:
     descriptor = open_regular(blob, code=CODE)
     with open(descriptor, "rb") as stream:
         for member, chunks in entries_of(stream):
-            path = posixpath.normpath(posixpath.join("/", member.name))
+            path = _path(member.name)
             if posixpath.basename(path).startswith(WHITEOUT_PREFIX):
                 raise BadArchive(f"{path} takes away what a layer below has")
             if len(items) >= MAX_MEMBERS:
                 raise BadArchive(f"the layers have more than {MAX_MEMBERS:,} entries")
             items[path] = _item(path, member, chunks, items)
+
+
+def _path(name: str) -> str:
+    return posixpath.normpath(f"/{name.lstrip('/')}")
 
 
 def _item(path: str, member: Member, chunks: Iterable[bytes], items: dict[str, Item]) -> Item:
@@ -71,7 +76,7 @@ def _item(path: str, member: Member, chunks: Iterable[bytes], items: dict[str, I
     if member.kind == SYMLINK:
         return Item(path, SYMLINK, 0o777, target=member.link)
     if member.kind == HARD_LINK:
-        linked = items.get(posixpath.normpath(posixpath.join("/", member.link)))
+        linked = items.get(_path(member.link))
         if linked is not None:
             return linked._replace(path=path)
     if member.kind != FILE:
@@ -83,9 +88,16 @@ def _item(path: str, member: Member, chunks: Iterable[bytes], items: dict[str, I
 
 
 def _blob(path: Path, digest: str) -> Path:
+    """Where it is, and that it is what its digest says."""
     if not _DIGEST.fullmatch(digest):
         raise OcclumError(CODE, f"{digest!r} is no SHA-256 digest", place=Place(str(path)))
-    return path / blob_path(digest)
+    blob, found = path / blob_path(digest), hashlib.sha256()
+    for chunk in chunks_of(blob, code=CODE):
+        found.update(chunk)
+    if digest != f"sha256:{found.hexdigest()}":
+        message = "it has another content than its digest says"
+        raise OcclumError(CODE, message, place=Place(str(blob)), hint="make the layout anew")
+    return blob
 
 
 def _document(path: Path, shape: Any) -> Any:

@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -58,6 +58,11 @@ def write(folder: Path, *layers: bytes) -> Path:
     return folder
 
 
+def manifest_of(folder: Path) -> Path:
+    (named,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+    return folder / "blobs/sha256" / str(named["digest"])[len("sha256:") :]
+
+
 def test_layout_and_the_manifest_of_its_image(tmp_path: Path) -> None:
     side = read_side(str(write(tmp_path, gzip.compress(layer(MADE)), layer(MADE))))
     found = compare(side, Side("m", MADE.manifest.full))
@@ -97,6 +102,31 @@ def test_hard_links_and_devices(tmp_path: Path) -> None:
     assert items["/data/again"] == items["/data/one"]._replace(path="/data/again")
     with pytest.raises(OcclumError, match="/dev is a device"):
         read_side(str(write(tmp_path / "b", layer(MADE, more=(device,)))))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_layer_of_another_digest(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    folder, other = write(tmp_path, pack(layer(MADE))), pack(layer(MADE, skip="data/one"))
+    (named,) = json.loads(manifest_of(folder).read_bytes())["layers"]
+    path = folder / "blobs/sha256" / named["digest"][len("sha256:") :]
+    path.write_bytes(other)
+    with pytest.raises(OcclumError, match="it has another content than its digest says") as error:
+        read_side(str(folder))
+    (problem,) = error.value.problems
+    assert (problem.code, str(problem.place)) == ("oci", str(path))
+
+
+def test_manifest_of_another_digest(tmp_path: Path) -> None:
+    folder = write(tmp_path, layer(MADE))
+    manifest_of(folder).write_text('{"layers":[]}')
+    with pytest.raises(OcclumError, match="it has another content than its digest says"):
+        read_side(str(folder))
+
+
+def test_names_with_several_slashes(tmp_path: Path) -> None:
+    more = tarfile.TarInfo("//data/x")
+    items = read_side(str(write(tmp_path, layer(MADE, more=(more,))))).items
+    assert items is not None and "/data/x" in items and "//data/x" not in items
 
 
 def test_what_is_no_layout(tmp_path: Path) -> None:
