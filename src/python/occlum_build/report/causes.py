@@ -43,6 +43,12 @@ class Causes:
         for old, new in pairs:
             if old and new and old.package == new.package and old.version != new.version:
                 self._versions.setdefault(old.package, (old.version, new.version))
+        # Also of packages whose files all have other names in the other version.
+        was = _versions(old for old, new in pairs if new is None)
+        now = _versions(new for old, new in pairs if old is None)
+        for package in was.keys() & now.keys():
+            if was[package] != now[package]:
+                self._versions.setdefault(package, (was[package], now[package]))
         self._programs = {}
         for old, new in pairs:
             state = "is new" if old is None else "is gone" if new is None else "is another one"
@@ -76,6 +82,8 @@ class Causes:
         if not item.bom:
             return _NOT_KNOWN
         place = _place(item.bom)
+        if item.bom in self._new and item.bom in self._gone:
+            return Cause(BOM, f"{place} brings others")
         if item.bom in (self._new if is_new else self._gone):
             return Cause(BOM, f"{place} is {'new' if is_new else 'gone'}")
         if item.needed_by:
@@ -89,6 +97,11 @@ class Causes:
 
 def _named(items: Iterable[Item | None]) -> Counter[str]:
     return Counter(item.bom for item in items if item is not None and not item.needed_by)
+
+
+def _versions(items: Iterable[Item | None]) -> dict[str, str]:
+    """The version of each package among them."""
+    return {item.package: item.version for item in items if item is not None and item.package}
 
 
 def _of_packages(old: Item, new: Item) -> Cause:

@@ -53,6 +53,31 @@ def test_package_with_another_version() -> None:
     ]
 
 
+def test_package_that_names_its_only_file_otherwise_now() -> None:
+    one = {**FILES, "ws/data/libx.so.1.0": b"1"}
+    two = {**FILES, "ws/data/libx.so.1.1": b"1"}
+    made = [
+        Made(files=files, packages={path: ("x", version)})
+        for files, path, version in (
+            (one, "ws/data/libx.so.1.0", "1"), (two, "ws/data/libx.so.1.1", "2"),
+        )
+    ]  # fmt: skip
+    assert told(made[1], made[0])[0] == "package x 1 -> 2: 1 added, 1 removed, +0 bytes"
+
+
+def test_bom_line_that_names_something_else_now() -> None:
+    def side_of(path: str) -> Side:
+        entry = FILE.replace('"/a"', f'"{path}","provenance":{{"bom":"b:1:1"}}')
+        return Side(path, f'{{"entries":[{ROOT},{entry}],"schema":1}}'.encode())
+
+    found = list(lines(compare(side_of("/a"), side_of("/b"))))
+    assert found[:4] == [
+        "BOM line b:1:1 brings others: 1 added, 1 removed, +0 bytes",
+        *("  removed /a: 0 bytes", "  added /b: 0 bytes"),
+        "image: 1 added, 1 removed, +0 bytes",
+    ]
+
+
 def test_bom_line_that_is_new() -> None:
     bom = BOM.replace("[a, b]", "[a, b, c]")
     files = {**FILES, "ws/c": program("libc1.so"), "/d/libc1.so": library()}
