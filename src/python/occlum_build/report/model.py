@@ -12,7 +12,7 @@ from occlum_build.errors import NOTE, Problem
 from occlum_build.image.entries import DIR, FILE, SYMLINK
 from occlum_build.image.graph import GRAPH, Edge, Graph
 
-__all__ = ["DIR", "FILE", "SYMLINK", "Item", "KnownImage", "without_graph"]
+__all__ = ["DIR", "FILE", "SYMLINK", "Item", "KnownImage", "entries", "without_graph"]
 
 MOST_LINKS = 40  # as many as Linux follows
 
@@ -97,6 +97,11 @@ class KnownImage:
                 here = "/" if item.target.startswith("/") else found
             found = here
         return found
+
+
+def entries(count: int) -> str:
+    """So many entries, as one says it."""
+    return f"{count:,} entr{'y' if count == 1 else 'ies'}"
 
 
 def without_graph(image: KnownImage) -> list[Problem]:

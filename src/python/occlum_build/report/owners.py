@@ -14,7 +14,7 @@ class Owner(NamedTuple):
     """A BOM line: the bytes of what it `named`, what would go with it, what it has with others.
 
     `alone` and `shared` are of all that it names and all that this needs: without the line an image
-    would have `alone` bytes less.
+    would have `alone` bytes less, but for what another line names too: a manifest has one of them.
     """
 
     bom: str

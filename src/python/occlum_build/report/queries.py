@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from occlum_build.files.wildcards import wildcard
-from occlum_build.report.model import DIR, KnownImage
+from occlum_build.report.model import DIR, KnownImage, entries
 
 PATH, DIRECTORY, SOURCE, NAME, PACKAGE, PATTERN = (
     *("path", "directory", "source", "name", "package", "pattern"),
@@ -44,21 +44,26 @@ def find(image: KnownImage, query: str) -> list[Found]:
         return _some(PACKAGE, _of_package(image, query[len(PACKAGE_PREFIX) :]))
     if "/" in query:
         return _find_path(image, query)
-    named = _named(image, query)
-    kind = PATTERN if _WILDCARD.search(query) else NAME
+    kind, named = NAME, _named(image, query)
+    if not named and _WILDCARD.search(query):
+        kind, named = PATTERN, _like(image, query)
     return [*_some(kind, named), *_some(PACKAGE, _of_package(image, query))]
 
 
 def absent(image: KnownImage, query: str) -> Absent:
     """Why a query is not found: what was looked at, and what is near."""
+    if query.startswith(PACKAGE_PREFIX):
+        near = _packages_like(image, query[len(PACKAGE_PREFIX) :])
+        return Absent(("as the package of an entry: none is of it",), near)
     searched, name = [], posixpath.basename(query.rstrip("/"))
-    if "/" in query and not _WILDCARD.search(query):
-        searched += _down_to(image, query)
+    if "/" in query:
+        if _WILDCARD.search(query):
+            searched.append(f"in the paths of {entries(len(image.items))}: none is like it")
+        else:
+            searched += _down_to(image, query)
         searched.append("as the source of an entry: none is copied from there")
-    elif "/" in query:
-        searched.append(f"in the paths of {len(image.items):,} entries: none is like it")
-    if "/" not in query:
-        searched.append(f"as the name of one of {len(image.items):,} entries: none has it")
+    else:
+        searched.append(f"as the name of one of {entries(len(image.items))}: none has it")
         searched.append("as the name of a library in DT_NEEDED: none is found by it")
         searched.append("as a package: no entry is of it")
     for missing in image.graph.missing if image.graph else ():
@@ -70,9 +75,6 @@ def absent(image: KnownImage, query: str) -> Absent:
 
 def _find_path(image: KnownImage, query: str) -> list[Found]:
     path = posixpath.join("/", query).rstrip("/") or "/"
-    if path not in image.items and _WILDCARD.search(query):
-        matches = wildcard(path).match
-        return _some(PATTERN, (one for one in image.items if one != "/" and matches(one)))
     real = image.resolve(path)
     item = image.items.get(real)
     if item is not None:
@@ -80,23 +82,23 @@ def _find_path(image: KnownImage, query: str) -> list[Found]:
     if any(one in image.edges_from for one in (path, real)):  # in an archive
         return [Found(PATH, (path if path in image.edges_from else real,))]
     sources = {query, path}
-    return _some(SOURCE, (one.path for one in image.items.values() if one.source in sources))
+    found = _some(SOURCE, (one.path for one in image.items.values() if one.source in sources))
+    if not found and _WILDCARD.search(query):
+        matches = wildcard(path).match
+        return _some(PATTERN, (one for one in image.items if one != "/" and matches(one)))
+    return found
 
 
 def _named(image: KnownImage, name: str) -> set[str]:
-    is_pattern = _WILDCARD.search(name)
-    matches = wildcard(name).match if is_pattern else None
-    end = f"/{name}"
-    found = {
-        path
-        for path in image.items
-        if path != "/"
-        and (path.endswith(end) if matches is None else matches(path[path.rfind("/") + 1 :]))
-    }
-    for edge in image.graph.edges if image.graph else ():
-        if edge.name == name or (matches is not None and edge.name and matches(edge.name)):
-            found.add(edge.to)
-    return found
+    end, edges = f"/{name}", image.graph.edges if image.graph else ()
+    found = {path for path in image.items if path.endswith(end)}
+    return found.union(edge.to for edge in edges if edge.name == name)
+
+
+def _like(image: KnownImage, pattern: str) -> set[str]:
+    matches, edges = wildcard(pattern).match, image.graph.edges if image.graph else ()
+    found = {path for path in image.items if path != "/" and matches(path[path.rfind("/") + 1 :])}
+    return found.union(edge.to for edge in edges if edge.name and matches(edge.name))
 
 
 def _of_package(image: KnownImage, name: str) -> Iterable[str]:
@@ -118,8 +120,7 @@ def _down_to(image: KnownImage, query: str) -> list[str]:
     gone = path[len(there.rstrip("/")) + 1 :].split("/")[0]
     if image.items[there].kind != DIR:
         return [f"{there} is there, and is no directory"]
-    below = len(image.below.get(there, ()))
-    has = f"has {below:,} entr{'y' if below == 1 else 'ies'}"
+    has = f"has {entries(len(image.below.get(there, ())))}"
     return [f"{there} is there and {has}, but not {there.rstrip('/')}/{gone}"]
 
 
@@ -130,7 +131,6 @@ def _nearest(image: KnownImage, query: str) -> tuple[str, ...]:
         return ()
     directory = posixpath.dirname(image.resolve(posixpath.join("/", query)))
     here = [posixpath.basename(path) for path in image.below.get(directory, ())]
-    packages = {item.package for item in image.items.values() if item.package}
     by_name: dict[str, str] = {}
     for path in image.items:
         by_name.setdefault(path[path.rfind("/") + 1 :], path)
@@ -144,8 +144,11 @@ def _nearest(image: KnownImage, query: str) -> tuple[str, ...]:
         path = posixpath.join(directory, one)
         found.append(path if path in in_place else by_name[one])
     if "/" not in query:
-        found += [
-            f"{PACKAGE_PREFIX}{one}"
-            for one in difflib.get_close_matches(name, sorted(packages)[:_MOST_COMPARED], 3)
-        ]
+        found += _packages_like(image, name)
     return tuple(found)
+
+
+def _packages_like(image: KnownImage, name: str) -> tuple[str, ...]:
+    packages = sorted({item.package for item in image.items.values() if item.package})
+    near = difflib.get_close_matches(name, packages[:_MOST_COMPARED], 3)
+    return tuple(f"{PACKAGE_PREFIX}{one}" for one in near)

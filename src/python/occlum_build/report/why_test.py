@@ -192,6 +192,37 @@ def test_absent_below_a_file_and_near_packages() -> None:
     assert absent(IMAGE, "/..").searched  # leads to the root, which is there
 
 
+def test_absent_package_is_looked_for_among_packages_alone() -> None:
+    found = absent(IMAGE, "package:libx2")
+    assert found.searched == ("as the package of an entry: none is of it",)
+    assert found.nearest == ("package:libx1", "package:liby")
+    assert absent(IMAGE, "package:libgone.so").searched == found.searched
+    assert absent(IMAGE, "package:a/b").nearest == ()
+
+
+def test_absent_pattern_with_a_slash() -> None:
+    assert absent(IMAGE, "/no/*").searched == (
+        "in the paths of 15 entries: none is like it",
+        "as the source of an entry: none is copied from there",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("a[1].txt", "name"),
+        ("ws/data/a[1].txt", "source"),
+        ("/data/a[1].txt", "path"),
+        ("data/sub/../a[1].txt", "path"),
+        ("a[[]1].txt", "pattern"),
+    ],
+)
+def test_name_with_brackets(query: str, kind: str) -> None:
+    files = {**FILES, "ws/data/a[1].txt": b"1", "ws/data/a1.txt": b"2"}
+    (found,) = find(Made(files=files).image, query)
+    assert (found.kind, found.paths) == (kind, ("/data/a[1].txt",))
+
+
 def test_without_a_graph_the_chain_of_the_manifest_is_told() -> None:
     image = replace(IMAGE, graph=None)
     assert told("liby.so", image=image)[1:] == [
