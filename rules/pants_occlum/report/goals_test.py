@@ -104,6 +104,7 @@ def test_diff_with_nothing_to_compare(app: Project) -> None:
 def test_size(app: Project) -> None:
     found = app.run(OcclumSize, "app:image", "app:other")
     assert found.exit_code == 0
+    assert app.run(OcclumSize, "app:image", "app:other", "app:rootfs").stdout == found.stdout
     heads = [line for line in found.stdout.splitlines() if line.startswith("app:")]
     assert [line.split(": ")[0] for line in heads] == ["app:image", "app:other"]
     assert "1,000  2 times: /data/conf/one, /data/conf/two" in found.stdout

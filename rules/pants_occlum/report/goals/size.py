@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pants.engine.addresses import Address
 from pants.engine.console import Console
 from pants.engine.goal import Goal, GoalSubsystem
 from pants.engine.internals.session import RunId
@@ -58,8 +59,13 @@ async def measure_images(
     if options.json:
         wanted = [the_one_target(wanted, "occlum-size --json")]
     exit_code, top = 0, max(options.top, 0)
+    told: set[Address] = set()
     for target in wanted:
-        sizes = Sizes(known_image(await image_of_target(target)))
+        image = await image_of_target(target)
+        if image.address in told:  # of an enclave that was named with its image
+            continue
+        told.add(image.address)
+        sizes = Sizes(known_image(image))
         if options.json:
             print_json(console, to_json(sizes, top))
         else:

@@ -24,9 +24,10 @@ def with_absolute_boms(plan: ImagePlan) -> Iterator[Entry]:
 
 
 def write_manifest(plan: ImagePlan, sources: OsSources, path: Path, root: str) -> None:
-    """Write both files, or neither. `root` is the image's directory, which they must not be in.
+    """Write both files, or neither; their directory is made where it is missing.
 
-    Raises OcclumError `usage` when they would be, or when both would have one name.
+    `root` is the image's directory, which they must not be in. Raises OcclumError `usage` when they
+    would be, or when both would have one name.
     """
     from occlum_build.files.change import Change
     from occlum_build.image.graph import GRAPH, graph_of, graph_text
@@ -39,6 +40,7 @@ def write_manifest(plan: ImagePlan, sources: OsSources, path: Path, root: str) -
         hint = f"give the manifest another name: {GRAPH} is written beside it"
         raise OcclumError("usage", f"--manifest: {path} cannot be the manifest", hint=hint)
     manifest = manifest_text(with_absolute_boms(plan), sources.sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with Change() as change:
         change.write(path, manifest.full)
         change.write(path.with_name(GRAPH), graph_text(graph_of(plan), manifest.digest))

@@ -145,7 +145,6 @@ def test_why_of_what_a_file_in_an_archive_needs(ws: Workspace) -> None:
 
 def test_manifest_with_the_graph_beside_it(ws: Workspace) -> None:
     manifest, graph = ws.path / "made/manifest.json", ws.path / "made/graph.json"
-    manifest.parent.mkdir()
     code, _, _ = ws.run("--manifest", str(manifest), "--dry-run", bom=copy("files: [/bin/true]"))
     assert code == 0
     assert not ws.image.exists()
@@ -163,10 +162,11 @@ def test_manifest_with_the_graph_beside_it(ws: Workspace) -> None:
     [
         ("image/m.json", "is in the image itself"),
         ("graph.json", "cannot be the manifest"),
-        ("none/m.json", "No such file or directory"),
+        ("file/m.json", "file: File exists"),
     ],
 )
 def test_manifest_that_cannot_be_there(ws: Workspace, file: str, message: str) -> None:
+    (ws.path / "file").write_text("")
     code, _, err = ws.run("--manifest", str(ws.path / file))
     assert code == 1
     assert message in err

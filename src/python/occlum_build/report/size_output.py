@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from occlum_build.report.model import entries
 from occlum_build.report.size import Part, Sizes
 
 SCHEMA = 1
@@ -14,9 +15,11 @@ _T = TypeVar("_T")
 
 
 def lines(sizes: Sizes, top: int) -> Iterator[str]:
-    """For people: of each list the `top` first."""
+    """For people: of each list the `top` first; no lists for 0."""
     total = sizes.total
-    yield f"{sizes.image.name}: {total.entries:,} entries, {total.size:,} bytes"
+    yield f"{sizes.image.name}: {entries(total.entries)}, {total.size:,} bytes"
+    if not top:
+        return
     yield from _parts("layers (BOM files)", sizes.layers, top, _NO_BOM)
     yield from _owners(sizes, top)
     yield from _shared(sizes, top)
@@ -86,7 +89,7 @@ def _json(key: str, found: Sequence[Part]) -> list[dict[str, Any]]:
 def _parts(title: str, found: Sequence[Part], top: int, no_name: str) -> Iterator[str]:
     yield f"{title}:"
     for one in found[:top]:
-        yield f"{one.size:>15,}  {one.name or no_name} ({one.entries:,} entries)"
+        yield f"{one.size:>15,}  {one.name or no_name} ({entries(one.entries)})"
     yield from _more(found, top)
 
 
@@ -104,7 +107,7 @@ def _shared(sizes: Sizes, top: int) -> Iterator[str]:
     yield "shared:"
     for one in sizes.shared[:top]:
         boms = ", ".join(one.boms[:3]) + (", ..." if one.boms[3:] else "")
-        yield f"{one.size:>15,}  {one.entries:,} entries of {len(one.boms)} BOM lines: {boms}"
+        yield f"{one.size:>15,}  {entries(one.entries)} of {len(one.boms)} BOM lines: {boms}"
     yield from _more(sizes.shared, top)
 
 

@@ -101,6 +101,13 @@ def test_as_text_and_as_json() -> None:
     assert len(value["largest"]) == 2
 
 
+def test_one_entry_and_no_lists() -> None:
+    items = {path: Item(path, "file", 0o644, 1) for path in ("/a",)}
+    sizes = Sizes(KnownImage("x", items))
+    assert list(lines(sizes, 0)) == ["x: 1 entry, 1 bytes"]
+    assert "              1  / (1 entry)" in list(lines(sizes, 1))
+
+
 def test_limit() -> None:
     SIZES.check(SIZES.total.size)
     with pytest.raises(OcclumError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.image.graph import HOLDS, INTERPRETER
 from occlum_build.report.chains import IN, Chain, Chains, Step
-from occlum_build.report.model import DIR, FILE, SYMLINK, Item, KnownImage
+from occlum_build.report.model import DIR, FILE, SYMLINK, Item, KnownImage, entries
 from occlum_build.report.queries import DIRECTORY, Absent
 from occlum_build.report.why import ABSENT, Answer, Group, groups
 from occlum_build.shown import Lines
@@ -89,7 +89,7 @@ def _lines(image: KnownImage, answer: Answer) -> Iterator[str]:
     if len(paths) > _FEW:
         items = [image.items[path] for path in paths if path in image.items]
         size = sum(item.size for item in items)
-        yield f"{answer.query}: as a {answer.kind}, {len(paths):,} entries, {size:,} bytes"
+        yield f"{answer.query}: as a {answer.kind}, {entries(len(paths))}, {size:,} bytes"
         yield from _group_lines(groups(items, Chains(image)))
         return
     for path in paths:
@@ -136,7 +136,7 @@ def _head(image: KnownImage, path: str) -> str:
     if item.kind == DIR:
         below = list(image.tree(path))
         size = sum(one.size for one in below)
-        return f"{path}: directory with {len(below):,} entries, {size:,} bytes"
+        return f"{path}: directory with {entries(len(below))}, {size:,} bytes"
     if item.kind == SYMLINK:
         return f"{path}: link to {item.target}"
     return f"{path}: file, {item.size:,} bytes"
