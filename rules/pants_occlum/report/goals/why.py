@@ -54,8 +54,8 @@ async def explain_images(
     why = Why(image, every=options.all)
     try:
         answers = [one for query in options.args for one in why.answers(query)]
-    except OcclumError as error:
-        raise invalid_target(f"`occlum-why`: {error.problems[0].message}.") from None
+    except OcclumError as wrong:
+        raise invalid_target(f"`occlum-why`: {wrong.problems[0].message}.") from None
     if options.json:
         print_json(console, to_json(image, answers))
     else:
