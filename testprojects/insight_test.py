@@ -41,6 +41,7 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     with pants_runner(
         tmp_path_factory.mktemp("pants"),
         parts=PARTS,
+        backends=None,
         options=("--no-python-enable-resolves",),
         env={"PYTHON_VERSION": version},
     ) as runner:
