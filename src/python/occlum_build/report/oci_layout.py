@@ -61,6 +61,8 @@ def _apply(blob: Path, items: dict[str, Item]) -> None:
             path = _path(member.name)
             if posixpath.basename(path).startswith(WHITEOUT_PREFIX):
                 raise BadArchive(f"{path} takes away what a layer below has")
+            if path == "/" and member.kind != DIR:
+                raise BadArchive(f"/ is a {member.kind}")
             if len(items) >= MAX_MEMBERS:
                 raise BadArchive(f"the layers have more than {MAX_MEMBERS:,} entries")
             items[path] = _item(path, member, chunks, items)

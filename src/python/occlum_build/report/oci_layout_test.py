@@ -123,6 +123,12 @@ def test_manifest_of_another_digest(tmp_path: Path) -> None:
         read_side(str(folder))
 
 
+def test_root_that_is_a_file(tmp_path: Path) -> None:
+    folder = write(tmp_path, layer(MADE, more=(tarfile.TarInfo(".."),)))
+    with pytest.raises(OcclumError, match="/ is a file"):
+        read_side(str(folder))
+
+
 def test_names_with_several_slashes(tmp_path: Path) -> None:
     more = tarfile.TarInfo("//data/x")
     items = read_side(str(write(tmp_path, layer(MADE, more=(more,))))).items
