@@ -14,6 +14,7 @@ from pants.engine.rules import Rule
 from occlum_build.packages.metadata import status_paths
 from occlum_build.sbom.debian import Control
 from occlum_build.sbom.describe import Deb, is_read
+from occlum_build.sbom.model import DEB, bill_of
 from occlum_build.sbom.packages import copyright_path
 from occlum_build.sbom.rows import ImageRows, Row, rows_of
 from occlum_build.sbom.slsa import provenance_json
@@ -22,6 +23,7 @@ from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
     execute_process_or_raise,
+    get_digest_contents,
     merge_digests,
 )
 from pants_occlum.image.host_packages import host_packages
@@ -173,6 +175,14 @@ async def _written(bill: Digest, one: _Format, address: Address) -> Digest:
     return (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
 
 
+async def _provenance(bill: Digest, rows: ImageRows, address: Address) -> Digest:
+    """By packages of the bill, and by sources, which a bill has not."""
+    (content,) = await get_digest_contents(bill)
+    packages = [one for one in bill_of(content.content, _BILL).components if one.kind == DEB]
+    made = provenance_json(str(address), rows, packages, boms=rows.boms)
+    return await create_digest(CreateDigest([FileContent(SLSA_FILE, made)]))
+
+
 def _check_installed(address: Address, formats: Iterable[str]) -> None:
     """Raise InvalidTargetException for a format that this environment cannot write."""
     for name in formats:
@@ -201,14 +211,12 @@ async def write_sboms(request: SbomsRequest) -> Sboms:
         host = await host_packages(plan.sysroot, rows)
         rows, debs = host.image, _Debs(host.debs)
     files, digests = [], []
-    if _SLSA in request.formats:
-        made = provenance_json(str(request.address), rows, debs.known, boms=rows.boms)
-        statement = FileContent(SLSA_FILE, made)
-        digests.append(await create_digest(CreateDigest([statement])))
-        files.append(SLSA_FILE)
     formats = [one for name, one in sorted(_FORMATS.items()) if name in request.formats]
-    if formats:
+    if request.formats:
         bill = await _described(image, rows, debs)
+        if _SLSA in request.formats:
+            digests.append(await _provenance(bill, rows, request.address))
+            files.append(SLSA_FILE)
         for one in formats:
             digests.append(await _written(bill, one, request.address))
             files.append(one.file)

@@ -79,7 +79,7 @@ def test_an_image_of_packages(project: Project) -> None:
     package, file = definition["resolvedDependencies"]
     assert package == {
         "name": "tool",
-        "uri": "pkg:deb/debian/tool@1.0?arch=amd64",
+        "uri": purl,
         "digest": {"sha256": sha256},
     }
     assert file["name"] == "app/my-1.dist-info/METADATA"

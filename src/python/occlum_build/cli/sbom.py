@@ -115,17 +115,18 @@ def _document(
     from occlum_build.sbom.rows import read_edges
 
     image, debs = _packaged(options, image, tree)
+    content: Callable[[Row], str | None] = _no_content
+    if tree.is_dir():
+        content = _Tree(tree)
+    from occlum_build.sbom.describe import Known, describe, packages_of
+
     if options.format == SLSA:
         from occlum_build.sbom.slsa import BUILDER, provenance_json
 
         builder = BUILDER if options.builder is None else options.builder
-        return provenance_json(options.name, image, debs, boms=image.boms, builder=builder)
-    from occlum_build.sbom.describe import Known, describe
-
+        packages = packages_of(image, Known(content, debs))
+        return provenance_json(options.name, image, packages, boms=image.boms, builder=builder)
     edges = read_edges(manifest.parent / GRAPH, image)
-    content: Callable[[Row], str | None] = _no_content
-    if tree.is_dir():
-        content = _Tree(tree)
     bill = describe(options.name, image, Known(content, debs, edges))
     if options.format == SPDX:
         from occlum_build.sbom.spdx import spdx_json

@@ -106,6 +106,18 @@ def test_packages_by_their_files(image: Image) -> None:
     assert len(package["hashes"]) == 1
 
 
+def test_package_urls_are_the_same_in_all_formats(image: Image) -> None:
+    image.dpkg()
+    image.file("root/etc/os-release", b"ID=debian\nVERSION_ID=12\n")
+    bom = BOM.replace("files: [", "files: [/etc/os-release, ").encode()
+    image.file("bom.yaml", bom.replace(b"target: /", b"target: /etc", 1))
+    image.build()
+    due = "pkg:deb/debian/libgreet1@1.1-1?arch=amd64&distro=debian-12&upstream=greet%401:2.0-1"
+    for format_ in ("cyclonedx", "spdx", "slsa"):
+        _, out, _ = image.run("out", "--format", format_, "--sysroot", "root")
+        assert due in out
+
+
 def test_packages_by_dpkg(image: Image) -> None:
     image.dpkg()
     document = image.done("out", "--format=spdx", "--sysroot", "root")

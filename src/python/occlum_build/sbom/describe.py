@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -77,14 +77,8 @@ class _Making:
         self.owner: dict[str, str] = {}
 
     def add_debs(self) -> None:
-        packages: dict[tuple[str, str], list[Row]] = {}
-        for row in self.rows.values():
-            if row.package:
-                packages.setdefault((row.package, row.version), []).append(row)
-        distro = self._distro()
-        for (name, version), rows in sorted(packages.items()):
-            deb = deb_of_version(self.known.debs, name, version)
-            self._add(deb_component(name, version, deb, distro), rows)
+        for component, rows in _packages(self.rows, self.known):
+            self._add(component, rows)
 
     def add_distributions(self) -> None:
         ordered = sorted(self.rows)
@@ -153,19 +147,39 @@ class _Making:
         return ref
 
     def _content(self, path: str) -> bytes | None:
-        row = self.rows.get(path)
-        file = self.known.content(row) if row is not None and row.sha256 else None
-        return read_file(file, METADATA_BYTES, name=path) if file is not None else None
+        return _content(path, self.rows, self.known)
 
-    def _distro(self) -> tuple[str, str]:
-        """ID and VERSION_ID of the image's os-release(5); "" for what it does not say."""
-        for path in OS_RELEASE:
-            text = (self._content(path) or b"").decode("utf-8", "replace")
-            lines = (line.partition("=") for line in text.splitlines())
-            found = {key: value.strip().strip("\"'") for key, _, value in lines}
-            if found.get("ID", "").isalnum():
-                return found["ID"], found.get("VERSION_ID", "")
-        return "", ""
+
+def packages_of(image: ImageRows, known: Known) -> list[Component]:
+    """The Debian packages of an image, as its bill has them but for their files."""
+    return [one for one, _ in _packages({row.path: row for row in image.rows}, known)]
+
+
+def _packages(rows: Mapping[str, Row], known: Known) -> Iterator[tuple[Component, Sequence[Row]]]:
+    packages: dict[tuple[str, str], list[Row]] = {}
+    for row in rows.values():
+        if row.package:
+            packages.setdefault((row.package, row.version), []).append(row)
+    distro = _distro(rows, known)
+    for (name, version), own in sorted(packages.items()):
+        yield deb_component(name, version, deb_of_version(known.debs, name, version), distro), own
+
+
+def _distro(rows: Mapping[str, Row], known: Known) -> tuple[str, str]:
+    """ID and VERSION_ID of the image's os-release(5); "" for what it does not say."""
+    for path in OS_RELEASE:
+        text = (_content(path, rows, known) or b"").decode("utf-8", "replace")
+        lines = (line.partition("=") for line in text.splitlines())
+        found = {key: value.strip().strip("\"'") for key, _, value in lines}
+        if found.get("ID", "").isalnum():
+            return found["ID"], found.get("VERSION_ID", "")
+    return "", ""
+
+
+def _content(path: str, rows: Mapping[str, Row], known: Known) -> bytes | None:
+    row = rows.get(path)
+    file = known.content(row) if row is not None and row.sha256 else None
+    return read_file(file, METADATA_BYTES, name=path) if file is not None else None
 
 
 def _below(directory: str, ordered: Sequence[str]) -> Sequence[str]:

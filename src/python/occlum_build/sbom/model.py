@@ -83,7 +83,12 @@ def bill_json(bill: Bill) -> bytes:
 
 def read_bill(path: str) -> Bill:
     """The bill whose JSON one of our own processes left at a path."""
-    value = load_json(read_file(path, BILL_BYTES), path)
+    return bill_of(read_file(path, BILL_BYTES), path)
+
+
+def bill_of(data: bytes, name: str) -> Bill:
+    """The bill of that JSON of ours; `name` is what errors call it."""
+    value = load_json(data, name)
     components = tuple(map(_component, value["components"]))
     needs = tuple((needer, needed) for needer, needed in value["needs"])
     return Bill(value["name"], value["digest"], components, needs)

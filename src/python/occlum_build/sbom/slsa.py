@@ -7,11 +7,11 @@ the machine or the time of a build is optional there, and left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from occlum_build.sbom.describe import Deb, deb_component, deb_of_version
 from occlum_build.sbom.identity import package_url
+from occlum_build.sbom.model import Component
 from occlum_build.sbom.rows import ImageRows, Row
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -25,14 +25,14 @@ BUILDER = "urn:occlum-build:unsigned"
 def provenance_json(
     name: str,
     image: ImageRows,
-    debs: Mapping[str, Deb],
+    packages: Iterable[Component],
     *,
     boms: Iterable[str] = (),
     builder: str = BUILDER,
 ) -> bytes:
     """The statement of an image, whose digest is its subject: sorted, with a line end.
 
-    boms: the files and targets that say what is in it. builder: a URI.
+    packages: those of its bill. boms: the files and targets that say what is in it. builder: a URI.
     """
     statement = {
         "_type": STATEMENT,
@@ -43,7 +43,7 @@ def provenance_json(
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"boms": sorted(set(boms)), "image": name},
                 "internalParameters": {},
-                "resolvedDependencies": _dependencies(image.rows, debs),
+                "resolvedDependencies": _dependencies(image.rows, packages),
             },
             "runDetails": {"builder": {"id": builder}},
         },
@@ -51,25 +51,16 @@ def provenance_json(
     return json.dumps(statement, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
-def _dependencies(rows: Iterable[Row], debs: Mapping[str, Deb]) -> list[dict[str, Any]]:
+def _dependencies(rows: Iterable[Row], packages: Iterable[Component]) -> list[dict[str, Any]]:
     """Each package that has something in the image, then each file that is of none."""
-    packages = set()
-    files = set()
-    for row in rows:
-        if row.package:
-            packages.add((row.package, row.version))
-        elif row.sha256:
-            files.add((row.source or row.path, row.sha256))
-    found = [
-        _package(name, version, deb_of_version(debs, name, version))
-        for name, version in sorted(packages)
-    ]
+    files = {(row.source or row.path, row.sha256) for row in rows if row.sha256 and not row.package}
+    found = [_package(one) for one in sorted(packages, key=lambda one: (one.name, one.version))]
     return found + [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in sorted(files)]
 
 
-def _package(name: str, version: str, deb: Deb) -> dict[str, Any]:
-    url = package_url(deb_component(name, version, deb))
-    found: dict[str, Any] = {"name": name, "uri": "" if url is None else url.to_string()}
-    if deb.sha256:
-        found["digest"] = {"sha256": deb.sha256}
+def _package(package: Component) -> dict[str, Any]:
+    url = package_url(package)
+    found: dict[str, Any] = {"name": package.name, "uri": "" if url is None else url.to_string()}
+    if package.sha256:
+        found["digest"] = {"sha256": package.sha256}
     return found

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from occlum_build.sbom.debian import Control
-from occlum_build.sbom.describe import Deb
+from occlum_build.sbom.describe import Deb, Known, packages_of
 from occlum_build.sbom.rows import ImageRows, Row
 from occlum_build.sbom.testing import DIGEST
 
@@ -25,7 +25,9 @@ ROWS = (
 
 def test_a_statement() -> None:
     debs = {"libx": Deb(Control("libx", "1:2+b1", "amd64"), sha256="dd" * 32)}
-    data = provenance_json("app:image", ImageRows(DIGEST, ROWS), debs, boms=["b", "a", "b"])
+    image = ImageRows(DIGEST, ROWS)
+    packages = packages_of(image, Known(lambda _: None, debs))
+    data = provenance_json("app:image", image, packages[::-1], boms=["b", "a", "b"])
     assert json.loads(data) == {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": "app:image", "digest": {"sha256": DIGEST}}],
