@@ -26,9 +26,17 @@ from occlum_build.occlum.instance import SIGNED_LIBOS
 from occlum_build.sources.model import OTHER
 from occlum_build.verify.files import CODE, Files, Found, too_large
 from occlum_build.verify.rows import Table
+from occlum_build.verify.whiteouts import (
+    Order,
+    is_astray,
+    is_below_whiteout,
+    is_no_name,
+    is_usual,
+    is_whiteout,
+    removed_name,
+)
 
 _SIGNED = f"build/{SIGNED_LIBOS}"
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _NAME_BYTES = 255
 _MOST_AMBIGUOUS = 10
 # A name may have 2,000 directories that have no member of their own.
@@ -68,21 +76,19 @@ class Merged:
 
         Raises OcclumError `verify` where all of them hold more than one archive may.
         """
+        if is_layer and any(map(is_whiteout, members)):
+            members = self._removed(members)
         seen: dict[str, Member] = {}
         for member in members:
-            self._name_bytes += len(member.name) + len(member.link)
-            if self._nodes > MAX_NODES or self._name_bytes > tar_reader.MAX_NAME_BYTES:
-                raise OcclumError(CODE, "the archives hold more names than are read")
+            self._take(member)
             name = clean(member.name)
             if name in ("", "."):
                 continue
-            base = posixpath.basename(name)
-            if is_layer and base.startswith(_WHITEOUT):
-                self._remove(posixpath.dirname(name), base)
-                continue
+            if is_layer and is_below_whiteout(name):
+                self.astray.append(member.name)
             before = seen.get(name)
             is_again = before is not None and (before.kind, member.kind) != (DIR, DIR)
-            if is_again or not _is_normal(member.name, name):
+            if is_again or not _is_normal(member, name):
                 self.odd.append(member.name)
             if member.kind == HARD_LINK:
                 member = seen.get(clean(member.link), member)
@@ -90,8 +96,34 @@ class Merged:
             self._put(name, member)
         self.archives += 1
 
+    def _take(self, member: Member) -> None:
+        self._name_bytes += len(member.name) + len(member.link)
+        self._check_bounds()
+
+    def _check_bounds(self, more: int = 0) -> None:
+        """There may be `more` nodes than those of the tree."""
+        if self._nodes + more > MAX_NODES or self._name_bytes > tar_reader.MAX_NAME_BYTES:
+            raise OcclumError(CODE, "the archives hold more names than are read")
+
+    def _removed(self, members: Sequence[Member]) -> list[Member]:
+        """Apply the whiteouts of a layer to what is below it; all its other members."""
+        order, kept = Order(), []
+        for member in members:
+            self._check_bounds(order.count)
+            name = clean(member.name)
+            if _is_above(name):
+                self.astray.append(member.name)
+            elif is_whiteout(member):
+                self._take(member)
+                self._remove(posixpath.dirname(name), member, order)
+            else:
+                kept.append(member)
+                if name not in ("", ".") and not order.put(name, member.kind):
+                    self.odd.append(member.name)
+        return kept
+
     def _put(self, name: str, member: Member) -> None:
-        if name.startswith("../") or name == ".." or len(name) > PATH_BYTES:
+        if _is_above(name):
             self.astray.append(member.name)
             return
         node = self.top
@@ -107,16 +139,25 @@ class Merged:
             node.below = {}
         node.archive, node.member = self.archives, member
 
-    def _remove(self, folder: str, base: str) -> None:
-        node: _Node | None = self.top
-        for part in folder.split("/") if folder else ():
-            node = node.below.get(part) if node is not None else None
-        if node is not None and base == _OPAQUE:
-            node.below = {
-                name: one for name, one in node.below.items() if one.archive == self.archives
-            }
+    def _remove(self, folder: str, member: Member, order: Order) -> None:
+        parts = folder.split("/") if folder else []
+        name = removed_name(member)
+        nodes: list[_Node | None] = [self.top]
+        for part in parts:
+            last = nodes[-1]
+            nodes.append(last.below.get(part) if last is not None else None)
+        lower = [one.member.kind if one and one.member else "" for one in nodes[1:]]
+        if is_no_name(member) or is_astray(order.kinds(parts), lower):
+            self.astray.append(member.name)
+            return
+        is_first = order.remove(parts, name)
+        if not (is_first and is_usual(member) and _is_normal(member, clean(member.name))):
+            self.odd.append(member.name)
+        node = nodes[-1]
+        if node is not None and name:
+            node.below.pop(name, None)
         elif node is not None:
-            node.below.pop(base[len(_WHITEOUT) :], None)
+            node.below = {}
 
     def listing(self, prefix: str) -> dict[str, _Node]:
         """All below a directory, by path relative to it."""
@@ -134,9 +175,15 @@ class Merged:
         return found
 
 
-def _is_normal(name: str, cleaned: str) -> bool:
+def _is_normal(member: Member, cleaned: str) -> bool:
+    name = member.name
     stripped = name[2:] if name.startswith("./") else name
     return stripped.rstrip("/") == cleaned and "\0" not in name
+
+
+def _is_above(name: str) -> bool:
+    """Is it above the top, or longer than any path?"""
+    return name.startswith("../") or name == ".." or len(name) > PATH_BYTES
 
 
 def instances_in(members: Sequence[Member]) -> set[str]:
