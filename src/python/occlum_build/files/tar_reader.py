@@ -95,7 +95,15 @@ def _member(number: int, info: tarfile.TarInfo) -> Member:
     size = info.size if kind == FILE else 0
     if size < 0:
         raise BadArchive(DAMAGED)
-    return Member(number, info.name, kind, size, info.mode & 0o7777, link)
+    return Member(number, _name(info), kind, size, info.mode & 0o7777, link)
+
+
+def _name(info: tarfile.TarInfo) -> str:
+    """With the slash at its end that `tarfile` takes from names in attributes."""
+    is_file = info.type in tarfile.REGULAR_TYPES or info.issparse()
+    if is_file and info.pax_headers.get("path", "").endswith("/"):
+        return info.name.rstrip("/") + "/"
+    return info.name
 
 
 def contents_of(
@@ -115,7 +123,7 @@ def contents_of(
                 return
             if number in left:
                 member = left.pop(number)
-                if (info.name, info.size) != (member.name, member.size):
+                if (_name(info), info.size) != (member.name, member.size):
                     raise BadArchive("it changed while it was read")
                 yield member, _content(tar, info, unpacked)
     if left:

@@ -178,7 +178,9 @@ class Merged:
 def _is_normal(member: Member, cleaned: str) -> bool:
     name = member.name
     stripped = name[2:] if name.startswith("./") else name
-    return stripped.rstrip("/") == cleaned and "\0" not in name
+    if member.kind == DIR:  # tar and others take all with a slash at the end for one
+        stripped = stripped.rstrip("/")
+    return stripped == cleaned and "\0" not in name
 
 
 def _is_above(name: str) -> bool:

@@ -79,6 +79,24 @@ def test_names_that_programs_take_for_others(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("pax_headers", [{}, {"path": "app/run/x/"}])
+def test_a_file_whose_name_ends_in_a_slash(
+    built: Path, tmp_path: Path, pax_headers: dict[str, str]
+) -> None:
+    """tar makes a directory of it, Python a file."""
+    archive = with_more(built, tmp_path)
+    info = tarfile.TarInfo("app/run/x/")
+    info.size, info.type, info.pax_headers = 1, tarfile.REGTYPE, pax_headers
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(b"x"))
+    content = archive.read_bytes()
+    end = len(content.rstrip(b"\0"))
+    archive.write_bytes(content[: end + -end % 512] + out.getvalue())
+    rows = differing(verified(archive))
+    assert [(row.what, row.stated) for row in rows] == [("names in the archive", "app/run/x/")]
+
+
 def test_a_link_in_place_of_a_file_is_not_followed(built: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes((built / "Occlum.json").read_bytes())
