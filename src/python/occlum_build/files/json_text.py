@@ -11,17 +11,26 @@ from occlum_build.files.bounds import JSON_DEPTH, JSON_DIGITS
 
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
 _CONTAINERS = frozenset((dict, list))  # as they are made of JSON, so that type() will do
+_MOST_OF_A_KEY = 80
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def load_json(data: bytes, name: str, *, code: str = "json", depth: int = JSON_DEPTH) -> Any:
+def load_json(
+    data: bytes,
+    name: str,
+    *,
+    code: str = "json",
+    depth: int = JSON_DEPTH,
+    is_unique: bool = False,
+) -> Any:
     """The value of one JSON document; `name` is the file that errors show.
 
     Raises OcclumError `code`: not JSON, not UTF-8, nested deeper than `depth`, a number that is
-    none of JSON's or too long, a string with half a character.
+    none of JSON's or too long, a string with half a character; `is_unique`: a key that an object
+    has twice, of which readers take one or the other.
     """
     try:
-        value = _decode(data.decode("utf-8"))
+        value = (_decode_unique if is_unique else _decode)(data.decode("utf-8"))
         if _is_deeper(value, depth):
             raise RecursionError
         if b"\\u" in data and _has_surrogate(value):
@@ -29,6 +38,8 @@ def load_json(data: bytes, name: str, *, code: str = "json", depth: int = JSON_D
     except json.JSONDecodeError as error:
         place = Place(name, error.lineno, error.colno)
         raise OcclumError(code, f"not JSON: {error.msg}", place=place) from None
+    except _Twice as error:
+        raise OcclumError(code, str(error), place=Place(name)) from None
     except ValueError as error:  # not UTF-8, a number of thousands of digits, NaN
         raise OcclumError(code, f"not JSON: {error}", place=Place(name)) from None
     except RecursionError:  # ours, or of the reader, which has a bound of its own
@@ -89,4 +100,22 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number of JSON")
 
 
+class _Twice(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Twice(f"an object has the key {key[:_MOST_OF_A_KEY]!r} twice")
+            seen.add(key)
+    return found
+
+
 _decode = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant).decode
+_decode_unique = json.JSONDecoder(
+    parse_int=_integer, parse_constant=_refuse_constant, object_pairs_hook=_unique
+).decode

@@ -46,6 +46,14 @@ def test_what_is_no_json_is_refused(data: bytes, message: str) -> None:
     assert message in refused(data)
 
 
+def test_a_key_that_an_object_has_twice() -> None:
+    text = b'{"a": [{"b": 1, "c": 2, "b": 1}]}'
+    assert load_json(text, "x.json") == {"a": [{"b": 1, "c": 2}]}
+    with pytest.raises(OcclumError, match=r"^x\.json: an object has the key 'b' twice$"):
+        load_json(text, "x.json", is_unique=True)
+    assert load_json(b'[{"a": 1}, {"a": 2}]', "x.json", is_unique=True) == [{"a": 1}, {"a": 2}]
+
+
 def test_the_digits_of_a_number_are_bounded() -> None:
     assert load_json(b"9" * 1000, "x.json") == int("9" * 1000)
     message = "x.json: not JSON: a number has more than 1000 digits"

@@ -37,7 +37,7 @@ _MANIFEST = {
 
 def from_bytes(data: bytes, name: str = MEASUREMENT) -> dict[str, Any]:
     """A record; OcclumError `measurement` for what is none. `name` is the file in errors."""
-    value: dict[str, Any] = load_json(data, name, code=_CODE)
+    value: dict[str, Any] = load_json(data, name, code=_CODE, is_unique=True)
     check_shape(value, {"schema": int}, name, code=_CODE)
     if value["schema"] != SCHEMA:
         message = f"its schema is {value['schema']}, not {SCHEMA}"
@@ -48,7 +48,7 @@ def from_bytes(data: bytes, name: str = MEASUREMENT) -> dict[str, Any]:
 
 def manifest_from_bytes(data: bytes, name: str = MANIFEST) -> dict[str, Any]:
     """A manifest, of which `describe_entries` tells; OcclumError `measurement` for what is none."""
-    value: dict[str, Any] = load_json(data, name, code=_CODE)
+    value: dict[str, Any] = load_json(data, name, code=_CODE, is_unique=True)
     check_shape(value, _MANIFEST, name, code=_CODE)
     return value
 

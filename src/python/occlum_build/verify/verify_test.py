@@ -202,6 +202,10 @@ def test_records_that_lie(built: Path, tmp_path: Path) -> None:
         change_json(record, inputs=inputs)
         found = differing(verified(instance))
         assert {one.about for one in found} <= {"measurement.json", "manifest.json"} and found
+    text = json.dumps(whole)
+    record.write_text(text.replace('"mrenclave"', '"mrenclave": "00", "mrenclave"', 1))
+    (twice,) = differing(verified(instance))
+    assert "the key 'mrenclave' twice" in twice.note
     record.write_text("{")
     assert row(verified(instance), "measurement.json", "content").status == DIFFERS
     with pytest.raises(OcclumError, match="not JSON"):
