@@ -19,13 +19,23 @@ from occlum_build.files.compressed import BadArchive, damage_told, decompressed
 from occlum_build.files.handles import DirectoryHandles
 from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import READ_FLAGS, read_descriptor
-from occlum_build.files.shape import ListOf, MapOf, check_shape
-from occlum_build.oci.layout import REF_NAME, blob_path
+from occlum_build.files.shape import check_shape
+from occlum_build.oci.layout import blob_path
 from occlum_build.oci.rootfs import INSTANCE_PATH
 from occlum_build.oci.settings import ARGS, VARIABLES
 from occlum_build.verify.files import CODE, Files
+from occlum_build.verify.manifests import (
+    CONFIG_SHAPE,
+    INDEX_SHAPE,
+    MANIFEST_SHAPE,
+    check_index,
+    check_keys,
+    check_manifest,
+    chosen_of,
+    ref_of,
+)
 from occlum_build.verify.members import Merged, check_names, instances_in, opened, unpack
-from occlum_build.verify.rows import Table
+from occlum_build.verify.rows import DIFFERS, Table
 
 INDEX, LAYOUT = "index.json", "oci-layout"
 MRENCLAVE_LABEL, IMAGE_LABEL = "io.occlum.mrenclave", "io.occlum.image-digest"
@@ -33,14 +43,6 @@ MAX_LAYERS = 512
 _DOCUMENT_BYTES = 4 * MIB
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20
-_INDEX_TYPES = ("index", "manifest.list")
-_DESCRIPTOR = {"digest": str, "size": int, "mediaType?": str, "annotations?": MapOf(str)}
-_INDEX_SHAPE = {"manifests": ListOf({**_DESCRIPTOR, "artifactType?": str})}
-_MANIFEST_SHAPE = {"config": _DESCRIPTOR, "layers": ListOf(_DESCRIPTOR)}
-_CONFIG_SHAPE = {
-    "config?": {"Env?": ListOf(str), "WorkingDir?": str, "Labels?": MapOf(str)},
-    "rootfs": {"diff_ids": ListOf(str)},
-}
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,17 @@ def read_image(layout: Path, ref: str | None, out: Path, table: Table) -> Image:
     image to look at: blobs that are not as their digests say are rows.
     """
     with _folders(layout) as folders:
-        index = _document(folders, INDEX, _INDEX_SHAPE)
-        chosen = _chosen(index["manifests"], ref)
+        index = _document(folders, INDEX, INDEX_SHAPE)
+        check_index(index, INDEX)
+        chosen = chosen_of(index["manifests"], ref)
         for one in index["manifests"]:
             if one is not chosen:
-                _check_blob(folders, one, "another manifest", table)
-        manifest = _blob(folders, chosen, "manifest", _MANIFEST_SHAPE, table)
+                _tell_other(folders, one, table)
+        manifest = _blob(folders, chosen, "manifest", MANIFEST_SHAPE, table)
         if manifest is None:
             return Image(None, {})
-        config = _blob(folders, manifest["config"], "configuration", _CONFIG_SHAPE, table)
+        check_manifest(manifest, chosen, "manifest")
+        config = _blob(folders, manifest["config"], "configuration", CONFIG_SHAPE, table)
         layers = manifest["layers"]
         if len(layers) > MAX_LAYERS:
             raise OcclumError(CODE, f"the image has more than {MAX_LAYERS} layers")
@@ -80,27 +84,22 @@ def read_image(layout: Path, ref: str | None, out: Path, table: Table) -> Image:
     paths = [layout / blob_path(_digest_of(layer)) for layer in layers]
     if config is None or not all(checked):
         return Image(None, {})
-    labels = config.get("config", {}).get("Labels", {})
+    labels = (config.get("config") or {}).get("Labels") or {}
     if not _check_diff_ids(paths, config["rootfs"]["diff_ids"], table):
         return Image(None, labels)
     return Image(_instance(paths, config, out, table), labels)
 
 
-def _chosen(manifests: Sequence[Mapping[str, Any]], ref: str | None) -> Mapping[str, Any]:
-    """The one image of an index. What refers to another manifest is none."""
-    images = [one for one in manifests if "artifactType" not in one]
-    if ref is not None:
-        images = [one for one in images if one.get("annotations", {}).get(REF_NAME) == ref]
-    if len(images) != 1:
-        what = "no image" if not images else f"{len(images)} images"
-        named = "" if ref is None else " of that name"
-        names = sorted(one.get("annotations", {}).get(REF_NAME, "") for one in manifests)
-        hint = f"name one with --ref: {', '.join(names)[:500]}" if len(images) > 1 else ""
-        raise OcclumError(CODE, f"the layout has {what}{named}", hint=hint)
-    if any(kind in images[0].get("mediaType", "") for kind in _INDEX_TYPES):
-        hint = "copy the image of one platform out of it: skopeo copy oci:DIR oci:OTHER"
-        raise OcclumError(CODE, "the layout has an index in its index", hint=hint)
-    return images[0]
+def _tell_other(folders: DirectoryHandles, one: Mapping[str, Any], table: Table) -> None:
+    """A manifest that is not looked into differs where it is not the one of its digest."""
+    found = Table()
+    path = blob_path(_digest_of(one))
+    if not _check_blob(folders, one, "another manifest", found):
+        table.rows += [row for row in found.rows if row.status == DIFFERS]
+        return
+    name = ref_of(one)
+    note = "not looked into" if name is None else f"not looked into: {name}"
+    table.unknown(path, "another manifest", note, stated=str(one["digest"]))
 
 
 def _folders(layout: Path) -> DirectoryHandles:
@@ -133,8 +132,9 @@ def _content(folders: DirectoryHandles, path: str) -> bytes:
 
 
 def _document(folders: DirectoryHandles, path: str, shape: Any) -> Any:
-    value = load_json(_content(folders, path), path, code=CODE)
+    value = load_json(_content(folders, path), path, code=CODE, is_unique=True)
     check_shape(value, shape, path, code=CODE)
+    check_keys(value, shape, path)
     return value
 
 
@@ -225,7 +225,7 @@ def _instance(paths: Sequence[Path], config: Mapping[str, Any], out: Path, table
             members = tar_reader.members_of(stream)
         found |= instances_in(members)
         merged.add(members, is_layer=True)
-    named = _named(config.get("config", {}))
+    named = _named(config.get("config") or {})
     if named not in found and len(found) != 1:
         what = "no instance" if not found else "more than one instance"
         raise OcclumError(CODE, f"the layers of the image hold {what} with a signed enclave")
@@ -238,10 +238,10 @@ def _instance(paths: Sequence[Path], config: Mapping[str, Any], out: Path, table
 def _named(run: Mapping[str, Any]) -> str:
     """Where the configuration has a runtime look for the instance."""
     prefix = f"{VARIABLES[ARGS]}="
-    args = [one[len(prefix) :] for one in run.get("Env", ()) if one.startswith(prefix)]
+    args = [one[len(prefix) :] for one in run.get("Env") or () if one.startswith(prefix)]
     if not args:
         return INSTANCE_PATH
-    folder = str(run.get("WorkingDir", "/"))
+    folder = str(run.get("WorkingDir") or "/")
     return posixpath.normpath(posixpath.join("/", folder, args[-1])).lstrip("/")
 
 

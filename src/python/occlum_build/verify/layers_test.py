@@ -1,4 +1,4 @@
-"""OCI images with more layers and manifests than ours: what runtimes make of them is what counts."""
+"""OCI images of others, with more layers and manifests: what runtimes make of them counts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any, Callable
 import pytest
 
 from occlum_build.errors import OcclumError
-from occlum_build.oci.layout import blob_path
+from occlum_build.oci.layout import REF_NAME, blob_path
 from occlum_build.oci.rootfs import INSTANCE_PATH
+from occlum_build.verify.rows import UNKNOWN
 from occlum_build.verify.testing import differing, mrenclave_of, oci_layout, verified
 
 Json = dict[str, Any]
@@ -157,4 +158,91 @@ def test_whiteouts_of_what_is_elsewhere(layout: Path) -> None:
     add_layer(layout, ("etc", None), ("etc/x", b"1"), ("link", "etc"))
     add_layer(layout, ("etc/.wh.x", b""), ("etc/.wh.gone", b""), ("link", None))
     add_layer(layout, ("link/.wh..wh..opq", b""), (".wh..wh.plnk", b""))
+    assert differing(verified(layout)) == []
+
+
+def test_another_image_of_the_same_name_is_not_hidden_as_an_artifact(layout: Path) -> None:
+    def hide(index: Json) -> None:
+        (good,) = index["manifests"]
+        evil = put(layout, json.dumps({**read(layout, good), "annotations": {"a": "b"}}).encode())
+        index["manifests"] = [{**good, **evil, "artifactType": "x"}, good]
+
+    change(layout, lambda config, manifest: None, hide)
+    for ref in (None, "latest"):
+        with pytest.raises(OcclumError, match="2 images of the name latest"):
+            verified(layout, ref=ref)
+
+
+def test_other_manifests_are_not_looked_into(layout: Path) -> None:
+    def more(index: Json) -> None:
+        (good,) = index["manifests"]
+        other = {**good, **put(layout, b"{}"), "artifactType": "x"}
+        index["manifests"] = [{**other, "annotations": {REF_NAME: "other"}}, good]
+
+    change(layout, lambda config, manifest: None, more)
+    found = verified(layout)
+    assert found.agrees
+    (other,) = [row for row in found.rows if row.what == "another manifest"]
+    assert (other.status, other.note) == (UNKNOWN, "not looked into: other")
+    (layout / other.about).write_bytes(b"[]")
+    assert [row.about for row in differing(verified(layout))] == [other.about]
+    with pytest.raises(OcclumError, match="no image of that name"):
+        verified(layout, ref="gone")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"manifests": []},
+        {"fsLayers": []},
+        {"mediaType": "application/vnd.oci.image.index.v1+json"},
+        {"mediaType": "application/vnd.docker.distribution.manifest.list.v2+json"},
+        {"mediaType": "application/vnd.docker.distribution.manifest.v2+json"},
+        {"Layers": []},
+        {"CONFIG": {}},
+        {"manife\u017fts": []},
+    ],
+)
+def test_a_manifest_that_may_be_read_as_something_else(layout: Path, more: Json) -> None:
+    change(layout, lambda config, manifest: manifest.update(more))
+    with pytest.raises(OcclumError, match=r"may be read as|in the index"):
+        verified(layout)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"layers": []},
+        {"config": {}},
+        {"Manifests": []},
+        {"mediaType": "application/vnd.oci.image.manifest.v1+json"},
+    ],
+)
+def test_an_index_that_may_be_read_as_something_else(layout: Path, more: Json) -> None:
+    change(layout, lambda config, manifest: None, lambda index: index.update(more))
+    with pytest.raises(OcclumError, match="may be read as"):
+        verified(layout)
+
+
+def test_a_key_that_a_document_has_twice(layout: Path) -> None:
+    path = layout / "index.json"
+    path.write_text(path.read_text().replace('{"', '{"manifests":[],"', 1))
+    with pytest.raises(OcclumError, match="the key 'manifests' twice"):
+        verified(layout)
+
+
+def test_a_key_of_the_configuration_in_another_case(layout: Path) -> None:
+    change(layout, lambda config, manifest: config["config"].update(env=["X=y"]))
+    with pytest.raises(OcclumError, match="it has 'env'"):
+        verified(layout)
+
+
+def test_null_is_as_missing(layout: Path) -> None:
+    def nulls(config: Json, manifest: Json) -> None:
+        config["config"].update(Labels=None, Env=None, WorkingDir=None)
+        manifest["config"]["annotations"] = manifest["mediaType"] = None
+
+    change(layout, nulls, lambda index: index["manifests"][0].update(artifactType=None))
+    assert differing(verified(layout)) == []
+    change(layout, lambda config, manifest: config.update(config=None))
     assert differing(verified(layout)) == []
