@@ -27,7 +27,7 @@ SIGNED_LIBOS = "lib/libocclum-libos.signed.so"
 TREE = "tree"
 # Where Occlum is on the machine that runs the enclave, wherever the toolchain of the build was.
 RUNTIME_BIN = "/opt/occlum/build/bin"
-_RUN_DIRECTORIES = (
+RUN_DIRECTORIES = (
     "run",
     *(f"run/{fs}{sub}" for fs in ("initfs", "mount") for sub in ("", "/__ROOT")),
 )
@@ -89,7 +89,7 @@ def plan_instance(
         InstanceEntry("Occlum.json", FILE, part="config"),
         InstanceEntry("initfs", TREE, part="initfs_tree"),
         _directory("build"),
-        *(_directory(path) for path in _RUN_DIRECTORIES),
+        *(_directory(path) for path in RUN_DIRECTORIES),
         *(
             replace(entry, path=f"build/{entry.path}")
             for entry in plan_build(version, sgx_mode, image_type, signed=signed)
@@ -114,7 +114,7 @@ def assemble(
 
 def fresh_run_directory(instance: Path) -> None:
     """Make the empty directories where the run-time file systems will be."""
-    for path in _RUN_DIRECTORIES:
+    for path in RUN_DIRECTORIES:
         (instance / path).mkdir(mode=0o755)
         (instance / path).chmod(0o755)
 

@@ -11,13 +11,21 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import STATE_BYTES
 from occlum_build.files.reading import chunks_of
 from occlum_build.occlum.initfs import IMAGE_CONFIG, IMAGE_KEY, INIT_RA_CONF, image_config_json
-from occlum_build.occlum.instance import BUILT, SGX_MODE, SIGNED_LIBOS, STATUS, plan_build
+from occlum_build.occlum.instance import (
+    BUILT,
+    RUN_DIRECTORIES,
+    SGX_MODE,
+    SIGNED_LIBOS,
+    STATUS,
+    TREE,
+    plan_build,
+)
 from occlum_build.occlum.runtime_boot import BOOT_CONF
 from occlum_build.occlum.seal import ROOT
 from occlum_build.occlum.toolchain import SUPPORTED
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 from occlum_build.verify.file_systems import IMAGE, INITFS, Sealed
-from occlum_build.verify.files import BUILD_ONLY, CODE, Files
+from occlum_build.verify.files import BUILD_ONLY, CODE, Files, Found
 from occlum_build.verify.rows import DIFFERS, MISSING, Row, Table
 
 _PAL = re.compile(r"build/lib/libocclum-pal(_sim|_hyper)?\.so\.([0-9]+\.[0-9]+\.[0-9]+)")
@@ -94,7 +102,10 @@ def _check_build(files: Files, kind: Kind, image_type: str, table: Table) -> Non
     rows, links = [], 0
     for path, entry in sorted(planned.items()):
         found = files.listed.get(path)
-        if entry.kind == SYMLINK and found is not None:
+        kind_due = DIR if entry.kind == TREE else entry.kind
+        if entry.kind != SYMLINK and found is not None and found.kind != kind_due:
+            rows.append(Row(path, "kind", DIFFERS, _kind_told(found), kind_due))
+        elif entry.kind == SYMLINK and found is not None:
             links += 1
             if (found.kind, found.target) != (SYMLINK, entry.target):
                 stated = found.target if found.kind == SYMLINK else f"({found.kind})"
@@ -107,6 +118,19 @@ def _check_build(files: Files, kind: Kind, image_type: str, table: Table) -> Non
     for path in _strange(files, planned):
         note = "no build puts it there, and nothing here says what it is"
         table.unknown(path, files.kind(path), note)
+
+
+def _kind_told(found: Found) -> str:
+    return f"{found.kind} {found.target}".rstrip()
+
+
+def _is_no_directory(files: Files, folder: str, table: Table) -> bool:
+    """A row where something else stands in place of a directory."""
+    found = files.listed.get(folder)
+    if found is None or found.kind == DIR:
+        return False
+    table.differs(folder, "kind", "", stated=_kind_told(found), recomputed=DIR)
+    return True
 
 
 def _is_needed(path: str, files: Files) -> bool:
@@ -131,7 +155,7 @@ def check_plain_tree(files: Files, folder: str, sealed: Sealed, table: Table) ->
 
     Modes are not compared, as archives do not keep them.
     """
-    if files.kind(folder) != DIR:
+    if _is_no_directory(files, folder, table) or not files.kind(folder):
         return
     if sealed.entries is None:
         table.unknown(folder, "content", "what it would be compared with cannot be read")
@@ -181,6 +205,8 @@ def _plain(files: Files, path: str, size: int) -> str:
 
 def check_run(files: Files, table: Table) -> None:
     """What enclaves have written, or anybody else: nothing tells what it ought to be."""
+    if any([_is_no_directory(files, path, table) for path in RUN_DIRECTORIES]):
+        return
     written = [path for path in files.below("run") if files.kind(f"run/{path}") != DIR]
     if written:
         note = "written by a run of the enclave, or by somebody else"

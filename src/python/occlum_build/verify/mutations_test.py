@@ -6,8 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from occlum_build.errors import OcclumError
 from occlum_build.verify.enclave import SIGNED
+from occlum_build.verify.files import BUILD_ONLY
 from occlum_build.verify.rows import Row
 from occlum_build.verify.testing import copied, differing, files_of, verified
 
@@ -80,6 +83,75 @@ def test_every_file_that_is_not_there(built: Path, tmp_path: Path) -> None:
             assert "libocclum-pal.so" in str(error)
         (tmp_path / "away").rename(file)
     assert unnamed == []
+
+
+def places(instance: Path) -> Iterator[str]:
+    """Of files and directories; one of each folder and size in a secure file system is enough."""
+    sealed: set[tuple[str, int]] = set()
+    for place in sorted(instance.rglob("*")):
+        path = place.relative_to(instance).as_posix()
+        if place.is_symlink() or path == "build":  # without which it is no instance
+            continue
+        if "/__ROOT/" in path and not path.endswith("metadata"):
+            kind = (path.split("/")[1], place.stat().st_size)
+            if kind in sealed:
+                continue
+            sealed.add(kind)
+        yield path
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_every_file_and_directory_that_is_something_else(
+    built: Path, tmp_path: Path, record_property: Callable[[str, object], None], is_whole: bool
+) -> None:
+    """A link to itself elsewhere, and of a directory an empty file; with and without all files."""
+    instance, away, unnamed, tried = copied(built, tmp_path / "app"), tmp_path / "away", [], 0
+    if not is_whole:
+        for path in BUILD_ONLY:
+            (instance / path).unlink()
+    for path in places(instance):
+        place = instance / path
+        changes = [lambda: place.symlink_to(away)]
+        if place.is_dir():
+            changes.append(place.touch)
+        place.rename(away)
+        for change in changes:
+            change()
+            tried += 1
+            try:
+                if not any(names(row, path) for row in differing(verified(instance))):
+                    unnamed.append(path)
+            except OcclumError as error:
+                assert "libocclum-pal.so" in str(error)
+            place.unlink()
+        away.rename(place)
+    record_property("changed kinds that are named", tried)
+    assert unnamed == []
+    assert tried > 60
+    assert verified(instance).agrees
+
+
+def test_every_file_of_an_instance_as_package_takes_it(
+    built: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """What only a build leaves is not there; what else is there is named all the same."""
+    instance, unnamed, tried = copied(built, tmp_path / "app"), [], 0
+    for path in BUILD_ONLY:
+        (instance / path).unlink()
+    for path in places(instance):
+        file = instance / path
+        if not file.is_file():
+            continue
+        os.chmod(file, 0o644)
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"x")
+        tried += 1
+        if not any(names(row, path) for row in differing(verified(instance))):
+            unnamed.append(path)
+        file.write_bytes(content)
+    record_property("changed files that are named", tried)
+    assert unnamed == []
+    assert tried > 30
 
 
 def test_every_link_that_leads_elsewhere(built: Path, tmp_path: Path) -> None:
