@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,9 @@ def test_every_file_and_directory_that_is_something_else(
             (instance / path).unlink()
     for path in places(instance):
         place = instance / path
-        changes = [lambda: place.symlink_to(away)]
+        changes = [partial(place.symlink_to, away)]
         if place.is_dir():
-            changes.append(place.touch)
+            changes.append(partial(place.touch))
         place.rename(away)
         for change in changes:
             change()
