@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ _NAME_BYTES = 255
 _MOST_AMBIGUOUS = 10
 # A name may have 2,000 directories that have no member of their own.
 MAX_NODES = 2 * tar_reader.MAX_MEMBERS
+# Each of the directories of a deep name has a name that is nearly as long.
+MAX_PATH_BYTES = 4 * tar_reader.MAX_NAME_BYTES
 _UNREAD = "run/"  # of what enclaves wrote nothing but the names is looked at
 _KINDS = {FILE: FILE, DIR: DIR, SYMLINK: SYMLINK}
 
@@ -160,7 +162,8 @@ class Merged:
             node.below = {}
 
     def listing(self, prefix: str) -> dict[str, _Node]:
-        """All below a directory, by path relative to it."""
+        """All below a directory, by path relative to it; OcclumError `verify` for too many."""
+        left = MAX_PATH_BYTES
         node: _Node | None = self.top
         for part in prefix.split("/") if prefix else ():
             node = node.below.get(part) if node is not None else None
@@ -170,6 +173,9 @@ class Merged:
             path, one = pending.pop()
             for name, below in one.below.items():
                 inner = f"{path}/{name}" if path else name
+                left -= len(inner)
+                if left < 0:
+                    raise OcclumError(CODE, "the archives hold more names than are read")
                 found[inner] = below
                 pending.append((inner, below))
         return found
@@ -229,7 +235,9 @@ def unpack(archives: Sequence[Path], merged: Merged, prefix: str, out: Path) -> 
             wanted.setdefault(node.archive, {}).setdefault(node.member, []).append(path)
     if total > tar_reader.MAX_BYTES:
         raise too_large(archives[0], tar_reader.MAX_BYTES)
-    _make_directories(listing, out)
+    _make_directories(
+        [path for of in wanted.values() for paths in of.values() for path in paths], out
+    )
     for number, members in sorted(wanted.items()):
         with opened(archives[number]) as stream:
             found = tar_reader.contents_of(stream, members, tar_reader.MAX_BYTES)
@@ -244,10 +252,17 @@ def _check_name(path: str) -> None:
         raise OcclumError(CODE, "the archive has a name that no file can have")
 
 
-def _make_directories(listing: Mapping[str, _Node], out: Path) -> None:
-    for path, node in sorted(listing.items()):
-        if node.member is None or node.member.kind == DIR:
-            os.mkdir(out / path)
+def _make_directories(paths: Iterable[str], out: Path) -> None:
+    """Those that files are unpacked to; of all others the names are enough."""
+    made = {""}
+    for path in sorted(paths):
+        left, folder = [], posixpath.dirname(path)
+        while folder not in made:
+            made.add(folder)
+            left.append(folder)
+            folder = posixpath.dirname(folder)
+        for one in reversed(left):
+            os.mkdir(out / one)
 
 
 def _write(out: Path, paths: Sequence[str], chunks: Iterator[bytes]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from occlum_build.errors import OcclumError
 from occlum_build.files import tar_reader
 from occlum_build.occlum.package import package
-from occlum_build.verify.members import Merged, opened
+from occlum_build.verify.members import Merged, opened, unpack
 from occlum_build.verify.testing import copied, differing, verified
 
 
@@ -119,6 +119,26 @@ def test_very_deep_and_very_long_names(
         except OcclumError as error:
             assert "a name that no file can have" in str(error)
     assert list(temporary.iterdir()) == []
+
+
+def test_directories_are_made_only_for_files_that_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = "/".join("abcdefghij")
+    names = ["image/x/y/f", "image/x/z/", *(f"run/{n}/{below}" for n in range(500))]
+    archive = archive_of(tmp_path / "a.tar", *((name, b"x") for name in names))
+    merged = merged_of(archive)
+    out = tmp_path / "out"
+    out.mkdir()
+    files = unpack([archive], merged, "", out)
+    assert [path.relative_to(out).as_posix() for path in sorted(out.rglob("*"))] == [
+        *("image", "image/x", "image/x/y", "image/x/y/f")
+    ]
+    assert len(files.listed) == 6 + 500 * 11
+    assert files.kind("image/x/z") == files.kind("run/0/a") == "dir"
+    monkeypatch.setattr("occlum_build.verify.members.MAX_PATH_BYTES", 1_000)
+    with pytest.raises(OcclumError, match="more names than are read"):
+        merged.listing("")
 
 
 @pytest.mark.parametrize("path", ["build", "build/mount", "build/mount/__ROOT"])
