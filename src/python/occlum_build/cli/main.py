@@ -70,7 +70,6 @@ EXIT_CODES = {
     "library-unreachable": 248,
     "library-version": 248,
     "program": 248,
-    "verify": 2,
 }
 EXIT_FAILURE = 1
 # A plan has many objects that all stay: to look through them again and again is a tenth of a run.
@@ -104,14 +103,15 @@ def run(
     parser.set_defaults(program=program)
     gc.set_threshold(GC_THRESHOLD)
     open_streams()
+    options = argparse.Namespace()
     try:
         clean_up_when_stopped()
         with suppress(MemoryError):
-            return _run(parser, arguments, program)
+            return _run(parser, arguments, program, options)
         # Out of the block: with the exception all that the run held has gone.
         gc.collect()
         print_problem(Problem("system", "there is not enough memory"))
-        return EXIT_FAILURE
+        return int(getattr(options, "exit_failure", EXIT_FAILURE))
     except KeyboardInterrupt as stop:
         return stop.exit_code if isinstance(stop, Stopped) else EXIT_INTERRUPTED
     finally:
@@ -119,14 +119,19 @@ def run(
         close_streams()
 
 
-def _run(parser: argparse.ArgumentParser, arguments: Sequence[str], program: Sequence[str]) -> int:
+def _run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str],
+    program: Sequence[str],
+    options: argparse.Namespace,
+) -> int:
     exit_failure, code = EXIT_FAILURE, 0
     try:
         if not all(map(_can_name_a_file, (*arguments, *program))):
             parser.error("an argument has a character that no name of a file can have")
         try:
             with standard_output():  # of --help and --version
-                options = parser.parse_args(arguments)
+                parser.parse_args(arguments, options)
         except SystemExit:
             flush_output()
             raise

@@ -12,7 +12,7 @@ from occlum_build.errors import OcclumError, Place, Problem
 from occlum_build.version import VERSION
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int:
+def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, **defaults: int) -> int:
     """The exit code of a verb that raises."""
 
     def func(options: argparse.Namespace) -> None:
@@ -20,7 +20,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int:
             raise error
 
     def add_parser(verbs: Any) -> None:
-        verbs.add_parser("copy-bom").set_defaults(func=func)
+        verbs.add_parser("copy-bom").set_defaults(func=func, **defaults)
 
     monkeypatch.setattr(copy_bom, "add_parser", add_parser)
     return main.main(["copy-bom"])
@@ -58,6 +58,15 @@ def test_success(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_interrupt_and_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run(monkeypatch, KeyboardInterrupt()) == 130
     assert _run(monkeypatch, BrokenPipeError()) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OcclumError("file", "x"), BrokenPipeError(), OSError(28, "x"), MemoryError()]
+)
+def test_the_exit_code_of_trouble_where_1_has_a_meaning(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    assert _run(monkeypatch, error, exit_failure=2) == 2
 
 
 def test_errors_of_the_system(

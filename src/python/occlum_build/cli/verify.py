@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlum_build.cli.output import say, say_json
-from occlum_build.errors import OcclumError
 from occlum_build.shown import shorter
 
 if TYPE_CHECKING:
     from occlum_build.verify.rows import Row, Verified
+
+EXIT_TROUBLE = 2  # as 1 says that something differs
 
 _DESCRIPTION = """
 Compute secure file systems, configuration, MRENCLAVE and signature of a built instance again, and
@@ -52,16 +53,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--ref", metavar="NAME", help="which image of a layout with several")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(func=run)
+    parser.set_defaults(func=run, exit_failure=EXIT_TROUBLE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table; 1 where something differs. OcclumError `verify` where it cannot be done."""
-    try:
-        verified = _verify(arguments)
-    except OcclumError as error:
-        found = [replace(one, code="verify") for one in error.problems]
-        raise OcclumError.of(found, error.told) from error
+    verified = _verify(arguments)
     if arguments.json:
         say_json(verified.to_json(), indent=2)
     else:
