@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,26 @@ def test_what_cannot_be_done(
     assert main(["verify", *options]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and message in err
+
+
+def test_trouble_while_it_is_told_is_no_difference(
+    built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("occlum_build.cli.verify.say", fail)
+    assert main(["verify", str(built)]) == 2
+
+
+def test_an_error_names_what_was_given(tmp_path: Path, capsys: Capture) -> None:
+    """Not the place in a temporary directory, where a name is longer than a path may be."""
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name in ("build/lib/libocclum-libos.signed.so", "image/" + "d/" * 2_040 + "f"):
+            tar.addfile(tarfile.TarInfo(name))
+    assert main(["verify", str(archive)]) == 2
+    assert capsys.readouterr().err == f"error: {archive}: File name too long\n"
 
 
 def test_help(capsys: Capture) -> None:

@@ -56,7 +56,8 @@ def open_target(path: Path, ref: str | None, table: Table) -> Iterator[Target]:
             yield _of_archive(path, ref, out, table)
     except OSError as error:
         message = error.strerror or "cannot be read"
-        raise OcclumError(CODE, message, place=Place(str(error.filename or path))) from error
+        # Not the name in the error: a temporary one, which nobody knows, and may be long.
+        raise OcclumError(CODE, message, place=Place(str(path))) from error
 
 
 @contextmanager
