@@ -166,11 +166,12 @@ def _leave(spec: RootSpec, body: Body, folder: str, channel: _Channel) -> NoRetu
 def _be_first(spec: RootSpec, body: Body, folder: str, channel: _Channel) -> NoReturn:
     try:
         system.end_with_parent()
+        system.forget_start()
         inside = Inside(channel)
         if not spec.has_network:
             system.start_loopback()
         make_root(spec, folder)
-        system.give_up_mounting()
+        system.give_up_rights()
         channel.tell(value=body(inside))
     except Exception as error:  # noqa: BLE001 - a process of its own, whose end nobody else tells
         channel.tell(problem=_problem(error))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import tempfile
@@ -12,10 +11,9 @@ from occlum_build.errors import OcclumError
 from occlum_build.run import forbidden, rootfs, system
 from occlum_build.run.inside import Inside, run_inside, run_program
 from occlum_build.run.spec import IN_PLACE, READ_ONLY, SCRATCH, Mount, Program, RootSpec
+from occlum_build.run.testing import as_nobody
 
 ENV = ("PATH=/bin",)
-NOBODY = 65534
-SET_DUMPABLE = 4
 
 
 def bash(root: RootSpec, script: str, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -150,23 +148,8 @@ def test_a_machine_that_forbids_it_says_the_way_out(
 def test_an_unprivileged_user_may(image: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else; all other tests run unprivileged")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o755)
-        subprocess.run(["cp", "-a", image, f"{folder}/image"], check=True)
-        root = RootSpec(f"{folder}/image", access=SCRATCH)
-        program = Program(("/bin/bash", "-c", "echo $UID > /new; cat /new"), ENV)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                tempfile.tempdir = "/tmp"
-                os.setgroups([])
-                os.setresgid(NOBODY, NOBODY, NOBODY)
-                os.setresuid(NOBODY, NOBODY, NOBODY)
-                ctypes.CDLL(None).prctl(SET_DUMPABLE, 1)  # as after an exec
-                os._exit(run_program(root, program))
-            finally:
-                os._exit(99)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    program = Program(("/bin/bash", "-c", "echo $UID > /new; cat /new"), ENV)
+    assert as_nobody(image, lambda copy: run_program(RootSpec(copy, access=SCRATCH), program)) == 0
     assert capfd.readouterr().out == "0\n"
 
 

@@ -11,6 +11,9 @@ import os
 import socket
 import struct
 
+from occlum_build.files.bounds import STATE_BYTES
+from occlum_build.files.reading import read_file
+
 # linux/sched.h
 NEW_MOUNTS, NEW_IPC, NEW_USER = 0x00020000, 0x08000000, 0x10000000
 NEW_PIDS, NEW_NETWORK = 0x20000000, 0x40000000
@@ -28,8 +31,14 @@ _KEPT = (
     (os.ST_RELATIME, _RELATIME),
 )
 # linux/prctl.h and linux/capability.h
-_END_WITH_PARENT, _DROP_BOUND, _NO_NEW_PRIVILEGES = 1, 24, 38
-_SYS_ADMIN = 21
+_END_WITH_PARENT, _SET_DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38
+_IS_BOUND, _DROP_BOUND = 23, 24
+_CAPABILITIES_VERSION, _CAPABILITIES_FORMAT = 0x20080522, "=6I"
+# SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD, PERFMON, BPF: to change
+# the mounts or the machine, and to look into processes that nobody may look into.
+_REFUSED = (16, 17, 19, 21, 22, 25, 27, 38, 39)
+# In /proc/PID/stat after the name: where argv begins and ends, and the environment, proc(5).
+_START_FIELDS = slice(45, 49)
 _DETACH = 2
 _KILL = 9
 # linux/sockios.h and linux/if.h
@@ -72,10 +81,39 @@ def end_with_parent() -> None:
     _prctl(_END_WITH_PARENT, _KILL)
 
 
-def give_up_mounting() -> None:
-    """Programs that are started from now on get no more rights, and cannot change the mounts."""
+def forget_start() -> None:
+    """Overwrite the arguments and the environment that this process was started with.
+
+    Anyone may read the first, /proc/PID/cmdline. Nothing may look for them any more.
+    """
+    fields = read_file("/proc/self/stat", STATE_BYTES).rpartition(b")")[2].split()
+    starts = [int(one) for one in fields[_START_FIELDS]]
+    for begin, end in zip(starts[::2], starts[1::2]):
+        if begin:
+            ctypes.memset(begin, 0, end - begin)
+
+
+def give_up_rights() -> None:
+    """Neither this process nor programs that it starts can change the mounts, or get more rights.
+
+    They cannot look into this process either; execve makes a program visible again.
+    """
     _prctl(_NO_NEW_PRIVILEGES, 1)
-    _prctl(_DROP_BOUND, _SYS_ADMIN)
+    for one in _REFUSED:
+        if _libc.prctl(_IS_BOUND, ctypes.c_ulong(one)) == 1:  # an older kernel may not know it
+            _prctl(_DROP_BOUND, one)
+    _drop(sum(1 << one for one in _REFUSED))
+    _prctl(_SET_DUMPABLE, 0)
+
+
+def _drop(refused: int) -> None:
+    """Take capabilities out of the own sets: their lower 32 bits, then their upper ones."""
+    header = struct.pack("=II", _CAPABILITIES_VERSION, 0)
+    sets = ctypes.create_string_buffer(struct.calcsize(_CAPABILITIES_FORMAT))
+    _call("capget", _libc.capget(header, sets))
+    words = struct.unpack(_CAPABILITIES_FORMAT, sets.raw)
+    kept = (word & ~(refused >> 32 * (index // 3)) for index, word in enumerate(words))
+    _call("capset", _libc.capset(header, struct.pack(_CAPABILITIES_FORMAT, *kept)))
 
 
 def start_loopback() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Callable
 
 from occlum_build.sgx.config import default_config
 from occlum_build.sgx.config.jsontext import plain
@@ -18,6 +22,8 @@ targets:
   mkdirs: [data, dev, host, proc, tmp]
   createlinks: [{src: /data, linkname: link}]
 """
+NOBODY = 65534
+_SET_DUMPABLE = 4
 
 
 def make_image(folder: Path) -> Path:
@@ -37,3 +43,22 @@ def write_config(path: Path, **changes: object) -> Path:
     """Occlum's default configuration with other values of its top-level keys."""
     path.write_text(json.dumps({**plain(default_config()), **changes}))
     return path
+
+
+def as_nobody(image: Path, function: Callable[[str], int]) -> int:
+    """The exit code that a function has as another user, with a copy of an image."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        subprocess.run(["cp", "-a", image, f"{folder}/image"], check=True)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                tempfile.tempdir = "/tmp"
+                os.setgroups([])
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+                ctypes.CDLL(None).prctl(_SET_DUMPABLE, 1)  # as after an exec
+                os._exit(function(f"{folder}/image"))
+            finally:
+                os._exit(99)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
