@@ -84,7 +84,7 @@ def run_case(root: str, case: Case) -> list[str]:
         )
         mounts = tuple(Mount(target) for target in case.scratch)
         spec = RootSpec(root, mounts, IN_PLACE, has_network=False)
-        told = run_inside(spec, lambda inside: serve(inside, plan)).value
+        told = run_inside(spec, lambda inside: serve(inside, plan), kept=streams.opened).value
     found = Found(
         told["exit"], _text("program", "stdout"), _text("program", "stderr"), told["files"]
     )
@@ -124,6 +124,7 @@ class _Streams:
     def _open(self, path: str, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         self.stack.callback(os.close, descriptor)
+        self.opened.append(descriptor)
         return descriptor
 
 

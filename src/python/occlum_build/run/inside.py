@@ -7,11 +7,12 @@ whatever else runs there.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Callable, NoReturn
@@ -19,6 +20,7 @@ from typing import Any, Callable, NoReturn
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.trees import remove_tree
 from occlum_build.run import system
+from occlum_build.run.descriptors import STREAMS, check_streams, close_others, pipe_above_streams
 from occlum_build.run.forbidden import cannot_run
 from occlum_build.run.rootfs import make_root
 from occlum_build.run.signals import FirstProcess, between, ignored_signals, last, restore
@@ -28,7 +30,6 @@ CODE = "run"
 _CHUNK_BYTES = 1 << 16
 _MOST_BYTES = 64 << 20  # that a function may tell
 _NAMESPACES = system.NEW_MOUNTS | system.NEW_IPC | system.NEW_PIDS
-_STREAMS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Inside:
         self._relay = last()
         self.ended: dict[int, int] = {}  # pid -> exit code of all that has ended
 
-    def start(self, program: Program, streams: tuple[int, int, int] = _STREAMS) -> int:
+    def start(self, program: Program, streams: tuple[int, int, int] = STREAMS) -> int:
         """Start a program with three descriptors as its standard streams; its pid.
 
         One that cannot be executed ends with 127, and the run ends in an error that says why.
@@ -110,21 +111,23 @@ class Outcome:
     value: Any
 
 
-def run_inside(spec: RootSpec, body: Body) -> Outcome:
+def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outcome:
     """Call `body` in the root file system that `spec` describes, and in namespaces of its own.
 
-    It runs in a process of its own and imports nothing: our files are not there. Raises
-    OcclumError `run` where the machine forbids it, or a program cannot be executed.
+    It runs in a process of its own and imports nothing: our files are not there. It has the
+    descriptors `kept` and the standard streams. Raises OcclumError `run` where the machine forbids
+    it, or a program cannot be executed.
     """
+    check_streams()
     folder = tempfile.mkdtemp(prefix="occlum-run-")
     try:
-        reading, writing = os.pipe()
+        reading, writing = pipe_above_streams()
         with FirstProcess() as relay:
             ignored = ignored_signals()
             pid = os.fork()
             if pid == 0:
-                os.close(reading)
-                _leave(spec, body, folder, _Channel(writing, ignored))
+                gc.disable()  # or what is collected closes descriptors by numbers that are others'
+                _leave(spec, body, folder, _Channel(writing, ignored), kept)
             os.close(writing)
             relay.pass_to(pid)
             try:
@@ -145,11 +148,14 @@ def run_program(spec: RootSpec, program: Program) -> int:
     return code
 
 
-def _leave(spec: RootSpec, body: Body, folder: str, channel: _Channel) -> NoReturn:
+def _leave(
+    spec: RootSpec, body: Body, folder: str, channel: _Channel, kept: Sequence[int]
+) -> NoReturn:
     """The second process: it leaves the namespaces, and the third is the first of the new ones."""
     code = EXIT_NOT_STARTED
     try:
         relay = between()
+        close_others([channel.descriptor, *kept])
         _new_namespaces(spec)
         system.end_with_parent()
         pid = os.fork()
