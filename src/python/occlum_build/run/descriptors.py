@@ -19,7 +19,7 @@ _FIRST_OTHER = 3
 
 
 def check_streams() -> None:
-    """Raise OcclumError `run` where a standard stream is a directory: programs could leave by it."""
+    """Raise OcclumError `run` where a standard stream is a directory: it leads out of the root."""
     for number, name in _NAMES.items():
         try:
             mode = os.fstat(number).st_mode
