@@ -35,6 +35,17 @@ def check_nothing_of_the_first(capfd: pytest.CaptureFixture[str]) -> None:
     assert "/proc/1/mem: Permission denied" in told.err
 
 
+def refuse_user_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    unshare = system.unshare
+
+    def no_user(namespaces: int) -> None:
+        if namespaces & system.NEW_USER:
+            raise PermissionError(1, "Operation not permitted", "new namespaces")
+        unshare(namespaces)
+
+    monkeypatch.setattr(system, "unshare", no_user)
+
+
 def test_the_first_process_shows_nothing(image: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_program(RootSpec(str(image)), script(FIRST))
     check_nothing_of_the_first(capfd)
@@ -52,14 +63,7 @@ def test_nor_to_root_without_user_namespaces(
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may without user namespaces")
-    unshare = system.unshare
-
-    def no_user(namespaces: int) -> None:
-        if namespaces & system.NEW_USER:
-            raise PermissionError(1, "Operation not permitted", "new namespaces")
-        unshare(namespaces)
-
-    monkeypatch.setattr(system, "unshare", no_user)
+    refuse_user_namespaces(monkeypatch)
     run_program(RootSpec(str(image)), script(FIRST))
     check_nothing_of_the_first(capfd)
 
@@ -76,3 +80,24 @@ def test_neither_it_nor_a_program_may_mount_or_trace_others(
 def test_a_program_shows_itself(image: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_program(RootSpec(str(image)), script("cat /proc/self/environ")) == 0
     assert "PATH=/bin\0" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("has_user_namespaces", [True, False])
+def test_the_machine_cannot_be_changed_by_proc(
+    image: Path,
+    has_user_namespaces: bool,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not has_user_namespaces:
+        if os.geteuid() != 0:
+            pytest.skip("only root may without user namespaces")
+        refuse_user_namespaces(monkeypatch)
+    # Opened, and nothing is written.
+    paths = "/proc/sys/vm/swappiness /proc/sys/kernel/core_pattern /proc/sysrq-trigger"
+    text = f"for one in {paths}; do (exec 9>> $one && echo opened $one); done"
+    run_program(RootSpec(str(image)), script(f"{text}; cat /proc/sys/kernel/ostype"))
+    told = capfd.readouterr()
+    assert told.out == "Linux\n"
+    refused = ("Read-only file system", "Permission denied", "No such file")
+    assert sum(told.err.count(one) for one in refused) == 3

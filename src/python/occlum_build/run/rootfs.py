@@ -29,6 +29,10 @@ _LINKS = {
     "stdin": "/proc/self/fd/0",
     "stdout": "/proc/self/fd/1",
 }
+# Of /proc, what would change the machine where root is the machine's own root.
+_READ_ONLY_PROC = (
+    "acpi", "asound", "bus", "dynamic_debug", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger",
+)  # fmt: skip
 _LOWER, _SCRATCH, _ROOT = "lower", "scratch", "root"
 
 
@@ -86,6 +90,10 @@ def _mount_system(root: str) -> None:
                 mount("proc", place, "proc", NO_SETUID | NO_DEVICES | NO_EXEC)
             except OSError:  # in a container that hides a part of its own /proc
                 bind("/proc", place)
+    with _Place(root, "/proc") as place:
+        for name in _READ_ONLY_PROC if place else ():
+            if os.path.exists(path := f"{place}/{name}"):
+                bind(path, path, read_only=True)
     with _Place(root, "/dev") as place:
         if place:
             mount("tmpfs", place, "tmpfs", NO_SETUID, "mode=755")
