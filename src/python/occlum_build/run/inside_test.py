@@ -44,6 +44,33 @@ def test_what_may_be_written(image: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert (image / "bin/greet").read_text().startswith("#!")
 
 
+def test_what_is_mounted_in_the_image_may_not_be_written_either(
+    tmp_path: Path, image: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount in its image")
+    copy = tmp_path / "a copy"
+    subprocess.run(["cp", "-a", image, copy], check=True)
+
+    def with_mount() -> int:
+        system.unshare(system.NEW_MOUNTS)
+        system.mount("", "/", flags=system.PRIVATE | system.RECURSIVE)
+        system.mount("tmpfs", str(copy / "data"), "tmpfs")
+        script = "ls -d /data; echo x > /data/new"
+        return run_program(RootSpec(str(copy)), Program(("/bin/bash", "-c", script), ENV))
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(with_mount())
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    told = capfd.readouterr()
+    assert told.out == "/data\n"
+    assert "/data/new: Read-only file system" in told.err
+
+
 def test_an_image_that_is_written_to_itself(
     tmp_path: Path, image: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import socket
 import struct
 
-from occlum_build.files.bounds import STATE_BYTES
+from occlum_build.files.bounds import MIB, STATE_BYTES
 from occlum_build.files.reading import read_file
 
 # linux/sched.h
@@ -41,6 +42,8 @@ _REFUSED = (16, 17, 19, 21, 22, 25, 27, 38, 39)
 _START_FIELDS = slice(45, 49)
 _DETACH = 2
 _KILL = 9
+_OCTAL = re.compile(rb"\\([0-7]{3})")  # as mountinfo has blanks
+_MOST_MOUNTS_BYTES = 16 * MIB
 # linux/sockios.h and linux/if.h
 _SET_FLAGS, _UP = 0x8914, 1
 
@@ -60,12 +63,25 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def bind(source: str, target: str, *, read_only: bool = False) -> None:
-    """Show a directory with what is mounted below it, or a file, at another path."""
+    """Show a directory with what is mounted below it, or a file, at another path.
+
+    Read-only holds for all of it. Raises OcclumError, too, where the mounts cannot be read.
+    """
     mount(source, target, flags=BIND | RECURSIVE)
     if read_only:
-        found = os.statvfs(target).f_flag
-        kept = sum(flag for have, flag in _KEPT if found & have)
-        mount("", target, flags=BIND | REMOUNT | READ_ONLY | kept)
+        for path in _mounts_below(target):  # a remount is of one mount alone
+            found = os.statvfs(path).f_flag
+            kept = sum(flag for have, flag in _KEPT if found & have)
+            mount("", path, flags=BIND | REMOUNT | READ_ONLY | kept)
+
+
+def _mounts_below(target: str) -> list[str]:
+    """The paths of what is mounted at a path and below it, proc(5)."""
+    top = os.fsencode(os.path.realpath(target))
+    rows = read_file("/proc/self/mountinfo", _MOST_MOUNTS_BYTES).splitlines()
+    paths = {_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), row.split()[4]) for row in rows}
+    below = (path for path in paths if path == top or path.startswith(top + b"/"))
+    return [os.fsdecode(path) for path in sorted(below)]
 
 
 def enter_root(path: str) -> None:
