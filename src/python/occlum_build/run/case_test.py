@@ -107,6 +107,11 @@ def test_a_program_that_cannot_be_started(copy: str) -> None:
         run_case(copy, Case(("/nothing",), Expected()))
 
 
+def test_a_program_that_is_not_started_has_no_exit_code(copy: str) -> None:
+    with pytest.raises(OcclumError, match="/bin/bash cannot be started: embedded null byte"):
+        run_case(copy, bash("echo a\0b", expected=Expected(127)))
+
+
 def step(folder: Path, root: Root, case: Case) -> subprocess.CompletedProcess[str]:
     """The process, with a tree that has lost its modes, as a sandbox of Pants has it."""
     rows = [root.at(path) for path in root.paths if path != "/"]

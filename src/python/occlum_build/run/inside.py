@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import resource
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -90,12 +91,12 @@ class Inside:
             for number, copy in enumerate(copies):
                 os.dup2(copy, number)
             if program.memory_bytes is not None:
-                limit = (program.memory_bytes, program.memory_bytes)
-                resource.setrlimit(resource.RLIMIT_AS, limit)
+                _limit_memory(program.memory_bytes)
             restore(self._channel.ignored)
             os.execve(program.args[0], program.args, _environment(program))
-        except OSError as error:
-            text = f"{program.args[0]} cannot be started: {error.strerror}"
+        except (OSError, ValueError, OverflowError, MemoryError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error) or "it has no memory"
+            text = f"{program.args[0]} cannot be started: {why}"
             self._channel.tell(problem=Problem(CODE, text).to_json())
         finally:
             os._exit(EXIT_NOT_STARTED)
@@ -212,6 +213,13 @@ def _new_namespaces(spec: RootSpec) -> None:
 
 def _environment(program: Program) -> Mapping[str, str]:
     return dict(one.partition("=")[::2] for one in program.env)
+
+
+def _limit_memory(size: int) -> None:
+    """Limit the address space, which may be limited already. Raises OSError, ValueError."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = min(size, sys.maxsize if most == resource.RLIM_INFINITY else most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _exit_code(status: int) -> int:
