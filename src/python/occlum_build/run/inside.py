@@ -24,7 +24,15 @@ from occlum_build.run import system
 from occlum_build.run.descriptors import STREAMS, check_streams, close_others, pipe_above_streams
 from occlum_build.run.forbidden import cannot_run
 from occlum_build.run.rootfs import make_root
-from occlum_build.run.signals import FirstProcess, between, ignored_signals, last, restore
+from occlum_build.run.signals import (
+    FirstProcess,
+    between,
+    hold,
+    ignored_signals,
+    last,
+    let_go,
+    restore,
+)
 from occlum_build.run.spec import EXIT_NOT_STARTED, EXIT_SIGNAL, Program, RootSpec
 
 CODE = "run"
@@ -37,11 +45,12 @@ _NAMESPACES = system.NEW_MOUNTS | system.NEW_IPC | system.NEW_PIDS
 class _Channel:
     """How the processes tell ours of problems and of a value, a JSON document a line.
 
-    `ignored` are the signals that programs are to ignore.
+    `ignored` are the signals that programs are to ignore, `held` those that they are to hold back.
     """
 
     descriptor: int
     ignored: frozenset[int]
+    held: frozenset[int]
 
     def tell(self, **told: Any) -> None:
         data = json.dumps(told).encode() + b"\n"
@@ -55,6 +64,7 @@ class Inside:
     def __init__(self, channel: _Channel) -> None:
         self._channel = channel
         self._relay = last()
+        let_go(channel.held)
         self.ended: dict[int, int] = {}  # pid -> exit code of all that has ended
 
     def start(self, program: Program, streams: tuple[int, int, int] = STREAMS) -> int:
@@ -62,9 +72,14 @@ class Inside:
 
         One that cannot be executed ends with 127, and the run ends in an error that says why.
         """
-        pid = os.fork()
-        if pid == 0:
-            self._become(program, streams)
+        hold()
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become(program, streams)
+            self._relay.is_started = True
+        finally:
+            let_go(self._channel.held)
         return pid
 
     def wait(self, pid: int) -> int:
@@ -93,6 +108,7 @@ class Inside:
             if program.memory_bytes is not None:
                 _limit_memory(program.memory_bytes)
             restore(self._channel.ignored)
+            let_go(self._channel.held)
             os.execve(program.args[0], program.args, _environment(program))
         except (OSError, ValueError, OverflowError, MemoryError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error) or "it has no memory"
@@ -124,11 +140,13 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
     try:
         reading, writing = pipe_above_streams()
         with FirstProcess() as relay:
-            ignored = ignored_signals()
-            pid = os.fork()
-            if pid == 0:
-                gc.disable()  # or what is collected closes descriptors by numbers that are others'
-                _leave(spec, body, folder, _Channel(writing, ignored), kept)
+            channel = _Channel(writing, ignored_signals(), hold())
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    _leave(spec, body, folder, channel, kept)
+            finally:
+                let_go(channel.held)
             os.close(writing)
             relay.pass_to(pid)
             try:
@@ -155,6 +173,7 @@ def _leave(
     """The second process: it leaves the namespaces, and the third is the first of the new ones."""
     code = EXIT_NOT_STARTED
     try:
+        gc.disable()  # or what is collected closes descriptors by numbers that are others'
         relay = between()
         close_others([channel.descriptor, *kept])
         _new_namespaces(spec)
@@ -162,6 +181,7 @@ def _leave(
         pid = os.fork()
         if pid == 0:
             _be_first(spec, body, folder, channel)
+        let_go(channel.held)
         relay.pass_to(pid)
         code = _exit_code(os.waitpid(pid, 0)[1])
     except Exception as error:  # noqa: BLE001 - a process of its own, whose end nobody else tells

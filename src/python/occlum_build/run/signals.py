@@ -41,6 +41,7 @@ class Relay:
         self._target = 0
         self._waiting: list[int] = []
         self._of_group: dict[int, float] = {}  # when the target got a signal as well
+        self.is_started = False  # the target: before that it gets nothing itself
 
     def pass_to(self, pid: int) -> None:
         self._target = pid
@@ -61,7 +62,8 @@ class Relay:
 
     def note(self, number: int, _frame: _Frame) -> None:
         """A signal has come to the group of ours and the target's."""
-        self._of_group[number] = time.monotonic()
+        if self.is_started:
+            self._of_group[number] = time.monotonic()
 
     def handle_carrier(self, number: int, frame: _Frame) -> None:
         """Pass on what a carrier stands for, unless it came to the group a moment ago."""
@@ -106,6 +108,19 @@ def last() -> Relay:
     for number in _PASSED_ON:
         signal.signal(number, relay.note)
     return relay
+
+
+def hold() -> frozenset[int]:
+    """From now on signals that are passed on wait: what was held back before, for `let_go`.
+
+    Around a fork, until the handlers of the new process stand: what comes earlier would be lost.
+    """
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, *_CARRIED}))
+
+
+def let_go(held_before: frozenset[int]) -> None:
+    """Let those come that waited."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, held_before)
 
 
 def ignored_signals() -> frozenset[int]:

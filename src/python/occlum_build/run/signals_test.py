@@ -7,9 +7,13 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from occlum_build.run import inside
+from occlum_build.run.spec import Program, RootSpec
 
 COMMAND = (sys.executable, "-m", "occlum_build.cli.main", "run")
 
@@ -53,6 +57,58 @@ def test_signals_of_the_process_group_reach_the_program_once(image: Path) -> Non
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=60)[0] == "term\n"
     assert process.returncode == 5
+
+
+@pytest.mark.parametrize("name", ["between", "last", "restore"])
+def test_a_signal_that_comes_before_a_process_is_ready(
+    image: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    us, between = os.getpid(), inside.between
+
+    def signal_soon() -> object:
+        if os.fork() == 0:
+            time.sleep(0.2)
+            os.kill(us, signal.SIGTERM)
+            os._exit(0)
+        return between()
+
+    monkeypatch.setattr(inside, "between", signal_soon)
+    step = getattr(inside, name)
+
+    def late(*arguments: object) -> object:
+        time.sleep(0.6)  # in which the signal comes
+        return step(*arguments)
+
+    monkeypatch.setattr(inside, name, late)
+    program = Program(("/bin/sleep", "30"))
+    assert inside.run_program(RootSpec(str(image)), program) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("is_to_group", [False, True])
+def test_signals_that_come_early_reach_the_program(image: Path, is_to_group: bool) -> None:
+    for attempt in range(12):
+        process = start(image, "trap 'exit 33' TERM; sleep 30 & wait; exit 44")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not children.read_text():
+            pass
+        time.sleep(attempt * 0.001)
+        (os.killpg if is_to_group else os.kill)(process.pid, signal.SIGTERM)
+        told = process.communicate(timeout=60)
+        assert process.returncode in (33, 128 + signal.SIGTERM), told
+
+
+def test_a_program_starts_with_the_signals_that_were_held_back(
+    image: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = Program(("/bin/cat", "/proc/self/status"))
+    for held in ((), (signal.SIGUSR1,)):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        try:
+            assert inside.run_program(RootSpec(str(image)), program) == 0
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        blocked = "".join(f"{sum(1 << (one - 1) for one in {*before, *held}):016x}")
+        assert f"SigBlk:\t{blocked}\n" in capfd.readouterr().out
 
 
 def test_a_signal_that_ends_the_program(image: Path) -> None:
