@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,19 +21,22 @@ def own_tree(root: str, rows: Iterable[Mapping[str, Any]]) -> None:
 
     `rows` are those of occlum_build.image.tar.entries_json. Raises OSError.
     """
+    beside = os.path.dirname(os.path.abspath(root))
     for row in sorted(rows, key=lambda row: str(row["path"]), reverse=True):
         path = os.path.join(root, row["path"])
         if row["type"] == FILE:
             found = os.lstat(path)
             if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
-                _copy(path)
+                _copy(path, beside)
             os.chmod(path, row["mode"])
         elif row["type"] == DIR:
             os.makedirs(path, exist_ok=True)
             os.chmod(path, row["mode"])
 
 
-def _copy(path: str) -> None:
-    copy = f"{path}.occlum-copy"
+def _copy(path: str, folder: str) -> None:
+    """Replace a file by a copy, which is made in another folder: names beside it may be taken."""
+    descriptor, copy = tempfile.mkstemp(dir=folder)
+    os.close(descriptor)
     shutil.copyfile(path, copy)
     os.replace(copy, path)
