@@ -22,6 +22,7 @@ from occlum_build.run.spec import Program
 READY = ("file", "tcp", "unix")  # what `wait_for` can wait for: `file:/path`, `tcp:80`
 MOST_BYTES = 1 * MIB  # of a text that is compared
 _PAUSE_SECONDS = 0.01
+_CONNECT_SECONDS = 1.0  # a service that does not accept is not ready
 _SERVICES_SECONDS = 60  # in which services become ready where a test has no timeout
 
 Streams = tuple[int, int, int]
@@ -106,6 +107,7 @@ def _is_ready(wanted: str) -> bool:
 
 def _accepts(family: int, address: Any) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(_CONNECT_SECONDS)
         client.connect(address)
     return True
 
