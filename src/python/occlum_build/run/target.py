@@ -31,6 +31,9 @@ class RunTarget:
 def find_target(path: Path) -> RunTarget:
     """What to run of a directory or a manifest. Raises OcclumError `run`."""
     if path.is_dir():
+        if path.samefile("/"):
+            hint = "name an image's directory, manifest.json or instance"
+            raise OcclumError(CODE, f"{path} is the root of this machine, no image", hint=hint)
         if (path / _CONFIG).is_file():
             return _instance(path)
         if (path / _MANIFEST).is_file() and (path / _IMAGE).is_dir():

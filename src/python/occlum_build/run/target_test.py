@@ -40,6 +40,7 @@ def test_an_instance(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_run(tmp_path: Path) -> None:
+    assert "/ is the root of this machine, no image" in error(Path("/"))
     assert f"there is no {tmp_path}/gone" in error(tmp_path / "gone")
     (tmp_path / "image.tar").write_text("x" * 1000)
     assert "neither a directory nor the manifest" in error(tmp_path / "image.tar")
