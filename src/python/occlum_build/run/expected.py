@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from occlum_build.shown import escaped
 
 PATTERN = "re:"  # before a regular expression that is to be found somewhere in a text
 _MOST_LINES = 400  # that are compared and shown of a text
+_PATTERN_SECONDS = 60  # in which a pattern is looked for
 _NO_END = "(no line end)"
 
 
@@ -82,8 +84,9 @@ def pattern_problem(text: str) -> str:
 def _compare(name: str, wanted: str, real: str) -> Iterator[str]:
     if wanted.startswith(PATTERN):
         pattern = wanted[len(PATTERN) :]
-        if not re.search(pattern, real, re.MULTILINE):
-            yield f"{escaped(name)}: nothing matches {escaped(pattern)}"
+        why = _no_match(pattern, real)
+        if why:
+            yield f"{escaped(name)}: {why} {escaped(pattern)}"
             yield from quoted(name, real)
     elif wanted != real:
         yield from difflib.unified_diff(
@@ -93,6 +96,27 @@ def _compare(name: str, wanted: str, real: str) -> Iterator[str]:
             f"{escaped(name)} (found)",
             lineterm="",
         )
+
+
+def _no_match(pattern: str, text: str) -> str:
+    """Why a pattern is not found; "" where it is. It is looked for in the main thread."""
+    before = signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, _PATTERN_SECONDS)
+    try:
+        return "" if re.search(pattern, text, re.MULTILINE) else "nothing matches"
+    except _TooLateError:
+        return f"in {_PATTERN_SECONDS} s it was not found out whether anything matches"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class _TooLateError(Exception):
+    """A pattern takes time that grows with each character, as ^(0+)+$ does."""
+
+
+def _too_late(_number: int, _frame: object) -> None:
+    raise _TooLateError
 
 
 def _lines(text: str) -> list[str]:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 
+from occlum_build.run import expected
 from occlum_build.run.expected import Expected, Found, differences, pattern_problem
 
 FOUND = Found(0, "one\ntwo\n", "", {"/f": "x\n", "/g": None})
@@ -54,6 +57,16 @@ def test_patterns_and_files() -> None:
         "--- /f (expected)",
         "+++ /f (found)",
     ]
+
+
+def test_a_pattern_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected, "_PATTERN_SECONDS", 0.2)
+    lines = differences(Expected(stdout="re:^(0+)+$"), Found(0, "0" * 40 + "x", ""))
+    assert lines[0] == (
+        "standard output: in 0.2 s it was not found out whether anything matches ^(0+)+$"
+    )
+    assert differences(Expected(stdout="re:^0+$"), Found(0, "0" * 40, "")) == []
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
 def test_very_long_texts_are_cut() -> None:
