@@ -12,16 +12,14 @@ import json
 import os
 import resource
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Callable, NoReturn
 
 from occlum_build.errors import OcclumError, Problem
-from occlum_build.files.trees import remove_tree
 from occlum_build.run import system
 from occlum_build.run.descriptors import STREAMS, check_streams, close_others, pipe_above_streams
+from occlum_build.run.folder import run_folder
 from occlum_build.run.forbidden import cannot_run
 from occlum_build.run.rootfs import make_root
 from occlum_build.run.signals import (
@@ -136,8 +134,7 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
     it, or a program cannot be executed.
     """
     check_streams()
-    folder = tempfile.mkdtemp(prefix="occlum-run-")
-    try:
+    with run_folder() as folder:
         reading, writing = pipe_above_streams()
         with FirstProcess() as relay:
             channel = _Channel(writing, ignored_signals(), hold())
@@ -155,9 +152,6 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
                 os.close(reading)
                 _, status = os.waitpid(pid, 0)
                 relay.stop()
-    finally:
-        with suppress(OSError):
-            remove_tree(folder)
     return _outcome(told, _exit_code(status))
 
 
