@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from occlum_build.errors import OcclumError, Place
@@ -30,19 +30,23 @@ def check_keys(value: Any, shape: Any, name: str) -> None:
 
     `value` has the shape; OcclumError `verify`.
     """
-    if isinstance(shape, AnyOf):
-        shape = shape.shapes[0]
-    if isinstance(shape, ListOf):
-        for one in value or ():
-            check_keys(one, shape.item, name)
-    if not isinstance(shape, Mapping) or value is None:
-        return
-    known = {key.rstrip("?"): below for key, below in shape.items()}
-    folded = {key.casefold() for key in (*known, *_OF_INDEX, *_OF_MANIFEST)}
-    for key, below in value.items():
-        if key in known:
-            check_keys(below, known[key], name)
-        elif key.casefold() in folded and key not in (*_OF_INDEX, *_OF_MANIFEST):
+    pending = [(value, shape)]
+    while pending:
+        one, its_shape = pending.pop()
+        if isinstance(its_shape, AnyOf):
+            its_shape = its_shape.shapes[0]
+        if isinstance(its_shape, ListOf):
+            pending += [(item, its_shape.item) for item in one or ()]
+        elif isinstance(its_shape, Mapping) and one is not None:
+            known = {key.rstrip("?"): below for key, below in its_shape.items()}
+            _check_case(one, {*known, *_OF_INDEX, *_OF_MANIFEST}, name)
+            pending += [(one[key], below) for key, below in known.items() if key in one]
+
+
+def _check_case(value: Mapping[str, Any], known: Collection[str], name: str) -> None:
+    folded = {key.casefold() for key in known}
+    for key in value:
+        if key not in known and key.casefold() in folded:
             message = f"it may be read as something else: it has {key[:80]!r}"
             raise OcclumError(CODE, message, place=Place(name))
 
