@@ -92,6 +92,7 @@ CODES: Mapping[str, str] = {
     "runtime-timezone": "a time zone in the environment that the image lacks",
     "runtime-tk": "Tk without its library",
     "runtime-vim": "Vim without its runtime files",
+    "sbom": "a bill of materials that lacks what no file or database tells it",
     "sefs-mode": "mode bits beyond 0777, which a secure file system does not keep",
     "sefs-special-file": "a fifo, socket or device, which a secure file system cannot hold",
     "sgx-mode": "what a mode of the SGX SDK makes different",

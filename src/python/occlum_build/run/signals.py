@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Optional
 
@@ -46,7 +47,7 @@ class Relay:
     def pass_to(self, pid: int) -> None:
         self._target = pid
         while self._waiting:
-            os.kill(pid, self._waiting.pop(0))
+            self._send(self._waiting.pop(0))
 
     def stop(self) -> None:
         """The process has ended: its number may be another's soon."""
@@ -56,9 +57,13 @@ class Relay:
         """Pass a signal on."""
         sent = self._sent_as[number]
         if self._target > 0:
-            os.kill(self._target, sent)
+            self._send(sent)
         elif self._target == 0:
             self._waiting.append(sent)
+
+    def _send(self, number: int) -> None:
+        with suppress(ProcessLookupError):  # it ended a moment ago, and `stop` comes next
+            os.kill(self._target, number)
 
     def note(self, number: int, _frame: _Frame) -> None:
         """A signal has come to the group of ours and the target's."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.run import inside
+from occlum_build.run.signals import Relay
 from occlum_build.run.spec import Program, RootSpec
 
 COMMAND = (sys.executable, "-m", "occlum_build.cli.main", "run")
@@ -95,6 +96,17 @@ def test_signals_that_come_early_reach_the_program(image: Path, is_to_group: boo
         (os.killpg if is_to_group else os.kill)(process.pid, signal.SIGTERM)
         told = process.communicate(timeout=60)
         assert process.returncode in (33, 128 + signal.SIGTERM), told
+
+
+def test_a_signal_for_a_process_that_has_just_ended_is_no_error() -> None:
+    relay = Relay({signal.SIGTERM: signal.SIGTERM})
+    relay.handle(signal.SIGTERM, None)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    relay.pass_to(child)
+    relay.handle(signal.SIGTERM, None)
 
 
 def test_a_program_starts_with_the_signals_that_were_held_back(
