@@ -71,8 +71,6 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{LIBRARY}/process/packs.py": {("read_index", JSON): _OWN_JSON},
     f"{LIBRARY}/sbom/cyclonedx.py": {("_document", JSON): "the text that was just written"},
     f"{LIBRARY}/sbom/step.py": {("_step", JSON): _OWN_JSON},
-    f"{LIBRARY}/run/case.py": {("_step", JSON): _OWN_JSON},
-    f"{LIBRARY}/run/inside.py": {("_outcome", JSON): _OWN_JSON},
     f"{LIBRARY}/sefs/pf_reader.py": {
         ("PfReader.mht_node", RECURSION): "a node has 32 children: 13 levels for 2^63 bytes",
     },
