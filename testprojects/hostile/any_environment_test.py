@@ -203,8 +203,6 @@ RELATIVE = (
     "gendata --enclave e --out o",
     "catsig --enclave e --unsigned u --signature s --pubkey p --out o",
     f"gen-conf --config c --image-mac {MAC} --initfs-mac {MAC} --enclave-xml x --sys-json s",
-    "run image -- /bin/x",
-    "run image --config c -- /bin/x",
     "occlum status",
     "occlum build",
     "occlum package",

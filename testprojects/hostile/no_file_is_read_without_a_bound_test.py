@@ -121,8 +121,6 @@ PLACES = [
     Place("f", "protect ../f", NO_FILES),
     *each("f", ["show ../f", "show-mac ../f"], ALL),
     Place("manifest.json", "sefs zip --manifest ../manifest.json image ../img2 mac"),
-    Place("manifest.json", "run ../manifest.json -- /bin/x", NO_FOLDER),
-    Place("config.json", "run image --config ../config.json -- /bin/x"),
     Place("image.key", "sefs zip --key ../image.key image ../img2 mac"),
     Place("i/image", "sefs zip image ../img2 mac", SPECIAL, [FOLDER]),
     *each("img img/metadata img/05000000000000000000000000000000", SEFS_READERS, ALL),
