@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,12 @@ def _print_why(plan: ImagePlan, options: argparse.Namespace) -> None:
 
     manifest = manifest_text(with_absolute_boms(plan), lambda _: "")
     image = image_of(manifest.full, options.root, graph_of(plan))
-    tell(image, [options.why], every=False, as_json=options.json)
+    try:
+        tell(image, [options.why], every=False, as_json=options.json)
+    except OcclumError as error:
+        # As of any file that is not there: scripts test for the exit code.
+        found = [replace(one, code="file") for one in error.problems]
+        raise OcclumError.of(found, error.told) from error
 
 
 def _print_json(plan: ImagePlan, sources: OsSources) -> None:

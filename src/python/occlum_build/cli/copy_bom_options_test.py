@@ -127,7 +127,7 @@ def test_why(ws: Workspace) -> None:
     ]
     assert not ws.image.exists()
     code, _, err = ws.run("--why", "gone")
-    assert code == 1
+    assert code == 254
     assert err.startswith("error: gone: the image does not have it")
 
 
