@@ -1,7 +1,7 @@
 """`package` for all targets that it makes into directories of dist.
 
-One rule for all of them: each further kind of `PackageFieldSet` makes Pants solve a fifth more of
-what builds need, at each start (docs/architecture.md).
+One rule for all of them: each further kind of `PackageFieldSet` makes Pants solve a twentieth more
+of what builds need, at each start (docs/architecture.md).
 """
 
 from __future__ import annotations
