@@ -34,7 +34,7 @@ ERROR = "changed after Pants had loaded the plugin"
 
 def snippet() -> str:
     """What README.md says is to be in pants.toml."""
-    section = Path("README.md").read_text().partition("## In your own repository\n")[2]
+    section = Path("README.md").read_text().partition("## From a checkout\n")[2]
     block = section.partition("    [GLOBAL]\n")[2].partition("\n\n")[0]
     return "[GLOBAL]\n" + textwrap.dedent(f"{block}\n")
 

@@ -23,9 +23,9 @@ PYTHON39 = OUTER_VENV / "bin/python"
 LAUNCHER_LOCK = "3rdparty/python/launcher.txt"
 PEX_LOCK = "3rdparty/python/pex.txt"
 COMMANDS = {
-    "occlum-build": "main",
-    "copy_bom": "copy_bom_command",
-    "occlum": "occlum_command",
+    "occlum-build": "occlum_build",
+    "copy_bom": "copy_bom",
+    "occlum": "occlum",
 }
 TOOLS = ["cat", "chmod", "dirname", "ls", "mkdir", "mv", "rm", "sed", "sh", "sha256sum", "tr"]
 
@@ -145,10 +145,10 @@ def test_first_run_then_silence(checkout: Checkout) -> None:
     first = checkout.run("list", "a b", PANTS_PYTHON=str(PYTHON39)).expect(0)
     assert first.stdout == "pants 1 list a b\n"
     assert "pants: first run" in first.stderr
-    for command, module in COMMANDS.items():
+    for command, function in COMMANDS.items():
         script = checkout.venv / "bin" / command
         assert os.access(script, os.X_OK)
-        assert f"from occlum_build.cli.{module} import main\n" in script.read_text()
+        assert f"from occlum_build.cli.start import {function}\n" in script.read_text()
     pex = hashlib.sha256((checkout.venv / "pex.pex").read_bytes()).hexdigest()
     assert f"|linux_x86_64|{pex}|" in Path("pants.toml").read_text()
 

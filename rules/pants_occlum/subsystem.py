@@ -17,6 +17,8 @@ from pants.option.option_types import (
 from pants.option.subsystem import Subsystem
 from pants.util.strutil import softwrap
 
+from occlum_build.version import VERSION
+
 DEFAULT_LOADER_CONFIG = "/opt/occlum/etc/template/occlum_elf_loader.config"
 
 
@@ -41,7 +43,7 @@ class LockMode(enum.Enum):
 class OcclumSubsystem(Subsystem):
     options_scope = "occlum"
     name = "Occlum"
-    help = "How images for Occlum are built."
+    help = f"How images for Occlum are built, by pants-occlum {VERSION}."
 
     sysroot = StrOption(
         default="/",

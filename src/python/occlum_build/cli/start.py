@@ -33,6 +33,33 @@ def start() -> None:
         site.main()
 
 
+# What the commands call that are installed: what they need is imported under the eyes of `start`.
+
+
+def occlum_build() -> int:
+    """The command `occlum-build`; returns the exit code."""
+    start()
+    from occlum_build.cli.main import main
+
+    return main()
+
+
+def copy_bom() -> int:
+    """The command `copy_bom`; returns the exit code."""
+    start()
+    from occlum_build.cli.copy_bom_command import main
+
+    return main()
+
+
+def occlum() -> int:
+    """The command `occlum`; returns the exit code."""
+    start()
+    from occlum_build.cli.occlum_command import main
+
+    return main()
+
+
 def clean_up_when_stopped() -> None:
     """From now on a signal raises Stopped. Does nothing in a program that did not `start`."""
     _replace(_end_at_once, _raise_stopped)
