@@ -27,6 +27,19 @@ DIST = ("testprojects.hello/image", "testprojects.hello/enclave", "testprojects.
 OCI_BUILD = """
 oci_image(name="packed", image=":image", entry_point=["/bin/hello"])
 """
+# An image of what Pants makes.
+MADE = "made:image"
+MADE_BUILD = """
+shell_command(
+    name="tool",
+    command="mkdir share; echo made > share/made.txt; echo '#!/bin/sh' > tool",
+    tools=["mkdir"],
+    output_files=["tool"],
+    output_directories=["share"],
+)
+occlum_files(name="files", target="/opt", packages=[":tool"])
+occlum_image(name="image", boms=[":files"])
+"""
 # What is beside the sources, and in no wheel.
 NOT_SHIPPED = (
     *("src/python/occlum_build/elf/x_test.py", "src/python/occlum_build/testing_x.py"),
@@ -204,7 +217,7 @@ def adopter(wheels: Path, tmp_path: Path) -> Iterator[PantsRunner]:
 [GLOBAL]
 pants_version = "2.17.1"
 plugins = ["pants-occlum=={VERSION}"]
-backend_packages = ["pants_occlum"]
+backend_packages = ["pants_occlum", "pants.backend.shell"]
 
 [python-repos]
 indexes.add = ["{site.url}/simple/"]
@@ -219,7 +232,10 @@ indexes.add = ["{site.url}/simple/"]
 def test_another_repository(adopter: PantsRunner, tmp_path: Path) -> None:
     build = adopter.build_root / "testprojects/hello/BUILD"
     adopter.write("testprojects/hello/BUILD", build.read_text() + OCI_BUILD)
-    adopter.run("package", HELLO, IMAGE, OCI).expect(0)
+    adopter.write("made/BUILD", MADE_BUILD)
+    adopter.run("package", HELLO, IMAGE, OCI, MADE).expect(0)
+    assert (adopter.dist / "made/image/image/opt/share/made.txt").read_text() == "made\n"
+    assert (adopter.dist / "made/image/image/opt/tool").read_text() == "#!/bin/sh\n"
     assert "succeeded" in adopter.run("lint", "::").expect(0).stderr
     adopter.run("tailor", "--check", "::").expect(0)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from pants.core.goals.package import EnvironmentAwarePackageRequest, PackageFieldSet
+from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.distdir import DistDir
 from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
@@ -20,6 +21,7 @@ from pants.engine.target import (
     SourcesField,
     Target,
 )
+from pants.engine.unions import UnionMembership
 from pants.util.frozendict import FrozenDict
 
 from pants_occlum.bom.target_types import PackagesField
@@ -34,6 +36,9 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.wheels.installed import InstalledWheels, installed_wheels
 from pants_occlum.wheels.requests import WheelsOf
 from pants_occlum.wheels.target_types import WheelsLockfileField
+
+# As what a target's files may be made.
+_GENERATED = (FileSourceField, ResourceSourceField)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class ProjectFileRequest:
 class ProjectSources:
     """Path below the build root -> file.
 
-    packages: the paths of the artefacts that each address of a package built, files or directories.
+    packages: the paths of the artefacts that each address of a package built, or of what else makes
+    files, as a `shell_command`: files or directories.
     deferred: further files, of which only the path is told.
     """
 
@@ -88,16 +94,18 @@ class DeferredSourcesRequest:
 class _Reached:
     """The targets that a BOM depends on: those with sources, and those that are built first.
 
-    wheels: those of the BOMs themselves that are wheels.
+    generators: those whose files Pants makes or fetches. wheels: those of the BOMs themselves that
+    are wheels.
     """
 
     sources: tuple[Target, ...]
+    generators: tuple[Target, ...]
     packages: tuple[PackageFieldSet, ...]
     wheels: tuple[Address, ...]
 
 
 @rule(desc="Find what BOMs depend on")
-async def reach(request: ProjectSourcesRequest) -> _Reached:
+async def reach(request: ProjectSourcesRequest, union_membership: UnionMembership) -> _Reached:
     level = tuple(await resolve_targets(**implicitly(Addresses(request.addresses))))
     seen = {target.address: target for target in level}
     wheels = tuple(one.address for one in level if one.has_field(WheelsLockfileField))
@@ -132,9 +140,15 @@ async def reach(request: ProjectSourcesRequest) -> _Reached:
                 packages[target.address] = field_sets[0]
         # What a package is made of is not looked into: the artefact stands for it.
         level = tuple(target for target in new if target.address not in packages)
-    sources = (target for address, target in sorted(seen.items()) if address not in packages)
+    sources: list[Target] = []
+    generators: list[Target] = []
+    for address, target in sorted(seen.items()):
+        if address not in packages and target.has_field(SourcesField):
+            is_made = _is_made(target.get(SourcesField), union_membership)
+            (generators if is_made else sources).append(target)
     return _Reached(
-        tuple(target for target in sources if target.has_field(SourcesField)),
+        tuple(sources),
+        tuple(generators),
         tuple(field_set for _, field_set in sorted(packages.items())),
         wheels,
     )
@@ -142,17 +156,26 @@ async def reach(request: ProjectSourcesRequest) -> _Reached:
 
 @rule(desc="Collect the project's files for BOMs")
 async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> ProjectSources:
-    reached = await reach(request)
+    reached = await reach(request, **implicitly())
     sources = await determine_source_files(
         SourceFilesRequest(
             (target.get(SourcesField) for target in reached.sources), enable_codegen=False
         )
+    )
+    generated = await concurrently(
+        determine_source_files(
+            SourceFilesRequest(
+                [target.get(SourcesField)], for_sources_types=_GENERATED, enable_codegen=True
+            )
+        )
+        for target in reached.generators
     )
     built = await concurrently(
         environment_aware_package(EnvironmentAwarePackageRequest(field_set))
         for field_set in reached.packages
     )
     entries = await get_digest_entries(sources.snapshot.digest)
+    made = await concurrently(get_digest_entries(one.snapshot.digest) for one in generated)
     artefacts = await concurrently(get_digest_entries(one.digest) for one in built)
     files = _files(entries, "")
     installed = await concurrently(
@@ -161,6 +184,10 @@ async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> Proj
     for address, wheels in zip(reached.wheels, installed):
         files.update(_files_of_wheels(address, wheels))
     packages: dict[Address, tuple[str, ...]] = {}
+    for target, stored in zip(reached.generators, made):
+        found = _files(stored, "")
+        files.update(found)
+        packages[target.address] = _tops(found, target.address.spec_path)
     for field_set, package, stored in zip(reached.packages, built, artefacts):
         files.update(_files(stored, str(dist.relpath)))
         packages[field_set.address] = tuple(
@@ -207,6 +234,23 @@ def _files_of_wheels(address: Address, wheels: InstalledWheels) -> dict[str, Pro
         for distribution, files in wheels.distributions.items()
         for path, file in files.items()
     }
+
+
+def _is_made(field: SourcesField, union_membership: UnionMembership) -> bool:
+    """Whether Pants makes the files of a field: of a `file` only where it has an `http_source`."""
+    if isinstance(field, _GENERATED) and isinstance(field.value, str):
+        return False
+    return any(field.can_generate(one, union_membership) for one in _GENERATED)
+
+
+def _tops(paths: Iterable[str], directory: str) -> tuple[str, ...]:
+    """The files and directories that lie in a directory, or elsewhere in the build root."""
+    below = f"{directory}/" if directory else ""
+    tops = set()
+    for path in paths:
+        base = below if path.startswith(below) else ""
+        tops.add(base + path[len(base) :].partition("/")[0])
+    return tuple(sorted(tops))
 
 
 def _files(entries: Iterable[object], below: str) -> dict[str, ProjectFile]:

@@ -110,6 +110,28 @@ occlum_image(name="image", boms=[":bom"])
     assert image_of(project) == {"/opt/tar.tar": "file", "/opt/z": "file"}
 
 
+MADE = """
+files(name="plain", sources=["x", "y"])
+relocated_files(name="moved", files_targets=[":plain"], src="a/b", dest="m")
+"""
+
+
+def test_files_that_pants_makes_are_artefacts(project: Project) -> None:
+    project.write({"a/b/x": "content", "a/b/y": ""})
+    write(project, 'target="/opt", packages=[":moved"]', MADE)
+    assert image_of(project) == {
+        "/opt/m": "dir",
+        "/opt/m/x": "file",
+        "/opt/m/y": "file",
+    }
+
+
+def test_files_that_pants_makes_are_files_of_the_project(project: Project) -> None:
+    project.write({"a/b/x": "content", "a/b/y": ""})
+    write(project, 'target="/opt", files=["../../m/x"], dependencies=[":moved"]', MADE)
+    assert image_of(project) == {"/opt/x": "file"}
+
+
 def test_package_that_makes_no_artefact(project: Project) -> None:
     project.write({"a/b/x": "content"})
     write(project, 'packages=[":files"]', ARCHIVE)

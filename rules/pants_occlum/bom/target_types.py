@@ -164,7 +164,9 @@ class PackagesField(SpecialCasedDependencies):
     help = help_text(
         """
         Targets (`pex_binary`, `archive`, ...) whose artefacts, as `./pants package` builds them,
-        are copied into the target directory under their own names.
+        are copied into the target directory under their own names; or targets whose files Pants
+        makes or fetches (`shell_command`, `adhoc_tool`, `relocated_files`, a `file` with an
+        `http_source`), with the directories that they lie in.
         """
     )
 
