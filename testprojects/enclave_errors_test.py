@@ -79,12 +79,14 @@ def test_wrong_version(pants: PantsRunner, system: Path) -> None:
     pants.write("old/BUILD", f'occlum_toolchain(name="old", root="{system}", version="0.30.1")\n')
     error = _error(pants, small_enclave(pants, "old", toolchain="//old"))
     assert "the toolchain's version is 0.31.0, not 0.30.1" in error
+    assert "The 'root' field in target old" in error
 
 
 @pytest.mark.parametrize(
     ("name", "config", "expected"),
     [
         ("unknown", {"metadata": {"product_idd": 1}}, ("metadata.product_idd", "product_id")),
+        ("top", {"metdata": {}}, ("`config`:1:2: $.metdata: unknown key", "mean 'metadata'?")),
         ("page", {"resource_limits": {"user_space_size": "1B"}}, ("user_space_size",)),
         ("entry", {"entry_points": ["bin"]}, ("entry_points[0]",)),
     ],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from pants.engine.addresses import Address
 from pants.util.strutil import pluralize
 
 from occlum_build.errors import OcclumError, Problem, first_told
-from occlum_build.shown import escaped
+from occlum_build.shown import Lines, escaped
 
 
 class InvalidImage(Exception):
@@ -34,6 +35,20 @@ class InvalidContainer(Exception):
 
 def invalid_image(address: Address | str, problems: Sequence[Problem]) -> InvalidImage:
     return InvalidImage(_text(address, problems))
+
+
+@contextmanager
+def told_of(what: str) -> Iterator[None]:
+    """Problems of what a field or an option names begin with it."""
+    try:
+        yield
+    except OcclumError as error:
+        raise OcclumError.of([_of(what, one) for one in error.problems], error.told) from None
+
+
+def _of(what: str, problem: Problem) -> Problem:
+    first, *others = getattr(problem.message, "lines", [problem.message])
+    return replace(problem, message=Lines(f"{what}: {first}", *others))
 
 
 @contextmanager

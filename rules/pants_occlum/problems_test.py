@@ -7,7 +7,7 @@ import pytest
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.shown import Lines
 from pants_occlum.logs import logger_of
-from pants_occlum.problems import invalid_image
+from pants_occlum.problems import invalid_image, told_of
 
 EVIL = "a\n[ERROR] b\x1b[1A\u202e"
 SHOWN = r"a\n[ERROR] b\x1b[1A\u202e"
@@ -30,3 +30,12 @@ def test_nothing_of_others_moves_the_cursor_in_a_log(caplog: pytest.LogCaptureFi
 def test_nor_in_an_error() -> None:
     error = invalid_image(EVIL, [Problem("c", EVIL)])
     assert str(error) == f"{SHOWN} cannot be built, 1 error:\n\n{SHOWN}"
+
+
+def test_problems_of_what_a_field_names() -> None:
+    with pytest.raises(OcclumError) as caught, told_of("[occlum].x"):
+        raise OcclumError.of([Problem("c", Lines("first", EVIL)), Problem("d", "b", hint="do")])
+    assert [str(one) for one in caught.value.problems] == [
+        f"[occlum].x: first\n{SHOWN}",
+        "[occlum].x: b\n  hint: do",
+    ]

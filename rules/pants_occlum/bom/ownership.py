@@ -25,6 +25,7 @@ from occlum_build.shown import some
 from occlum_build.sources.model import FILE, Sources, similar_name
 from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
+from pants_occlum.bom.target_types import DEFAULT_WORKSPACE
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import find_owners, path_globs_to_paths
 from pants_occlum.project_paths import Copy, copy_globs, literal, project_copies
@@ -68,6 +69,15 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
             f"the directory {path} exists, but has no files that Pants sees: list it under "
             "`mkdirs`, or check `.gitignore` and `[GLOBAL].pants_ignore`"
         )
+    start, of_workspace, name = path.rpartition(f"{DEFAULT_WORKSPACE}/")
+    if of_workspace and (not start or start.endswith("/")):
+        there = await path_globs_to_paths(PathGlobs([literal(start + name)]))
+        if there.files or there.dirs:
+            return Advice(
+                f"{start + name} lies beside the BOM, but names start at "
+                f"{start}{DEFAULT_WORKSPACE} here: "
+                'write `from: ..` before it, or have `workspace="./"` in the BUILD file'
+            )
     directory, name = posixpath.split(path)
     beside = await path_globs_to_paths(PathGlobs([posixpath.join(literal(directory), "*")]))
     names = sorted(posixpath.basename(one) for one in (*beside.files, *beside.dirs))

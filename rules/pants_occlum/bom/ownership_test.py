@@ -39,6 +39,15 @@ def test_file_that_no_target_owns(project: Project) -> None:
     ]
 
 
+def test_file_beside_the_bom(project: Project) -> None:
+    project.write({"app/a.conf": ""})
+    assert failure(project, copied("files: [a.conf]")) == [
+        "app/bom.yaml:1:39: there is no file app/occlum_instance/a.conf\n"
+        "  hint: app/a.conf lies beside the BOM, but names start at app/occlum_instance here: "
+        'write `from: ..` before it, or have `workspace="./"` in the BUILD file'
+    ]
+
+
 def test_directory_that_no_target_owns(project: Project) -> None:
     project.write({"conf/a/b": ""})
     assert failure(project, copied("dirs: [../../conf/]")) == [

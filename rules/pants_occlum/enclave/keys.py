@@ -15,6 +15,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, open_signer
 from occlum_build.sefs.keys import read_key_file
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
+from pants_occlum.problems import told_of
 from pants_occlum.process.tool_process import link_in_cache
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -76,7 +77,7 @@ async def image_key(
             hint="make one with `occlum-build gen-image-key`, and name it with "
             "[occlum].image_key_file",
         )
-    with read_key_file(Path(file)) as read:
+    with told_of("[occlum].image_key_file"), read_key_file(Path(file)) as read:
         key = ImageKey(read.fingerprint())
     link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
     return key
@@ -93,7 +94,11 @@ async def enclave_signer(request: EnclaveSignerRequest, occlum: OcclumSubsystem)
         signer = SignerCommand(tuple(occlum.signer), Path(public_key))
     elif key_file is not None:
         signer = KeyFile(Path(key_file))
-    return EnclaveSigner(signer, open_signer(signer).mrsigner if signer is not None else "")
+    if signer is None:
+        return EnclaveSigner(None, "")
+    option = "signer_public_key" if occlum.signer else "sign_key_file"
+    with told_of(f"[occlum].{option}"):
+        return EnclaveSigner(signer, open_signer(signer).mrsigner)
 
 
 def _absolute(value: str | None, option: str) -> str | None:

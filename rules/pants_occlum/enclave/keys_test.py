@@ -11,10 +11,10 @@ from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
 from pants_occlum.testing import run_alone
 
 
-def _image_key(tmp_path: Path, *, remote_execution: bool) -> ImageKey:
+def _image_key(tmp_path: Path, *, remote_execution: bool, mode: int = 0o600) -> ImageKey:
     key = tmp_path / "key"
     key.write_text("-".join(["5a"] * 16) + "\n")
-    key.chmod(0o600)
+    key.chmod(mode)
     found = run_alone(
         image_key,
         ImageKeyRequest(Address("app", target_name="enclave")),
@@ -37,3 +37,11 @@ def test_encrypting_is_refused_with_remote_execution(tmp_path: Path) -> None:
     with pytest.raises(OcclumError, match="on this machine only"):
         _image_key(tmp_path, remote_execution=True)
     assert not (tmp_path / "caches").exists()
+
+
+def test_a_key_file_is_told_with_its_option(tmp_path: Path) -> None:
+    with pytest.raises(OcclumError) as caught:
+        _image_key(tmp_path, remote_execution=False, mode=0o644)
+    told = str(caught.value.problems[0])
+    assert "[occlum].image_key_file: the key file is open to group or others (mode 0644)" in told
+    assert told.endswith("hint: chmod 600 it"), "the command's option is none of Pants"

@@ -51,6 +51,8 @@ PURE = ("pyelftools", "pycparser")
 _REQUEST, _OUT, TOOLCHAIN = "request.json", "out", "toolchain"
 # Inputs of a step beside a file of the project, which keeps its path, as errors name it.
 _STEP = ".step"
+# What errors call the patch of Occlum.json: by the field that it is given in.
+_CONFIG = "`config`"
 # The secure file system of an initfs, and beside it what is in it.
 SEALED_INITFS, INITFS_TREE = f"{_OUT}/{ROOT}", f"{_OUT}/tree"
 
@@ -251,8 +253,8 @@ async def configure_enclave(request: ConfigureRequest) -> Parts:
         FileEntry(f"{_STEP}/initfs.mac", request.initfs_mac),
     ]
     if request.patch:
-        paths.append(f"{_STEP}/config")
-        files.append(FileContent(f"{_STEP}/config", request.patch.encode()))
+        paths.append(_CONFIG)
+        files.append(FileContent(_CONFIG, request.patch.encode()))
     asked = {
         "configs": paths,
         "libos": f"{_STEP}/libos.so",

@@ -50,7 +50,7 @@ from pants_occlum.enclave.toolchain_places import (
     wanted_files,
 )
 from pants_occlum.invalid import invalid_target
-from pants_occlum.problems import InvalidEnclave
+from pants_occlum.problems import InvalidEnclave, told_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, find_sysroot
@@ -175,7 +175,9 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
 @rule(desc="Find Occlum's toolchain")
 async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> ToolchainFiles:
     if request.address is None:
-        return await installed_toolchain(Installation(occlum.toolchain_root, request.sgx_mode, ""))
+        with told_of("[occlum].toolchain_root"):
+            installation = Installation(occlum.toolchain_root, request.sgx_mode, "")
+            return await installed_toolchain(installation)
     wrapped = await resolve_target(
         WrappedTargetRequest(request.address, "the `toolchain` of an enclave"), **implicitly()
     )
@@ -207,7 +209,8 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
                 f"The 'root' field in target {target.address} must be an absolute path, not "
                 f"{root!r}; for a toolchain in the project use `archive`."
             )
-        return await installed_toolchain(Installation(root, request.sgx_mode, version))
+        with told_of(f"The 'root' field in target {target.address}"):
+            return await installed_toolchain(Installation(root, request.sgx_mode, version))
     sources = await determine_source_files(
         SourceFilesRequest(
             tuple(one.get(SourcesField) for one in archives),

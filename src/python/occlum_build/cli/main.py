@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from occlum_build.cli.output import (
     close_streams,
@@ -129,7 +130,7 @@ def _run(
     except OcclumError as error:
         with suppress(OSError):  # the error counts, whatever becomes of a result before it
             flush_output()
-        print_problems([*error.told, *error.problems])
+        print_problems([*error.told, *(_with_option(one, options) for one in error.problems)])
         if exit_failure != EXIT_FAILURE:  # its exit codes are those of another command
             return exit_failure
         return EXIT_CODES.get(error.code, EXIT_FAILURE)
@@ -139,6 +140,13 @@ def _run(
         print_problem(_system_problem(error))
         return exit_failure
     return code
+
+
+def _with_option(problem: Problem, options: argparse.Namespace) -> Problem:
+    """A problem that an option of the verb leaves out is told with it."""
+    if problem.code == "key-file-mode" and hasattr(options, "insecure_key_file"):
+        return replace(problem, hint=f"{problem.hint}, or give --insecure-key-file")
+    return problem
 
 
 def _can_name_a_file(argument: str) -> bool:

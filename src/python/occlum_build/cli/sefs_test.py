@@ -8,6 +8,7 @@ from typing import Callable
 import pytest
 
 from occlum_build.cli import sefs
+from occlum_build.cli.main import main
 from occlum_build.errors import OcclumError
 
 KEY_TEXT = "00-11-22-33-44-55-66-77-88-99-aa-bb-cc-dd-ee-ff"
@@ -89,6 +90,17 @@ def test_open_key_file(run: Run, tree: Path, tmp_path: Path) -> None:
     assert caught.value.code == "key-file-mode"
     run(*arguments, "--insecure-key-file")
     assert (tmp_path / "image" / "metadata").exists()
+
+
+def test_the_option_for_an_open_key_file_is_told(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY_TEXT)
+    key.chmod(0o644)
+    paths = (tree, tmp_path / "image", tmp_path / "mac")
+    assert main(["sefs", "zip", *map(str, paths), "--key", str(key)]) == 1
+    assert "hint: chmod 600 it, or give --insecure-key-file" in capsys.readouterr().err
 
 
 def test_the_mac_does_not_replace_the_key(run: Run, tree: Path, tmp_path: Path) -> None:

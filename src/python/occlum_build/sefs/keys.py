@@ -101,7 +101,7 @@ def read_key_file(
                 "key-file-mode",
                 f"the key file is open to group or others (mode {mode:04o})",
                 place=place_of(path),
-                hint="chmod 600 it, or give --insecure-key-file",
+                hint="chmod 600 it",
             )
         key = key_of_text(text, path)
     finally:
