@@ -1,26 +1,31 @@
-"""The documents of an OCI image layout: configuration, manifest, index (image specification 1.0).
+"""The documents of an OCI image layout: configuration, manifest, index (image specification 1.1).
 
 Layers are made by occlum_build.oci.layer; here they are only named. docs/oci.md has the layout.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from occlum_build.errors import Report
 from occlum_build.image.manifest import canonical_json
 from occlum_build.oci.layer import ZSTD, LayerInfo
+from occlum_build.oci.referrers import (
+    MANIFEST_TYPE,
+    Attached,
+    descriptor_of,
+    digest_of,
+    referrers_of,
+)
 from occlum_build.oci.settings import check_variables
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CREATED = "1970-01-01T00:00:00Z"
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 # The grammar of the image specification for REF_NAME.
 _WORD = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
 _REF_NAME = re.compile(rf"{_WORD}(?:/{_WORD})*")
@@ -53,10 +58,14 @@ class ImageSettings:
 
 @dataclass(frozen=True)
 class Layout:
-    """Path in the layout -> content of the small files, and the digest that names the image."""
+    """Path in the layout -> content of the small files, and the digest that names the image.
+
+    referrers: the descriptors of what is attached, by their types.
+    """
 
     files: Mapping[str, bytes]
     digest: str
+    referrers: tuple[Mapping[str, Any], ...] = ()
 
 
 def blob_path(digest: str) -> str:
@@ -64,24 +73,34 @@ def blob_path(digest: str) -> str:
     return "blobs/" + digest.replace(":", "/", 1)
 
 
-def layout_of(layers: Sequence[ImageLayer], settings: ImageSettings) -> Layout:
-    """The layout of an image but for its layers, which go to blob_path(digest)."""
+def layout_of(
+    layers: Sequence[ImageLayer], settings: ImageSettings, attached: Iterable[Attached] = ()
+) -> Layout:
+    """The layout of an image but for its layers and attached files, which go to blob_path(digest).
+
+    The image is the first in the index, and the only one that has a name; its digest is the same
+    whatever is attached.
+    """
     config = canonical_json(_config(layers, settings))
     manifest = canonical_json(_manifest(layers, settings, config))
+    image = descriptor_of(MANIFEST_TYPE, manifest)
     named = {
-        **_descriptor(_MANIFEST_TYPE, manifest),
+        **image,
         "annotations": {REF_NAME: settings.ref_name},
         "platform": {"architecture": "amd64", "os": "linux"},
     }
-    index = {"schemaVersion": 2, "manifests": [named]}
+    referrers = referrers_of(image, attached)
+    index = {"schemaVersion": 2, "manifests": [named, *referrers.descriptors]}
     return Layout(
         {
             "oci-layout": canonical_json({"imageLayoutVersion": "1.0.0"}),
             "index.json": canonical_json(index),
-            blob_path(_digest(config)): config,
-            blob_path(_digest(manifest)): manifest,
+            blob_path(digest_of(config)): config,
+            blob_path(image["digest"]): manifest,
+            **{blob_path(digest): content for digest, content in referrers.blobs.items()},
         },
-        _digest(manifest),
+        image["digest"],
+        referrers.descriptors,
     )
 
 
@@ -129,8 +148,8 @@ def _manifest(
 ) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
-        "mediaType": _MANIFEST_TYPE,
-        "config": _descriptor(_CONFIG_TYPE, config),
+        "mediaType": MANIFEST_TYPE,
+        "config": descriptor_of(_CONFIG_TYPE, config),
         "layers": [
             {
                 "mediaType": layer.info.media_type,
@@ -143,11 +162,3 @@ def _manifest(
     if settings.annotations:
         manifest["annotations"] = dict(settings.annotations)
     return manifest
-
-
-def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": _digest(content), "size": len(content)}
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
