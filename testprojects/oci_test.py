@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,13 @@ oci_image(
 )
 oci_image(name="zstd", bundle=":bundle", compression="zstd", repositories=["REGISTRY/one"])
 rune_bundle(name="bundle", image=":image", args=["/bin/bash", "/app/app.sh"])
+occlum_image(name="described", boms=[":bom"], sbom=["cyclonedx", "slsa", "spdx"])
+oci_image(
+    name="attached",
+    image=":described",
+    entry_point=["/bin/bash"],
+    repositories=["REGISTRY/attached:1.0"],
+)
 """
 RUNTIMES = """\
 files(name="files", sources=["*.bin", "*.ss", "*.so", "*.aot"])
@@ -298,7 +306,7 @@ def registry(
 
 
 def test_publish(pants: PantsRunner, registry: ImageRegistry, layout: Path, tmp_path: Path) -> None:
-    targets = ("testprojects/redis:oci", "one:zstd", "one:oci")
+    targets = ("testprojects/redis:oci", "one:zstd", "one:oci", "one:attached")
     env = {"REGISTRY_AUTH_FILE": str(registry.auth_file)}
     result = pants.run("publish", f"--output={tmp_path}/made.json", *targets, env=env).expect(0)
     assert "one:oci skipped as its field `repositories` is an empty list." in result.stderr
@@ -314,6 +322,40 @@ def test_publish(pants: PantsRunner, registry: ImageRegistry, layout: Path, tmp_
         assert names_of_blobs(copy) == names_of_blobs(folder)
     made = {one.get("repository"): one for one in json.loads((tmp_path / "made.json").read_bytes())}
     assert made[f"{registry.name}/team/redis:1.0"]["digest"] == _digest(layout)
+    attached = made[f"{registry.name}/attached:1.0"]
+    _check_attached(pants.dist / "one/attached", registry, attached, result.stderr, tmp_path)
+
+
+def _check_attached(
+    folder: Path, registry: ImageRegistry, published: Any, told: str, tmp_path: Path
+) -> None:
+    """docker-registry 2.8 has no API for referrers: the tag lists them."""
+    digest = _digest(folder / "layout")
+    repository = f"{registry.name}/attached"
+    listed = json.loads(_inspected(registry, f"{repository}:sha256-{digest[7:]}"))["manifests"]
+    assert [one["digest"] for one in published["referrers"]] == [one["digest"] for one in listed]
+    bills = {}
+    for one in published["referrers"]:
+        name = f"{repository}@{one['digest']}"
+        assert f"{name} ({one['artifactType']}) published." in told
+        manifest = json.loads(_inspected(registry, name))
+        assert manifest["subject"]["digest"] == digest == published["digest"]
+        assert manifest["artifactType"] == one["artifactType"]
+        copy = tmp_path / one["digest"]
+        access = ("--src-tls-verify=false", f"--authfile={registry.auth_file}")
+        _copy(f"docker://{name}", f"dir:{copy}", *access)
+        bills[one["artifactType"]] = (copy / manifest["layers"][0]["digest"][7:]).read_bytes()
+    image = folder.parent / "described"
+    assert bills == {
+        "application/vnd.cyclonedx+json": (image / "image.cdx.json").read_bytes(),
+        "application/vnd.in-toto+json": (image / "image.slsa.json").read_bytes(),
+        "application/spdx+json": (image / "image.spdx.json").read_bytes(),
+    }
+
+
+def _inspected(registry: ImageRegistry, name: str) -> str:
+    access = ("--tls-verify=false", f"--authfile={registry.auth_file}")
+    return run_tool("skopeo", "inspect", "--raw", *access, f"docker://{name}")
 
 
 def test_publish_without_credentials(pants: PantsRunner, registry: ImageRegistry) -> None:

@@ -64,6 +64,12 @@ _FORMATS = {
     ),
 }
 SLSA_FILE = "image.slsa.json"
+# Of a media type alone no parameters count where it is the type of an artefact (OCI 1.1).
+MEDIA_TYPES = {
+    "image.cdx.json": "application/vnd.cyclonedx+json",
+    SLSA_FILE: "application/vnd.in-toto+json",
+    "image.spdx.json": "application/spdx+json",
+}
 
 
 @dataclass(frozen=True)

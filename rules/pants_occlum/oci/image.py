@@ -41,6 +41,7 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.planned import explain_missing, look_into
 from pants_occlum.oci import target_types as fields
+from pants_occlum.oci.attached import attached_files
 from pants_occlum.oci.bundle import Bundle, BundleRequest, make_bundle
 from pants_occlum.oci.layers import layers_request, make_layers
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
@@ -58,12 +59,16 @@ class OciRequest:
 
 @dataclass(frozen=True)
 class OciLayout:
-    """The layout as a tree; `name` is the digest of the manifest, with `sha256:`."""
+    """The layout as a tree; `name` is the digest of the manifest, with `sha256:`.
+
+    referrers: media type and digest of what is attached.
+    """
 
     name: str
     tree: tuple[TreeEntry, ...]
     layer_count: int
     is_shared: bool
+    referrers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,13 +144,17 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
         blobs = await make_layers(
             layers_request(rootfs, max_layers, compression, str(target.address)), **implicitly()
         )
+        attached = await attached_files(target, rootfs)
     except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         raise await explain_missing(error, rootfs.plan, target.address) from None
-    layout = layout_of(blobs.layers, settings)
+    layout = layout_of(blobs.layers, settings, attached)
     files = await store_files(layout.files)
     for layer, file in zip(blobs.layers, blobs.files):
         files[blob_path(layer.info.digest)] = file
-    return OciLayout(layout.digest, tuple(_tree(files)), len(blobs.layers), rootfs.is_shared)
+    files.update((blob_path(one.digest), file) for one, file in attached.items())
+    referrers = tuple((one["artifactType"], one["digest"]) for one in layout.referrers)
+    tree = tuple(_tree(files))
+    return OciLayout(layout.digest, tree, len(blobs.layers), rootfs.is_shared, referrers)
 
 
 @rule(desc="Archive an OCI image")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pants.engine.addresses import Address
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import Place, Problem
@@ -20,6 +21,7 @@ PROGRAMS = PlannedImage(Sysroot("/"), (), {}, {}, (), {}, {}, Searched(), {}, Gr
 ROOTFS = Rootfs(
     tree=(TreeEntry("run/x", FILE, 0o644, "0" * 64, 1),),
     groups=(Group("instance", ("run/x",), 1),),
+    image=Address("app", target_name="image"),
     programs=PROGRAMS,
     labels=FrozenDict({}),
     is_enclave=True,

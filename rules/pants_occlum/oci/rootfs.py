@@ -50,6 +50,7 @@ class RootfsRequest:
 class Rootfs:
     """A root file system, its groups for layers, and what is known of what is in it.
 
+    `image` is the `occlum_image` whose digest the labels have.
     `programs` is the image where a program is looked up, `entry_points` are those of an enclave;
     `is_shared` False keeps layers out of shared caches.
     `plan` is that of an image whose files are taken as they are, the host's from the host; `packed`
@@ -58,6 +59,7 @@ class Rootfs:
 
     tree: tuple[TreeEntry, ...]
     groups: tuple[Group, ...]
+    image: Address
     programs: PlannedImage = field(hash=False)
     labels: FrozenDict[str, str]
     entry_points: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ async def _of_enclave(target: Target) -> Rootfs:
     return Rootfs(
         tree=tree,
         groups=group_instance(((entry.path, entry.size) for entry in tree), INSTANCE_PATH),
+        image=enclave.root.address,
         programs=(booted or enclave.root).plan,
         labels=FrozenDict(labels),
         entry_points=await booted_entry_points(target) or checked.entry_points,
@@ -123,7 +126,7 @@ async def lay_out_rootfs(request: RootfsRequest) -> Rootfs:
     image = await make_image(ImageRequest(target.address), **implicitly())
     labels = FrozenDict({IMAGE_LABEL: f"sha256:{image.name}"})
     groups = group_entries(image.plan.entries)
-    return Rootfs(image.tree, groups, image.plan, labels, plan=image.plan)
+    return Rootfs(image.tree, groups, image.address, image.plan, labels, plan=image.plan)
 
 
 def _enclave_tree(instance: Instance) -> list[TreeEntry]:

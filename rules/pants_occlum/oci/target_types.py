@@ -10,6 +10,7 @@ from pants.engine.target import (
     StringField,
     StringSequenceField,
     Target,
+    TriBoolField,
     ValidNumbers,
 )
 from pants.util.strutil import help_text
@@ -231,6 +232,18 @@ class OciFormatsField(StringSequenceField):
     help = "What `package` writes: `layout`, the directory; `archive`, the same as `image.oci.tar`."
 
 
+class AttachSbomField(TriBoolField):
+    alias = "attach_sbom"
+    help = help_text(
+        """
+        Attach the bills of materials and the provenance that the `occlum_image` has in `sbom`: they
+        are in the layout, as referrers of the image, and `publish` pushes them with it (OCI 1.1).
+        The digest of the image is the same with and without. Default: True, but False for an
+        encrypted enclave, as they name each file of its image.
+        """
+    )
+
+
 class OciRepositoriesField(StringSequenceField):
     alias = "repositories"
     help = help_text(
@@ -258,6 +271,7 @@ class OciImage(Target):
         MaxLayersField,
         CompressionField,
         OciFormatsField,
+        AttachSbomField,
         OciRepositoriesField,
         AllowField,
         DistPathField,

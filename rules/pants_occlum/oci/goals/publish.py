@@ -1,9 +1,10 @@
-"""`publish` for `oci_image`: skopeo pushes the layout, with the digest that it has here."""
+"""`publish` for `oci_image`: skopeo pushes the layout and what is attached, by their digests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pants.core.goals.publish import (
     PublishFieldSet,
@@ -15,11 +16,13 @@ from pants.core.goals.publish import (
 from pants.core.util_rules.system_binaries import BinaryPathRequest
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import AddPrefix, CreateDigest
-from pants.engine.process import InteractiveProcess
+from pants.engine.process import InteractiveProcess, Process
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
+from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import OcclumError, Report
+from occlum_build.oci.push import NO_TLS, TLS
 from occlum_build.oci.repository import Repository, parse_repository
 from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
@@ -31,9 +34,10 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.digest import digest_entries
 from pants_occlum.invalid import invalid_field
-from pants_occlum.oci.image import OciRequest, make_oci_layout
+from pants_occlum.oci.image import OciLayout, OciRequest, make_oci_layout
 from pants_occlum.oci.target_types import OciRepositoriesField
 from pants_occlum.problems import container_errors
+from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import SkopeoSubsystem
 
 _LAYOUT = "layout"
@@ -79,15 +83,43 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
     layout = await make_oci_layout(OciRequest(address), **implicitly())
     digest = await create_digest(CreateDigest(digest_entries(layout.tree)))
     inputs = await add_prefix(AddPrefix(digest, _LAYOUT))
-    return PublishProcesses(
-        PublishPackages(
-            names=(f"{repository}@{layout.name}",),
-            process=InteractiveProcess(
-                (skopeo, *_push(repository, options)), env=env, input_digest=inputs
-            ),
-            data=PublishOutputData({"repository": str(repository), "digest": layout.name}),
+    published = []
+    for repository in repositories:
+        is_insecure = repository.is_loopback or repository.registry in options.insecure_registries
+        tls = NO_TLS if is_insecure else TLS
+        pushing = await prepare_tool_process(
+            ToolProcessRequest(
+                module="occlum_build.oci.push",
+                argv=(_LAYOUT, layout.name, str(repository), skopeo, tls),
+                description=f"Push {repository}",
+                input_digest=inputs,
+            )
         )
-        for repository in repositories
+        published.append(_published(repository, layout, pushing, env))
+    return PublishProcesses(published)
+
+
+def _published(
+    repository: Repository, layout: OciLayout, pushing: Process, env: EnvironmentVars
+) -> PublishPackages:
+    place = f"{repository.registry}/{repository.path}"
+    referrers = [f"{place}@{digest} ({media_type})" for media_type, digest in layout.referrers]
+    data: dict[str, Any] = {"repository": str(repository), "digest": layout.name}
+    if layout.referrers:
+        data["referrers"] = tuple(
+            FrozenDict({"artifactType": media_type, "digest": digest})
+            for media_type, digest in layout.referrers
+        )
+    return PublishPackages(
+        names=(f"{repository}@{layout.name}", *referrers),
+        process=InteractiveProcess(
+            pushing.argv,
+            env=env,
+            input_digest=pushing.input_digest,
+            append_only_caches=pushing.append_only_caches,
+            immutable_input_digests=pushing.immutable_input_digests,
+        ),
+        data=PublishOutputData(data),
     )
 
 
@@ -107,14 +139,6 @@ def _repositories(field_set: PublishOciFieldSet) -> tuple[Repository, ...]:
                 found.append(parse_repository(text))
         report.raise_errors()
     return tuple(found)
-
-
-def _push(repository: Repository, options: SkopeoSubsystem) -> Iterable[str]:
-    # The host's policy says which images from elsewhere are trusted; this one was just built.
-    yield from ("--insecure-policy", "copy", "--preserve-digests")
-    if repository.is_loopback or repository.registry in options.insecure_registries:
-        yield "--dest-tls-verify=false"
-    yield from (f"oci:{_LAYOUT}", f"docker://{repository}")
 
 
 def rules() -> Iterable[Rule | UnionRule]:

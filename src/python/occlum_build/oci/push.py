@@ -47,7 +47,9 @@ def push(layout: str, digest: str, repository: str, skopeo: str, tls: str) -> No
     With `no-tls` also by plain HTTP; else as skopeo's own configuration has it.
     Raises OcclumError `oci` where skopeo fails, or the registry has something else afterwards.
     """
-    index = load_json(read_file(Path(layout, "index.json"), _MOST_BYTES, code=CODE), "index.json", code=CODE)
+    index = load_json(
+        read_file(Path(layout, "index.json"), _MOST_BYTES, code=CODE), "index.json", code=CODE
+    )
     check_shape(index, _LAYOUT_INDEX, "index.json", code=CODE)
     image, *referrers = sorted(index["manifests"], key=lambda one: one["digest"] != digest)
     to = _Registry(parse_repository(repository), skopeo, tls == NO_TLS)

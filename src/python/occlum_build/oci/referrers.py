@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from occlum_build.image.manifest import canonical_json
@@ -24,14 +24,14 @@ _TITLE = "org.opencontainers.image.title"
 class Attached:
     """A file that goes with an image, with its media type, `sha256:` digest and size in bytes.
 
-    The annotations are those of its manifest, which lists of referrers have too.
+    The annotations, names and values, are those of its manifest, and lists of referrers have them.
     """
 
     file: str
     media_type: str
     digest: str
     size: int
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

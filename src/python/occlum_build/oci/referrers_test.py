@@ -10,7 +10,7 @@ from occlum_build.oci.referrers import Attached, images_of, tag_of
 EMPTY = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 SPDX = Attached("image.spdx.json", "application/spdx+json", f"sha256:{'1' * 64}", 11)
 SLSA = Attached(
-    "image.slsa.json", "application/vnd.in-toto+json", f"sha256:{'2' * 64}", 22, {"p": "v1"}
+    "image.slsa.json", "application/vnd.in-toto+json", f"sha256:{'2' * 64}", 22, (("p", "v1"),)
 )
 
 
