@@ -17,16 +17,17 @@ from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.compressed import BadArchive
 from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import chunks_of, open_regular, read_file
-from occlum_build.files.shape import ListOf, check_shape
+from occlum_build.files.shape import AnyOf, ListOf, check_shape
 from occlum_build.files.tar_reader import HARD_LINK, MAX_MEMBERS, Member, entries_of
 from occlum_build.oci.layout import blob_path
+from occlum_build.oci.referrers import images_of
 from occlum_build.oci.whiteouts import WHITEOUT_PREFIX
 from occlum_build.report.model import DIR, FILE, SYMLINK, Item
 from occlum_build.report.sides import Side
 
 CODE = "oci"
 _DESCRIPTOR = {"digest": str}
-_INDEX = {"manifests": ListOf(_DESCRIPTOR)}
+_INDEX = {"manifests": ListOf({**_DESCRIPTOR, "artifactType?": AnyOf((str, None))})}
 _MANIFEST = {"layers": ListOf(_DESCRIPTOR)}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -39,10 +40,11 @@ def read_layout(path: Path) -> Side:
     blob with another content than its digest says.
     """
     index = _document(path / "index.json", _INDEX)
-    if len(index["manifests"]) != 1:
-        message = f"it has {len(index['manifests'])} images, not one"
+    images = images_of(index["manifests"])
+    if len(images) != 1:
+        message = f"it has {len(images)} images, not one"
         raise OcclumError(CODE, message, place=Place(str(path / "index.json")))
-    manifest = _document(_blob(path, index["manifests"][0]["digest"]), _MANIFEST)
+    manifest = _document(_blob(path, images[0]["digest"]), _MANIFEST)
     items: dict[str, Item] = {"/": Item("/", DIR, 0o755)}
     for layer in manifest["layers"]:
         blob = _blob(path, layer["digest"])

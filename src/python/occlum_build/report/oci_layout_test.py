@@ -148,3 +148,15 @@ def test_what_is_no_layout(tmp_path: Path) -> None:
     (folder / "index.json").write_text("{}")
     with pytest.raises(OcclumError, match="has no 'manifests'"):
         read_side(str(folder))
+
+
+def test_what_refers_to_an_image_is_none(tmp_path: Path) -> None:
+    write(tmp_path, layer(MADE))
+    index = json.loads((tmp_path / "index.json").read_bytes())
+    index["manifests"].append({**blob(tmp_path, b"{}"), "artifactType": "application/spdx+json"})
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    assert "/bin/a" in (read_side(str(tmp_path)).items or {})
+    index["manifests"][1]["artifactType"] = None
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(OcclumError, match="it has 2 images, not one"):
+        read_side(str(tmp_path))

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
-import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlum_build.errors import OcclumError, Place
+from occlum_build.errors import OcclumError
 from occlum_build.files import tar_reader
-from occlum_build.files.bounds import MIB, shown_bytes
+from occlum_build.files.bounds import shown_bytes
 from occlum_build.files.compressed import BadArchive, damage_told, decompressed
-from occlum_build.files.handles import DirectoryHandles
-from occlum_build.files.json_text import load_json
-from occlum_build.files.reading import READ_FLAGS, read_descriptor
-from occlum_build.files.shape import check_shape
 from occlum_build.oci.layout import blob_path
 from occlum_build.oci.rootfs import INSTANCE_PATH
 from occlum_build.oci.settings import ARGS, VARIABLES
+from occlum_build.verify.blobs import blob_of, check_blob, digest_of, document_of, layout_folders
 from occlum_build.verify.files import CODE, Files
 from occlum_build.verify.manifests import (
     CONFIG_SHAPE,
     INDEX_SHAPE,
     MANIFEST_SHAPE,
     check_index,
-    check_keys,
     check_manifest,
     chosen_of,
-    ref_of,
 )
 from occlum_build.verify.members import Merged, check_names, instances_in, opened, unpack
-from occlum_build.verify.rows import DIFFERS, Table
+from occlum_build.verify.referrers import tell_others
+from occlum_build.verify.rows import Table
 
 INDEX, LAYOUT = "index.json", "oci-layout"
 MRENCLAVE_LABEL, IMAGE_LABEL = "io.occlum.mrenclave", "io.occlum.image-digest"
 MAX_LAYERS = 512
-_DOCUMENT_BYTES = 4 * MIB
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -62,131 +53,31 @@ def read_image(layout: Path, ref: str | None, out: Path, table: Table) -> Image:
     `ref` names the image where a layout has several. Raises OcclumError `verify` where there is no
     image to look at: blobs that are not as their digests say are rows.
     """
-    with _folders(layout) as folders:
-        index = _document(folders, INDEX, INDEX_SHAPE)
+    with layout_folders(layout) as folders:
+        index = document_of(folders, INDEX, INDEX_SHAPE)
         check_index(index, INDEX)
         chosen = chosen_of(index["manifests"], ref)
-        for one in index["manifests"]:
-            if one is not chosen:
-                _tell_other(folders, one, table)
-        manifest = _blob(folders, chosen, "manifest", MANIFEST_SHAPE, table)
+        others = [one for one in index["manifests"] if one is not chosen]
+        tell_others(folders, others, chosen, table)
+        manifest = blob_of(folders, chosen, "manifest", MANIFEST_SHAPE, table)
         if manifest is None:
             return Image(None, {})
         check_manifest(manifest, chosen, "manifest")
-        config = _blob(folders, manifest["config"], "configuration", CONFIG_SHAPE, table)
+        config = blob_of(folders, manifest["config"], "configuration", CONFIG_SHAPE, table)
         layers = manifest["layers"]
         if len(layers) > MAX_LAYERS:
             raise OcclumError(CODE, f"the image has more than {MAX_LAYERS} layers")
         checked = [
-            _check_blob(folders, layer, f"layer {number}", table)
+            check_blob(folders, layer, f"layer {number}", table)
             for number, layer in enumerate(layers, 1)
         ]
-    paths = [layout / blob_path(_digest_of(layer)) for layer in layers]
+    paths = [layout / blob_path(digest_of(layer)) for layer in layers]
     if config is None or not all(checked):
         return Image(None, {})
     labels = (config.get("config") or {}).get("Labels") or {}
     if not _check_diff_ids(paths, config["rootfs"]["diff_ids"], table):
         return Image(None, labels)
     return Image(_instance(paths, config, out, table), labels)
-
-
-def _tell_other(folders: DirectoryHandles, one: Mapping[str, Any], table: Table) -> None:
-    """A manifest that is not looked into differs where it is not the one of its digest."""
-    found = Table()
-    path = blob_path(_digest_of(one))
-    if not _check_blob(folders, one, "another manifest", found):
-        table.rows += [row for row in found.rows if row.status == DIFFERS]
-        return
-    name = ref_of(one)
-    note = "not looked into" if name is None else f"not looked into: {name}"
-    table.unknown(path, "another manifest", note, stated=str(one["digest"]))
-
-
-def _folders(layout: Path) -> DirectoryHandles:
-    try:
-        return DirectoryHandles(os.path.realpath(layout))
-    except OSError as error:
-        message = error.strerror or "cannot be read"
-        raise OcclumError(CODE, message, place=Place(str(layout))) from error
-
-
-def _open(folders: DirectoryHandles, path: str) -> int:
-    """A file of the layout, no link on the way; what it is, its reader finds out."""
-    try:
-        parent, name = folders.beside(path)
-        return os.open(name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise OcclumError(CODE, message, place=Place(path)) from error
-
-
-def _content(folders: DirectoryHandles, path: str) -> bytes:
-    descriptor = _open(folders, path)
-    try:
-        return read_descriptor(descriptor, path, _DOCUMENT_BYTES, code=CODE)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise OcclumError(CODE, message, place=Place(path)) from error
-    finally:
-        os.close(descriptor)
-
-
-def _document(folders: DirectoryHandles, path: str, shape: Any) -> Any:
-    value = load_json(_content(folders, path), path, code=CODE, is_unique=True)
-    check_shape(value, shape, path, code=CODE)
-    check_keys(value, shape, path)
-    return value
-
-
-def _blob(
-    folders: DirectoryHandles, descriptor: Mapping[str, Any], what: str, shape: Any, table: Table
-) -> Any:
-    """A document, and the row of its digest; None where it is not the one of the digest."""
-    path = blob_path(_digest_of(descriptor))
-    if not _check_blob(folders, descriptor, what, table):
-        return None
-    return _document(folders, path, shape)
-
-
-def _digest_of(descriptor: Mapping[str, Any]) -> str:
-    digest = str(descriptor["digest"])
-    if not _DIGEST.fullmatch(digest):
-        raise OcclumError(CODE, "a digest is not sha256: and 64 hexadecimal digits")
-    return digest
-
-
-def _check_blob(
-    folders: DirectoryHandles, descriptor: Mapping[str, Any], what: str, table: Table
-) -> bool:
-    """The row of a blob's digest, and one of its size where that is another."""
-    stated = _digest_of(descriptor)
-    path = blob_path(stated)
-    try:
-        digest, size = _hashed(folders, path)
-    except OcclumError as error:
-        table.failed(path, what, error)
-        return False
-    is_right = table.compare(path, f"{what}, digest", stated, f"sha256:{digest}")
-    if size != descriptor["size"]:
-        return table.compare(path, f"{what}, bytes", descriptor["size"], size)
-    return is_right
-
-
-def _hashed(folders: DirectoryHandles, path: str) -> tuple[str, int]:
-    """The hex SHA-256 and the size of a regular file."""
-    descriptor, digest, size = _open(folders, path), hashlib.sha256(), 0
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OcclumError(CODE, "is not a regular file", place=Place(path))
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise OcclumError(CODE, message, place=Place(path)) from error
-    finally:
-        os.close(descriptor)
-    return digest.hexdigest(), size
 
 
 def _check_diff_ids(layers: Sequence[Path], stated: Sequence[str], table: Table) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.shape import AnyOf, ListOf, MapOf
 from occlum_build.oci.layout import REF_NAME
+from occlum_build.oci.referrers import images_of
 from occlum_build.verify.files import CODE
 
 _INDEX_TYPES = ("index", "manifest.list")
@@ -91,7 +92,7 @@ def chosen_of(manifests: Sequence[Mapping[str, Any]], ref: str | None) -> Mappin
     if ref is not None:
         images = [one for one in manifests if ref_of(one) == ref]
     else:
-        images = [one for one in manifests if not one.get("artifactType")]
+        images = images_of(manifests)
         if len(images) == 1 and ref_of(images[0]) is not None:
             ref = ref_of(images[0])
             images = [one for one in manifests if ref_of(one) == ref]

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from occlum_build.image.manifest import canonical_json
@@ -18,6 +19,7 @@ from occlum_build.occlum.signing import KeyFile
 from occlum_build.occlum.testing import TESTPROJECTS
 from occlum_build.oci.layer import write_layer
 from occlum_build.oci.layout import ImageLayer, ImageSettings, blob_path, layout_of
+from occlum_build.oci.referrers import Attached
 from occlum_build.oci.rootfs import INSTANCE_PATH, in_container
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.verify.enclave import SIGNED
@@ -62,7 +64,13 @@ def row(found: Verified, about: str, what: str) -> Row:
     return one
 
 
-def oci_layout(instance: Path, out: Path, mrenclave: str, env: tuple[str, ...] = ()) -> Path:
+def oci_layout(
+    instance: Path,
+    out: Path,
+    mrenclave: str,
+    env: tuple[str, ...] = (),
+    attached: Mapping[Attached, bytes] = MappingProxyType({}),
+) -> Path:
     """The OCI layout of an instance, in two layers, as the rules make it."""
     paths = sorted(path.relative_to(instance).as_posix() for path in instance.rglob("*"))
     kept = [path for path in paths if path.split("/")[0] not in ("image", "measurement.json")]
@@ -82,10 +90,10 @@ def oci_layout(instance: Path, out: Path, mrenclave: str, env: tuple[str, ...] =
         (out / "layer").rename(out / blob_path(info.digest))
         layers.append(ImageLayer(f"layer {number}", info))
     labels = {"io.occlum.mrenclave": mrenclave}
-    layout = layout_of(
-        layers, ImageSettings(("/bin/hello",), env=env, cwd="/run/rune", labels=labels)
-    )
-    for path, content in layout.files.items():
+    settings = ImageSettings(("/bin/hello",), env=env, cwd="/run/rune", labels=labels)
+    layout = layout_of(layers, settings, attached)
+    files = {**layout.files, **{blob_path(one.digest): data for one, data in attached.items()}}
+    for path, content in files.items():
         (out / path).write_bytes(content)
     return out
 
