@@ -194,7 +194,8 @@ def test_the_graph_of_an_image(image: Image) -> None:
     slsa = image.done("out", "--format", "slsa", "--builder", "https://example.com/ci")
     assert slsa["predicate"]["runDetails"]["builder"]["id"] == "https://example.com/ci"
     digest = slsa["subject"][0]["digest"]["sha256"]
-    edges = [{"from": "/my-1.dist-info/METADATA", "to": "/libgreet.so.1", "reason": "needed"}]
+    edge = {"from": "/my-1.dist-info/METADATA", "to": "/libgreet.so.1", "reason": "needed"}
+    edges = [{**edge, "name": "libgreet.so.1", "rule": "default directory"}]
     graph = {"schema": 1, "image": digest, "edges": edges, "missing": []}
     image.file("out/graph.json", json.dumps(graph).encode())
     document = image.done("out", "--format", "cyclonedx")

@@ -62,16 +62,27 @@ def read_image(path: Path, report: Report) -> KnownImage:
         hint = "name a manifest, or the directory in dist/ that `package` has written one to"
         raise OcclumError(CODE, f"{path} has no {MANIFEST}", hint=hint)
     name, data = str(manifest), read_file(manifest, MANIFEST_BYTES, code=CODE)
-    value = _with_shape(data, name, _ENTRIES)
-    image = KnownImage(name, _with_root(_items_of(value, name), name))
+    value = load_manifest(data, name)
+    image = KnownImage(name, _with_root(items_in(value, name), name))
     beside = manifest.with_name(GRAPH)
     if not os.path.lexists(beside):
         return image
-    graph = _with_shape(read_file(beside, MANIFEST_BYTES, code=CODE), str(beside), _GRAPH)
-    if not _is_of(graph["image"], value, data):
+    digest, graph = read_graph(beside)
+    if not _is_of(digest, value, data):
         report.add(_other_image(str(beside)))
         return image
-    return replace(image, graph=_graph_of(graph, str(beside)))
+    return replace(image, graph=graph)
+
+
+def load_manifest(data: bytes, name: str) -> dict[str, Any]:
+    """The document of a manifest's bytes. OcclumError `manifest` for what is none."""
+    return _with_shape(data, name, _ENTRIES)
+
+
+def read_graph(path: Path) -> tuple[str, Graph]:
+    """A graph, and the hex digest of the image that it says it is of. OcclumError `manifest`."""
+    value = _with_shape(read_file(path, MANIFEST_BYTES, code=CODE), str(path), _GRAPH)
+    return value["image"], _graph_of(value, str(path))
 
 
 def image_of(manifest: bytes, name: str, graph: Graph | None = None) -> KnownImage:
@@ -81,7 +92,7 @@ def image_of(manifest: bytes, name: str, graph: Graph | None = None) -> KnownIma
 
 def items_of(manifest: bytes, name: str) -> dict[str, Item]:
     """The entries of a manifest's bytes by path, sorted; they may be some of an image's alone."""
-    return _items_of(_with_shape(manifest, name, _ENTRIES), name)
+    return items_in(load_manifest(manifest, name), name)
 
 
 def _with_root(items: dict[str, Item], name: str) -> dict[str, Item]:
@@ -90,8 +101,9 @@ def _with_root(items: dict[str, Item], name: str) -> dict[str, Item]:
     return items
 
 
-def _items_of(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
-    """In one loop without a call, as an image has 50,000 entries."""
+def items_in(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
+    """The entries of a manifest's document by path, sorted. OcclumError `manifest`."""
+    # In one loop almost without a call, as an image has 50,000 entries.
     items: dict[str, Item] = {}
     modes: dict[str, int] = {}
     for entry in manifest["entries"]:
@@ -126,8 +138,8 @@ def _items_of(manifest: Mapping[str, Any], name: str) -> dict[str, Item]:
 
 
 def _is_odd(path: str) -> bool:
-    """Whether it is not in normal form, so that two paths could be one."""
-    return "//" in path or ("/." in path and posixpath.normpath(path) != path)
+    """Whether it is not in normal form, so that two paths could be one, or can be none."""
+    return "//" in path or "\0" in path or ("/." in path and posixpath.normpath(path) != path)
 
 
 def _mode(text: str, path: str, name: str) -> int:

@@ -6,16 +6,16 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import MANIFEST_BYTES
-from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import read_file
-from occlum_build.files.shape import ListOf, check_shape
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.graph import Graph
-from occlum_build.image.manifest import SCHEMA_VERSION, OfPackages, image_digest
+from occlum_build.image.manifest import OfPackages, image_digest
+from occlum_build.report.model import Item
+from occlum_build.report.read import items_in, load_manifest, read_graph
 from occlum_build.shown import in_utf8, quoted
 
 MANIFEST = "manifest.json"
@@ -24,25 +24,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # As dpkg takes it, which is more than Debian Policy, 5.6.1, allows.
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _POSITION = re.compile(r"(:[0-9]+){1,2}\Z")
-_MANIFEST = {
-    "schema": int,
-    "entries": ListOf(
-        {
-            "path": str,
-            "type": str,
-            "sha256?": str,
-            "size?": int,
-            "provenance?": {
-                "bom?": str,
-                "needed_by?": ListOf(str),
-                "package?": str,
-                "version?": str,
-                "source?": str,
-            },
-        }
-    ),
-}
-_GRAPH = {"schema": int, "image": str, "edges": ListOf({"from": str, "to": str})}
 
 
 class Row(NamedTuple):
@@ -73,39 +54,29 @@ class ImageRows(NamedTuple):
 
 
 def read_manifest(path: Path) -> ImageRows:
-    """The rows of a manifest. Raises OcclumError `sbom`, which names the file."""
+    """The rows of a manifest. Raises OcclumError `manifest` or `sbom`, which name the file."""
     name = str(path)
-    manifest = load_json(read_file(path, MANIFEST_BYTES, code=CODE), name, code=CODE)
-    check_shape(manifest, _MANIFEST, name, code=CODE)
-    _check_schema(manifest, SCHEMA_VERSION, name)
-    rows, chains, boms = [], [], set()
-    for entry in manifest["entries"]:
-        provenance = entry.get("provenance", {})
-        boms.add(_POSITION.sub("", provenance.get("bom", "")))
-        if entry["type"] == DIR:
-            continue
-        row = _row(entry, name)
-        rows.append(row)
-        chains.append((row, provenance.get("needed_by", ())))
+    manifest = load_manifest(read_file(path, MANIFEST_BYTES, code=CODE), name)
+    items = items_in(manifest, name)
+    chains = [(_row(item, name), item.needed_by) for item in items.values() if item.kind != DIR]
+    boms = {_POSITION.sub("", item.bom) for item in items.values()} - {""}
+    rows = sorted(row for row, _ in chains)
     edges = edges_of_chains(chains)
-    return ImageRows(image_digest(manifest), tuple(sorted(rows)), edges, tuple(sorted(boms - {""})))
+    return ImageRows(image_digest(manifest), tuple(rows), edges, tuple(sorted(boms)))
 
 
-def _row(entry: dict[str, Any], name: str) -> Row:
+def _row(item: Item, name: str) -> Row:
     """The row of a file or link; one that no build writes is an error in the manifest `name`."""
-    provenance = entry.get("provenance", {})
-    path, sha256 = entry["path"], entry.get("sha256", "")
-    package, version, source = (provenance.get(key, "") for key in ("package", "version", "source"))
     message = ""
-    if path in ("", "/") or "\0" in path or posixpath.normpath("/" + path.lstrip("/")) != path:
-        message = f"{quoted(path)} is no path of a file"
-    elif not _SHA256.fullmatch(sha256) if entry["type"] == FILE else sha256:
-        message = f"{quoted(path)} is no file with a SHA-256, and no link"
-    elif package and not is_package(package):
-        message = f"{quoted(path)} is of the package {quoted(package)}, which is no name"
+    if item.path == "/":
+        message = f"{quoted(item.path)} is no path of a file"
+    elif not _SHA256.fullmatch(item.sha256) if item.kind == FILE else item.sha256:
+        message = f"{quoted(item.path)} is no file with a SHA-256, and no link"
+    elif item.package and not is_package(item.package):
+        message = f"{quoted(item.path)} is of the package {quoted(item.package)}, which is no name"
     if message:
         raise OcclumError(CODE, message, place=Place(name))
-    return Row(path, sha256, entry.get("size", 0), package, version, source)
+    return Row(item.path, item.sha256, item.size, item.package, item.version, item.source)
 
 
 def is_package(name: str) -> bool:
@@ -137,19 +108,16 @@ def rows_of(
 def read_edges(path: Path, image: ImageRows) -> tuple[tuple[str, str], ...]:
     """The edges of the closure of an image; those of its manifest where there is no such file.
 
-    Raises OcclumError `sbom` for what is no such file, or is of another image.
+    Raises OcclumError `manifest` for what is no such file, `sbom` where it is of another image.
     """
     if not path.exists():
         return image.edges
-    name = str(path)
-    graph = load_json(read_file(path, MANIFEST_BYTES, code=CODE), name, code=CODE)
-    check_shape(graph, _GRAPH, name, code=CODE)
-    _check_schema(graph, 1, name)
-    if graph["image"] != image.digest:
-        message = f"it is of the image {quoted(graph['image'])}, and the manifest of {image.digest}"
+    digest, graph = read_graph(path)
+    if digest != image.digest:
+        message = f"it is of the image {quoted(digest)}, and the manifest of {image.digest}"
         hint = "build the image anew, or remove the file: what needs what is by the manifest then"
-        raise OcclumError(CODE, message, place=Place(name), hint=hint)
-    return tuple(sorted({(edge["from"], edge["to"]) for edge in graph["edges"]}))
+        raise OcclumError(CODE, message, place=Place(str(path)), hint=hint)
+    return tuple(sorted({(edge.origin, edge.to) for edge in graph.edges}))
 
 
 def entry_at(path: str, paths: Collection[str]) -> str:
@@ -176,10 +144,3 @@ def edges_of_chains(
         if needer in places:
             found.add((places[needer], row.path))
     return tuple(sorted(found))
-
-
-def _check_schema(value: dict[str, Any], schema: int, name: str) -> None:
-    if value["schema"] != schema:
-        message = f"its schema is {value['schema']}, not {schema}"
-        hint = "use the version of occlum-build that wrote it"
-        raise OcclumError(CODE, message, place=Place(name), hint=hint)

@@ -38,7 +38,7 @@ GRAPH = Graph(tuple(Edge(origin, to, NEEDED) for origin, to in EDGES))
 
 def manifest(**changes: Any) -> Any:
     """A manifest of one file, of which something is changed."""
-    entry = {"path": "/a", "type": "file", "size": 1, "sha256": "a" * 64}
+    entry = {"path": "/a", "type": "file", "mode": "0644", "size": 1, "sha256": "a" * 64}
     return {"schema": 1, "entries": [{**entry, **changes}]}
 
 
@@ -58,32 +58,35 @@ def test_a_manifest_says_what_a_plan_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("value", "code", "message"),
     [
-        ([], "the document"),
-        ({"schema": 2, "entries": []}, "its schema is 2, not 1"),
-        ({"schema": 1, "entries": [{"path": 1, "type": "file"}]}, "path"),
-        ({"schema": 1, "entries": [{"path": "/a", "type": "file"}]}, "no file with a SHA-256"),
-        (
-            {"schema": 1, "entries": [{"path": "/a", "type": "symlink", "sha256": "a" * 64}]},
-            "no file with a SHA-256",
-        ),
-        *((manifest(sha256=one), "no file with a SHA-256") for one in ("z" * 64, "A" * 64)),
+        ([], "manifest", "the document"),
+        ({"schema": 2, "entries": []}, "manifest", "its schema is 2, not 1"),
+        (manifest(path=1), "manifest", "path"),
+        (manifest(sha256=""), "sbom", "'/a' is no file with a SHA-256"),
+        (manifest(type="symlink"), "sbom", "'/a' is no file with a SHA-256, and no link"),
+        *((manifest(sha256=one), "sbom", "no file with a SHA-256") for one in ("z" * 64, "A" * 64)),
         *(
-            (manifest(path=one), f"{one!r} is no path of a file")
-            for one in ("a", "", "/", "//a", "/a/", "/x/../z", "/./a", "/a\0b")
+            (manifest(path=one), "manifest", f"{one!r} is no path of an entry")
+            for one in ("a", "", "//a", "/a/", "/x/../z", "/./a", "/a\0b")
         ),
+        (manifest(path="/"), "sbom", "'/' is no path of a file"),
+        ({"schema": 1, "entries": 2 * manifest()["entries"]}, "manifest", "it has '/a' twice"),
         *(
-            (manifest(provenance={"package": one}), f"of the package {one!r}, which is no name")
+            (
+                manifest(provenance={"bom": "b", "package": one}),
+                "sbom",
+                f"of the package {one!r}, which is no name",
+            )
             for one in ("/", "///", "a/b", "a b", "..", "libc6:amd64", "\x9b")
         ),
     ],
 )
-def test_what_is_no_manifest(tmp_path: Path, value: Any, message: str) -> None:
+def test_what_is_no_manifest(tmp_path: Path, value: Any, code: str, message: str) -> None:
     path = write(tmp_path / "m.json", value)
     with pytest.raises(OcclumError) as error:
         read_manifest(path)
-    assert error.value.code == "sbom" and str(path) in str(error.value)
+    assert error.value.code == code and str(path) in str(error.value)
     assert message in str(error.value)
 
 
@@ -97,6 +100,7 @@ def test_edges_of_the_closure(tmp_path: Path) -> None:
 
 
 def test_edges_of_another_image(tmp_path: Path) -> None:
-    path = write(tmp_path / "graph.json", {"schema": 1, "image": "other", "edges": []})
+    value = {"schema": 1, "image": "other", "edges": [], "missing": []}
+    path = write(tmp_path / "graph.json", value)
     with pytest.raises(OcclumError, match="it is of the image 'other', and the manifest of abab"):
         read_edges(path, ImageRows("ab" * 32, ()))
