@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from occlum_build.image.graph import Edge
 from occlum_build.report.model import DIR, Item, KnownImage
@@ -14,7 +14,8 @@ from occlum_build.report.model import DIR, Item, KnownImage
 NAMED, IN = "named", "in"
 _MOST_DIGITS = 18  # of the number of a line
 MOST_CHAINS = 1_000
-_MOST_STEPS = 100_000  # that are kept for all chains: there may be more than anybody can count
+# Steps that are taken for all chains, and copied: there may be more than anybody can count.
+_MOST_STEPS, _MOST_COPIED = 100_000, 2_000_000
 
 
 class Step(NamedTuple):
@@ -30,6 +31,21 @@ class Step(NamedTuple):
     rule: str = ""
 
 
+class _Way(NamedTuple):
+    """A path, the steps from it to where a chain ends, each with those after it, and all paths."""
+
+    path: str
+    rest: Any
+    known: set[str]
+
+    def steps(self) -> tuple[Step, ...]:
+        found, rest = [Step(self.path, NAMED)], self.rest
+        while rest is not None:
+            step, rest = rest
+            found.append(step)
+        return tuple(found)
+
+
 @dataclass(frozen=True)
 class Chain:
     """The place of a BOM item, and the steps from what it names to an entry."""
@@ -43,7 +59,7 @@ class Chains:
 
     def __init__(self, image: KnownImage) -> None:
         self._image = image
-        self._left = _MOST_STEPS
+        self._left, self._copies_left = _MOST_STEPS, _MOST_COPIED
         self.is_cut = False  # whether there are more chains than were given
 
     def shortest(self, path: str) -> Chain | None:
@@ -59,6 +75,14 @@ class Chains:
         if item is not None and item.kind == DIR:
             return self._of_directory(item)
         return self._over_edges(path) or (self._of_manifest(item) if item is not None else None)
+
+    def bom_of(self, item: Item) -> str:
+        """The place that the shortest chain to an entry begins at."""
+        if item.needed_by and item.kind != DIR:
+            start = self._starts.get(item.path)
+            return item.bom if start is None else self._image.items[start].bom
+        chain = self.shortest(item.path)
+        return chain.bom if chain is not None else item.bom
 
     def _over_edges(self, path: str) -> Chain | None:
         steps: list[Step] = []
@@ -76,30 +100,38 @@ class Chains:
         if path == "/":
             return []
         found: list[Chain] = []
-        pending: deque[tuple[Step, ...]] = deque([(Step(path, NAMED),)])
+        pending = deque([_Way(path, None, {path})])
         while pending:
-            steps = pending.popleft()
-            first = steps[0]
-            item = self._image.items.get(first.path)
+            way = pending.popleft()
+            item = self._image.items.get(way.path)
             if item is not None and not item.needed_by:
-                found.append(Chain(item.bom, steps))
+                found.append(Chain(item.bom, way.steps()))
+                self._copies_left -= len(found[-1].steps)
             if len(found) >= MOST_CHAINS:
                 self.is_cut = self.is_cut or bool(pending)
                 break
-            known = {step.path for step in steps}
-            for edge in self._first_edges_to.get(first.path, ()):
-                if edge.origin in known:
-                    continue
-                if self._left <= 0:
-                    self.is_cut = True
-                    break
-                self._left -= 1
-                reached = Step(first.path, edge.reason, edge.name, edge.rule)
-                pending.append((Step(edge.origin, NAMED), reached, *steps[1:]))
+            pending += self._longer(way)
         if found:
             return found
         chain = self.shortest(path)
         return [chain] if chain is not None else []
+
+    def _longer(self, way: _Way) -> Iterator[_Way]:
+        """A way with one step more at its begin, for each edge that leads there."""
+        edges = self._first_edges_to.get(way.path, ())
+        edges = [edge for edge in edges if edge.origin not in way.known]
+        for left, edge in zip(range(len(edges) - 1, -1, -1), edges):
+            if self._left <= 0 or self._copies_left <= 0:
+                self.is_cut = True
+                return
+            self._left -= 1
+            known = way.known
+            if left:  # the last one takes it over: a long line is no square of copies
+                known = set(known)
+                self._copies_left -= len(known)
+            known.add(edge.origin)
+            step = Step(way.path, edge.reason, edge.name, edge.rule)
+            yield _Way(edge.origin, (step, way.rest), known)
 
     def _of_directory(self, item: Item) -> Chain:
         """Of one that was made for what is needed below it: the chain of the first of that."""
@@ -137,6 +169,14 @@ class Chains:
                     ways[edge.to] = edge
                     pending.append(edge.to)
         return ways
+
+    @cached_property
+    def _starts(self) -> Mapping[str, str]:
+        """For all that is needed where the shortest chain to it begins."""
+        starts: dict[str, str] = {}
+        for path, edge in self._ways.items():  # what is nearer to a start comes first
+            starts[path] = starts.get(edge.origin, edge.origin)
+        return starts
 
     @cached_property
     def _first_edges_to(self) -> Mapping[str, list[Edge]]:

@@ -47,3 +47,4 @@ def test_chains(pairs: frozenset[tuple[int, int]], named: int) -> None:
             assert list(map(len, told)) == sorted(map(len, told))
             shortest = Chains(image).shortest(path)
             assert shortest is not None and len(shortest.steps) == len(told[0])
+            assert Chains(image).bom_of(items[path]) == shortest.bom

@@ -89,10 +89,7 @@ def groups(items: Iterable[Item], chains: Chains) -> list[Group]:
     for item in items:
         if item.path == "/":
             continue
-        bom = item.bom
-        if item.needed_by:
-            chain = chains.shortest(item.path)
-            bom = chain.bom if chain is not None else bom
+        bom = chains.bom_of(item) if item.needed_by else item.bom
         counts = needed if item.needed_by else named
         counts[bom] = counts.get(bom, 0) + 1
         size[bom] = size.get(bom, 0) + item.size

@@ -7,11 +7,11 @@ import pytest
 
 from occlum_build.elf.facts import Archive
 from occlum_build.errors import OcclumError
-from occlum_build.image.graph import Edge, Graph
+from occlum_build.image.graph import NEEDED, Edge, Graph
 from occlum_build.image.testing import library
 from occlum_build.image.testing_schema import check_json
 from occlum_build.report import chains
-from occlum_build.report.model import KnownImage
+from occlum_build.report.model import DIR, FILE, Item, KnownImage
 from occlum_build.report.queries import absent, find
 from occlum_build.report.testing import FILES, Made
 from occlum_build.report.why import Why, groups
@@ -286,3 +286,26 @@ def test_many_entries_are_told_by_their_bom_lines() -> None:
 
 def test_pattern_that_matches_nothing() -> None:
     assert find(IMAGE, "/bin/[z-a]") == find(IMAGE, "[b-a]") == []
+
+
+@pytest.mark.parametrize("is_ring", [False, True])
+def test_a_very_long_line_is_no_square_of_copies(
+    is_ring: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 3_000
+    monkeypatch.setattr(chains, "_MOST_COPIED", 4 * count)
+    needed = ("/x", "/y", "rule")
+    items = {"/": Item("/", DIR, 0o755), "/0": Item("/0", FILE, 0o644, bom="b:1:1")}
+    items.update(
+        (f"/{n}", Item(f"/{n}", FILE, 0o644, 1, needed_by=needed)) for n in range(1, count)
+    )
+    edges = [Edge(f"/{n}", f"/{n + 1}", NEEDED) for n in range(count - 1)]
+    if is_ring:
+        edges.append(Edge(f"/{count - 1}", "/1", NEEDED))
+    image = KnownImage("image", items, Graph(tuple(sorted(edges))))
+    found = chains.Chains(image)
+    (chain,) = found.every(f"/{count - 1}")
+    assert [step.path for step in chain.steps] == [f"/{n}" for n in range(count)]
+    assert not found.is_cut
+    (group,) = groups(items.values(), found)
+    assert (group.bom, group.named, group.needed) == ("b:1:1", 1, count - 1)
