@@ -43,6 +43,8 @@ _MOST_AMBIGUOUS = 10
 MAX_NODES = 2 * tar_reader.MAX_MEMBERS
 # Each of the directories of a deep name has a name that is nearly as long.
 MAX_PATH_BYTES = 4 * tar_reader.MAX_NAME_BYTES
+# Directories in one another in which a file is unpacked: each costs the more, the deeper it is.
+MAX_DEPTH = 200
 _UNREAD = "run/"  # of what enclaves wrote nothing but the names is looked at
 _KINDS = {FILE: FILE, DIR: DIR, SYMLINK: SYMLINK}
 
@@ -231,6 +233,9 @@ def unpack(archives: Sequence[Path], merged: Merged, prefix: str, out: Path) -> 
     for path, node in listing.items():
         _check_name(path)
         if node.member is not None and node.member.kind == FILE and not path.startswith(_UNREAD):
+            if path.count("/") > MAX_DEPTH:
+                message = f"the archive has a file below more than {MAX_DEPTH} directories"
+                raise OcclumError(CODE, message, hint="verify the instance that it was made of")
             total += node.member.size
             wanted.setdefault(node.archive, {}).setdefault(node.member, []).append(path)
     if total > tar_reader.MAX_BYTES:

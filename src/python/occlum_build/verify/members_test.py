@@ -11,7 +11,7 @@ import pytest
 from occlum_build.errors import OcclumError
 from occlum_build.files import tar_reader
 from occlum_build.occlum.package import package
-from occlum_build.verify.members import Merged, opened, unpack
+from occlum_build.verify.members import MAX_DEPTH, Merged, opened, unpack
 from occlum_build.verify.testing import copied, differing, verified
 
 
@@ -119,6 +119,17 @@ def test_very_deep_and_very_long_names(
         except OcclumError as error:
             assert "a name that no file can have" in str(error)
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["x", "initfs", "build/mount/__ROOT"])
+def test_a_file_below_very_many_directories_is_not_unpacked(
+    built: Path, tmp_path: Path, folder: str
+) -> None:
+    depth = MAX_DEPTH - folder.count("/") - 1
+    assert verified(with_more(built, tmp_path, (f"app/{folder}/{'d/' * depth}f", b"x"))).rows
+    archive = with_more(built, tmp_path, (f"app/{folder}/{'d/' * (depth + 1)}f", b"x"))
+    with pytest.raises(OcclumError, match="a file below more than 200 directories"):
+        verified(archive)
 
 
 def test_directories_are_made_only_for_files_that_are_read(
