@@ -1,4 +1,4 @@
-"""Measures answers about an image of many entries: why, diff and size, by the command line.
+"""Measures answers about an image of many entries: why, diff, size and bills, by the command line.
 
 The image is made up: a tenth of its files are programs that need five of 300 libraries. `why` asks
 for one of these, `diff` compares with an image in which one package has another version. Time of
@@ -68,7 +68,7 @@ def measure(*arguments: str | Path) -> tuple[float, float]:
     """Seconds, and seconds of CPU, of a run of the command line."""
     command = [sys.executable, "-m", "occlum_build.cli.main", *map(str, arguments)]
     before, start = os.times(), time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     taken, after = time.monotonic() - start, os.times()
     if done.returncode > 1:
         raise SystemExit(f"{arguments[0]} ended with {done.returncode}")
@@ -86,9 +86,11 @@ def main() -> None:
         write_image(new, count, "1.1")
         commands: list[tuple[str | Path, ...]]
         commands = [("why", old, "lib299.so"), ("diff", old, new), ("size", old)]
-        for command in commands:
+        bills = [("sbom", old, f"--format={one}") for one in ("cyclonedx", "spdx")]
+        for command in (*commands, *bills):
             best = min(measure(*command) for _ in range(runs))
-            rows.append((str(command[0]), count, *best))
+            told = command[:1] if command in commands else command[::2]
+            rows.append((" ".join(map(str, told)), count, *best))
     report([Table("insight", COLUMNS, tuple(rows))], args.json)
 
 

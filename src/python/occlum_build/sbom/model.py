@@ -6,7 +6,7 @@ As JSON it is what one process makes and another writes: what a bill is made of 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from occlum_build.files.bounds import GIB
@@ -78,7 +78,8 @@ class Bill:
 
 def bill_json(bill: Bill) -> bytes:
     """The bill as canonical JSON."""
-    return canonical_json(asdict(bill))
+    # asdict takes a third of a second for 50,000 files.
+    return canonical_json({**vars(bill), "components": [vars(one) for one in bill.components]})
 
 
 def read_bill(path: str) -> Bill:

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,7 @@ def _relationships(bill: Bill) -> Iterator[tuple[str, str, str]]:
         yield spdx_id(needer), "DEPENDS_ON", spdx_id(needed)
 
 
+@cache  # each is needed some three times
 def spdx_id(ref: str) -> str:
     """The identifier of a component: its ref as far as SPDX takes it, and a hash of the whole."""
     name = _NO_ID.sub("-", ref).strip("-")[-_MOST_OF_AN_ID:].strip("-")
