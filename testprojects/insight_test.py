@@ -28,6 +28,15 @@ PARTS = (
     *("testprojects/redis", "testprojects/python_app", "testprojects/monorepo"),
 )
 SCRIPT = "testprojects/hello/hello.sh"
+# Enclaves of all four; the image of one has bills, which its OCI image has with it.
+ENCLAVES = ("hello", "redis", "python_app", "clock")
+ENCLAVE_BUILD = """\
+occlum_enclave(name="{}", image="{}", toolchain="//testprojects/toolchain:toolchain")
+"""
+DESCRIBED_BUILD = """\
+occlum_image(name="image", boms=["testprojects/hello:bom"], sbom=["cyclonedx", "slsa"])
+oci_image(name="oci", enclave=":hello", entry_point=["/bin/hello"], formats=["layout"])
+"""
 PYTHON = "/usr/bin/python3"
 
 
@@ -48,7 +57,10 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
         bom = "testprojects/python_app/bom.yaml"
         text = (runner.build_root / bom).read_text(encoding="utf-8")
         runner.write(bom, text.replace(", ../_fnv.so", ""))
-        runner.run("package", HELLO, REDIS, PYTHON_APP, CLOCK, CLOCK_OCI).expect(0)
+        images = ("enclaves:image", REDIS, PYTHON_APP, CLOCK)
+        build = [ENCLAVE_BUILD.format(*one) for one in zip(ENCLAVES, images)]
+        runner.write("enclaves/BUILD", DESCRIBED_BUILD + "".join(build))
+        runner.run("package", HELLO, REDIS, PYTHON_APP, CLOCK, CLOCK_OCI, "enclaves::").expect(0)
         yield runner
 
 
@@ -125,3 +137,24 @@ def test_size(pants: PantsRunner) -> None:
     assert "entries of 2 BOM lines: testprojects/redis/bom.yaml:5:17, " in found.stdout
     errors = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
     assert [error.split()[1] for error in errors] == [REDIS]
+
+
+@pytest.mark.parametrize("name", ENCLAVES)
+def test_verify(pants: PantsRunner, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    built = pants.dist / "enclaves" / name
+    record = built / "measurement.json"
+    mrenclave = json.loads(record.read_bytes())["mrenclave"]
+    paths = [built, built / "occlum_instance.tar.gz"]
+    if name == ENCLAVES[0]:
+        paths.append(pants.dist / "enclaves/oci")
+    for path in paths:
+        options = ("--json", "--expect", mrenclave, "--measurement", str(record))
+        assert main(["verify", str(path), *options]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["result"], found["mrenclave"]) == ("agrees", mrenclave)
+        rows = {(row["what"], row["status"]) for row in found["rows"]}
+        assert {("entries", "agrees"), ("MRENCLAVE", "agrees")} <= rows
+        is_oci = path.name == "oci"
+        assert (("referrer, subject", "agrees") in rows) == is_oci
+    assert main(["verify", str(built), "--expect", "0" * 64]) == 1
+    assert "differs  --expect: MRENCLAVE" in capsys.readouterr().out

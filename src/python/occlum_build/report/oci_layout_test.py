@@ -160,3 +160,13 @@ def test_what_refers_to_an_image_is_none(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps(index))
     with pytest.raises(OcclumError, match="it has 2 images, not one"):
         read_side(str(tmp_path))
+
+
+def test_the_directory_in_dist_that_has_a_layout(tmp_path: Path) -> None:
+    (tmp_path / "layout").mkdir()
+    write(tmp_path / "layout", layer(MADE))
+    assert "/bin/a" in (read_side(str(tmp_path)).items or {})
+    archive = tmp_path / "image.oci.tar"
+    archive.write_bytes(layer(MADE))
+    with pytest.raises(OcclumError, match=r"image\.oci\.tar is no manifest and no measurement"):
+        read_side(str(archive))

@@ -50,11 +50,20 @@ def find(image: KnownImage, query: str) -> list[Found]:
     return [*_some(kind, named), *_some(PACKAGE, _of_package(image, query))]
 
 
+_NO_PACKAGE = "as a package: no entry is of it"
+_NO_PACKAGES = "as a package: the manifest names none, as the image was not made of packages"
+
+
+def _has_packages(image: KnownImage) -> bool:
+    return any(item.package for item in image.items.values())
+
+
 def absent(image: KnownImage, query: str) -> Absent:
     """Why a query is not found: what was looked at, and what is near."""
     if query.startswith(PACKAGE_PREFIX):
         near = _packages_like(image, query[len(PACKAGE_PREFIX) :])
-        return Absent(("as the package of an entry: none is of it",), near)
+        none = "as the package of an entry: none is of it"
+        return Absent((none if _has_packages(image) else _NO_PACKAGES,), near)
     searched, name = [], posixpath.basename(query.rstrip("/"))
     if "/" in query:
         if _WILDCARD.search(query):
@@ -65,7 +74,7 @@ def absent(image: KnownImage, query: str) -> Absent:
     else:
         searched.append(f"as the name of one of {entries(len(image.items))}: none has it")
         searched.append("as the name of a library in DT_NEEDED: none is found by it")
-        searched.append("as a package: no entry is of it")
+        searched.append(_NO_PACKAGE if _has_packages(image) else _NO_PACKAGES)
     for missing in image.graph.missing if image.graph else ():
         if posixpath.basename(missing.name) == name:
             searched.append(f"needed by {' -> '.join(missing.chain)}, and missing:")

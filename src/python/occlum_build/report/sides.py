@@ -50,12 +50,15 @@ def read_side(operand: str, directory: Path = Path()) -> Side:
     if operand.startswith(GIT):
         return _of_git(operand, directory)
     path = directory / operand
-    if (path / "oci-layout").exists():
-        from occlum_build.report.oci_layout import read_layout
+    for folder in (path, path / "layout"):  # as `package` leaves it in dist/
+        if (folder / "oci-layout").exists():
+            from occlum_build.report.oci_layout import read_layout
 
-        return read_layout(path)
+            return read_layout(folder)
     if not path.is_dir():
         data = read_file(path, MANIFEST_BYTES, code=CODE)
+        if not data.lstrip().startswith(b"{"):
+            raise OcclumError(CODE, f"{operand} is no manifest and no measurement", hint=_HINT)
         return _of_file(operand, data)
     manifest, record = path / MANIFEST, path / MEASUREMENT
     if not any(map(os.path.lexists, (manifest, record))):

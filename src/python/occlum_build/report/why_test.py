@@ -309,3 +309,10 @@ def test_a_very_long_line_is_no_square_of_copies(
     assert not found.is_cut
     (group,) = groups(items.values(), found)
     assert (group.bom, group.named, group.needed) == ("b:1:1", 1, count - 1)
+
+
+@pytest.mark.parametrize("query", ["libgone", "package:libgone"])
+def test_an_image_of_no_packages_says_so(query: str) -> None:
+    found = absent(Made(packages={}).image, query)
+    assert found.searched[-1].startswith("as a package: the manifest names none, as the image was")
+    assert "names none" not in absent(IMAGE, query).searched[-1]

@@ -119,7 +119,10 @@ def _instance(paths: Sequence[Path], config: Mapping[str, Any], out: Path, table
     named = _named(config.get("config") or {})
     if named not in found and len(found) != 1:
         what = "no instance" if not found else "more than one instance"
-        raise OcclumError(CODE, f"the layers of the image hold {what} with a signed enclave")
+        hint = "" if found else "of a plain image `diff` compares the layers with a manifest"
+        raise OcclumError(
+            CODE, f"the layers of the image hold {what} with a signed enclave", hint=hint
+        )
     (place,) = {named} if named in found else found
     table.compare("configuration", "instance that it names", f"/{named}", f"/{place}")
     check_names(merged, place, table, "layers")

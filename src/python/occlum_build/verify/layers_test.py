@@ -237,6 +237,16 @@ def test_a_key_of_the_configuration_in_another_case(layout: Path) -> None:
         verified(layout)
 
 
+def test_a_plain_image_is_no_enclave(layout: Path) -> None:
+    def empty(config: Json, manifest: Json) -> None:
+        config["rootfs"]["diff_ids"] = manifest["layers"] = []
+
+    change(layout, empty)
+    with pytest.raises(OcclumError, match="no instance with a signed enclave") as error:
+        verified(layout)
+    assert "`diff` compares the layers with a manifest" in str(error.value)
+
+
 def test_null_is_as_missing(layout: Path) -> None:
     def nulls(config: Json, manifest: Json) -> None:
         config["config"].update(Labels=None, Env=None, WorkingDir=None)
