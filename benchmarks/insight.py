@@ -84,13 +84,15 @@ def main() -> None:
         old, new = Path(directory, "old"), Path(directory, "new")
         write_image(old, count, "1.0")
         write_image(new, count, "1.1")
-        commands: list[tuple[str | Path, ...]]
-        commands = [("why", old, "lib299.so"), ("diff", old, new), ("size", old)]
-        bills = [("sbom", old, f"--format={one}") for one in ("cyclonedx", "spdx")]
-        for command in (*commands, *bills):
-            best = min(measure(*command) for _ in range(runs))
-            told = command[:1] if command in commands else command[::2]
-            rows.append((" ".join(map(str, told)), count, *best))
+        commands: dict[str, tuple[str | Path, ...]] = {
+            "why": ("why", old, "lib299.so"),
+            "diff": ("diff", old, new),
+            "size": ("size", old),
+            "sbom, CycloneDX": ("sbom", old, "--format=cyclonedx"),
+            "sbom, SPDX": ("sbom", old, "--format=spdx"),
+        }
+        for name, command in commands.items():
+            rows.append((name, count, *min(measure(*command) for _ in range(runs))))
     report([Table("insight", COLUMNS, tuple(rows))], args.json)
 
 
