@@ -138,10 +138,18 @@ def test_an_old_skopeo_lists_them_without_types(pushed: Pushed) -> None:
     pushed.push()
     digests = [one["digest"] for one in pushed.layout.referrers]
     assert [one["digest"] for one in pushed.listed()] == digests
+    pushed.push()
+    assert [one["digest"] for one in pushed.listed()] == digests
+    # What is listed already needs no other list, even if this one could not make it.
+    other = {"digest": f"sha256:{'9' * 64}", "mediaType": "m", "size": 1, "artifactType": "sig"}
+    index = {"schemaVersion": 2, "manifests": [other, *pushed.listed()]}
+    pushed.tag.write_text(json.dumps(index))
+    pushed.push()
+    assert json.loads(pushed.tag.read_text()) == index
     # A newer one mends the list.
     (pushed.top / "old").unlink()
     pushed.push()
-    assert pushed.listed() == list(pushed.layout.referrers)
+    assert pushed.listed() == [other, *pushed.layout.referrers]
 
 
 def test_another_thing_under_the_tag(pushed: Pushed) -> None:
