@@ -53,6 +53,7 @@ VERBS = {
     "why": "why",
     "diff": "diff",
     "size": "size",
+    "report": "report",
     "verify": "verify",
     "sbom": "sbom",
 }

@@ -31,22 +31,27 @@ _MRENCLAVE = {
 
 def lines(found: Difference, *, every: bool = False) -> Iterator[str]:
     """For people: each cause with its entries, what moved of an enclave, and the sum of it."""
-    by_cause: dict[Cause, list[Change]] = {}
-    for change in found.changes:
-        by_cause.setdefault(change.cause, []).append(change)
-    for cause, changes in sorted(by_cause.items(), key=lambda one: (-len(one[1]), one[0])):
-        yield f"{cause.text}: {_counts(changes)}"
+    for cause, changes in by_cause(found):
+        yield f"{cause.text}: {counts(changes)}"
         told = changes if every else changes[:_FEW]
-        yield from (f"  {change.kind} {change.path}: {_shown(change)}" for change in told)
+        yield from (f"  {change.kind} {change.path}: {what_changed(change)}" for change in told)
         if len(told) < len(changes):
             yield f"  and {len(changes) - len(told):,} more, told with --all"
     yield from map(str, found.inputs)
     if found.changes:
-        yield f"image: {_counts(found.changes)}"
+        yield f"image: {counts(found.changes)}"
     is_told = any(one.kind == "image" for one in found.inputs)
     if found.changes and found.old.digest and found.new.digest and not is_told:
         yield f"image digest: {found.old.digest} -> {found.new.digest}"
-    yield _mrenclave(found)
+    yield mrenclave(found)
+
+
+def by_cause(found: Difference) -> list[tuple[Cause, list[Change]]]:
+    """The changes of each cause, those of which there are most first."""
+    causes: dict[Cause, list[Change]] = {}
+    for change in found.changes:
+        causes.setdefault(change.cause, []).append(change)
+    return sorted(causes.items(), key=lambda one: (-len(one[1]), one[0]))
 
 
 def to_json(found: Difference) -> dict[str, Any]:
@@ -70,7 +75,8 @@ def to_json(found: Difference) -> dict[str, Any]:
     }
 
 
-def _mrenclave(found: Difference) -> str:
+def mrenclave(found: Difference) -> str:
+    """What becomes of MRENCLAVE, in a sentence."""
     if found.mrenclave in _MRENCLAVE:
         return _MRENCLAVE[found.mrenclave]
     old, new = (side.record or {} for side in (found.old, found.new))
@@ -81,14 +87,16 @@ def _mrenclave(found: Difference) -> str:
     return f"MRENCLAVE moves{why}: {old.get('mrenclave')} -> {new.get('mrenclave')}"
 
 
-def _counts(changes: Iterable[Change]) -> str:
+def counts(changes: Iterable[Change]) -> str:
+    """How many of each kind, and by how many bytes they make the image larger."""
     changes = list(changes)
     counts = Counter(change.kind for change in changes)
     parts = [f"{counts[kind]:,} {kind}" for kind in _KINDS if counts[kind]]
     return f"{', '.join(parts)}, {sum(change.bytes for change in changes):+,} bytes"
 
 
-def _shown(change: Change) -> str:
+def what_changed(change: Change) -> str:
+    """How the entry is another one than before."""
     old, new = change.old, change.new
     if old is None or new is None:
         return _described(new or old)

@@ -33,32 +33,38 @@ class Shared(NamedTuple):
 
 def owners_of(image: KnownImage) -> tuple[list[Owner], list[Shared]]:
     """All BOM lines, those that pay most first, and what they share, the largest first."""
+    groups = groups_of(image)
     lines = sorted({item.bom for item in _with_why(image)}, key=place_key)
-    bits = {bom: 1 << number for number, bom in enumerate(lines)}
-    payers = _payers(image, bits)
     named, alone = dict.fromkeys(lines, 0), dict.fromkeys(lines, 0)
-    groups: dict[int, list[int]] = {}
-    for item in _with_why(image):
-        mask = payers.get(item.path, 0)
-        if not item.needed_by:
-            named[item.bom] += item.size
-            mask |= bits[item.bom]
-        mask = mask or bits[item.bom]
-        group = groups.setdefault(mask, [0, 0])
-        group[0] += 1
-        group[1] += item.size
     shared, told = dict.fromkeys(lines, 0), []
-    for mask, (entries, size) in groups.items():
-        boms = tuple(_lines(mask, lines))
+    for boms, items in groups.items():
+        size = sum(item.size for item in items)
+        for item in items:
+            if not item.needed_by:
+                named[item.bom] += item.size
         if len(boms) == 1:
             alone[boms[0]] += size
             continue
-        told.append(Shared(boms, entries, size))
+        told.append(Shared(boms, len(items), size))
         for bom in boms:
             shared[bom] += size
     owners = [Owner(bom, named[bom], alone[bom], shared[bom]) for bom in lines]
     owners.sort(key=lambda one: (-one.alone, -one.shared))  # of equals the first line first
     return owners, sorted(told, key=lambda one: (-one.size, one.boms))
+
+
+def groups_of(image: KnownImage) -> dict[tuple[str, ...], list[Item]]:
+    """The entries by the BOM lines that pay for them, these in order; each entry is there once."""
+    lines = sorted({item.bom for item in _with_why(image)}, key=place_key)
+    bits = {bom: 1 << number for number, bom in enumerate(lines)}
+    payers = _payers(image, bits)
+    groups: dict[int, list[Item]] = {}
+    for item in _with_why(image):
+        mask = payers.get(item.path, 0)
+        if not item.needed_by:
+            mask |= bits[item.bom]
+        groups.setdefault(mask or bits[item.bom], []).append(item)
+    return {tuple(_lines(mask, lines)): items for mask, items in groups.items()}
 
 
 def _with_why(image: KnownImage) -> Iterator[Item]:
