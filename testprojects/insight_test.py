@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from occlum_build.cli.main import main
 from occlum_build.errors import Report
 from occlum_build.image.testing_schema import check_json
 from occlum_build.report.diff import compare
+from occlum_build.report.page.testing_browser import chromium, opened
 from occlum_build.report.read import read_image
 from occlum_build.report.sides import read_side
 from pants_runner import PantsResult, PantsRunner, pants_runner
@@ -23,6 +25,7 @@ REDIS = "testprojects/redis:image"
 PYTHON_APP = "testprojects/python_app:image"
 CLOCK = "testprojects/monorepo/clock:image"
 CLOCK_OCI = "testprojects/monorepo/clock:oci"
+REPORTED = (HELLO, REDIS, PYTHON_APP, CLOCK)
 PARTS = (
     *ENCLAVE_PARTS,
     *("testprojects/redis", "testprojects/python_app", "testprojects/monorepo"),
@@ -60,6 +63,10 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
         images = ("enclaves:image", REDIS, PYTHON_APP, CLOCK)
         build = [ENCLAVE_BUILD.format(*one) for one in zip(ENCLAVES, images)]
         runner.write("enclaves/BUILD", DESCRIBED_BUILD + "".join(build))
+        for address in REPORTED:
+            build = f"{address.partition(':')[0]}/BUILD"
+            text = (runner.build_root / build).read_text(encoding="utf-8")
+            runner.write(build, re.sub(r"occlum_(image|enclave)\(", r"\g<0>report=True, ", text))
         runner.run("package", HELLO, REDIS, PYTHON_APP, CLOCK, CLOCK_OCI, "enclaves::").expect(0)
         yield runner
 
@@ -99,6 +106,27 @@ def test_why(pants: PantsRunner, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "--json", str(folder(pants, CLOCK)), "tool.pex"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     assert answer["entries"][0]["chains"][0]["bom"].startswith("testprojects/monorepo/tool")
+
+
+def test_report(pants: PantsRunner, tmp_path: Path) -> None:
+    with chromium() as browser:
+        for address in REPORTED:
+            file = folder(pants, address) / "report.html"
+            with opened(browser, file) as found:
+                digest = (folder(pants, address) / "image.digest").read_text().strip()
+                assert found.page.title() == f"Report of {address}"
+                assert digest in found.page.inner_text("#facts")
+                assert found.page.locator(".tile").count() and found.page.locator(".node").count()
+                count = len(read_image(folder(pants, address), Report()).items) - 1
+                assert found.page.inner_text("#count").startswith(f"{count:,} entries of {count:,}")
+                if address == HELLO:
+                    record = json.loads((folder(pants, address) / "measurement.json").read_bytes())
+                    assert record["mrenclave"] in found.page.inner_text("#measurement-body")
+                assert found.complaints == [] and found.requests == [file.as_uri()]
+    made = tmp_path / "report.html"
+    assert main(["report", str(folder(pants, REDIS)), "--name", REDIS, "-o", str(made)]) == 0
+    with_findings = (folder(pants, REDIS) / "report.html").read_bytes()
+    assert made.read_bytes().partition(b'"problems":')[0] in with_findings
 
 
 def test_diff(pants: PantsRunner) -> None:

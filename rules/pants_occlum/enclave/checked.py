@@ -42,10 +42,14 @@ class CheckedEnclaveRequest:
 
 @dataclass(frozen=True)
 class CheckedEnclave:
-    """`measurement`: the content of measurement.json; `entry_points`: those of Occlum.json."""
+    """`measurement`: the content of measurement.json; `entry_points`: those of Occlum.json.
+
+    `told` is what was found of it and is not allowed.
+    """
 
     measurement: bytes
     entry_points: tuple[str, ...]
+    told: tuple[Problem, ...] = ()
 
 
 @rule(desc="Check an enclave")
@@ -98,7 +102,7 @@ async def check_enclave_of(
     await tell(findings, **implicitly())
     with enclave_errors(request.address):
         findings.raise_errors()
-    return CheckedEnclave(to_bytes(measured), tuple(entry_points_of(config)))
+    return CheckedEnclave(to_bytes(measured), tuple(entry_points_of(config)), findings.told)
 
 
 def _inputs(

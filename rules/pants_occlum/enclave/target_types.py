@@ -19,6 +19,7 @@ from pants.util.strutil import help_text
 
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
+from pants_occlum.image.target_types import ReportField
 from pants_occlum.invalid import invalid_field
 from pants_occlum.one_address import OneAddressField
 from pants_occlum.sysroot.target_types import SysrootField
@@ -285,6 +286,7 @@ class OcclumEnclave(Target):
         ExpectedMrenclaveField,
         BuilderField,
         AllowField,
+        ReportField,
         DistPathField,
     )
     help = help_text(

@@ -24,6 +24,7 @@ from pants.engine.target import Target, WrappedTargetRequest
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
 
+from occlum_build.errors import Problem
 from occlum_build.image.entries import DIR, FILE, Entry
 from occlum_build.image.manifest import ManifestText, manifest_text
 from occlum_build.image.missing import ELSEWHERE
@@ -61,7 +62,8 @@ class ImageRequest:
 class Image:
     """An image: all its entries, its manifest, and the image digest as `name`.
 
-    Nodes above an image are keyed by the manifest's `identity`, not by why an entry is there.
+    `told` is what was found of it and is not allowed. Nodes above an image are keyed by the
+    manifest's `identity`, not by why an entry is there.
     """
 
     address: Address
@@ -69,6 +71,7 @@ class Image:
     tree: tuple[TreeEntry, ...]
     manifest: ManifestText
     plan: PlannedImage
+    told: tuple[Problem, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -145,7 +148,7 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     with quiet_gc():
         manifest = manifest_text(plan.entries, plan.sha256.__getitem__, plan.packages)
         tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
-        return Image(request.address, manifest.digest, tree, manifest, plan)
+        return Image(request.address, manifest.digest, tree, manifest, plan, findings.told)
 
 
 @rule(desc="Make an image layer")

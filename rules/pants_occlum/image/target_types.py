@@ -60,6 +60,18 @@ class SbomField(StringSequenceField):
     )
 
 
+class ReportField(BoolField):
+    alias = "report"
+    default = False
+    help = help_text(
+        """
+        Whether `package` also writes `report.html`, a page for a browser: what makes the image
+        large, which file needs which, what was found wrong, the measurement of an enclave, and all
+        entries with where they come from. It is one file that needs no network (docs/report.md).
+        """
+    )
+
+
 class ImageOutputPathField(DistPathField):
     help = help_text(
         """
@@ -81,6 +93,7 @@ class OcclumImage(Target):
         SysrootField,
         FormatsField,
         SbomField,
+        ReportField,
         ImageOutputPathField,
     )
     help = softwrap(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pants.engine.internals.session import RunId
 
 PACKAGES = ("occlum_build", "pants_occlum")
-_SUFFIXES = (".py", ".json", ".yaml")
+_SUFFIXES = (".html", ".json", ".py", ".yaml")
 # Where pantsd's files are by default below the build root: until Pants 2.18, and since 2.19.
 _SUBPROCESS_DIRS = (".pids", ".pants.d/pids")
 

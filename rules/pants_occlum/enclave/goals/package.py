@@ -43,6 +43,8 @@ from pants_occlum.enclave.instance import (
 )
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
+from pants_occlum.image.report import REPORT, write_report
+from pants_occlum.image.target_types import ReportField
 from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.problems import enclave_errors
@@ -59,6 +61,7 @@ class EnclaveFieldSet(FieldSet):
     sign: fields.SignField
     expected_mrenclave: fields.ExpectedMrenclaveField
     builder: fields.BuilderField
+    report: ReportField
     output_path: DistPathField
 
 
@@ -82,6 +85,10 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
         await create_digest(CreateDigest(FileContent(*item) for item in sorted(small.items())))
     ]
     names = sorted(small)
+    if field_set.report.value:
+        told, record = (*enclave.root.told, *measured.told), json.loads(measured.measurement)
+        digests.append(await write_report(field_set.address, enclave.root, told, record))
+        names.append(REPORT)
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
     manifest = sync_manifest(places, output, enclave.root)
     if sign and enclave.image_type == ENCRYPTED:

@@ -26,9 +26,15 @@ from pants_occlum.dist.sync import sync_tree
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies
+from pants_occlum.image.report import REPORT, write_report
 from pants_occlum.image.sbom import SbomsRequest, write_sboms
 from pants_occlum.image.tar import ImageTarRequest, archive_image
-from pants_occlum.image.target_types import FormatsField, ImageOutputPathField, SbomField
+from pants_occlum.image.target_types import (
+    FormatsField,
+    ImageOutputPathField,
+    ReportField,
+    SbomField,
+)
 from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.subsystem import OcclumSubsystem
@@ -43,6 +49,7 @@ class ImageFieldSet(FieldSet):
     boms: ImageBomsField
     formats: FormatsField
     sbom: SbomField
+    report: ReportField
     output_path: ImageOutputPathField
 
 
@@ -72,6 +79,9 @@ async def write_image(
         written = await write_sboms(SbomsRequest(field_set.address, sbom))
         digests.append(written.digest)
         names += written.files
+    if field_set.report.value:
+        digests.append(await write_report(field_set.address, image, (*image.told, *findings.told)))
+        names.append(REPORT)
     if "tar" in formats:
         archive = await archive_image(ImageTarRequest(field_set.address))
         digests.append(archive.digest)

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> None:
     from occlum_build.files.change import Change
     from occlum_build.report.diff import compare
     from occlum_build.report.model import without_graph
+    from occlum_build.report.page.difference import difference_json
     from occlum_build.report.page.document import document
     from occlum_build.report.page.html import page, template
     from occlum_build.report.sides import read_side
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     print_problems([*report.warnings, *without_graph(image)])
     difference = None
     if options.against is not None:
-        difference = compare(read_side(options.against), side)
+        difference = difference_json(compare(read_side(options.against), side))
     made = document(
         image,
         name=in_utf8(options.name),

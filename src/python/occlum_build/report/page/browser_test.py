@@ -12,6 +12,7 @@ from occlum_build.errors import WARNING, Place, Problem
 from occlum_build.image.graph import Edge, Graph
 from occlum_build.report.diff import compare
 from occlum_build.report.model import DIR, FILE, SYMLINK, Item, KnownImage
+from occlum_build.report.page.difference import difference_json
 from occlum_build.report.page.document import document
 from occlum_build.report.page.html import page, template
 from occlum_build.report.page.testing_browser import NARROW, WIDE, Opened, chromium, opened
@@ -76,7 +77,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made,
         problems=[problem],
         record=RECORD,
-        difference=difference,
+        difference=difference_json(difference),
     )
 
 

@@ -12,8 +12,6 @@ from typing import Any
 from occlum_build.errors import WARNING, Problem
 from occlum_build.image.graph import Edge, Graph
 from occlum_build.image.manifest import SCHEMA_VERSION, canonical_json
-from occlum_build.report.diff import Difference
-from occlum_build.report.diff_output import by_cause, counts, mrenclave, what_changed
 from occlum_build.report.model import DIR, FILE, SYMLINK, KnownImage, without_graph
 from occlum_build.report.owners import groups_of
 from occlum_build.report.page.levels import levels_of
@@ -43,9 +41,9 @@ def document(
     name: str,
     problems: Iterable[Problem] = (),
     record: Mapping[str, Any] | None = None,
-    difference: Difference | None = None,
+    difference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All of it; `record` is that of a measurement.json, `difference` leads to the image.
+    """All of it; `record` is that of a measurement.json, `difference` one of `difference_json`.
 
     `name` is what the page calls the image: it has no path of the machine, nor a time.
     """
@@ -60,7 +58,7 @@ def document(
         "graph": _graph(image.graph.edges, texts) if image.graph is not None else None,
         "problems": [_problem(one) for one in (*problems, *without_graph(image), *missing)],
         "measurement": _measurement(record) if record is not None else None,
-        "difference": _difference(difference) if difference is not None else None,
+        "difference": difference,
         "texts": texts.all(),
     }
 
@@ -167,21 +165,3 @@ def _values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             pending += [(f"{name}.{key}" if name else key, one) for key, one in value.items()]
         else:
             yield name, value if isinstance(value, str) else canonical_json(value).decode()
-
-
-def _difference(found: Difference) -> dict[str, Any]:
-    return {
-        "summary": counts(found.changes) if found.changes else "no entry changed",
-        "mrenclave": escaped(mrenclave(found)),
-        "inputs": [escaped(str(one)) for one in found.inputs],
-        "causes": [
-            {
-                "text": escaped(cause.text),
-                "counts": counts(changes),
-                "changes": [
-                    [one.kind, escaped(one.path), escaped(what_changed(one))] for one in changes
-                ],
-            }
-            for cause, changes in by_cause(found)
-        ],
-    }

@@ -8,6 +8,7 @@ import pytest
 from occlum_build.errors import WARNING, Place, Problem
 from occlum_build.report.diff import compare
 from occlum_build.report.model import DIR, FILE, Item, KnownImage
+from occlum_build.report.page.difference import difference_json
 from occlum_build.report.page.document import digest_of, document
 from occlum_build.report.page.html import page
 from occlum_build.report.sides import Side
@@ -87,7 +88,7 @@ def test_measurement() -> None:
 def test_difference() -> None:
     old = Made(bom=BOM.replace("[a, b]", "[a]"))
     found = compare(Side("old", old.manifest.full), Side("new", MADE.manifest.full))
-    made = document(MADE.image, name="x", difference=found)["difference"]
+    made = document(MADE.image, name="x", difference=difference_json(found))["difference"]
     assert made["summary"].startswith("1 added, +64 bytes")
     (cause,) = made["causes"]
     assert cause["changes"] == [["added", "/bin/b", "64 bytes"]]
