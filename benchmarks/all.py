@@ -15,7 +15,7 @@ from tables import Table, machine, options
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs/performance.md"
 BENCHMARKS = (
-    *("copy_bom", "closure", "insight", "sefs_speed", "sign_speed"),
+    *("copy_bom", "closure", "insight", "report_page", "sefs_speed", "sign_speed"),
     *("pants_package", "packages_root"),
 )
 

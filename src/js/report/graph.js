@@ -138,6 +138,7 @@ export function showGraph(image, openEntry) {
   function fit() {
     const { left, right, top, bottom } = extent;
     const [width, height] = [svg.clientWidth || 800, svg.clientHeight || 400];
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`); // paper has another width
     const scale = Math.min(1.2, width / (right - left + 40), height / (bottom - top + 40));
     const readable = Math.max(scale, 0.45);
     const center = readable > scale ? places.get(selected) : undefined;

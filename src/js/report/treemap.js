@@ -62,7 +62,7 @@ export function showTreemap(image, openEntry) {
       make("span", { className: "label", "aria-hidden": "true" }, `${name} ${share}`),
       ...(one.children || []).map((part) => partOf(one, part)),
     );
-    setPlace(element, one.x0, one.y0, one);
+    setPlace(element, one, one.parent);
     element.onclick = () => press(data);
     return element;
   }
@@ -142,13 +142,16 @@ function partOf(tile, part) {
   const [width, height] = [part.x1 - part.x0, part.y1 - part.y0];
   const text = width > 30 && height > 14 ? part.data.name : "";
   const element = make("span", { className: "part", "aria-hidden": "true" }, text);
-  setPlace(element, part.x0 - tile.x0, part.y0 - tile.y0, part);
+  setPlace(element, part, tile);
   return element;
 }
 
-function setPlace(element, left, top, { x0, x1, y0, y1 }) {
-  element.style.left = `${left}px`;
-  element.style.top = `${top}px`;
-  element.style.width = `${x1 - x0}px`;
-  element.style.height = `${y1 - y0}px`;
+// In parts of what is around it, so that the tiles have the width of the paper when they are printed.
+function setPlace(element, { x0, x1, y0, y1 }, around) {
+  const part = (length, whole) => `${(100 * length) / (whole || 1)}%`;
+  const [width, height] = [around.x1 - around.x0, around.y1 - around.y0];
+  element.style.left = part(x0 - around.x0, width);
+  element.style.top = part(y0 - around.y0, height);
+  element.style.width = part(x1 - x0, width);
+  element.style.height = part(y1 - y0, height);
 }
