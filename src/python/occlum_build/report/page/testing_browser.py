@@ -32,16 +32,29 @@ class Opened:
 @contextmanager
 def chromium() -> Iterator[Any]:
     """playwright's browser; skips the test where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        pytest.skip("playwright is not installed")
     path = shutil.which(CHROMIUM)
     if path is None:
         pytest.skip(f"there is no {CHROMIUM} on this machine")
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=False)
         try:
             yield browser
         finally:
             browser.close()
+
+
+def violations(page: Any) -> list[tuple[str, str]]:
+    """What axe finds in a page of playwright: its rule, and the first element."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ModuleNotFoundError:
+        pytest.skip("axe-playwright-python is not installed")
+    found = Axe().run(page).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 
 @contextmanager
