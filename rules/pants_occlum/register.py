@@ -17,10 +17,11 @@ from pants_occlum.oci import register as oci
 from pants_occlum.packages import register as packages
 from pants_occlum.process import loaded_sources, tool_process
 from pants_occlum.report import register as report
+from pants_occlum.run import register as run
 from pants_occlum.sysroot import register as sysroot
 from pants_occlum.wheels import register as wheels
 
-_FAMILIES = (packages, wheels, sysroot, bom, image, enclave, oci, report)
+_FAMILIES = (packages, wheels, sysroot, bom, image, enclave, oci, report, run)
 
 
 def target_types() -> list[type[Target]]:

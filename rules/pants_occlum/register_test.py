@@ -55,5 +55,7 @@ def test_rules_give_types_of_pants_only_where_it_asks_plugins_for_them() -> None
         "LintResult",
         "PublishProcesses",
         "PutativeTargets",
+        "RunRequest",
+        "TestResult",
         "UserGenerateLockfiles",
     }

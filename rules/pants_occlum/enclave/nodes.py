@@ -6,6 +6,7 @@ kept for the life of pantsd; signing is done by a rule, as a key must not meet a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,10 +19,13 @@ from pants.engine.target import SourcesField, Target, WrappedTargetRequest
 from occlum_build.occlum.initfs import ENCRYPTED, INTEGRITY_ONLY
 from occlum_build.occlum.runtime_boot import BootSettings
 from occlum_build.occlum.toolchain import INITFS, required_files
+from occlum_build.sgx.config import merge, parse_json
+from occlum_build.sgx.config.jsontext import plain
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
     determine_source_files,
+    get_digest_contents,
     get_digest_entries,
     resolve_target,
 )
@@ -105,6 +109,21 @@ async def _boot_of(target: Target) -> BootSettings | None:
             "/etc/boot.conf, or an `initfs` with one: Occlum's own mounts `image`."
         )
     return boot_settings(rootfs, f"The 'boot' field in target {target.address}")
+
+
+async def enclave_config(target: Target) -> bytes:
+    """The Occlum.json of an enclave, its patch merged, as JSON. No toolchain if it has a file."""
+    found = await _file_of(target, fields.EnclaveConfigFileField)
+    if found is None:
+        toolchain = await _toolchain_of(target)
+        found = FileEntry("Occlum.json", toolchain.files["template"].digest)
+    contents = await get_digest_contents(await create_digest(CreateDigest([found])))
+    with enclave_errors(target.address):
+        config = parse_json(contents[0].content, found.path)
+        patch = target[fields.EnclaveConfigField].value
+        if patch:
+            config = merge(config, parse_json(patch.encode(), "the field config"))
+    return json.dumps(plain(config), sort_keys=True, ensure_ascii=False).encode()
 
 
 async def _initfs_request(

@@ -75,10 +75,15 @@ async def booted_image(enclave: Target) -> Image | None:
     return await image_of(rootfs, fields.RootfsImageField) if rootfs is not None else None
 
 
+async def booted_settings(enclave: Target) -> BootSettings | None:
+    """How an enclave boots what it mounts when it starts, None when it is no boot template."""
+    rootfs = await named_target(enclave, EnclaveBootField)
+    return boot_settings(rootfs, str(enclave.address)) if rootfs is not None else None
+
+
 async def booted_entry_points(enclave: Target) -> tuple[str, ...]:
     """What a boot puts in place of the entry points that an enclave was built with, if it does."""
-    rootfs = await named_target(enclave, EnclaveBootField)
-    settings = boot_settings(rootfs, str(enclave.address)) if rootfs is not None else None
+    settings = await booted_settings(enclave)
     return (settings.entry_point,) if settings is not None and settings.entry_point else ()
 
 

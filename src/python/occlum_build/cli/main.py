@@ -56,6 +56,7 @@ VERBS = {
     "report": "report",
     "verify": "verify",
     "sbom": "sbom",
+    "run": "run",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
@@ -85,21 +86,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         from occlum_build.cli import occlum_command
 
         return occlum_command.main(arguments[1:])
+    if arguments[:1] == ["run"]:
+        from occlum_build.cli.run import split_program
+
+        arguments, program = split_program(arguments)
+        return run(_parser(arguments), arguments, program=program)
     return run(_parser(arguments), arguments)
 
 
-def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+def run(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], program: Sequence[str] = ()
+) -> int:
     """Call the `func` of the parsed arguments; tells errors, and returns the exit code.
 
     That is what `func` returns, 0 for nothing; `exit_failure` of the arguments is that of errors.
+    `program` is what a verb is to run, as options have it: no arguments of ours.
     """
+    parser.set_defaults(program=program)
     gc.set_threshold(GC_THRESHOLD)
     open_streams()
     options = argparse.Namespace()
     try:
         clean_up_when_stopped()
         with suppress(MemoryError):
-            return _run(parser, arguments, options)
+            return _run(parser, arguments, program, options)
         # Out of the block: with the exception all that the run held has gone.
         gc.collect()
         print_problem(Problem("system", "there is not enough memory"))
@@ -112,11 +122,14 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
 
 def _run(
-    parser: argparse.ArgumentParser, arguments: Sequence[str], options: argparse.Namespace
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str],
+    program: Sequence[str],
+    options: argparse.Namespace,
 ) -> int:
     exit_failure, code = EXIT_FAILURE, 0
     try:
-        if not all(map(_can_name_a_file, arguments)):
+        if not all(map(_can_name_a_file, (*arguments, *program))):
             parser.error("an argument has a character that no name of a file can have")
         try:
             with standard_output():  # of --help and --version

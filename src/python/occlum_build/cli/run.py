@@ -1,0 +1,120 @@
+"""`run`: a program of an image as it is, with the image as its root file system and without SGX."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from occlum_build.cli.output import print_problem, print_problems
+from occlum_build.errors import NOTE, OcclumError, Problem
+
+if TYPE_CHECKING:
+    from occlum_build.run.settings import RunSettings
+
+VERB = "run"
+_NO_ENCLAVE = (
+    "this is no enclave: {program} runs on the kernel of this machine, in the open, and with the "
+    "image {access}"
+)
+_ACCESS = {
+    False: "read-only (--writable: what is written is thrown away)",
+    True: "writable; what is written is thrown away",
+}
+
+
+def split_program(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first `--`, and the program and its arguments after it."""
+    if "--" not in arguments:
+        return list(arguments), []
+    index = arguments.index("--")
+    return list(arguments[:index]), list(arguments[index + 1 :])
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb `run`."""
+    parser = subparsers.add_parser(
+        VERB,
+        help="run a program of an image without SGX",
+        usage="occlum-build run [options] IMAGE -- PROGRAM [ARGUMENT ...]",
+        description="Run a program with an image as its root file system, and without SGX.",
+    )
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        type=Path,
+        help="an image's directory, its manifest.json, or an instance with its Occlum.json",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="the Occlum.json whose environment, entry points, mounts and memory hold; "
+        "default: that of an instance, else none",
+    )
+    parser.add_argument(
+        "--writable",
+        action="store_true",
+        help="let programs write to the image: to a layer above it, which is thrown away",
+    )
+    parser.add_argument(
+        "--env",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="as set outside of the enclave: for names that `env.untrusted` lists; without a "
+        "configuration any",
+    )
+    parser.set_defaults(func=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from occlum_build.checks.root import Root
+    from occlum_build.run.inside import run_program
+    from occlum_build.run.program import check_program, lacking_places
+    from occlum_build.run.spec import READ_ONLY, SCRATCH, Program, RootSpec
+    from occlum_build.run.target import find_target
+
+    args = tuple(options.program)
+    if not args:
+        hint = "occlum-build run IMAGE -- /bin/program"
+        raise OcclumError("usage", "no program is named after `--`", hint=hint)
+    target = find_target(options.image)
+    config = options.config or target.config
+    settings, entry_points = _settings(config, str(target.folder), _given(options.env))
+    root = Root.of_directory(str(target.image))
+    check_program(root, args[0], entry_points)
+    print_problems([*settings.notes, *lacking_places(root, settings.mounts)])
+    access = _ACCESS[options.writable]
+    text = _NO_ENCLAVE.format(program=args[0], access=access)
+    print_problem(Problem(VERB, text, severity=NOTE))
+    spec = RootSpec(str(target.image), settings.mounts, SCRATCH if options.writable else READ_ONLY)
+    raise SystemExit(run_program(spec, Program(args, settings.env, settings.memory_bytes)))
+
+
+def _given(texts: Sequence[str]) -> dict[str, str]:
+    """The variables of --env."""
+    for text in texts:
+        if text.find("=") < 1:
+            raise OcclumError("usage", f"--env takes NAME=VALUE, not {text}")
+    return dict(text.partition("=")[::2] for text in texts)
+
+
+def _settings(
+    config: Path | None, folder: str, given: Mapping[str, str]
+) -> tuple[RunSettings, list[str] | None]:
+    """The settings of a run with its environment, and the entry points of its configuration."""
+    from occlum_build.checks.enclave import entry_points_of
+    from occlum_build.occlum.configure import read_config
+    from occlum_build.run.settings import RunSettings, settings_of
+    from occlum_build.sgx.config import check
+
+    if config is None:
+        return RunSettings().with_env(given), None
+    document = read_config([config])
+    checked = check(document)
+    settings = settings_of(document, checked, folder)
+    settings.check_outside(given)
+    return settings.with_env({**os.environ, **given}), entry_points_of(checked.config)

@@ -1,0 +1,183 @@
+"""Signals and the terminal, with the command as users start it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from occlum_build.run import inside
+from occlum_build.run.signals import Relay
+from occlum_build.run.spec import Program, RootSpec
+
+COMMAND = (sys.executable, "-m", "occlum_build.cli.main", "run")
+
+
+def script(*signals: str) -> str:
+    traps = "".join(f"trap 'echo got {one}' {one}; " for one in signals)
+    return f"{traps}trap 'echo term; exit 5' TERM; echo ready; while true; do sleep 0.1; done"
+
+
+def start(image: Path, text: str, *wrapper: str, tmp: str = "/tmp") -> subprocess.Popen[str]:
+    """The run of a script in a process group of its own, as of a shell."""
+    return subprocess.Popen(
+        [*wrapper, *COMMAND, str(image), "--", "/bin/bash", "-c", f"PATH=/bin; {text}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": tmp},
+    )
+
+
+def test_signals_reach_the_program_once(image: Path) -> None:
+    process = start(image, script("INT", "HUP", "USR1"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        process.send_signal(number)
+        assert process.stdout.readline() == f"got {number.name[3:]}\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "term\n"
+    assert process.returncode == 5
+
+
+def test_signals_of_the_process_group_reach_the_program_once(image: Path) -> None:
+    process = start(image, script("INT", "HUP", "USR1"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        os.killpg(process.pid, number)
+        assert process.stdout.readline() == f"got {number.name[3:]}\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "term\n"
+    assert process.returncode == 5
+
+
+@pytest.mark.parametrize("name", ["between", "last", "restore"])
+def test_a_signal_that_comes_before_a_process_is_ready(
+    image: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    us, between = os.getpid(), vars(inside)["between"]
+
+    def signal_soon() -> object:
+        if os.fork() == 0:
+            time.sleep(0.2)
+            os.kill(us, signal.SIGTERM)
+            os._exit(0)
+        return between()
+
+    monkeypatch.setattr(inside, "between", signal_soon)
+    step = getattr(inside, name)
+
+    def late(*arguments: object) -> object:
+        time.sleep(0.6)  # in which the signal comes
+        return step(*arguments)
+
+    monkeypatch.setattr(inside, name, late)
+    program = Program(("/bin/sleep", "30"))
+    assert inside.run_program(RootSpec(str(image)), program) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("is_to_group", [False, True])
+def test_signals_that_come_early_reach_the_program(image: Path, is_to_group: bool) -> None:
+    for attempt in range(12):
+        process = start(image, "trap 'exit 33' TERM; sleep 30 & wait; exit 44")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not children.read_text():
+            pass
+        time.sleep(attempt * 0.001)
+        (os.killpg if is_to_group else os.kill)(process.pid, signal.SIGTERM)
+        told = process.communicate(timeout=60)
+        assert process.returncode in (33, 128 + signal.SIGTERM), told
+
+
+def test_a_signal_for_a_process_that_has_just_ended_is_no_error() -> None:
+    relay = Relay({signal.SIGTERM: signal.SIGTERM})
+    relay.handle(signal.SIGTERM, None)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    relay.pass_to(child)
+    relay.handle(signal.SIGTERM, None)
+
+
+def test_a_program_starts_with_the_signals_that_were_held_back(
+    image: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = Program(("/bin/cat", "/proc/self/status"))
+    for held in ((), (signal.SIGUSR1,)):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        try:
+            assert inside.run_program(RootSpec(str(image)), program) == 0
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        blocked = "".join(f"{sum(1 << (one - 1) for one in {*before, *held}):016x}")
+        assert f"SigBlk:\t{blocked}\n" in capfd.readouterr().out
+
+
+def test_a_signal_that_ends_the_program(image: Path) -> None:
+    process = start(image, "echo ready; sleep 600; true")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_whoever_ignores_a_signal_has_it_ignored(image: Path) -> None:
+    process = start(image, "kill -HUP $$; echo still here", "nohup")
+    assert process.communicate(timeout=60)[0] == "still here\n"
+
+
+def test_all_ends_when_we_are_killed(image: Path, tmp_path: Path) -> None:
+    process = start(image, "echo ready; sleep 600; true", tmp=str(tmp_path))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    assert process.stdout.read(100) == ""  # the last writer has ended
+    process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(("key", "name"), [(b"\x03", b"INT"), (b"\x1c", b"QUIT")])
+def test_keys_of_a_terminal_reach_the_program_once(image: Path, key: bytes, name: bytes) -> None:
+    text = f"n=0; trap 'n=$((n+1)); echo {name.decode()} $n' {name.decode()}; " + script()
+    pid, terminal = in_terminal(image, f"PATH=/bin; {text}")
+    read_until(terminal, b"ready")
+    for count in (1, 2):
+        os.write(terminal, key)
+        read_until(terminal, name + b" %d" % count)
+    os.kill(pid, signal.SIGTERM)
+    read_until(terminal, b"term")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+
+
+def test_a_program_reads_from_the_terminal(image: Path) -> None:
+    text = "read -p 'name? ' a; test -t 0 && echo you are $a"
+    pid, terminal = in_terminal(image, text)
+    read_until(terminal, b"name? ")
+    os.write(terminal, b"me\n")
+    read_until(terminal, b"you are me")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def in_terminal(image: Path, text: str) -> tuple[int, int]:
+    """The pid of a run in a terminal of its own, and that terminal."""
+    argv = [*COMMAND, str(image), "--", "/bin/bash", "-c", text]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(argv[0], argv)
+    return pid, terminal
+
+
+def read_until(terminal: int, wanted: bytes) -> None:
+    found = b""
+    while wanted not in found:
+        found += os.read(terminal, 1000)
