@@ -13,6 +13,7 @@ from pants.engine.addresses import Address
 from pants.engine.internals.scheduler import ExecutionError
 from pants.engine.rules import QueryRule
 
+from occlum_build.run.testing import SECONDS
 from pants_occlum.run.goals.run import RunEnclaveFieldSet, RunImageFieldSet
 from pants_occlum.run.goals.test_test import APP, error_of, write_enclave
 from pants_occlum.testing import Project
@@ -45,6 +46,7 @@ def run(app: Project, found: RunRequest, *program: str, **env: str) -> tuple[int
         cwd=app.root,
         capture_output=True,
         text=True,
+        timeout=SECONDS,
         env={**os.environ, **env},
     )
     return done.returncode, done.stdout, done.stderr

@@ -14,6 +14,7 @@ from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import table_json
 from occlum_build.run.case import Case, case_json, case_of, run_case
 from occlum_build.run.expected import Expected
+from occlum_build.run.testing import SECONDS
 
 
 def bash(script: str, **changes: object) -> Case:
@@ -125,6 +126,7 @@ def step(folder: Path, root: Root, case: Case) -> subprocess.CompletedProcess[st
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
+        timeout=SECONDS,
     )
 
 

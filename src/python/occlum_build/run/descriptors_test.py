@@ -10,13 +10,16 @@ import pytest
 from occlum_build.errors import OcclumError
 from occlum_build.run.inside import run_inside, run_program
 from occlum_build.run.spec import Program, RootSpec
+from occlum_build.run.testing import SECONDS
 
 COMMAND = f"{sys.executable} -m occlum_build.cli.main run"
 LEAVE = "echo x > /proc/self/fd/9/new; echo x > /dev/fd/9/new; PATH=/bin ls /proc/self/fd"
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True)
+    return subprocess.run(
+        ["/bin/bash", "-c", command], capture_output=True, text=True, timeout=SECONDS
+    )
 
 
 def test_descriptors_that_are_open_do_not_reach_the_program(image: Path, tmp_path: Path) -> None:

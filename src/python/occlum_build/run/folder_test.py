@@ -8,8 +8,9 @@ import pytest
 
 from occlum_build.run.folder import run_folder
 from occlum_build.run.inside import run_program
-from occlum_build.run.signals_test import start
+from occlum_build.run.signals_test import check_all_have_ended, read_to, start
 from occlum_build.run.spec import SCRATCH, Program, RootSpec
+from occlum_build.run.testing import SECONDS
 
 
 @pytest.fixture
@@ -20,11 +21,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_a_killed_run_left_is_removed_by_the_next(image: Path, folder: Path) -> None:
     process = start(image, "echo ready; sleep 600; true", tmp=str(folder))
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.kill()
-    assert process.stdout.read(100) == ""  # the last writer has ended
-    process.communicate(timeout=60)
+    try:
+        assert read_to(process, "\n") == "ready\n"
+    finally:
+        process.kill()
+    check_all_have_ended(process)
+    process.communicate(timeout=SECONDS)
     (left,) = os.listdir(folder)
     assert left.startswith("occlum-run-")
     assert run_program(RootSpec(str(image), access=SCRATCH), Program(("/bin/ls", "/"))) == 0

@@ -13,7 +13,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.run import forbidden, rootfs, system
 from occlum_build.run.inside import Inside, run_inside, run_program
 from occlum_build.run.spec import IN_PLACE, READ_ONLY, SCRATCH, Mount, Program, RootSpec
-from occlum_build.run.testing import as_nobody
+from occlum_build.run.testing import SECONDS, as_nobody, read_until, wait_until
 
 ENV = ("PATH=/bin",)
 
@@ -139,10 +139,10 @@ def test_what_is_left_running_ends(image: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    while not (left := sleepers()):
-        pass
-    process.communicate("\n")
+    assert read_until(process.stdout.fileno(), "\n") == "begun\n"
+    wait_until(sleepers)
+    left = sleepers()
+    process.communicate("\n", timeout=SECONDS)
     assert process.returncode == 3
     assert not left & sleepers()
 

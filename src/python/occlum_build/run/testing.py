@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Callable
 
@@ -23,6 +25,7 @@ targets:
   createlinks: [{src: /data, linkname: link}]
 """
 NOBODY = 65534
+SECONDS = 60.0  # in which anything happens on the busiest machine: what has not is lost
 _SET_DUMPABLE = 4
 
 
@@ -43,6 +46,30 @@ def write_config(path: Path, **changes: object) -> Path:
     """Occlum's default configuration with other values of its top-level keys."""
     path.write_text(json.dumps({**plain(default_config()), **changes}))
     return path
+
+
+def read_until(descriptor: int, wanted: str) -> str:
+    """What a descriptor has, up to a text; AssertionError where that does not come in time."""
+    found, end = b"", time.monotonic() + SECONDS
+    while wanted.encode() not in found:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
+        try:
+            chunk = os.read(descriptor, 1000) if ready else b""
+        except OSError:  # of a terminal that nobody has open any more
+            chunk = b""
+        if not chunk:
+            why = "the end" if ready else f"nothing more within {SECONDS:g} s"
+            raise AssertionError(f"not {wanted!r}: {found!r}, and then {why}")
+        found += chunk
+    return found.decode()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for a condition; AssertionError where it does not hold in time."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"it does not come about within {SECONDS:g} s")
 
 
 def as_nobody(image: Path, function: Callable[[str], int]) -> int:
