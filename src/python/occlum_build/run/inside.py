@@ -24,7 +24,9 @@ from occlum_build.run.forbidden import cannot_run
 from occlum_build.run.rootfs import make_root
 from occlum_build.run.signals import (
     FirstProcess,
+    await_child,
     between,
+    hand_over,
     hold,
     ignored_signals,
     last,
@@ -34,7 +36,6 @@ from occlum_build.run.signals import (
 from occlum_build.run.spec import EXIT_NOT_STARTED, EXIT_SIGNAL, Program, RootSpec
 
 CODE = "run"
-_CHUNK_BYTES = 1 << 16
 _MOST_BYTES = 64 << 20  # that a function may tell
 _NAMESPACES = system.NEW_MOUNTS | system.NEW_IPC | system.NEW_PIDS
 
@@ -71,32 +72,31 @@ class Inside:
         One that cannot be executed ends with 127, and the run ends in an error that says why.
         """
         hold()
+        gate, opener = os.pipe()
         try:
             pid = os.fork()
             if pid == 0:
+                os.close(opener)
+                os.read(gate, 1)  # its end
                 self._become(program, streams)
+            hand_over(pid)
             self._relay.is_started = True
         finally:
+            os.close(gate)
+            os.close(opener)
             let_go(self._channel.held)
         return pid
 
     def wait(self, pid: int) -> int:
         """The exit code of a program, 128 and the number of a signal that ended it."""
         self._relay.pass_to(pid)
-        while pid not in self.ended:
-            self.reap(0)
+        await_child(lambda: _has_ended(pid, self.ended))
         self._relay.stop()
         return self.ended[pid]
 
-    def reap(self, options: int) -> bool:
-        """Take the end of one process, if there is one; options of waitpid."""
-        try:
-            found, status = os.waitpid(-1, options)
-        except ChildProcessError:
-            return False
-        if found:
-            self.ended[found] = _exit_code(status)
-        return bool(found)
+    def reap(self) -> bool:
+        """Take the end of one process, if there is one."""
+        return _reap(self.ended)
 
     def _become(self, program: Program, streams: tuple[int, int, int]) -> NoReturn:
         try:
@@ -136,7 +136,7 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
     check_streams()
     with run_folder() as folder:
         reading, writing = pipe_above_streams()
-        with FirstProcess() as relay:
+        with FirstProcess() as first:
             channel = _Channel(writing, ignored_signals(), hold())
             try:
                 pid = os.fork()
@@ -145,13 +145,13 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
             finally:
                 let_go(channel.held)
             os.close(writing)
-            relay.pass_to(pid)
+            first.relay.pass_to(pid)
             try:
-                told = _read(reading)
+                told = _read(first, reading)
             finally:
                 os.close(reading)
                 _, status = os.waitpid(pid, 0)
-                relay.stop()
+                first.relay.stop()
     return _outcome(told, _exit_code(status))
 
 
@@ -177,7 +177,9 @@ def _leave(
             _be_first(spec, body, folder, channel)
         let_go(channel.held)
         relay.pass_to(pid)
-        code = _exit_code(os.waitpid(pid, 0)[1])
+        ended: dict[int, int] = {}
+        await_child(lambda: _has_ended(pid, ended))
+        code = ended[pid]
     except Exception as error:  # noqa: BLE001 - a process of its own, whose end nobody else tells
         channel.tell(problem=_problem(error))
     finally:
@@ -236,14 +238,31 @@ def _limit_memory(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def _has_ended(pid: int, ended: dict[int, int]) -> bool:
+    while _reap(ended):
+        pass
+    return pid in ended
+
+
+def _reap(ended: dict[int, int]) -> bool:
+    """Note the exit code of one child that has ended, if there is one."""
+    try:
+        found, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    if found:
+        ended[found] = _exit_code(status)
+    return bool(found)
+
+
 def _exit_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else EXIT_SIGNAL - code
 
 
-def _read(channel: int) -> bytes:
+def _read(first: FirstProcess, channel: int) -> bytes:
     chunks, size = [], 0
-    while chunk := os.read(channel, _CHUNK_BYTES):
+    while chunk := first.read(channel):
         size += len(chunk)
         if size <= _MOST_BYTES:
             chunks.append(chunk)

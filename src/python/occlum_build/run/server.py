@@ -72,7 +72,7 @@ def _run(inside: Inside, plan: Plan, end: float | None) -> int | None:
         if end is not None and time.monotonic() > end:
             os.kill(pid, signal.SIGKILL)
             return None
-        if not inside.reap(os.WNOHANG):
+        if not inside.reap():
             time.sleep(_PAUSE_SECONDS)
     return inside.ended[pid]
 
@@ -83,7 +83,7 @@ def _wait_until_ready(
     """Why services are not ready; "" when they are."""
     waiting = list(wanted)
     while waiting and (waiting := [one for one in waiting if not _is_ready(one)]):
-        while inside.reap(os.WNOHANG):
+        while inside.reap():
             pass
         if pids and all(pid in inside.ended for pid in pids):
             return f"all services have ended, and this is not ready: {', '.join(waiting)}"

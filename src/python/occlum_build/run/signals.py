@@ -9,12 +9,15 @@ get itself. So the program gets each signal once.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import Any, Optional
+from typing import Any, Callable, Optional
+
+from occlum_build.run.descriptors import pipe_above_streams
 
 # Those that a program is sent on purpose.
 _PASSED_ON = (
@@ -29,8 +32,10 @@ _CARRIER: dict[int, int] = {
     one: signal.SIGRTMIN + 1 + index for index, one in enumerate(_PASSED_ON)
 }
 _CARRIED = {carrier: one for one, carrier in _CARRIER.items()}
+_HANDLED = frozenset({*_PASSED_ON, *_CARRIED})
 # In which a carrier comes through; signals of which several wait count as one, so none may be left.
 _MOMENT_SECONDS = 1.0
+_CHUNK_BYTES = 1 << 16
 _Frame = Optional[FrameType]
 
 
@@ -84,19 +89,44 @@ class FirstProcess:
         self.relay = Relay(_CARRIER)
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> FirstProcess:
+        self._woken, self._waker = pipe_above_streams()
+        os.set_blocking(self._waker, False)
+        self._waker_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         for number in _PASSED_ON:
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
                 self._before[number] = signal.signal(number, self.relay.handle)
-        return self.relay
+        # Who ignores it has no exit codes.
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return self
 
     def __exit__(self, *_exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._waker_before)
+        os.close(self._woken)
+        os.close(self._waker)
+
+    def read(self, descriptor: int) -> bytes:
+        """Some of what a descriptor has, b"" at its end; signals are passed on meanwhile.
+
+        Python calls a handler when it is back from the system. Of a signal that comes just before
+        a call that waits it would know when that ends, so what it waits for is the signal, too.
+        """
+        poll = select.poll()
+        for one in (descriptor, self._woken):
+            poll.register(one, select.POLLIN)
+        while True:
+            ready = {one for one, _ in poll.poll()}
+            if self._woken in ready:
+                os.read(self._woken, _CHUNK_BYTES)
+            if descriptor in ready:
+                return os.read(descriptor, _CHUNK_BYTES)
 
 
 def between() -> Relay:
     """The relay of a process between the first and the last, which gets carriers."""
+    signal.set_wakeup_fd(-1)
     relay = Relay({carrier: carrier for carrier in _CARRIED})
     for carrier in _CARRIED:
         signal.signal(carrier, relay.handle)
@@ -120,12 +150,38 @@ def hold() -> frozenset[int]:
 
     Around a fork, until the handlers of the new process stand: what comes earlier would be lost.
     """
-    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, *_CARRIED}))
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED))
 
 
 def let_go(held_before: frozenset[int]) -> None:
     """Let those come that waited."""
     signal.pthread_sigmask(signal.SIG_SETMASK, held_before)
+
+
+def hand_over(pid: int) -> None:
+    """Send a process just forked what waits for us: of the group's signals, those of before it.
+
+    It holds signals back as well, so that one which it has got itself does not count twice.
+    """
+    for number in sorted(signal.sigpending() & {*_PASSED_ON}):
+        os.kill(pid, number)
+
+
+def await_child(has_ended: Callable[[], bool]) -> None:
+    """Ask for it at first and when a child has ended, until it is true; signals are handled.
+
+    They are taken one by one, as a handler would be late (see `FirstProcess.read`).
+    """
+    awaited = {*_HANDLED, signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    try:
+        while not has_ended():
+            number = signal.sigwait(awaited)
+            handler = signal.getsignal(number)
+            if callable(handler):
+                handler(number, None)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignored_signals() -> frozenset[int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from occlum_build.run import inside
+from occlum_build.run import inside, signals
 from occlum_build.run.signals import Relay
 from occlum_build.run.spec import Program, RootSpec
 from occlum_build.run.testing import SECONDS, read_until, wait_until
@@ -33,14 +33,14 @@ def _nothing_is_left() -> Iterator[None]:
         process.communicate(timeout=SECONDS)
 
 
-def script(*signals: str) -> str:
+def script(*names: str) -> str:
     """It tells of signals until its standard input ends.
 
     It waits by a builtin: with `sleep`, bash itself loses about one SIGINT of its group in a
     hundred. It runs a trap for that only where its child has died of it, which a child that has
     just ended, or is not yet executed, does not.
     """
-    traps = "".join(f"trap 'echo got {one}' {one}; " for one in signals)
+    traps = "".join(f"trap 'echo got {one}' {one}; " for one in names)
     wait = "while read -t 0.1 || [[ $? -gt 128 ]]; do :; done"  # above 128: in time, or a signal
     return f"{traps}trap 'echo term; exit 5' TERM; echo ready; {wait}"
 
@@ -131,6 +131,71 @@ def test_signals_that_come_early_reach_the_program(image: Path, is_to_group: boo
         (os.killpg if is_to_group else os.kill)(process.pid, signal.SIGTERM)
         told = process.communicate(timeout=SECONDS)
         assert process.returncode in (33, 128 + signal.SIGTERM), told
+
+
+def test_a_signal_of_the_group_that_comes_just_before_the_program_is_there(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back = signals.hold
+
+    def hold() -> frozenset[int]:
+        """As the process that starts the program gets it: itself, and as a carrier."""
+        held = held_back()
+        if os.getpid() == 1:
+            os.kill(1, signal.SIGTERM)
+            os.kill(1, vars(signals)["_CARRIER"][signal.SIGTERM])
+        return held
+
+    monkeypatch.setattr(inside, "hold", hold)
+    program = Program(("/bin/sleep", "30"))
+    assert inside.run_program(RootSpec(str(image)), program) == 128 + signal.SIGTERM
+
+
+def test_what_is_handed_over_comes_once() -> None:
+    held = signals.hold()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    gate, opener = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(opener)
+        count: list[int] = []
+        signal.signal(signal.SIGUSR1, lambda number, _frame: count.append(number))
+        os.read(gate, 1)
+        signals.let_go(held)
+        os._exit(len(count))
+    os.kill(pid, signal.SIGUSR1)  # it has got this itself
+    signals.hand_over(pid)
+    os.close(opener)
+    os.close(gate)
+    assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1
+    signals.let_go(held)
+    assert ended(pid) == 1
+
+
+def test_a_signal_is_handled_that_comes_just_before_we_wait() -> None:
+    handled: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _frame: handled.append(number))
+
+    def has_ended() -> bool:
+        if not handled:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return bool(handled)
+
+    try:
+        signals.await_child(has_ended)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert handled == [signal.SIGUSR1]
+
+
+def test_whoever_ignores_the_ends_of_children_has_exit_codes(image: Path) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        program = Program(("/bin/bash", "-c", "exit 3"))
+        assert inside.run_program(RootSpec(str(image)), program) == 3
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_signal_for_a_process_that_has_just_ended_is_no_error() -> None:
