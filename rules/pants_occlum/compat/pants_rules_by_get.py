@@ -24,6 +24,7 @@ from pants.engine.fs import (
     PathGlobs,
     Paths,
     RemovePrefix,
+    Snapshot,
 )
 from pants.engine.internals.graph import Owners, OwnersRequest
 from pants.engine.process import FallibleProcessResult, Process, ProcessResult
@@ -58,6 +59,11 @@ async def determine_source_files(request: SourceFilesRequest) -> SourceFiles:
 
 @of_pants
 async def digest_subset_to_digest(request: DigestSubset) -> Digest:
+    raise NotImplementedError
+
+
+@of_pants
+async def digest_to_snapshot(digest: Digest) -> Snapshot:
     raise NotImplementedError
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pants.core.goals.test import TestFieldSet, TestRequest, TestResult, TestSubsystem
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
-from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 from pants.engine.unions import UnionRule
@@ -20,6 +20,7 @@ from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import TABLE
 from occlum_build.run.case import Case, case_json
 from occlum_build.run.expected import Expected
+from occlum_build.run.junit import junit_xml
 from occlum_build.run.program import check_program
 from occlum_build.run.settings import RunSettings, settings_of
 from occlum_build.sgx.config import check, parse_json
@@ -27,6 +28,7 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly,
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
+    digest_to_snapshot,
     execute_process,
     merge_digests,
     resolve_target,
@@ -36,7 +38,7 @@ from pants_occlum.image.nodes import ImageContentRequest, image_content, try_ima
 from pants_occlum.image.planned import look_into
 from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import named_target
-from pants_occlum.problems import enclave_errors
+from pants_occlum.problems import InvalidEnclave, InvalidImage, enclave_errors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.run import target_types as fields
 from pants_occlum.run.options import OcclumImageTestSubsystem
@@ -129,6 +131,31 @@ async def _process(target: Target, runnable: Runnable, case: Case, *, is_whole: 
     )
 
 
+async def _run(
+    target: Target, runnable: Runnable, case: Case, scope: ProcessCacheScope
+) -> FallibleProcessResult:
+    process = await _process(target, runnable, case, is_whole=False)
+    result = await try_image_process(replace(process, cache_scope=scope), runnable.image.address)
+    if result is not None:
+        return result
+    process = await _process(target, runnable, case, is_whole=True)
+    return await execute_process(replace(process, cache_scope=scope), **implicitly())
+
+
+async def _without_image(target: Target, problem: str) -> Process:
+    """The process of a test whose image cannot be built, which says so."""
+    args = tuple(target[fields.TestArgsField].value or ())
+    case = FileContent(_CASE, case_json(Case(args, Expected(), problem=problem)))
+    return await prepare_tool_process(
+        ToolProcessRequest(
+            module="occlum_build.run.case",
+            argv=(_ROOT, _ENTRIES, TABLE, _CASE),
+            description=f"Tell why {target.address} has no image",
+            input_digest=await create_digest(CreateDigest([case])),
+        ),
+    )
+
+
 @rule(desc="Test an image")
 async def test_image(
     batch: ImageTestRequest.Batch[ImageTestFieldSet, Any], options: TestSubsystem
@@ -140,16 +167,24 @@ async def test_image(
     named = await named_target(target, fields.TestImageField)
     if named is None:
         raise invalid_target(f"{target.address} has no `image`.")
-    runnable = await runnable_of(named, f"The 'image' field in target {target.address}")
-    case = await _case(target, runnable, field_set.timeout.calculate_from_global_options(options))
+    timeout = field_set.timeout.calculate_from_global_options(options)
     scope = ProcessCacheScope.PER_SESSION if options.force else ProcessCacheScope.SUCCESSFUL
-    process = await _process(target, runnable, case, is_whole=False)
-    result = await try_image_process(replace(process, cache_scope=scope), runnable.image.address)
-    if result is None:
-        process = await _process(target, runnable, case, is_whole=True)
-        process = replace(process, cache_scope=scope)
-        result = await execute_process(process, **implicitly())
-    return test_result(result, target.address, options.output)
+    try:
+        runnable = await runnable_of(named, f"The 'image' field in target {target.address}")
+        case = await _case(target, runnable, timeout)
+    # As of a program that is not there: one target is wrong, and others have their results.
+    except (InvalidImage, InvalidEnclave) as error:
+        process = await _without_image(target, str(error))
+        result = await execute_process(replace(process, cache_scope=scope), **implicitly())
+    else:
+        result = await _run(target, runnable, case, scope)
+    told = None if result.exit_code == 0 else (result.stdout + result.stderr).decode()
+    report = FileContent(
+        f"{target.address.path_safe_spec}.xml",
+        junit_xml(target.address.spec_path, target.address.target_name, told),
+    )
+    reports = await digest_to_snapshot(await create_digest(CreateDigest([report])))
+    return test_result(result, target.address, options.output, reports)
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -68,6 +68,8 @@ def told_of(app: Project, name: str) -> str:
     batch = ImageTestRequest.Batch("", (ImageTestFieldSet.create(target),), no_metadata)
     result = app.runner.request(TestResult, [batch])
     assert result.exit_code == 1
+    assert result.xml_results is not None
+    assert result.xml_results.files == (f"app.{name}.xml",)
     return result.message()
 
 
@@ -170,3 +172,34 @@ def test_an_image_that_is_none(app: Project) -> None:
     assert "The 'image' field in target app:wrong must be an `occlum_image` or" in error_of(
         caught.value
     )
+
+
+def test_an_image_that_cannot_be_built_fails_its_tests_alone(app: Project) -> None:
+    add(app, "passes", 'args=["/bin/greet.sh"]')
+    with (app.root / "app/BUILD").open("a") as file:
+        file.write(
+            """
+occlum_bom(name="wrong_bom", source="wrong.yaml")
+occlum_image(name="wrong_image", boms=[":wrong_bom"])
+occlum_image_test(name="wrong", image=":wrong_image", args=["/bin/gone"])
+"""
+        )
+    app.write({"app/wrong.yaml": "targets: [{target: /bin, copy: [{files: [/bin/gone]}]}]"})
+    code, told = run(app)
+    assert code == 1
+    assert "app:passes succeeded" in told
+    assert "app:wrong failed" in told
+    assert "app:wrong_image cannot be built, 1 error:\n\napp/wrong.yaml:1:" in (
+        told_of(app, "wrong")
+    )
+
+
+def test_each_test_has_a_report(app: Project) -> None:
+    add(app, "passes", 'args=["/bin/greet.sh"]')
+    add(app, "fails", 'args=["/bin/greet.sh"], expect_exit=2')
+    run(app, options=("--test-report",))
+    reports = app.root / "dist/test/reports"
+    texts = {one.name: one.read_text() for one in reports.iterdir()}
+    assert sorted(texts) == ["app.fails.xml", "app.passes.xml"]
+    assert '<testcase classname="app" name="passes" />' in texts["app.passes.xml"]
+    assert '<failure message="exit code: expected 2, found 0">' in texts["app.fails.xml"]
