@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import pytest
 
 from pants_runner import PantsRunner, pants_runner
 
-PARTS = ("testprojects/hello", "testprojects/redis", "testprojects/toolchain")
+PROJECTS = ("hello", "redis", "python_app", "monorepo")
+PARTS = (*(f"testprojects/{name}" for name in PROJECTS), "testprojects/toolchain")
+PASSING = (
+    "hello:greets",
+    "hello:greets_with_the_configuration",
+    "redis:ping",
+    "python_app:imports",
+    "monorepo/clock:tells_the_time",
+)
 WRONG = """
 occlum_image_test(
     name="wrong",
@@ -21,79 +30,42 @@ occlum_image_test(
 )
 occlum_image_test(name="gone", image=":image", args=["/bin/helo"])
 """
-REDIS = """
-occlum_image_test(
-    name="ping",
-    image=":image",
-    args=["/bin/redis-cli", "ping"],
-    services=["/bin/redis-server --save '' --daemonize no"],
-    wait_for=["tcp:6379"],
-    expect_stdout="PONG\\n",
-    timeout=60,
-)
-"""
-PYTHON = """
-occlum_bom(name="bom", source="bom.yaml")
-occlum_image(name="image", boms=[":bom"])
-occlum_image_test(
-    name="imports",
-    image=":image",
-    args=["/usr/bin/python3", "-c", "import json, ssl, sqlite3; print(json.dumps(40 + 2))"],
-    expect_stdout="42\\n",
-)
-"""
-PYTHON_BOM = """
-excludes: [__pycache__, dist-packages, test]
-targets:
-  - target: /usr/bin
-    copy: [{files: [/usr/bin/python3]}]
-  - target: /usr/lib
-    copy: [{dirs: [/usr/lib/VERSION]}]
-"""
 REDIS_SERVER, PYTHON3 = Path("/usr/bin/redis-server"), Path("/usr/bin/python3")
 
 
 @pytest.fixture(scope="module")
 def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
-    with pants_runner(tmp_path_factory.mktemp("pants"), parts=PARTS) as runner:
+    """With the targets of the projects; the copy of the project has no lock files."""
+    for program in (REDIS_SERVER, PYTHON3):
+        if not program.exists():
+            pytest.skip(f"there is no {program} on this machine")
+    version = PYTHON3.resolve().name.replace("python", "")
+    if not Path(f"/usr/lib/python{version}/sqlite3").exists():
+        pytest.skip(f"there is no {PYTHON3} with sqlite3 on this machine")
+    with pants_runner(
+        tmp_path_factory.mktemp("pants"),
+        parts=PARTS,
+        backends=None,
+        options=("--no-python-enable-resolves",),
+        env={"PYTHON_VERSION": version},
+    ) as runner:
         yield runner
 
 
-def add(pants: PantsRunner, project: str, text: str) -> None:
-    path = f"testprojects/{project}/BUILD"
-    file = pants.build_root / path
-    pants.write(path, (file.read_text() if file.exists() else "") + text)
-
-
-def python_version() -> str:
-    """The name of the directory of the machine's own Python; skips without one."""
-    version = PYTHON3.resolve().name
-    if not Path(f"/usr/lib/{version}/sqlite3").exists():
-        pytest.skip("there is no /usr/bin/python3 with sqlite3 on this machine")
-    return version
-
-
-def test_what_passes_passes_and_is_kept(pants: PantsRunner) -> None:
-    if not REDIS_SERVER.exists():
-        pytest.skip("there is no redis-server on this machine")
-    add(pants, "redis", REDIS)
-    add(pants, "python", PYTHON)
-    pants.write("testprojects/python/bom.yaml", PYTHON_BOM.replace("VERSION", python_version()))
-    specs = [f"testprojects/{name}:" for name in ("hello", "redis", "python")]
-    done = pants.run("test", *specs).expect(0)
-    for name in ("hello:greets", "hello:greets_with_the_configuration", "redis:ping"):
+def test_images_are_tested(pants: PantsRunner) -> None:
+    """All that pass; then, with these as they were kept, some that fail, and why."""
+    done = pants.run("test", *(f"testprojects/{name}::" for name in PROJECTS)).expect(0)
+    for name in PASSING:
         assert f"testprojects/{name} succeeded" in done.stderr
-    assert "testprojects/python:imports succeeded" in done.stderr
-    bom = pants.build_root / "testprojects/redis/bom.yaml"
-    pants.write("testprojects/redis/bom.yaml", f"# Another comment\n{bom.read_text()}")
-    done = pants.run("test", "testprojects/redis:").expect(0)
-    assert "testprojects/redis:ping succeeded" in done.stderr
-    assert "(memoized)" in done.stderr or "(cached locally)" in done.stderr
+    written = {one.stem for one in (pants.dist / "test/reports").iterdir()}
+    assert written == {f"testprojects.{re.sub('[/:]', '.', name)}" for name in PASSING}
 
-
-def test_what_fails_says_why(pants: PantsRunner) -> None:
-    add(pants, "hello", WRONG)
-    done = pants.run("test", "testprojects/hello:").expect(1)
+    for name, text in {"redis/bom.yaml": "# Another comment\n", "hello/BUILD": WRONG}.items():
+        path = f"testprojects/{name}"
+        pants.write(path, text + (pants.build_root / path).read_text())
+    done = pants.run("test", "testprojects/hello:", "testprojects/redis:").expect(1)
+    (ping,) = (line for line in done.stderr.splitlines() if "testprojects/redis:ping" in line)
+    assert "(memoized)" in ping or "(cached locally)" in ping
     assert "testprojects/hello:greets succeeded" in done.stderr
     assert "testprojects/hello:wrong failed" in done.stderr
     assert (
@@ -119,3 +91,19 @@ def test_run(pants: PantsRunner) -> None:
     assert done.stderr.count("this is no enclave") == 1
     run = ("run", "--occlum-run-writable", "testprojects/hello:image", "--", "/bin/bash", "-c")
     assert pants.run(*run, "echo x > /new; /bin/cat /new").expect(0).stdout == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "program", "told"),
+    [
+        ("redis:image", ("/bin/redis-cli", "--version"), "redis-cli "),
+        ("python_app:python", ("/usr/bin/python3", "-c", "import ssl; print(len('abc'))"), "3\n"),
+        ("monorepo/clock:image", ("/bin/sh", "/app/clock.sh"), "It is "),
+    ],
+)
+def test_run_of_each_project(
+    pants: PantsRunner, address: str, program: tuple[str, ...], told: str
+) -> None:
+    env = "--occlum-run-env=['PATH=/bin']"
+    done = pants.run("run", env, f"testprojects/{address}", "--", *program).expect(0)
+    assert done.stdout.startswith(told)
