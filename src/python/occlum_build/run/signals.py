@@ -46,7 +46,7 @@ class Relay:
         self._sent_as = sent_as  # what comes -> what is sent
         self._target = 0
         self._waiting: list[int] = []
-        self._of_group: dict[int, float] = {}  # when the target got a signal as well
+        self._of_group: dict[int, list[float]] = {}  # when the target got a signal as well
         self.is_started = False  # the target: before that it gets nothing itself
 
     def pass_to(self, pid: int) -> None:
@@ -73,13 +73,15 @@ class Relay:
     def note(self, number: int, _frame: _Frame) -> None:
         """A signal has come to the group of ours and the target's."""
         if self.is_started:
-            self._of_group[number] = time.monotonic()
+            self._of_group.setdefault(number, []).append(time.monotonic())
 
     def handle_carrier(self, number: int, frame: _Frame) -> None:
         """Pass on what a carrier stands for, unless it came to the group a moment ago."""
-        noted = self._of_group.pop(self._sent_as[number], None)
-        if noted is None or time.monotonic() - noted > _MOMENT_SECONDS:
-            self.handle(number, frame)
+        noted = self._of_group.get(self._sent_as[number], [])
+        while noted:
+            if time.monotonic() - noted.pop(0) <= _MOMENT_SECONDS:
+                return
+        self.handle(number, frame)
 
 
 class FirstProcess:

@@ -198,6 +198,20 @@ def test_whoever_ignores_the_ends_of_children_has_exit_codes(image: Path) -> Non
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_carriers_of_signals_of_the_group_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _pid, number: sent.append(number))
+    relay = Relay({99: signal.SIGINT})
+    relay.pass_to(1)
+    relay.is_started = True
+    for noted, carried in ((2, 2), (0, 1), (1, 2)):
+        for _ in range(noted):
+            relay.note(signal.SIGINT, None)
+        for _ in range(carried):
+            relay.handle_carrier(99, None)
+    assert sent == [signal.SIGINT] * 2  # the one, and the last of two
+
+
 def test_a_signal_for_a_process_that_has_just_ended_is_no_error() -> None:
     relay = Relay({signal.SIGTERM: signal.SIGTERM})
     relay.handle(signal.SIGTERM, None)
