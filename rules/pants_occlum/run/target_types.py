@@ -33,6 +33,7 @@ _Number = Optional[int]
 _Map = Optional[FrozenDict[str, str]]
 _RawMap = Optional[Mapping[str, str]]
 _MOST_EXIT = 255
+NAMESPACES = "namespaces"
 
 
 class TestImageField(OneAddressField):
@@ -203,6 +204,29 @@ class ImageTestTimeoutField(TestTimeoutField):
     )
 
 
+class SkipWithoutField(StringSequenceField):
+    alias = "skip_without"
+    help = help_text(
+        f"""
+        What a machine may lack, so that the test is skipped there, with a warning and as such in
+        its report, where it would have failed: absolute paths of the machine, without which its
+        image cannot be built, and `{NAMESPACES}` for the right to run an image at all. Default:
+        nothing, as a test that did not run shows nothing.
+        """
+    )
+
+    @classmethod
+    def compute_value(cls, raw_value: _RawTexts, address: Address) -> _Texts:
+        value = super().compute_value(raw_value, address)
+        for one in value or ():
+            if one != NAMESPACES and not one.startswith("/"):
+                raise invalid_field(
+                    f"The 'skip_without' field in target {address} takes absolute paths and "
+                    f"`{NAMESPACES}`, not {one!r}."
+                )
+        return value
+
+
 class SkipImageTestsField(BoolField):
     alias = "skip_tests"
     default = False
@@ -224,6 +248,7 @@ class OcclumImageTest(Target):
         ServicesField,
         WaitForField,
         ImageTestTimeoutField,
+        SkipWithoutField,
         SkipImageTestsField,
     )
     help = help_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os.path import lexists
 from typing import Any, ClassVar
 
 from pants.core.goals.test import TestFieldSet, TestRequest, TestResult, TestSubsystem
@@ -18,7 +19,7 @@ from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import TABLE
-from occlum_build.run.case import Case, case_json
+from occlum_build.run.case import EXIT_SKIPPED, Case, case_json
 from occlum_build.run.expected import Expected
 from occlum_build.run.junit import junit_xml
 from occlum_build.run.program import check_program
@@ -37,12 +38,15 @@ from pants_occlum.compat.results import test_result
 from pants_occlum.image.nodes import ImageContentRequest, image_content, try_image_process
 from pants_occlum.image.planned import look_into
 from pants_occlum.invalid import invalid_target
+from pants_occlum.logs import logger_of
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import InvalidEnclave, InvalidImage, enclave_errors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.run import target_types as fields
 from pants_occlum.run.options import OcclumImageTestSubsystem
 from pants_occlum.run.runnable import CONFIG, Runnable, runnable_of
+
+logger = logger_of(__name__)
 
 _ROOT, _ENTRIES, _CASE = "root", "entries.json", "case.json"
 
@@ -105,9 +109,14 @@ async def _case(target: Target, runnable: Runnable, timeout: int | None) -> Case
         timeout=timeout,
         scratch=tuple(one.target for one in settings.mounts),
         memory_bytes=settings.memory_bytes,
+        may_be_forbidden=fields.NAMESPACES in _may_lack(target),
         # A test that fails, where an error would end those of other targets.
         problem=await look_into(runnable.image.plan, str(target.address), look),
     )
+
+
+def _may_lack(target: Target) -> tuple[str, ...]:
+    return tuple(target[fields.SkipWithoutField].value or ())
 
 
 async def _process(target: Target, runnable: Runnable, case: Case, *, is_whole: bool) -> Process:
@@ -145,7 +154,10 @@ async def _run(
 async def _without_image(target: Target, problem: str) -> Process:
     """The process of a test whose image cannot be built, which says so."""
     args = tuple(target[fields.TestArgsField].value or ())
-    case = FileContent(_CASE, case_json(Case(args, Expected(), problem=problem)))
+    lacking = [one for one in _may_lack(target) if one != fields.NAMESPACES and not lexists(one)]
+    skipped = f"this machine has no {', '.join(lacking)}" if lacking else ""
+    told = Case(args, Expected(), problem=problem, skipped=skipped)
+    case = FileContent(_CASE, case_json(told))
     return await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.run.case",
@@ -179,12 +191,15 @@ async def test_image(
     else:
         result = await _run(target, runnable, case, scope)
     told = None if result.exit_code == 0 else (result.stdout + result.stderr).decode()
-    report = FileContent(
-        f"{target.address.path_safe_spec}.xml",
-        junit_xml(target.address.spec_path, target.address.target_name, told),
-    )
-    reports = await digest_to_snapshot(await create_digest(CreateDigest([report])))
-    return test_result(result, target.address, options.output, reports)
+    is_skipped = result.exit_code == EXIT_SKIPPED
+    if is_skipped:
+        logger.warning("%s is skipped: %s", target.address, (told or "").strip())
+        result = replace(result, exit_code=0)  # as of a test of Python that is skipped
+    address = target.address
+    report = junit_xml(address.spec_path, address.target_name, told, is_skipped=is_skipped)
+    file = FileContent(f"{address.path_safe_spec}.xml", report)
+    reports = await digest_to_snapshot(await create_digest(CreateDigest([file])))
+    return test_result(result, address, options.output, reports)
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -203,3 +203,29 @@ def test_each_test_has_a_report(app: Project) -> None:
     assert sorted(texts) == ["app.fails.xml", "app.passes.xml"]
     assert '<testcase classname="app" name="passes" />' in texts["app.passes.xml"]
     assert '<failure message="exit code: expected 2, found 0">' in texts["app.fails.xml"]
+
+
+BROKEN = """
+occlum_bom(name="broken_bom", source="broken.yaml")
+occlum_image(name="broken", boms=[":broken_bom"])
+"""
+
+
+def test_what_a_machine_lacks_skips_only_what_says_so(app: Project) -> None:
+    app.write({"app/broken.yaml": "targets: [{target: /bin, copy: [{files: [/usr/bin/none]}]}]"})
+    with (app.root / "app/BUILD").open("a") as file:
+        file.write(BROKEN)
+    for name, lacking in (("skips", "/usr/bin/none"), ("fails", "/bin/bash")):
+        fields = f'image=":broken", args=["/bin/none"], skip_without=["{lacking}"]'
+        with (app.root / "app/BUILD").open("a") as file:
+            file.write(f'occlum_image_test(name="{name}", {fields})\n')
+    assert run(app, "skips")[0] == 0
+    code, told = run(app, "fails")
+    assert code == 1 and "app:fails failed" in told
+
+
+def test_what_skips_a_test_is_a_path_or_the_right_to_run(app: Project) -> None:
+    add(app, "odd", 'args=["/bin/cat"], skip_without=["redis"]')
+    with pytest.raises(ExecutionError) as caught:
+        run(app, "odd")
+    assert "takes absolute paths and `namespaces`, not 'redis'" in error_of(caught.value)

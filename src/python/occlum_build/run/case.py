@@ -3,7 +3,7 @@
 Process: `python -m occlum_build.run.case ROOT ENTRIES.json TABLE.json CASE.json`. ROOT is the image
 without what TABLE completes it with (occlum_build.process.complete), ENTRIES has its modes
 (occlum_build.image.tar), and CASE what `case_json` writes. It exits with 1 and tells why where
-something is not as expected.
+something is not as expected, and with 75 where the test is skipped, which no cache keeps.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
+from occlum_build.errors import OcclumError
 from occlum_build.files.trees import remove_tree
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
 from occlum_build.run.expected import Expected, Found, differences, quoted
+from occlum_build.run.forbidden import FORBIDDEN
 from occlum_build.run.inside import run_inside
 from occlum_build.run.own_tree import own_tree
 from occlum_build.run.server import MOST_BYTES, Plan, serve
@@ -27,13 +29,15 @@ from occlum_build.run.spec import IN_PLACE, Mount, Program, RootSpec
 from occlum_build.shown import escaped
 
 _OUTPUTS = ".outputs"
+EXIT_SKIPPED = os.EX_TEMPFAIL
 
 
 @dataclass(frozen=True)
 class Case:
     """What is run in an image, and what is expected. `services` have the argv of each.
 
-    `problem` is why nothing can be run: the test fails with it.
+    `problem` is why nothing can be run: the test fails with it. `skipped` is why it need not pass
+    here; `may_be_forbidden` skips it where the machine lets nobody run an image.
     """
 
     args: tuple[str, ...]
@@ -46,6 +50,8 @@ class Case:
     scratch: tuple[str, ...] = ()  # directories that are empty when it starts
     memory_bytes: int | None = None
     problem: str = ""
+    skipped: str = ""
+    may_be_forbidden: bool = False
 
 
 def case_json(case: Case) -> bytes:
@@ -145,24 +151,30 @@ def _text(name: str, stream: str) -> str:
 def _step(root: str, entries: str, table: str, case_file: str) -> None:
     with open(case_file, encoding="utf-8") as text:
         case = case_of(json.load(text))
+    if case.skipped:
+        _end([case.skipped], EXIT_SKIPPED)
     if case.problem:
-        _fail([case.problem])
+        _end([case.problem], 1)
     complete_tree(root, table)
     with open(entries, encoding="utf-8") as text:
         own_tree(root, json.load(text))
     try:
         lines = run_case(root, case)
+    except OcclumError as error:
+        if case.may_be_forbidden and error.code == FORBIDDEN:
+            _end([str(one) for one in error.problems], EXIT_SKIPPED)
+        raise
     finally:
         with suppress(OSError):  # whatever modes a program leaves, the sandbox can be removed
             remove_tree(root)
     if lines:
-        _fail(lines)
+        _end(lines, 1)
 
 
-def _fail(lines: Sequence[str]) -> None:
+def _end(lines: Sequence[str], code: int) -> NoReturn:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
-    raise SystemExit(1)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

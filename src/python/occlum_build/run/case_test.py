@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import table_json
-from occlum_build.run.case import Case, case_json, case_of, run_case
+from occlum_build.run import case as case_module
+from occlum_build.run.case import EXIT_SKIPPED, Case, case_json, case_of, run_case
 from occlum_build.run.expected import Expected
+from occlum_build.run.forbidden import cannot_run
 from occlum_build.run.testing import SECONDS
 
 
@@ -155,3 +158,44 @@ def test_the_process_ends_well_or_says_what_cannot_be_run(copy: str, tmp_path: P
     assert (done.returncode, done.stdout) == (1, "there is no /bin/x\n")
     done = step(tmp_path, root, bash("echo fine", expected=Expected(0, "fine\n", "")))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def ended_of_step(case: Case, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code of the process that runs a case in an empty image, and what it prints."""
+    Path("root").mkdir()
+    Path("entries.json").write_bytes(entries_json(()))
+    Path("table.json").write_bytes(table_json({}))
+    Path("case.json").write_bytes(case_json(case))
+    with pytest.raises(SystemExit) as ended:
+        case_module._step("root", "entries.json", "table.json", "case.json")
+    return int(str(ended.value.code)), capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("may_be_forbidden", "code"), [(True, EXIT_SKIPPED), (False, None)])
+def test_a_machine_that_forbids_it_skips_only_what_says_so(
+    may_be_forbidden: bool,
+    code: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*_: object) -> list[str]:
+        raise OcclumError.of([cannot_run(PermissionError(errno.EPERM, "no", "new namespaces"))])
+
+    monkeypatch.setattr(case_module, "run_case", refused)
+    if code is None:
+        with pytest.raises(OcclumError, match="lets nobody but root"):
+            ended_of_step(bash("true"), capsys)
+    else:
+        ended, told = ended_of_step(bash("true", may_be_forbidden=may_be_forbidden), capsys)
+        assert ended == code and "this machine lets nobody but root" in told
+
+
+def test_a_case_that_is_skipped_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = ended_of_step(bash("true", problem="no image", skipped="no redis"), capsys)
+    assert ended == (EXIT_SKIPPED, "no redis\n")

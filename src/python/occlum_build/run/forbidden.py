@@ -8,7 +8,7 @@ from occlum_build.errors import OcclumError, Problem
 from occlum_build.files.bounds import STATE_BYTES
 from occlum_build.files.reading import read_file
 
-CODE = "run"
+CODE, FORBIDDEN = "run", "run-forbidden"
 _SYSCTLS = (
     # File below /proc/sys, the value that forbids it, and what allows it.
     ("kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
@@ -33,7 +33,7 @@ def cannot_run(error: OSError) -> Problem:
     if error.errno not in _REFUSALS:
         return Problem(CODE, f"the image cannot be run: {text}")
     message = f"this machine lets nobody but root make a root file system of its own ({text})"
-    return Problem(CODE, message, hint=way_out())
+    return Problem(FORBIDDEN, message, hint=way_out())
 
 
 def way_out() -> str:

@@ -12,15 +12,21 @@ import xml.etree.ElementTree as ElementTree
 _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_xml(suite: str, name: str, failure: str | None) -> bytes:
-    """The report of a test; `failure` is what is told of it, None where it has passed."""
+def junit_xml(suite: str, name: str, told: str | None, *, is_skipped: bool = False) -> bytes:
+    """The report of a test; `told` is why it failed or was skipped, None where it has passed."""
     suites = ElementTree.Element("testsuites")
-    counts = {"tests": "1", "failures": "0" if failure is None else "1", "errors": "0"}
-    of_test = ElementTree.SubElement(suites, "testsuite", {"name": suite, **counts, "skipped": "0"})
+    outcome = "" if told is None else "skipped" if is_skipped else "failure"
+    counts = {
+        "tests": "1",
+        "failures": str(int(outcome == "failure")),
+        "errors": "0",
+        "skipped": str(int(outcome == "skipped")),
+    }
+    of_test = ElementTree.SubElement(suites, "testsuite", {"name": suite, **counts})
     case = ElementTree.SubElement(of_test, "testcase", {"classname": suite, "name": name})
-    if failure is not None:
-        text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", failure)
+    if told is not None:
+        text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", told)
         message = next(iter(text.splitlines()), "")
-        ElementTree.SubElement(case, "failure", {"message": message}).text = text
+        ElementTree.SubElement(case, outcome, {"message": message}).text = text
     report: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return report + b"\n"

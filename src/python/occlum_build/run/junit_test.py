@@ -23,6 +23,13 @@ def test_a_test_that_failed_says_why_with_whatever_was_printed() -> None:
     assert (failure.text or "").endswith("\nmore ]]>\n")
 
 
+def test_a_test_that_was_skipped() -> None:
+    suites = ElementTree.fromstring(junit_xml("a", "b", "no redis\n", is_skipped=True))
+    (suite,) = suites
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    assert [one.get("message") for one in suite.iter("skipped")] == ["no redis"]
+
+
 def test_a_failure_without_a_word() -> None:
     (failure,) = ElementTree.fromstring(junit_xml("a", "b", "")).iter("failure")
     assert failure.get("message") == ""
