@@ -7,7 +7,7 @@ import pkgutil
 import re
 from typing import Any
 
-_TYPES = {"object": dict, "array": list, "string": str, "integer": int}
+_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
 _KNOWN = {
     "$defs", "$ref", "$schema", "additionalProperties", "const", "description", "items", "minItems",
     "minLength", "minimum", "oneOf", "pattern", "properties", "required", "title", "type",

@@ -18,6 +18,7 @@ from typing import Any, Callable, NoReturn
 
 from occlum_build.errors import OcclumError, Problem
 from occlum_build.run import system
+from occlum_build.run.channel import Channel, Detour
 from occlum_build.run.descriptors import STREAMS, check_streams, close_others, pipe_above_streams
 from occlum_build.run.folder import run_folder
 from occlum_build.run.forbidden import cannot_run
@@ -40,27 +41,10 @@ _MOST_BYTES = 64 << 20  # that a function may tell
 _NAMESPACES = system.NEW_MOUNTS | system.NEW_IPC | system.NEW_PIDS
 
 
-@dataclass(frozen=True)
-class _Channel:
-    """How the processes tell ours of problems and of a value, a JSON document a line.
-
-    `ignored` are the signals that programs are to ignore, `held` those that they are to hold back.
-    """
-
-    descriptor: int
-    ignored: frozenset[int]
-    held: frozenset[int]
-
-    def tell(self, **told: Any) -> None:
-        data = json.dumps(told).encode() + b"\n"
-        while data:
-            data = data[os.write(self.descriptor, data) :]
-
-
 class Inside:
     """What the function gets, to start programs with and to wait for them."""
 
-    def __init__(self, channel: _Channel) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._relay = last()
         let_go(channel.held)
@@ -126,7 +110,9 @@ class Outcome:
     value: Any
 
 
-def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outcome:
+def run_inside(
+    spec: RootSpec, body: Body, *, kept: Sequence[int] = (), detour: Detour | None = None
+) -> Outcome:
     """Call `body` in the root file system that `spec` describes, and in namespaces of its own.
 
     It runs in a process of its own and imports nothing: our files are not there. It has the
@@ -137,14 +123,18 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
     with run_folder() as folder:
         reading, writing = pipe_above_streams()
         with FirstProcess() as first:
-            channel = _Channel(writing, ignored_signals(), hold())
+            channel = Channel(writing, ignored_signals(), hold())
             try:
                 pid = os.fork()
                 if pid == 0:
+                    if detour is not None:
+                        _take_detour(detour, spec, folder, channel)
                     _leave(spec, body, folder, channel, kept)
             finally:
                 let_go(channel.held)
             os.close(writing)
+            if detour is not None:
+                detour.started(pid)
             first.relay.pass_to(pid)
             try:
                 told = _read(first, reading)
@@ -155,14 +145,38 @@ def run_inside(spec: RootSpec, body: Body, *, kept: Sequence[int] = ()) -> Outco
     return _outcome(told, _exit_code(status))
 
 
-def run_program(spec: RootSpec, program: Program) -> int:
+def run_program(spec: RootSpec, program: Program, detour: Detour | None = None) -> int:
     """Run one program with our standard streams; its exit code. Raises as run_inside."""
-    code: int = run_inside(spec, lambda inside: inside.wait(inside.start(program))).value
+    body = _body_of(program)
+    code: int = run_inside(spec, body, detour=detour).value
     return code
 
 
+def take_over(
+    spec: RootSpec, program: Program, folder: str, channel: Mapping[str, Any]
+) -> NoReturn:
+    """Go on as the second process of a run of one program, after a detour."""
+    taken = Channel.from_json(channel)
+    os.set_inheritable(taken.descriptor, False)
+    _leave(spec, _body_of(program), folder, taken, ())
+
+
+def _body_of(program: Program) -> Body:
+    return lambda inside: inside.wait(inside.start(program))
+
+
+def _take_detour(detour: Detour, spec: RootSpec, folder: str, channel: Channel) -> NoReturn:
+    try:
+        os.set_inheritable(channel.descriptor, True)
+        detour.become(spec, folder, channel.to_json())
+    except Exception as error:  # noqa: BLE001 - a process of its own, whose end nobody else tells
+        channel.tell(problem=_problem(error))
+    finally:
+        os._exit(EXIT_NOT_STARTED)
+
+
 def _leave(
-    spec: RootSpec, body: Body, folder: str, channel: _Channel, kept: Sequence[int]
+    spec: RootSpec, body: Body, folder: str, channel: Channel, kept: Sequence[int]
 ) -> NoReturn:
     """The second process: it leaves the namespaces, and the third is the first of the new ones."""
     code = EXIT_NOT_STARTED
@@ -186,7 +200,7 @@ def _leave(
         os._exit(code)
 
 
-def _be_first(spec: RootSpec, body: Body, folder: str, channel: _Channel) -> NoReturn:
+def _be_first(spec: RootSpec, body: Body, folder: str, channel: Channel) -> NoReturn:
     try:
         system.end_with_parent()
         system.forget_start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from occlum_build.run.layers import put_over
 from occlum_build.run.spec import IN_PLACE, READ_ONLY, RootSpec
 from occlum_build.run.system import (
     BIND,
@@ -47,7 +48,9 @@ def make_root(spec: RootSpec, folder: str) -> None:
     os.chdir(folder)  # its path may have what separates options
     for name in (_LOWER, _SCRATCH, _ROOT):
         os.mkdir(name)
-    if spec.access in (READ_ONLY, IN_PLACE):
+    if spec.below:
+        put_over(directory, spec, _ROOT)
+    elif spec.access in (READ_ONLY, IN_PLACE):
         bind(directory, _ROOT, read_only=spec.access == READ_ONLY)
     else:
         _put_layer_over(directory)

@@ -25,12 +25,16 @@ class RootSpec:
     """The root file system that a program gets: a directory, and what is mounted in it in order.
 
     Mounts whose target the image lacks are left out. `access` is READ_ONLY, SCRATCH or IN_PLACE.
+    `below` is a root file system that shows, read-only, where the directory has nothing, but for
+    the paths `hidden`, relative to it.
     """
 
     directory: str
     mounts: tuple[Mount, ...] = ()
     access: str = READ_ONLY
     has_network: bool = True
+    below: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
