@@ -16,6 +16,16 @@ class OcclumRunSubsystem(Subsystem):
         default=False,
         help="Let programs write to the image: to a layer above it, which is thrown away.",
     )
+    trace = BoolOption(
+        default=False,
+        help=softwrap(
+            """
+            Tell afterwards what the program asked for that the image lacks and its sysroot has, as
+            a BOM to paste, and keep what it asked for in `dist/PATH/NAME.trace.json`, added to that
+            of earlier runs (docs/trace.md). It takes strace.
+            """
+        ),
+    )
     env = StrListOption(
         help=softwrap(
             """

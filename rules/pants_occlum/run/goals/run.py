@@ -59,10 +59,15 @@ class _LayOut:
 
 @dataclass(frozen=True)
 class _LaidOut:
-    """`folder` is absolute: it has the image, and where there is one its Occlum.json."""
+    """`folder` is absolute: it has the image, and where there is one its Occlum.json.
+
+    `root` is what the image is made from, `record` where a trace is kept; both are absolute.
+    """
 
     folder: str
     has_config: bool
+    root: str
+    record: str
 
 
 # Not memoised, so that whatever was done to the image of an earlier run is undone.
@@ -74,13 +79,20 @@ async def lay_out(request: _LayOut, places: DistPlaces) -> _LaidOut:
     runnable = await runnable_of(target, "What is run")
     # Pants' own digests know no modes: it is a tree as those in dist, elsewhere.
     folder = os.path.join(os.path.dirname(places.state_dir), "run")
+    project = request.address.spec_path.replace("/", ".")
+    record = os.path.join(places.dist_dir, project, f"{request.address.target_name}.trace.json")
     places = replace(places, dist_dir=folder)
     name = request.address.path_safe_spec
     host = await host_copies(runnable.image.plan, str(request.address))
     await sync_tree(places, f"{name}/{_IMAGE}", runnable.image.tree, host)
     if runnable.config is not None:
         sync_file(places, f"{name}/{CONFIG}", runnable.config)
-    return _LaidOut(os.path.join(folder, name), runnable.config is not None)
+    return _LaidOut(
+        os.path.join(folder, name),
+        runnable.config is not None,
+        runnable.image.plan.sysroot.root,
+        record,
+    )
 
 
 async def _run_request(address: Address, options: OcclumRunSubsystem) -> RunRequest:
@@ -96,6 +108,8 @@ async def _run_request(address: Address, options: OcclumRunSubsystem) -> RunRequ
     if laid_out.has_config:
         args += ["--config", os.path.join(laid_out.folder, CONFIG)]
     args += ["--writable"] if options.writable else []
+    if options.trace:
+        args += ["--record", laid_out.record, "--root", laid_out.root]
     for one in options.env:
         args += ["--env", one]
     command = (sys.executable, "-c", _START, _PATH, "run", *args, "--")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -90,3 +91,16 @@ def test_an_image_that_cannot_be_built(app: Project) -> None:
     with pytest.raises(ExecutionError) as caught:
         request(app, "image")
     assert "app:image cannot be built" in error_of(caught.value)
+
+
+def test_a_trace(app: Project) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace on this machine")
+    found = request(app, "image", "--occlum-run-trace")
+    code, out, err = run(app, found, "/bin/bash", "-c", ": < /etc/debian_version")
+    assert (code, out) == (0, "")
+    assert "    - /etc/debian_version  # " in err
+    record = json.loads((app.root / "dist/app/image.trace.json").read_text())
+    assert (record["schema"], record["runs"]) == (1, 1)
+    assert "--root" in found.args
+    assert not {"--record", "--root"} & {*request(app, "image").args}

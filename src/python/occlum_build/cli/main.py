@@ -57,6 +57,7 @@ VERBS = {
     "verify": "verify",
     "sbom": "sbom",
     "run": "run",
+    "trace": "trace",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.

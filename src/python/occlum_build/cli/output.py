@@ -105,6 +105,11 @@ def print_operation(text: str) -> None:
     _tell(f"INFO  {escaped(text)}\n")
 
 
+def say_aside(text: str) -> None:
+    """One line of a result, on standard error, where standard output is that of a program."""
+    _tell(f"{escaped(text)}\n")
+
+
 def print_usage_error(usage: str, program: str, message: str) -> None:
     """What argparse found: messages of its own repeat arguments as they are."""
     _tell(f"{usage}{program}: error: {escaped(shorter(with_bytes(message)))}\n")

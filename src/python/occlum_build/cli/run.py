@@ -67,7 +67,36 @@ def add_parser(subparsers: Any) -> None:
         help="as set outside of the enclave: for names that `env.untrusted` lists; without a "
         "configuration any",
     )
+    _add_trace_options(parser)
     parser.set_defaults(func=_run)
+
+
+def _add_trace_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="tell afterwards what the program asked for that the image lacks, as a BOM to paste "
+        "(docs/trace.md); meanwhile the root shows what is missing",
+    )
+    parser.add_argument(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="keep what was asked for, added to what FILE has of earlier runs, for "
+        "`occlum-build trace`; goes with --trace",
+    )
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        type=Path,
+        default=Path("/"),
+        help="with --trace: the root file system that the image is made from; default: /",
+    )
+    parser.add_argument(
+        "--alone",
+        action="store_true",
+        help="with --trace: the program sees the image alone, and may end at what it lacks first",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -91,7 +120,12 @@ def _run(options: argparse.Namespace) -> None:
     text = _NO_ENCLAVE.format(program=args[0], access=access)
     print_problem(Problem(VERB, text, severity=NOTE))
     spec = RootSpec(str(target.image), settings.mounts, SCRATCH if options.writable else READ_ONLY)
-    raise SystemExit(run_program(spec, Program(args, settings.env, settings.memory_bytes)))
+    started = Program(args, settings.env, settings.memory_bytes)
+    if options.trace or options.record:
+        from occlum_build.cli.trace import run_and_tell
+
+        raise SystemExit(run_and_tell(options, root, spec, started))
+    raise SystemExit(run_program(spec, started))
 
 
 def _given(texts: Sequence[str]) -> dict[str, str]:

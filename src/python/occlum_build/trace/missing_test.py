@@ -230,8 +230,9 @@ def test_a_snippet_is_a_bom_whatever_names_are(machine: Machine, tmp_path: Path)
     assert not any("\n" in line for line in lines)
     (tmp_path / "bom.yaml").write_text("\n".join(lines))
     image = tmp_path / "made"
-    options = ["-f", str(tmp_path / "bom.yaml"), "--root", str(image), "--sysroot", machine.root]
+    options = ["-f", str(tmp_path / "bom.yaml"), "--root", str(image)]
     command = [sys.executable, "-m", "occlum_build.cli.main", "copy-bom", *options]
+    command += ["--sysroot", str(machine.root)]
     subprocess.run(command, check=True, capture_output=True)
     assert sorted(one.name for one in (image / "opt").iterdir()) == sorted([*names, "renamed"])
     assert (image / "srv/d").stat().st_mode & 0o7777 == 0o1777

@@ -103,6 +103,7 @@ def add_to_file(path: Path, record: Record) -> Record:
 
     Raises OcclumError, for a file that is no record, and OSError.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):
         merged = Record()
         if os.path.lexists(path):

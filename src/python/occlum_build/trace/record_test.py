@@ -17,14 +17,14 @@ B = Ask("/b\n", "/bin/app", LOOK, False)
 
 
 def test_several_runs_add_to_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
+    path = tmp_path / "new/record.json"
     add_to_file(path, Record(1, False, {B}))
     merged = add_to_file(path, Record(1, True, {A, B}))
     assert merged == read_record(path) == Record(2, True, {A, B})
     value = json.loads(path.read_text())
     check_json(value, "occlum_build.trace", "record.schema.json")
     assert [one["path"] for one in value["asks"]] == ["/a", "/b\n"]
-    assert [one.name for one in tmp_path.iterdir()] == ["record.json"]
+    assert [one.name for one in path.parent.iterdir()] == ["record.json"]
     assert read_records([path, path]).runs == 4
 
 
