@@ -108,6 +108,10 @@ class _Search:
         if stat is None or stat.kind != DIR:
             self.absent.add(place)
             return
+        reason = reason_to_leave_out(parent, ())
+        if reason:  # as a program that writes its cache anew
+            self.left_out.setdefault(parent, reason)
+            return
         self._add(Finding(parent, parent, MADE, mode=stat.mode), By(ask.by, ask.kind))
 
     def _add(self, finding: Finding, by: By) -> None:

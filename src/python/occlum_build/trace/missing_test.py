@@ -130,6 +130,15 @@ def test_directories(machine: Machine) -> None:
     ]
 
 
+def test_a_cache_that_is_written_anew(machine: Machine) -> None:
+    machine.put(machine.image, "opt/m.py")
+    machine.put(machine.root, "opt/m.py", "opt/__pycache__/m.pyc")
+    missing = machine.missing(
+        [ask("/opt/__pycache__/m.pyc.1", CREATE), ask("/opt/__pycache__", CREATE)]
+    )
+    assert (missing.found, missing.left_out) == ((), {"/opt/__pycache__": CACHE})
+
+
 def test_a_directory_of_which_everything_was_used(machine: Machine) -> None:
     machine.put(machine.image, "usr/")
     machine.put(machine.root, "usr/l/C/A", "usr/l/C/B/a", "usr/l/C/link -> A", "usr/l/D/A")
