@@ -12,6 +12,7 @@ from hostile.fuzzing import (
     report_readers,
     sbom_readers,
     text_readers,
+    trace_readers,
     verify_readers,
     wheel_readers,
 )
@@ -52,6 +53,7 @@ READERS: dict[str, Reader] = {
     "sefs": binary_readers.sefs,
     "sigstruct": binary_readers.sigstruct,
     "toolchain": binary_readers.toolchain,
+    "trace": trace_readers.trace,
     "unsigned": binary_readers.unsigned,
     "verified": verify_readers.verified,
     "version_header": text_readers.version_header,

@@ -17,6 +17,7 @@ from hostile.fuzzing import (
     package_seeds,
     report_readers,
     sbom_readers,
+    trace_readers,
     verify_readers,
     wheel_readers,
 )
@@ -62,6 +63,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from deb_seeds.packages()
     yield from package_seeds.archives()
     yield from wheel_readers.seeds()
+    yield from trace_readers.seeds()
     yield from verify_readers.seeds()
     yield from sbom_readers.seeds()
     yield from report_readers.seeds()

@@ -93,7 +93,5 @@ class Processes:
 
 def _plain(path: str) -> str:
     """Without what makes no difference; `..` does, after a link."""
-    if ".." in path:
-        return path
-    normal = posixpath.normpath(path)
-    return normal[1:] if normal.startswith("//") else normal
+    path = "/" + path.lstrip("/")
+    return path if ".." in path else posixpath.normpath(path)

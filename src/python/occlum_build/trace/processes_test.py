@@ -30,12 +30,13 @@ def test_relative_paths() -> None:
         Event(2, OPEN, "x"),
         Event(2, OPEN, "y", "/etc"),
         Event(2, LINK, "../z", "/srv/link"),
+        Event(2, LINK, "//../z"),
         Event(2, ENTER, "gone", is_found=False),
         Event(2, LOOK, "w"),
         Event(2, OPEN, "v", "anon_inode:[eventpoll]"),
     )
     assert [one.path for one in found[1:]] == [
-        "/a/b", "/srv", "/srv/x", "/etc/y", "/srv/link/../z", "/srv/gone", "/srv/w",
+        "/a/b", "/srv", "/srv/x", "/etc/y", "/srv/link/../z", "/../z", "/srv/gone", "/srv/w",
     ]  # fmt: skip
 
 

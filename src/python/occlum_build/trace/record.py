@@ -42,7 +42,7 @@ class Record:
 
     def add(self, ask: Ask) -> None:
         """Keep what was asked for, if there is room; no image has names that are not UTF-8."""
-        if ask in self.asks or not (_is_utf8(ask.path) and _is_utf8(ask.by)):
+        if ask in self.asks or not (_can_be_in_an_image(ask.path) and _can_be_in_an_image(ask.by)):
             return
         if len(self.asks) >= MOST_ASKS:
             self.is_incomplete = True
@@ -88,7 +88,7 @@ def read_record(path: Path) -> Record:
     check_shape(value, _SHAPE, name, code=CODE)
     record = Record(max(value["runs"], 0), value["incomplete"])
     for one in value["asks"]:
-        if not (one["path"].startswith("/") and one["by"].startswith("/")):
+        if not (_is_absolute(one["path"]) and _is_absolute(one["by"])):
             raise _error(name, f"{quoted(one['path'])} or who asked for it is no absolute path")
         if "\0" in one["path"] or "\0" in one["by"]:
             raise _error(name, f"{quoted(one['path'])} has a character that no path has")
@@ -116,9 +116,13 @@ def add_to_file(path: Path, record: Record) -> Record:
     return merged
 
 
-def _is_utf8(text: str) -> bool:
+def _is_absolute(path: str) -> bool:
+    return path.startswith("/") and not path.startswith("//")
+
+
+def _can_be_in_an_image(path: str) -> bool:
     with suppress(UnicodeEncodeError):
-        return bool(text.encode())
+        return b"\0" not in path.encode()
     return False
 
 

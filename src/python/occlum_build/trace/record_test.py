@@ -32,6 +32,7 @@ def test_names_that_no_image_has_are_not_kept() -> None:
     record = Record()
     record.add(Ask("/\udcff", "/bin/app", OPEN, True))
     record.add(Ask("/a", "/\udcff", OPEN, True))
+    record.add(Ask("/a\0", "/bin/app", OPEN, True))
     assert not record.asks
     assert not record.is_incomplete
 
@@ -69,6 +70,7 @@ def test_what_is_no_record(text: str, told: str, tmp_path: Path) -> None:
     ("change", "told"),
     [
         ({"path": "a"}, "'a' or who asked for it is no absolute path"),
+        ({"path": "//a"}, "'//a' or who asked for it is no absolute path"),
         ({"by": ""}, "is no absolute path"),
         ({"path": "/\0"}, "has a character that no path has"),
         ({"kind": "close"}, "'close' is no kind of asking for a path"),
