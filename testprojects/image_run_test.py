@@ -85,34 +85,37 @@ def test_images_are_tested(pants: PantsRunner) -> None:
 
 
 def test_a_trace_tells_what_the_image_lacks(pants: PantsRunner) -> None:
-    """Python without the compiled modules, as a person would miss them; one paste mends it."""
-    if shutil.which("strace") is None:
-        pytest.skip("there is no strace on this machine")
-    version = python_version()
-    bom = PYTHON_BOM.replace("VERSION", version) + "  - {target: /, mkdirs: [dev, proc]}\n"
+    """Python without its compiled modules, as a person would miss them; one paste mends it."""
+    python = Path("/usr/bin/python3").resolve()
+    library = Path("/usr/lib", python.name)
+    if shutil.which("strace") is None or not (library / "sqlite3").exists():
+        pytest.skip("there is no strace, or no python3 with sqlite3 in /usr/bin")
     path = "testprojects/python_wrong"
-    pants.write(f"{path}/bom.yaml", bom.replace("[__pycache__,", "[__pycache__, lib-dynload,"))
-    pants.write(f"{path}/BUILD", PYTHON.partition("occlum_image_test")[0])
+    bom = f"""\
+excludes: [__pycache__, dist-packages, lib-dynload, sitecustomize.py, test]
+targets:
+- target: /usr/bin
+  copy: [{{files: [{python}]}}]
+- target: /usr/lib
+  copy: [{{dirs: [{library}]}}]
+- {{target: /, mkdirs: [dev, proc]}}
+"""
+    pants.write(f"{path}/bom.yaml", bom)
+    build = 'occlum_bom(name="bom", source="bom.yaml")\nocclum_image(name="image", boms=[":bom"])\n'
+    pants.write(f"{path}/BUILD", build)
     env = "--occlum-run-env=['HOME=/', 'LC_ALL=C']"
-    program = ("--", "/usr/bin/python3", "-c", "import sqlite3; print('fine')")
-    run = ("run", env, "--occlum-run-trace", f"{path}:image", *program)
-    done = pants.run(*run).expect(0)
+    program = ("--", str(python), "-c", "import sqlite3; print('fine')")
+    done = pants.run("run", env, "--occlum-run-trace", f"{path}:image", *program).expect(0)
     assert done.stdout == "fine\n"
     lines = done.stderr.splitlines()
     start = lines.index("targets:") + 1
     snippet = [line for line in lines[start : start + 10] if line.startswith((" ", "-"))]
-    assert [line.split()[1] for line in snippet if "  # " in line] == [
-        str(next(Path(f"/usr/lib/{version}/lib-dynload").glob("_sqlite3.*.so")))
-    ]
-    (pants.build_root / path / "bom.yaml").write_text(
-        bom.replace("[__pycache__,", "[__pycache__, lib-dynload,")
-        + "".join(f"  {line}\n" for line in snippet)
-    )
+    copied = [line.split()[1] for line in snippet if "  # " in line]
+    assert copied == [str(next((library / "lib-dynload").glob("_sqlite3.*.so")))]
+    record = pants.build_root / "dist/testprojects.python_wrong/image.trace.json"
+    assert json.loads(record.read_text())["runs"] == 1
+    pants.write(f"{path}/bom.yaml", bom + "".join(f"{line}\n" for line in snippet))
     assert pants.run("run", env, f"{path}:image", *program).expect(0).stdout == "fine\n"
-    record = json.loads(
-        (pants.build_root / "dist" / path.replace("/", ".") / "image.trace.json").read_text()
-    )
-    assert record["runs"] == 1
 
 
 def test_run(pants: PantsRunner) -> None:

@@ -108,7 +108,7 @@ def test_a_machine_on_which_strace_cannot_trace(
 ) -> None:
     (tmp_path / "strace").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "strace").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ.get('PATH', os.defpath)}")
     with pytest.raises(OcclumError, match="strace cannot trace on this machine"):
         run_traced(RootSpec(str(image)), bash("exit 0"))
 
