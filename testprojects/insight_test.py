@@ -64,9 +64,9 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
         build = [ENCLAVE_BUILD.format(*one) for one in zip(ENCLAVES, images)]
         runner.write("enclaves/BUILD", DESCRIBED_BUILD + "".join(build))
         for address in REPORTED:
-            build = f"{address.partition(':')[0]}/BUILD"
-            text = (runner.build_root / build).read_text(encoding="utf-8")
-            runner.write(build, re.sub(r"occlum_(image|enclave)\(", r"\g<0>report=True, ", text))
+            file = f"{address.partition(':')[0]}/BUILD"
+            text = (runner.build_root / file).read_text(encoding="utf-8")
+            runner.write(file, re.sub(r"occlum_(image|enclave)\(", r"\g<0>report=True, ", text))
         runner.run("package", HELLO, REDIS, PYTHON_APP, CLOCK, CLOCK_OCI, "enclaves::").expect(0)
         yield runner
 
