@@ -126,13 +126,15 @@ def test_what_is_in_the_wheels(wheels: Path) -> None:
             assert not base.endswith("_test.py"), name
     tops = {name.partition("/")[0] for name in names(wheels / PLUGIN)}
     assert tops == {"pants_occlum", f"pants_occlum-{VERSION}.dist-info"}
-    data = {name for name in names(wheels / LIBRARY) if name.endswith((".json", ".yaml"))}
-    in_sources = Path("src/python").rglob("*")
-    assert data == {
-        one.relative_to("src/python").as_posix()
-        for one in in_sources
-        if one.suffix in (".json", ".yaml")
+    package = Path("src/python/occlum_build")
+    data = (one for one in package.rglob("*") if one.is_file() and "__pycache__" not in one.parts)
+    assert {name for name in names(wheels / LIBRARY) if _is_data(name)} == {
+        one.relative_to("src/python").as_posix() for one in data if _is_data(one.as_posix())
     }
+
+
+def _is_data(path: str) -> bool:
+    return not path.endswith((".py", "/BUILD")) and ".dist-info/" not in path
 
 
 def test_requirements_take_what_is_tested(wheels: Path) -> None:

@@ -163,10 +163,8 @@ class PackagesField(SpecialCasedDependencies):
     alias = "packages"
     help = help_text(
         """
-        Targets (`pex_binary`, `archive`, ...) whose artefacts, as `./pants package` builds them,
-        are copied into the target directory under their own names; or targets whose files Pants
-        makes or fetches (`shell_command`, `adhoc_tool`, `relocated_files`, a `file` with an
-        `http_source`), with the directories that they lie in.
+        Targets (`pex_binary`, `archive`, ...) whose artefacts, as `package` builds them, come into
+        the target directory; or whose files Pants makes or fetches (`shell_command`, `http_source`).
         """
     )
 
