@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from occlum_build.report.page.testing_browser import chromium, opened
 from occlum_build.report.read import read_image
 from occlum_build.report.sides import read_side
 from pants_runner import PantsResult, PantsRunner, pants_runner
+from system_tools import tool
 
 REDIS = "testprojects/redis:image"
 PYTHON_APP = "testprojects/python_app:image"
@@ -41,6 +44,13 @@ occlum_image(name="image", boms=["testprojects/hello:bom"], sbom=["cyclonedx", "
 oci_image(name="oci", enclave=":hello", entry_point=["/bin/hello"], formats=["layout"])
 """
 PYTHON = "/usr/bin/python3"
+# The image of each project in dist, and a program that it can run.
+IMAGES = {
+    "enclaves:image": ("/bin/hello",),
+    REDIS: ("/bin/redis-cli", "--version"),
+    PYTHON_APP: ("/usr/bin/python3", "-c", "import json, zlib; print(json.dumps(1))"),
+    CLOCK: ("/bin/sh", "/app/clock.sh"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +175,51 @@ def test_size(pants: PantsRunner) -> None:
     assert "entries of 2 BOM lines: testprojects/redis/bom.yaml:5:17, " in found.stdout
     errors = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
     assert [error.split()[1] for error in errors] == [REDIS]
+
+
+@pytest.mark.parametrize("address", IMAGES)
+def test_what_is_asked_of_each_image(
+    pants: PantsRunner, address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands answer of what Pants wrote; goals of Pants are asked of some, above."""
+    place, program = str(folder(pants, address)), IMAGES[address]
+
+    def answer(verb: str, *arguments: str, schema: str = "", code: int = 0) -> dict[str, Any]:
+        assert main([verb, *arguments]) == code
+        found = json.loads(capsys.readouterr().out)
+        if schema:
+            check_json(found, "occlum_build.report", f"{schema}.schema.json")
+        assert isinstance(found, dict)
+        return found
+
+    why = answer("why", place, program[0], "libc.so.6", "--json", schema="why")
+    assert [one["as"] for one in why["answers"]] == ["path", "name"]
+    assert all(entry["chains"] for one in why["answers"] for entry in one["entries"])
+    size = answer("size", place, "--json", schema="size")
+    manifest = json.loads((Path(place) / "manifest.json").read_bytes())
+    sizes = (entry.get("size", 0) for entry in manifest["entries"])
+    assert size["bytes"] == sum(sizes)
+    same = answer("diff", place, place, "--json", schema="diff")
+    assert same["entries"] == []
+    other = str(folder(pants, next(one for one in IMAGES if one != address)))
+    changed = answer("diff", other, place, "--json", schema="diff", code=1)
+    assert {entry["path"] for entry in changed["entries"]} & set(program)
+    bill = answer("sbom", place, "--format", "cyclonedx")
+    assert bill["bomFormat"] == "CycloneDX" and bill["components"]
+    _trace(place, program, tmp_path / "record", tool("strace"))
+
+
+def _trace(place: str, program: tuple[str, ...], record: Path, _strace: str) -> None:
+    """Run a program of an image as users do, and ask what was not used."""
+    command = [sys.executable, "-m", "occlum_build.cli.main"]
+    ask = [*command, "run", "--trace", "--record", str(record), place, "--", *program]
+    ran = subprocess.run(ask, capture_output=True, text=True)
+    assert ran.returncode == 0 and ran.stdout, ran.stderr
+    ask = [*command, "trace", place, str(record), "--unused", "--json"]
+    asked = subprocess.run(ask, capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stderr
+    check_json(json.loads(asked.stdout), "occlum_build.trace", "trace.schema.json")
+    assert program[0] not in asked.stdout
 
 
 @pytest.mark.parametrize("name", ENCLAVES)
