@@ -26,7 +26,8 @@ from pants_runner import PantsRunner, pants_runner
 from recorded_run import BACKENDS, RecordedRun, run_recorded
 from sysroot_of_app import make_sysroot
 
-IMAGE = "testprojects/hello:image"
+IMAGE, IMAGE_TEST = "testprojects/hello:image", "testprojects/hello:greets"
+WANTED = ("package", "test", IMAGE, HELLO, IMAGE_TEST)
 APP = "app:image"
 APP_BUILD = """\
 occlum_bom(name="bom", source="bom.yaml")
@@ -63,7 +64,7 @@ def first(
 ) -> Iterator[tuple[PantsRunner, RecordedRun]]:
     """The checkout that filled the server's storage, with the run that did."""
     with checkout(tmp_path_factory.mktemp("first"), *server.options) as pants:
-        yield pants, run_recorded(pants, "package", IMAGE, HELLO)
+        yield pants, run_recorded(pants, *WANTED)
 
 
 def test_a_second_checkout_runs_nothing(
@@ -73,9 +74,10 @@ def test_a_second_checkout_runs_nothing(
     assert sources_of(filling) == {"Ran"}
 
     with checkout(tmp_path / "another folder/of another user", *server.options) as second:
-        run = run_recorded(second, "package", IMAGE, HELLO)
+        run = run_recorded(second, *WANTED)
 
         assert run.ran == []
+        assert f"{IMAGE_TEST} succeeded" in run.result.stderr
         assert sources_of(run) == {"HitRemotely"}
         wanted = [sorted(one.description for one in each.processes) for each in (filling, run)]
         assert wanted[0] == wanted[1]
@@ -108,7 +110,7 @@ def test_damaged_blobs_are_refused(
     with server.damaged(), checkout(tmp_path / "second", *server.options) as second:
         run = run_recorded(second, "package", IMAGE, HELLO)
 
-        assert sorted(run.ran) == sorted(filling.ran)
+        assert sorted(run.ran) == sorted(one for one in filling.ran if IMAGE_TEST not in one)
         assert built_image(second, IMAGE).digest == built_image(pants, IMAGE).digest
         assert built_enclave(second, HELLO).listing() == built_enclave(pants, HELLO).listing()
 
@@ -122,7 +124,7 @@ def test_server_killed_in_mid_build(first: tuple[PantsRunner, RecordedRun], tmp_
     ):
         enclave = built_enclave(second, HELLO)
         was_built = threads.submit(_kill_when_filled, server, enclave.folder)
-        run = run_recorded(second, "package", IMAGE, HELLO)
+        run = run_recorded(second, *WANTED)
 
         assert not was_built.result()
         assert sorted(run.ran) == sorted(filling.ran)
