@@ -79,7 +79,7 @@ def test_wrong_version(pants: PantsRunner, system: Path) -> None:
     pants.write("old/BUILD", f'occlum_toolchain(name="old", root="{system}", version="0.30.1")\n')
     error = _error(pants, small_enclave(pants, "old", toolchain="//old"))
     assert "the toolchain's version is 0.31.0, not 0.30.1" in error
-    assert "The 'root' field in target old" in error
+    assert "the 'root' field in target old" in error
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def invalid_image(address: Address | str, problems: Sequence[Problem]) -> Invali
 
 @contextmanager
 def told_of(what: str) -> Iterator[None]:
-    """Problems of what a field or an option names begin with it."""
+    """Problems of what a field or an option names have it, before the text or in the hint."""
     try:
         yield
     except OcclumError as error:
@@ -47,6 +47,8 @@ def told_of(what: str) -> Iterator[None]:
 
 
 def _of(what: str, problem: Problem) -> Problem:
+    if problem.place is not None:
+        return replace(problem, hint="; ".join(filter(None, [problem.hint, f"{what} names it"])))
     first, *others = getattr(problem.message, "lines", [problem.message])
     return replace(problem, message=Lines(f"{what}: {first}", *others))
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from occlum_build.errors import OcclumError, Problem
+from occlum_build.errors import OcclumError, Place, Problem
 from occlum_build.shown import Lines
 from pants_occlum.logs import logger_of
 from pants_occlum.problems import invalid_image, told_of
@@ -34,8 +34,11 @@ def test_nor_in_an_error() -> None:
 
 def test_problems_of_what_a_field_names() -> None:
     with pytest.raises(OcclumError) as caught, told_of("[occlum].x"):
-        raise OcclumError.of([Problem("c", Lines("first", EVIL)), Problem("d", "b", hint="do")])
+        place = Place("p", 1, 2)
+        placed = [Problem("d", "b", place, "do"), Problem("d", "c", place)]
+        raise OcclumError.of([Problem("c", Lines("first", EVIL)), *placed])
     assert [str(one) for one in caught.value.problems] == [
         f"[occlum].x: first\n{SHOWN}",
-        "[occlum].x: b\n  hint: do",
+        "p:1:2: b\n  hint: do; [occlum].x names it",
+        "p:1:2: c\n  hint: [occlum].x names it",
     ]

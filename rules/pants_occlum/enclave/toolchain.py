@@ -209,7 +209,7 @@ async def find_toolchain(request: ToolchainRequest, occlum: OcclumSubsystem) -> 
                 f"The 'root' field in target {target.address} must be an absolute path, not "
                 f"{root!r}; for a toolchain in the project use `archive`."
             )
-        with told_of(f"The 'root' field in target {target.address}"):
+        with told_of(f"the 'root' field in target {target.address}"):
             return await installed_toolchain(Installation(root, request.sgx_mode, version))
     sources = await determine_source_files(
         SourceFilesRequest(
