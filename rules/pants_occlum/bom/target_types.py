@@ -164,7 +164,7 @@ class PackagesField(SpecialCasedDependencies):
     help = help_text(
         """
         Targets (`pex_binary`, `archive`, ...) whose artefacts, as `package` builds them, come into
-        the target directory; or whose files Pants makes or fetches (`shell_command`, `http_source`).
+        the target directory; or whose files Pants makes or fetches (`shell_command`, ...).
         """
     )
 
