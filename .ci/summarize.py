@@ -19,21 +19,42 @@ def outcomes(reports: Iterable[Path]) -> Iterator[tuple[str, str]]:
         for case in ElementTree.parse(report).iter("testcase"):
             wrong = [child for child in case if child.tag in ("failure", "error", "skipped")]
             outcome = f"{wrong[0].tag}: {wrong[0].get('message', '')}" if wrong else "passed"
-            yield f"{report.stem} {case.get('name')}", outcome.splitlines()[0]
+            yield f"{_of(report, case)} {case.get('name')}", outcome.splitlines()[0]
 
 
 def properties(reports: Iterable[Path]) -> Iterator[str]:
     """What tests recorded with pytest's `record_property`, one line each."""
     for report in reports:
         for case in ElementTree.parse(report).iter("testcase"):
+            test = f"{_of(report, case)} {case.get('name')}"
             for one in case.iter("property"):
-                yield f"{report.stem} {case.get('name')}: {one.get('name')} {one.get('value')}"
+                yield f"{test}: {one.get('name')} {one.get('value')}"
 
 
 def without_report(addresses: Iterable[str], reports: Iterable[Path]) -> list[str]:
     """The test targets that Pants wrote no report for, as when collecting their tests failed."""
     written = {report.stem for report in reports}
-    return [address for address in addresses if report_name(address) not in written]
+    for report in filter(_is_of_several, reports):
+        written |= {
+            case.get("classname", "") for case in ElementTree.parse(report).iter("testcase")
+        }
+    return [
+        address for address in addresses if not written & {report_name(address), _module(address)}
+    ]
+
+
+def _is_of_several(report: Path) -> bool:
+    """Whether it is of several files of tests that Pants ran in one process."""
+    return report.stem.startswith("batch-of-")
+
+
+def _of(report: Path, case: ElementTree.Element) -> str:
+    return case.get("classname", "") if _is_of_several(report) else report.stem
+
+
+def _module(address: str) -> str:
+    """What pytest calls the file of an address."""
+    return address.partition(":")[0].rpartition(".py")[0].replace("/", ".")
 
 
 def report_name(address: str) -> str:

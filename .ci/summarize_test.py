@@ -87,3 +87,27 @@ def test_recorded_properties_are_told(
     exit_code, lines = run(tmp_path, "a_test.py:tests", monkeypatch, capsys)
     assert exit_code == 0
     assert "a_test.py.tests test_good: compared 7 programs" in lines
+
+
+def test_files_that_ran_in_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "batch-of-src.a_test.py.tests+2-files.xml").write_text(
+        "<testsuites><testsuite>"
+        '<testcase classname="src.a_test" name="test_good"/>'
+        '<testcase classname="src.b.b_test" name="test_good"/>'
+        '<testcase classname="src.b.b_test" name="test_lazy"><skipped message="no gcc"/></testcase>'
+        "</testsuite></testsuites>"
+    )
+    addresses = "src/a_test.py:tests\nsrc/b/b_test.py:../tests\nsrc/b/gone_test.py:../tests\n"
+
+    exit_code, lines = run(tmp_path, addresses, monkeypatch, capsys)
+
+    assert exit_code == 1
+    assert lines[:4] == [
+        "passed  src.a_test test_good",
+        "passed  src.b.b_test test_good",
+        "skipped: no gcc  src.b.b_test test_lazy",
+        "no report  src/b/gone_test.py:../tests",
+    ]
+    assert lines[-1] == "2 passed, 2 failed"
