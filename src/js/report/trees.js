@@ -36,17 +36,18 @@ function child(parent, name) {
 function place(image, top, files) {
   for (const one of files) {
     let at = top;
-    for (const part of image.path(one).split("/").slice(1)) at = child(at, part);
-    at.entry = one;
-    at.size = image.size(one);
-    at.files = 1;
+    const parts = image.path(one).split("/").slice(1);
+    const name = parts.pop();
+    for (const part of parts) at = child(at, part);
+    // By its number, as two names may look the same with the escapes that they have here.
+    at.children.set(one, { ...node(name, at), entry: one, size: image.size(one), files: 1 });
   }
 }
 
 // From the leaves up, without recursion: a path may be as deep as it likes.
 function sum(root) {
   const order = [root];
-  for (let at = 0; at < order.length; at++) order.push(...order[at].children.values());
+  for (let at = 0; at < order.length; at++) for (const one of order[at].children.values()) order.push(one);
   for (const one of order.reverse()) {
     one.list = [...one.children.values()].sort((a, b) => b.size - a.size || (a.name < b.name ? -1 : 1));
     if (!one.parent) continue;

@@ -261,6 +261,24 @@ def test_large_closure_is_shown_around_what_is_selected(browser: Any, tmp_path: 
         assert found.complaints == []
 
 
+def test_names_that_look_the_same_have_a_tile_each(browser: Any, tmp_path: Path) -> None:
+    paths = ["/", "/data/a\nb", "/data/a\\nb"]
+    items = [Item(paths[0], DIR, 0o755), *(Item(one, FILE, 0o644, 1_000) for one in paths[1:])]
+    alike = KnownImage("x", {item.path: item for item in items})
+    with opened(browser, write(tmp_path / "alike.html", alike)) as found:
+        labels = [one.get_attribute("aria-label") for one in found.page.locator(".tile").all()]
+        assert labels == ["a\\nb, 1,000 bytes, 50.0 %"] * 2
+        assert found.page.inner_text("#crumbs").endswith("2,000 bytes in 2 files")
+
+
+def test_directory_of_more_files_than_a_call_takes_arguments(browser: Any, tmp_path: Path) -> None:
+    paths = [f"/data/{number}" for number in range(150_000)]
+    items = {"/": Item("/", DIR, 0o755), **{one: Item(one, FILE, 0o644, 1) for one in paths}}
+    with opened(browser, write(tmp_path / "many.html", KnownImage("x", items))) as found:
+        assert found.page.inner_text("#crumbs").endswith("150,000 bytes in 150,000 files")
+        assert found.complaints == []
+
+
 def test_image_with_nothing_in_it(browser: Any, tmp_path: Path) -> None:
     empty = KnownImage("x", {"/": Item("/", DIR, 0o755)})
     with opened(browser, write(tmp_path / "empty.html", empty)) as found:
