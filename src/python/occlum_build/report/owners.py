@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from occlum_build.report.chains import place_key
@@ -97,10 +97,9 @@ def _payers(image: KnownImage, bits: Mapping[str, int]) -> Mapping[str, int]:
     return payers
 
 
-def _lines(mask: int, lines: Iterable[str]) -> Iterator[str]:
-    for bom in lines:
-        if mask & 1:
-            yield bom
-        mask >>= 1
-        if not mask:
-            return
+def _lines(mask: int, lines: Sequence[str]) -> Iterator[str]:
+    """The lines whose bits are set: of the others, which there may be many of, nothing is done."""
+    while mask:
+        lowest = mask & -mask
+        yield lines[lowest.bit_length() - 1]
+        mask ^= lowest

@@ -55,6 +55,15 @@ def test_without_a_graph_the_line_of_the_manifest_pays() -> None:
     assert {one.bom: one.alone for one in owners}["bom.yaml:4:17"] == 64 * 4
 
 
+def test_of_many_lines_each_pays_for_its_own() -> None:
+    # For each group by a look at each line this would take most of a minute.
+    items = [
+        Item(f"/f{number:05}", "file", 0o644, 1, bom=f"b:{number}:1") for number in range(10_000)
+    ]
+    owners, shared = owners_of(KnownImage("x", {item.path: item for item in items}))
+    assert owners == [Owner(item.bom, 1, 1, 0) for item in items] and shared == []
+
+
 def test_an_edge_to_what_the_image_does_not_have() -> None:
     graph = Graph((Edge("/bin/a", "/none", "needed", "x", "r"), Edge("/gone", "/bin/b", "holds")))
     assert owners_of(replace(IMAGE, graph=graph))[1] == []
