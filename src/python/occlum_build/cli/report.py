@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlum_build.cli.output import print_problems
 from occlum_build.errors import OcclumError, Place, Report
-from occlum_build.shown import in_utf8
+from occlum_build.shown import in_utf8, quoted
 
 if TYPE_CHECKING:
     from occlum_build.report.model import KnownImage
     from occlum_build.report.sides import Side
+
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -51,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
         raise OcclumError("usage", "--name is empty")
     side, report = read_side(options.image), Report()
     image = _image(options.image, side, report)
+    record = _record(options.image, side)
     print_problems([*report.warnings, *without_graph(image)])
     difference = None
     if options.against is not None:
@@ -59,12 +64,22 @@ def run(options: argparse.Namespace) -> None:
         image,
         name=in_utf8(options.name),
         problems=[replace(one, place=_without_path(one.place)) for one in report.warnings],
-        record=side.record,
+        record=record,
         difference=difference,
     )
     with Change() as change:
         change.write(options.output, page(made, template()))
         change.commit()
+
+
+def _record(operand: str, side: Side) -> Mapping[str, Any] | None:
+    """That of a measurement.json; the page has its MRENCLAVE in a command that is to be run."""
+    for name in ("mrenclave", "mrsigner"):
+        value = side.record[name] if side.record is not None else None
+        if value is not None and not _HASH.fullmatch(value):
+            message = f"{operand}: its {name} is {quoted(value)}, and no 64 hex digits"
+            raise OcclumError("measurement", message, hint="build the enclave anew")
+    return side.record
 
 
 def _without_path(place: Place | None) -> Place | None:

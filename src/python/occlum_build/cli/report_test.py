@@ -52,6 +52,20 @@ def test_without_its_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [one["severity"] for one in made["problems"]] == ["warning", "note"]
 
 
+@pytest.mark.parametrize("name", ["mrenclave", "mrsigner"])
+def test_measurement_that_is_no_hash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder, out = Made().write(tmp_path / "image"), tmp_path / "report.html"
+    record = {"schema": 1, "mrenclave": "ab" * 32, "mrsigner": "cd" * 32, "debuggable": True}
+    record.update({"inputs": {"image": {"type": "encrypted"}, "initfs": {}}, name: "00; id #"})
+    (folder / "measurement.json").write_text(json.dumps(record))
+    assert main(["report", str(folder), "-o", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert f"its {name} is '00; id #', and no 64 hex digits" in error and "build the" in error
+    assert not out.exists()
+
+
 def test_what_cannot_be_shown_leaves_what_was_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
