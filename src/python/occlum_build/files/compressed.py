@@ -25,6 +25,10 @@ class BadArchive(Exception):
     """What is wrong with an archive or with compressed data."""
 
 
+class NeedsPackage(BadArchive):
+    """It may be right, but this Python lacks what reads it."""
+
+
 class Readable(Protocol):
     """Something to read forwards; `read` gives some bytes, none at the end."""
 
@@ -125,7 +129,7 @@ class _Zstd:
             import zstandard  # compiled, and few archives need it
         except ImportError:
             message = "it is packed with zstd, which needs the Python package zstandard"
-            raise BadArchive(message) from None
+            raise NeedsPackage(message) from None
         self._stream = stream
         self._frames = zstandard.ZstdDecompressor(max_window_size=MAX_MEMORY // 2)
         self._error = zstandard.ZstdError

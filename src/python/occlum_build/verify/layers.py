@@ -12,7 +12,7 @@ from typing import Any
 from occlum_build.errors import OcclumError
 from occlum_build.files import tar_reader
 from occlum_build.files.bounds import shown_bytes
-from occlum_build.files.compressed import BadArchive, damage_told, decompressed
+from occlum_build.files.compressed import BadArchive, NeedsPackage, damage_told, decompressed
 from occlum_build.oci.layout import blob_path
 from occlum_build.oci.rootfs import INSTANCE_PATH
 from occlum_build.oci.settings import ARGS, VARIABLES
@@ -89,6 +89,8 @@ def _check_diff_ids(layers: Sequence[Path], stated: Sequence[str], table: Table)
         try:
             found, size = _diff_id(path, left)
         except OcclumError as error:
+            if isinstance(error.__cause__, NeedsPackage):  # of the layer nothing is known
+                raise
             table.failed(f"layer {number}", "diff_id", error)
             return False
         left -= size

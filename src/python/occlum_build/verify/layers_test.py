@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,22 @@ def add_layer(layout: Path, *members: tuple[str, bytes | str | None]) -> Path:
 
     change(layout, edit)
     return layout
+
+
+def test_what_this_machine_lacks_is_no_difference(
+    layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"\x28\xb5\x2f\xfd more"
+
+    def edit(config: Json, manifest: Json) -> None:
+        manifest["layers"][1].update(put(layout, data))
+
+    change(layout, edit)
+    assert {row.what for row in differing(verified(layout))} == {"diff_id"}  # it is damaged
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(OcclumError, match="needs the Python package zstandard") as caught:
+        verified(layout)
+    assert caught.value.problems[0].hint == "pip install 'occlum-build[zstd]'"
 
 
 def directories(*more: str) -> list[tuple[str, None]]:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files import tar_reader
-from occlum_build.files.compressed import BadArchive
+from occlum_build.files.compressed import BadArchive, NeedsPackage
 from occlum_build.files.reading import READ_FLAGS
 from occlum_build.files.tar_reader import DIR, FILE, HARD_LINK, SYMLINK, Member
 from occlum_build.files.trees import PATH_BYTES
@@ -216,6 +216,9 @@ def opened(path: Path, name: str = "") -> Iterator[BinaryIO]:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise BadArchive("it is not a regular file")
             yield stream
+    except NeedsPackage as error:
+        hint = "pip install 'occlum-build[zstd]'"
+        raise OcclumError(CODE, str(error), place=place, hint=hint) from error
     except BadArchive as error:
         raise OcclumError(CODE, f"no usable tar archive: {error}", place=place) from error
     except OSError as error:
