@@ -27,6 +27,7 @@ export function showTable(image, openEntry) {
   scroller.append(table);
   let order = [];
   let sorting = { column: 0, down: false };
+  let only; // the package that is shown, as long as its name stands in the filter
   let active = 0;
   let isFocusDue = false;
   let texts;
@@ -62,11 +63,12 @@ export function showTable(image, openEntry) {
 
   function update() {
     const wanted = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (only !== byId("filter").value) only = undefined;
     const kind = byId("kind").value;
     order = [];
     for (let one = 0; one < image.count; one++) {
       if (kind !== "" && image.kind(one) !== Number(kind)) continue;
-      if (wanted.length && !wanted.every((word) => textOf(one).includes(word))) continue;
+      if (only ? image.package(one) !== only : !wanted.every((word) => textOf(one).includes(word))) continue;
       order.push(one);
     }
     const { of } = columns[sorting.column];
@@ -191,8 +193,9 @@ export function showTable(image, openEntry) {
   byId("filter").oninput = update;
   byId("kind").onchange = update;
   update();
-  return (text) => {
-    byId("filter").value = text;
+  return (name) => {
+    only = name;
+    byId("filter").value = name;
     byId("kind").value = "";
     update();
     byId("entries").scrollIntoView();

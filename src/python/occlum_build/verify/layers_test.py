@@ -98,7 +98,8 @@ def test_what_this_machine_lacks_is_no_difference(
 
     change(layout, edit)
     assert {row.what for row in differing(verified(layout))} == {"diff_id"}  # it is damaged
-    monkeypatch.setitem(sys.modules, "zstandard", None)
+    modules: dict[str, Any] = sys.modules
+    monkeypatch.setitem(modules, "zstandard", None)
     with pytest.raises(OcclumError, match="needs the Python package zstandard") as caught:
         verified(layout)
     assert caught.value.problems[0].hint == "pip install 'occlum-build[zstd]'"

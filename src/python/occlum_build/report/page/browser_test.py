@@ -279,6 +279,22 @@ def test_directory_of_more_files_than_a_call_takes_arguments(browser: Any, tmp_p
         assert found.complaints == []
 
 
+def test_all_of_a_package_is_nothing_of_another(browser: Any, tmp_path: Path) -> None:
+    items = [Item("/", DIR, 0o755)]
+    items += [Item(f"/{one}", FILE, 0o644, 1, package=one, version="1") for one in ("c", "c-dev")]
+    two = KnownImage("x", {item.path: item for item in items})
+    with opened(browser, write(tmp_path / "two.html", two)) as found:
+        page = found.page
+        page.click(f"{ROW} button >> nth=0")
+        page.click('dialog button:has-text("All of this package")')
+        assert page.input_value("#filter") == "c 1"
+        assert page.inner_text("#count").startswith("1 entry of 2")
+        page.press("#filter", "Backspace")
+        assert page.inner_text("#count").startswith("2 entries of 2")
+        page.press("#filter", "1")
+        assert page.inner_text("#count").startswith("2 entries of 2")
+
+
 def test_image_with_nothing_in_it(browser: Any, tmp_path: Path) -> None:
     empty = KnownImage("x", {"/": Item("/", DIR, 0o755)})
     with opened(browser, write(tmp_path / "empty.html", empty)) as found:
