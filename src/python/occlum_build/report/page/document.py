@@ -85,7 +85,7 @@ def _entries(image: KnownImage, texts: _Texts) -> dict[str, Any]:
         "kind": [_KINDS.index(item.kind) for item in items],
         "mode": [item.mode for item in items],
         "size": [item.size for item in items],
-        "sha256": [item.sha256 for item in items],
+        "sha256": [escaped(item.sha256) for item in items],
         "target": [texts.number(item.target) for item in items],
         "bom": [texts.number(item.bom) for item in items],
         "package": [texts.number(item.release) for item in items],

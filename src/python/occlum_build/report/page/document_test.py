@@ -13,6 +13,7 @@ from occlum_build.report.page.document import digest_of, document
 from occlum_build.report.page.html import page
 from occlum_build.report.sides import Side
 from occlum_build.report.testing import BOM, Made
+from occlum_build.shown import in_utf8
 
 MADE = Made()
 DOCUMENT = document(MADE.image, name="app:image")
@@ -100,13 +101,15 @@ def test_difference() -> None:
     ["</script><img src=x onerror=alert(1)>", "<!--<script>", "a\u202eb\n", "\udc80", "\ud800"],
 )
 def test_names_of_others_are_data(name: str) -> None:
-    item = Item(f"/{name}", FILE, 0o644, 1, "0" * 64, bom=name, package=name, source=name)
+    digest = in_utf8(name)  # of a manifest, which is UTF-8
+    item = Item(f"/{name}", FILE, 0o644, 1, digest, bom=name, package=name, source=name)
     image = KnownImage("x", {"/": Item("/", DIR, 0o755), item.path: item})
     made = page(document(image, name=name, problems=[Problem("x", name, hint=name)]), b"[@DATA@]")
     made.decode("ascii")
     assert b"<" not in made
     value = json.loads(made)[0]
     assert value["entries"]["path"] == [f"/{value['name']}"] and value["name"].isprintable()
+    assert value["entries"]["sha256"] == [value["name"]]
 
 
 def test_the_same_image_is_the_same_document() -> None:
