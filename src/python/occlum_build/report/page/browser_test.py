@@ -262,9 +262,8 @@ def test_large_closure_is_shown_around_what_is_selected(browser: Any, tmp_path: 
 
 
 def test_names_that_look_the_same_have_a_tile_each(browser: Any, tmp_path: Path) -> None:
-    paths = ["/", "/data/a\nb", "/data/a\\nb"]
-    items = [Item(paths[0], DIR, 0o755), *(Item(one, FILE, 0o644, 1_000) for one in paths[1:])]
-    alike = KnownImage("x", {item.path: item for item in items})
+    items = {one: Item(one, FILE, 0o644, 1_000) for one in ("/data/a\nb", "/data/a\\nb")}
+    alike = KnownImage("x", {"/": Item("/", DIR, 0o755), **items})
     with opened(browser, write(tmp_path / "alike.html", alike)) as found:
         labels = [one.get_attribute("aria-label") for one in found.page.locator(".tile").all()]
         assert labels == ["a\\nb, 1,000 bytes, 50.0 %"] * 2
@@ -272,9 +271,9 @@ def test_names_that_look_the_same_have_a_tile_each(browser: Any, tmp_path: Path)
 
 
 def test_directory_of_more_files_than_a_call_takes_arguments(browser: Any, tmp_path: Path) -> None:
-    paths = [f"/data/{number}" for number in range(150_000)]
-    items = {"/": Item("/", DIR, 0o755), **{one: Item(one, FILE, 0o644, 1) for one in paths}}
-    with opened(browser, write(tmp_path / "many.html", KnownImage("x", items))) as found:
+    paths = (f"/data/{number}" for number in range(150_000))
+    many = KnownImage("x", {one: Item(one, FILE, 0o644, 1) for one in paths})
+    with opened(browser, write(tmp_path / "many.html", many)) as found:
         assert found.page.inner_text("#crumbs").endswith("150,000 bytes in 150,000 files")
         assert found.complaints == []
 
@@ -287,11 +286,8 @@ def test_all_of_a_package_is_nothing_of_another(browser: Any, tmp_path: Path) ->
         page = found.page
         page.click(f"{ROW} button >> nth=0")
         page.click('dialog button:has-text("All of this package")')
-        assert page.input_value("#filter") == "c 1"
         assert page.inner_text("#count").startswith("1 entry of 2")
         page.press("#filter", "Backspace")
-        assert page.inner_text("#count").startswith("2 entries of 2")
-        page.press("#filter", "1")
         assert page.inner_text("#count").startswith("2 entries of 2")
 
 
