@@ -15,20 +15,23 @@ from occlum_build.run.spec import RootSpec
 class Channel:
     """How the processes tell ours of problems and of a value, a JSON document a line.
 
-    `ignored` are the signals that programs are to ignore, `held` those that they are to hold back.
+    `ignored` are the signals that programs are to ignore, `held` those that they are to hold back,
+    `first` is the number of our process.
     """
 
     descriptor: int
+    first: int
     ignored: frozenset[int]
     held: frozenset[int]
 
     def to_json(self) -> dict[str, Any]:
         signals = {"ignored": sorted(self.ignored), "held": sorted(self.held)}
-        return {"descriptor": self.descriptor, **signals}
+        return {"descriptor": self.descriptor, "first": self.first, **signals}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Channel:
-        return cls(value["descriptor"], frozenset(value["ignored"]), frozenset(value["held"]))
+        signals = (frozenset(value[name]) for name in ("ignored", "held"))
+        return cls(value["descriptor"], value["first"], *signals)
 
     def tell(self, **told: Any) -> None:
         data = json.dumps(told).encode() + b"\n"

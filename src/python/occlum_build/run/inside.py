@@ -123,7 +123,7 @@ def run_inside(
     with run_folder() as folder:
         reading, writing = pipe_above_streams()
         with FirstProcess() as first:
-            channel = Channel(writing, ignored_signals(), hold())
+            channel = Channel(writing, os.getpid(), ignored_signals(), hold())
             try:
                 pid = os.fork()
                 if pid == 0:
@@ -185,7 +185,7 @@ def _leave(
         relay = between()
         close_others([channel.descriptor, *kept])
         _new_namespaces(spec)
-        system.end_with_parent()
+        system.end_with_parent(channel.first)
         pid = os.fork()
         if pid == 0:
             _be_first(spec, body, folder, channel)
@@ -202,7 +202,7 @@ def _leave(
 
 def _be_first(spec: RootSpec, body: Body, folder: str, channel: Channel) -> NoReturn:
     try:
-        system.end_with_parent()
+        system.end_with_parent(0)  # which is outside
         system.forget_start()
         inside = Inside(channel)
         if not spec.has_network:

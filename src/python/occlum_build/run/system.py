@@ -92,9 +92,14 @@ def enter_root(path: str) -> None:
     os.chdir("/")
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it has gone."""
+def end_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the one that started it has gone, or end now.
+
+    `parent` is its number here, 0 of one in another namespace, of which nobody can tell.
+    """
     _prctl(_END_WITH_PARENT, _KILL)
+    if os.getppid() != parent:  # it had gone before, of which the kernel does not tell
+        os._exit(128 + _KILL)
 
 
 def forget_start() -> None:
