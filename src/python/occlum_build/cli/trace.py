@@ -84,13 +84,13 @@ def run_and_tell(options: argparse.Namespace, image: Root, spec: RootSpec, progr
     from occlum_build.trace.missing import find_missing
     from occlum_build.trace.output import missing_lines
     from occlum_build.trace.probes import hidden_paths
-    from occlum_build.trace.record import add_to_file, read_record
+    from occlum_build.trace.record import add_to_file, check_place
     from occlum_build.trace.strace import can_supply, find_strace, run_traced
 
     find_strace()
     root = _root(options.root)
-    if options.record is not None and os.path.lexists(options.record):
-        read_record(options.record)  # what cannot be added to is told before anything runs
+    if options.record is not None:
+        check_place(options.record)  # what cannot be added to is told before anything runs
     if not options.alone:
         above = replace(spec, below=root, hidden=hidden_paths(root))
         if can_supply(above):
@@ -103,10 +103,12 @@ def run_and_tell(options: argparse.Namespace, image: Root, spec: RootSpec, progr
             )
         print_problem(Problem(VERB, text, severity=NOTE))
     code, record = run_traced(spec, program)
-    if options.record is not None:
-        add_to_file(options.record, record)
-    for line in missing_lines(record, find_missing(record, image, _sources(root)), root):
-        say_aside(line)
+    try:
+        if options.record is not None:
+            add_to_file(options.record, record)
+    finally:  # the run may have been a long one
+        for line in missing_lines(record, find_missing(record, image, _sources(root)), root):
+            say_aside(line)
     return code
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from occlum_build.cli.main import main
 from occlum_build.cli.testing_trace import run, snippet_of
 from occlum_build.image.testing_schema import check_json
 from occlum_build.run.testing import make_image
+from occlum_build.trace.record import Record
 from occlum_build.trace.testing import need
 
 SCRIPT = "cat /etc/debian_version >/dev/null; [ -e /etc/no ]; ls /data; exit 3"
@@ -105,6 +108,28 @@ def test_a_record_that_cannot_be_added_to(
     told = capfd.readouterr()
     assert told.out == ""
     assert "record.json: the document is a list, not an object" in told.err
+
+
+def test_a_place_that_takes_no_record_is_told_before_anything_runs(
+    image: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--record", "/proc/x.json", image, "--", "/bin/bash", "-c", "echo ran") == 1
+    told = capfd.readouterr()
+    assert (told.out, "error: /proc/x.json: " in told.err) == ("", True)
+
+
+def test_what_is_missing_is_told_of_a_run_whose_record_cannot_be_kept(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def no_room(path: Path, _record: Record) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("occlum_build.trace.record.add_to_file", no_room)
+    options = ("--record", tmp_path / "record.json", *ENV)
+    assert run(*options, image, "--", "/bin/bash", "-c", SCRIPT) == 1
+    told = capfd.readouterr().err
+    assert "record.json: No space left on device" in told
+    assert "    - /etc/debian_version  # base-files " in snippet_of(told)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,15 @@ def read_record(path: Path) -> Record:
     return record
 
 
+def check_place(path: Path) -> None:
+    """Raise what `add_to_file` would; nothing is changed but that the directory is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path):
+        read_record(path)
+    with Change() as change:
+        change.write(path, b"")  # and no commit
+
+
 def add_to_file(path: Path, record: Record) -> Record:
     """Add a record to that of a file, which is made where there is none; what it has then.
 
