@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from occlum_build.cli.output import print_problem, print_problems
 from occlum_build.errors import NOTE, OcclumError, Problem
+from occlum_build.run.spec import EXIT_NOT_STARTED, READ_ONLY, SCRATCH, Program, RootSpec
 
 if TYPE_CHECKING:
     from occlum_build.run.settings import RunSettings
@@ -103,7 +104,6 @@ def _run(options: argparse.Namespace) -> None:
     from occlum_build.checks.root import Root
     from occlum_build.run.inside import run_program
     from occlum_build.run.program import check_program, lacking_places
-    from occlum_build.run.spec import READ_ONLY, SCRATCH, Program, RootSpec
     from occlum_build.run.target import find_target
 
     args = tuple(options.program)
@@ -124,8 +124,22 @@ def _run(options: argparse.Namespace) -> None:
     if options.trace or options.record:
         from occlum_build.cli.trace import run_and_tell
 
-        raise SystemExit(run_and_tell(options, root, spec, started))
-    raise SystemExit(run_program(spec, started))
+        code = run_and_tell(options, root, spec, started)
+    else:
+        code = run_program(spec, started)
+    if code == EXIT_NOT_STARTED and started.memory_bytes is not None:
+        print_problem(_little_memory(started))
+    raise SystemExit(code)
+
+
+def _little_memory(program: Program) -> Problem:
+    """What may be behind a loader that tells of a segment, or of a library, and not of memory."""
+    text = (
+        f"{program.args[0]} ended with {EXIT_NOT_STARTED}, as what cannot be loaded; it had an "
+        f"address space of {program.memory_bytes:,} bytes"
+    )
+    hint = "if that is too little, make the user space larger in `resource_limits` of Occlum.json"
+    return Problem(VERB, text, hint=hint, severity=NOTE)
 
 
 def _given(texts: Sequence[str]) -> dict[str, str]:

@@ -68,6 +68,25 @@ def test_a_configuration_holds(
     assert "below no entry point: /opt" in capfd.readouterr().err
 
 
+def test_a_program_that_cannot_be_loaded_in_its_memory(
+    image: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    limits = {
+        "user_space_size": "2MB",
+        "kernel_space_heap_size": "1MB",
+        "kernel_space_stack_size": "64KB",
+        "max_num_of_threads": 4,
+    }
+    config = write_config(tmp_path / "Occlum.json", resource_limits=limits)
+    assert run(image, "--config", config, "--", "/bin/bash", "-c", ":") == 127
+    assert capfd.readouterr().err.endswith(
+        "note: /bin/bash ended with 127, as what cannot be loaded; it had an address space of "
+        "2,097,152 bytes\n"
+        "  hint: if that is too little, make the user space larger in `resource_limits` of "
+        "Occlum.json\n"
+    )
+
+
 def test_an_instance_has_its_configuration(
     image: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
