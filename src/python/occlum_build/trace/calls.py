@@ -19,28 +19,32 @@ KINDS = (CREATE, ENTER, EXEC, LINK, LIST, LOOK, OPEN)
 START, END = "start", "end"  # of processes
 
 _CALLS = {
-    **dict.fromkeys(("open", "openat", "openat2"), OPEN),
+    **dict.fromkeys(("open", "openat", "openat2", "truncate"), OPEN),
     **dict.fromkeys(("execve", "execveat"), EXEC),
     **dict.fromkeys(
         ("stat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "statfs", "getxattr",
          "listxattr"), LOOK,
     ),
     **dict.fromkeys(("lstat", "readlink", "readlinkat", "lgetxattr", "llistxattr"), LINK),
-    **dict.fromkeys(("creat", "mkdir", "mkdirat"), CREATE),
+    **dict.fromkeys(("creat", "mkdir", "mkdirat", "mknod", "mknodat"), CREATE),
     "chdir": ENTER,
 }  # fmt: skip
 # As strace has them; a question mark is for what a kernel may not know.
 TRACED = ",".join(
-    sorted(f"?{name}" for name in [*_CALLS, "fchdir", "clone", "clone3", "fork", "vfork"])
+    sorted(f"?{name}" for name in [*_CALLS, "bind", "fchdir", "clone", "clone3", "fork", "vfork"])
 )
 _NOT_FOUND = ("ENOENT", "ENOTDIR")
 
 _LINE = re.compile(r"(\d+) +(.*)")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)")
-_UNFINISHED = " <unfinished ...>"
+# Of a thread that executes a program the number is another's then.
+_UNFINISHED = re.compile(r" <(?:unfinished|pid changed to \d+) \.\.\.>$")
 _ANGLES = r"<((?:[^<>\\]|\\.)*)>(?:\(deleted\))?"
 _CALL = re.compile(
     rf'(\w+)\((?:(?:AT_FDCWD|-?\d+)(?:{_ANGLES})?, )?"((?:[^"\\]|\\.)*)"(.*)\) += (-?\d+)(.*)'
+)
+_BIND = re.compile(
+    r'bind\([^{]*\{sa_family=AF_UNIX, sun_path="((?:[^"\\]|\\.)*)"\}.*\) += (-?\d+)(.*)'
 )
 _FCHDIR = re.compile(rf"fchdir\(\d+{_ANGLES}\) += 0")
 # Of a process that nobody may look into, as ours are to an ordinary user.
@@ -78,19 +82,20 @@ class Calls:
         if found is None:
             return None
         pid, text = int(found[1]), found[2]
-        if text.endswith(_UNFINISHED):
-            self._unfinished[pid] = text[: -len(_UNFINISHED)]
+        unfinished = _UNFINISHED.search(text)
+        if unfinished is not None:
+            self._unfinished[pid] = text[: unfinished.start()]
             return None
         resumed = _RESUMED.match(text)
         if resumed is not None:
             text = self._unfinished.pop(pid, "") + resumed[1]
         elif text.startswith("+++"):
             replaced = _SUPERSEDED.match(text)
-            if replaced is not None:  # a thread goes on under the number of its process
-                self._unfinished[pid] = self._unfinished.pop(int(replaced[1]), "")
-                return None
             self._unfinished.pop(pid, None)
-            return Event(pid, END)
+            if replaced is None:
+                return Event(pid, END)
+            # A thread goes on under the number of its process: what it executes was there.
+            text = self._unfinished.pop(int(replaced[1]), "") + ") = 0"
         return _event_of(pid, text)
 
 
@@ -101,8 +106,12 @@ def _event_of(pid: int, text: str) -> Event | None:
         kind = _CALLS.get(name)
         if kind is None or not path:
             return None
-        is_found = not (result.startswith("-") and error.strip().startswith(_NOT_FOUND))
+        is_found = _is_found(result, error)
         return Event(pid, _kind(kind, rest), _unescaped(path), _unescaped(base or ""), is_found)
+    bound = _BIND.match(text)
+    if bound is not None:
+        path, result, error = bound.groups()
+        return Event(pid, CREATE, _unescaped(path), is_found=_is_found(result, error))
     unreadable = _UNREADABLE_EXEC.match(text)
     if unreadable is not None:
         return Event(pid, EXEC, is_found=unreadable[1] == "0")
@@ -114,6 +123,10 @@ def _event_of(pid: int, text: str) -> Event | None:
         flags, number, outside = started.groups()
         return Event(pid, START, outside or number, is_found="CLONE_THREAD" in flags)
     return None
+
+
+def _is_found(result: str, error: str) -> bool:
+    return not (result.startswith("-") and error.strip().startswith(_NOT_FOUND))
 
 
 def _kind(kind: str, rest: str) -> str:

@@ -105,3 +105,29 @@ def test_a_thread_that_executes_a_program_is_the_process_then() -> None:
         "7 +++ superseded by execve in pid 9 +++",
         "7 <... execve resumed>) = 0",
     ) == [Event(7, EXEC, "/bin/ls")]
+
+
+@pytest.mark.parametrize("result", ["0", "?"])  # as strace has it without and with its filter
+def test_a_thread_that_changes_its_number_by_executing_a_program(result: str) -> None:
+    assert read(
+        '7 openat(AT_FDCWD</>, "/fifo", O_RDONLY <unfinished ...>',
+        '9 execve("/bin/ls", [...], 0x1 /* 2 vars */ <pid changed to 7 ...>',
+        "7 <... openat resumed>) = ?",
+        "7 +++ superseded by execve in pid 9 +++",
+        f"7 <... execve resumed>) = {result}",
+        '7 openat(AT_FDCWD</>, "/y", O_RDONLY) = 3</y>',
+    ) == [Event(7, EXEC, "/bin/ls"), Event(7, OPEN, "/y", "/")]
+
+
+def test_a_place_is_made_for_sockets_and_fifos() -> None:
+    assert read(
+        '7 bind(3<socket:[5]>, {sa_family=AF_UNIX, sun_path="/var/x\\n\\"y"}, 12) = -1 ENOENT (x)',
+        '7 bind(4<socket:[6]>, {sa_family=AF_UNIX, sun_path=@"abstract"}, 11) = 0',
+        "7 bind(4<socket:[6]>, {sa_family=AF_INET, sin_port=htons(0)}, 16) = 0",
+        '7 mknodat(AT_FDCWD</srv>, "fifo", S_IFIFO|0666) = 0',
+        '7 truncate("/srv/log", 0) = 0',
+    ) == [
+        Event(7, CREATE, '/var/x\n"y', is_found=False),
+        Event(7, CREATE, "fifo", "/srv"),
+        Event(7, OPEN, "/srv/log"),
+    ]
