@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Optional
@@ -33,6 +34,7 @@ _Number = Optional[int]
 _Map = Optional[FrozenDict[str, str]]
 _RawMap = Optional[Mapping[str, str]]
 _MOST_EXIT = 255
+_PORT, _MOST_PORT = re.compile("[1-9][0-9]{0,4}"), 65535
 NAMESPACES = "namespaces"
 
 
@@ -186,7 +188,7 @@ class WaitForField(StringSequenceField):
         value = super().compute_value(raw_value, address)
         for one in value or ():
             kind, _, where = one.partition(":")
-            is_right = where.isdigit() if kind == "tcp" else where.startswith("/")
+            is_right = _is_port(where) if kind == "tcp" else where.startswith("/")
             if kind not in READY or not is_right:
                 raise invalid_field(
                     f"The 'wait_for' field in target {address} takes `tcp:PORT`, `unix:/path` and "
@@ -267,6 +269,10 @@ def split_service(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError:
         return ()
+
+
+def _is_port(text: str) -> bool:
+    return bool(_PORT.fullmatch(text)) and int(text) <= _MOST_PORT
 
 
 def _check_pattern(alias: str, text: str, address: Address) -> None:

@@ -154,6 +154,9 @@ occlum_image_test(name="program", image=":enclave", args=["/bin/bash"])
         ("args=['/x'], services=['\"']", "which names no program, or has a quotation mark too"),
         ('args=["/x"], wait_for=["tcp:x"]', "takes `tcp:PORT`, `unix:/path` and `file:/path`"),
         ('args=["/x"], wait_for=["http:/x"]', "takes `tcp:PORT`"),
+        ('args=["/x"], wait_for=["tcp:65536"]', "takes `tcp:PORT`"),
+        ('args=["/x"], wait_for=["tcp:0"]', "takes `tcp:PORT`"),
+        ('args=["/x"], wait_for=["tcp:\\u00b2"]', "takes `tcp:PORT`"),
         ('args=["/x"], timeout=0', "'timeout' field in target app:wrong"),
     ],
 )
