@@ -9,12 +9,19 @@ from itertools import chain
 from typing import NamedTuple
 
 from occlum_build.checks.root import Root
+from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FILE, SYMLINK, Sources, resolve
 from occlum_build.sysroot.dpkg import packages_of
 from occlum_build.trace.calls import CREATE, ENTER, EXEC, LINK, OPEN
 from occlum_build.trace.closure import brought
 from occlum_build.trace.interpreters import interpreters
-from occlum_build.trace.probes import LIBRARY, LOOKED, is_at_run_time, reason_to_leave_out
+from occlum_build.trace.probes import (
+    LIBRARY,
+    LOOKED,
+    REFUSED,
+    is_at_run_time,
+    reason_to_leave_out,
+)
 from occlum_build.trace.processes import Ask
 from occlum_build.trace.record import Record
 
@@ -77,9 +84,16 @@ class _Search:
         place = self.place(ask)
         if place is None or (is_at_run_time(place) and ask.kind != CREATE):
             return
-        if ask.kind == CREATE:
-            self._look_for_place_of(place, ask)
-            return
+        try:
+            if ask.kind == CREATE:
+                self._look_for_place_of(place, ask)
+            else:
+                self._look_for(place, ask, asked)
+        except OcclumError:  # as of root's own files, when somebody else traces
+            refused = posixpath.dirname(place) if ask.kind == CREATE else place
+            self.left_out.setdefault(refused, REFUSED)
+
+    def _look_for(self, place: str, ask: Ask, asked: set[str]) -> None:
         source = place if resolve(self.root, place) is not None else ask.path
         real = resolve(self.root, source)
         stat = self.root.lstat(real) if real is not None else None
@@ -130,7 +144,7 @@ class _Search:
 def find_missing(record: Record, image: Root, root: Sources) -> Missing:
     """Compare what was asked for with the image and its root, all sorted.
 
-    Raises OcclumError where the root cannot be read.
+    Raises OcclumError where the database of packages cannot be read.
     """
     search = _Search(image, root)
     asked_by: dict[str, set[str]] = {}
@@ -205,15 +219,28 @@ def _files_below(directory: str, root: Sources) -> Iterator[str]:
     pending, number = [directory], 0
     while pending and number <= _MOST_BELOW:
         path = pending.pop()
-        real = resolve(root, path)
-        for name in root.names(real) if real is not None else ():
-            child = posixpath.join(path, name)
-            stat = root.lstat(posixpath.join(real or "", name))
-            if stat is not None and stat.kind == DIR:
+        try:
+            children = _children(path, root)
+        except OcclumError:  # nobody can tell what is in it
+            children = [(path, FILE)]
+        for child, kind in children:
+            if kind == DIR:
                 pending.append(child)
-            elif stat is None or stat.kind != SYMLINK or resolve(root, child) is not None:
+            else:
                 number += 1
                 yield child
+
+
+def _children(directory: str, root: Sources) -> list[tuple[str, str]]:
+    """What a directory of the root has, without links to nothing: paths and kinds."""
+    real = resolve(root, directory)
+    found = []
+    for name in root.names(real) if real is not None else ():
+        child = posixpath.join(directory, name)
+        stat = root.lstat(posixpath.join(real or "", name))
+        if stat is None or stat.kind != SYMLINK or resolve(root, child) is not None:
+            found.append((child, stat.kind if stat is not None else FILE))
+    return found
 
 
 def _parents(path: str) -> Iterator[str]:

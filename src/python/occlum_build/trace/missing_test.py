@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from occlum_build.checks.root import Root
-from occlum_build.sources.model import DIR, FILE
+from occlum_build.errors import OcclumError
+from occlum_build.sources.model import DIR, FILE, SourceStat
 from occlum_build.sources.os import OsSources
 from occlum_build.trace.calls import CREATE, ENTER, EXEC, LINK, LIST, LOOK, OPEN
 from occlum_build.trace.missing import MADE, By, Finding, Missing, find_missing
-from occlum_build.trace.probes import CACHE, DEFAULT, HOOK, LIBOS, LOOKED
+from occlum_build.trace.probes import CACHE, DEFAULT, HOOK, LIBOS, LOOKED, REFUSED
 from occlum_build.trace.processes import Ask
 from occlum_build.trace.record import Record
 from occlum_build.trace.snippet import snippet
@@ -128,6 +129,42 @@ def test_directories(machine: Machine) -> None:
         ("/tmp", MADE, "0o1777"),
         ("/var/log/app", MADE, "0o755"),
     ]
+
+
+class Refusing(OsSources):
+    """A root of which an ordinary user may not see everything."""
+
+    def _refuse(self, path: str) -> None:
+        if path.startswith(("/root/", "/etc/ssl/private/")):
+            raise OcclumError("unreadable", f"{path} cannot be read: Permission denied")
+
+    def lstat(self, path: str) -> SourceStat | None:
+        self._refuse(path)
+        return super().lstat(path)
+
+    def names(self, path: str) -> Sequence[str]:
+        self._refuse(f"{path}/")
+        return super().names(path)
+
+
+def test_what_an_ordinary_user_may_not_see_of_the_root(machine: Machine) -> None:
+    machine.put(machine.root, "root/.config", "etc/a", "etc/ssl/conf", "etc/ssl/private/key")
+    asks = {
+        ask("/root/.config"),
+        ask("/root/new/file", CREATE, found=False),
+        ask("/etc/a"),
+        ask("/etc/ssl/conf"),
+        ask("/etc/ssl/private/key", found=False),
+        ask("/etc/ssl/private", LIST, found=False),
+    }
+    image, root = Root.of_directory(str(machine.image)), Refusing(str(machine.root))
+    missing = find_missing(Record(1, False, asks), image, root)
+    assert [(one.path, one.kind) for one in missing.found] == [
+        ("/etc/a", FILE),
+        ("/etc/ssl/conf", FILE),
+    ]
+    refused = ("/etc/ssl/private", "/etc/ssl/private/key", "/root/.config", "/root/new")
+    assert missing.left_out == dict.fromkeys(refused, REFUSED)
 
 
 def test_a_cache_that_is_written_anew(machine: Machine) -> None:

@@ -18,8 +18,9 @@ CACHE = "a cache, which is made anew"
 HOOK = "hidden: the machine has it for all its programs"
 LOOKED = "only looked at: nothing in it was used"
 LIBRARY = "the closure brings it"
+REFUSED = "you may not look for it in the root"
 # In the order in which they are told.
-REASONS = (DEFAULT, LIBOS, CACHE, HOOK, LIBRARY, LOOKED)
+REASONS = (DEFAULT, LIBOS, CACHE, HOOK, LIBRARY, REFUSED, LOOKED)
 
 _DEFAULTS = (
     "/etc/gai.conf", "/etc/host.conf", "/etc/locale.alias", "/etc/localtime", "/etc/nsswitch.conf",
