@@ -24,7 +24,7 @@ from occlum_build.run.expected import Expected, Found, differences, quoted
 from occlum_build.run.forbidden import FORBIDDEN
 from occlum_build.run.inside import run_inside
 from occlum_build.run.own_tree import own_tree
-from occlum_build.run.server import MOST_BYTES, Plan, serve
+from occlum_build.run.server import MOST_BYTES, Plan, as_compared, serve
 from occlum_build.run.spec import IN_PLACE, Mount, Program, RootSpec
 from occlum_build.shown import escaped
 
@@ -145,7 +145,7 @@ def _path(name: str, stream: str) -> str:
 def _text(name: str, stream: str) -> str:
     """What was printed, as far as it is compared."""
     with open(_path(name, stream), "rb") as file:
-        return file.read(MOST_BYTES).decode("utf-8", "surrogateescape")
+        return as_compared(file.read(MOST_BYTES + 1))
 
 
 def _step(root: str, entries: str, table: str, case_file: str) -> None:

@@ -64,6 +64,18 @@ def test_what_it_does_else_is_told(copy: str) -> None:
     ]
 
 
+def test_of_a_large_text_the_start_counts_and_it_is_not_the_whole(copy: str) -> None:
+    script = "x=$'0123456789abcde\\n'; for i in {1..16}; do x=$x$x; done; "
+    large = script + 'printf %s0 "$x"; printf %s0 "$x" > /data/f'
+    start = "0123456789abcde\n" * (1 << 16)  # 1 MiB
+    pattern = Expected(0, "re:^0123", None, {"/data/f": "re:"})
+    assert run_case(copy, bash(large, expected=pattern)) == []
+    os.rename(".outputs", "first")
+    lines = run_case(copy, bash(large, expected=Expected(0, start, None, {"/data/f": start})))
+    titles = ["+++ standard output (found)", "+++ /data/f (found)"]
+    assert [line for line in lines if line.startswith("+++")] == titles
+
+
 def test_a_program_that_does_not_end(copy: str) -> None:
     case = bash("echo begun; sleep 600", timeout=1)
     assert run_case(copy, case) == [

@@ -15,12 +15,13 @@ from typing import Any
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MIB
-from occlum_build.files.reading import read_file
+from occlum_build.files.reading import read_start
 from occlum_build.run.inside import Inside
 from occlum_build.run.spec import Program
 
 READY = ("file", "tcp", "unix")  # what `wait_for` can wait for: `file:/path`, `tcp:80`
 MOST_BYTES = 1 * MIB  # of a text that is compared
+_CUT = "(the rest, after 1 MiB, is not compared)"
 _PAUSE_SECONDS = 0.01
 _CONNECT_SECONDS = 1.0  # a service that does not accept is not ready
 _SERVICES_SECONDS = 60  # in which services become ready where a test has no timeout
@@ -114,6 +115,12 @@ def _accepts(family: int, address: Any) -> bool:
 
 def _content(path: str) -> str | None:
     try:
-        return read_file(path, MOST_BYTES).decode("utf-8", "surrogateescape")
+        return as_compared(read_start(path, MOST_BYTES + 1))
     except OcclumError:
         return None
+
+
+def as_compared(data: bytes) -> str:
+    """A text as it is compared, of one more byte than counts; one that is cut is not the whole."""
+    text = data[:MOST_BYTES].decode("utf-8", "surrogateescape")
+    return text if len(data) <= MOST_BYTES else f"{text}\n{_CUT}\n"
