@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from occlum_build.run.settings import RunSettings
 
 VERB = "run"
+_ROOT = Path("/")
 _NO_ENCLAVE = (
     "this is no enclave: {program} runs on the kernel of this machine, in the open, and with the "
     "image {access}"
@@ -90,7 +91,7 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
         "--root",
         metavar="DIR",
         type=Path,
-        default=Path("/"),
+        default=_ROOT,
         help="with --trace: the root file system that the image is made from; default: /",
     )
     parser.add_argument(
@@ -110,6 +111,9 @@ def _run(options: argparse.Namespace) -> None:
     if not args:
         hint = "occlum-build run IMAGE -- /bin/program"
         raise OcclumError("usage", "no program is named after `--`", hint=hint)
+    is_traced = options.trace or options.record is not None
+    if not is_traced and (options.alone or options.root != _ROOT):
+        raise OcclumError("usage", "--root and --alone go with --trace, or --record")
     target = find_target(options.image)
     config = options.config or target.config
     settings, entry_points = _settings(config, str(target.folder), _given(options.env))
@@ -121,7 +125,7 @@ def _run(options: argparse.Namespace) -> None:
     print_problem(Problem(VERB, text, severity=NOTE))
     spec = RootSpec(str(target.image), settings.mounts, SCRATCH if options.writable else READ_ONLY)
     started = Program(args, settings.env, settings.memory_bytes)
-    if options.trace or options.record:
+    if is_traced:
         from occlum_build.cli.trace import run_and_tell
 
         code = run_and_tell(options, root, spec, started)

@@ -118,6 +118,8 @@ def test_what_the_image_lacks_is_told(
         (["--", "/bin/ls"], 2, "the following arguments are required: IMAGE"),
         (["IMAGE", "--env", "=x", "--", "/bin/ls"], 1, "--env takes NAME=VALUE, not =x"),
         (["/gone", "--", "/bin/ls"], 1, "there is no /gone"),
+        (["IMAGE", "--root", "/x", "--", "/bin/ls"], 1, "--root and --alone go with --trace"),
+        (["IMAGE", "--alone", "--", "/bin/ls"], 1, "--root and --alone go with --trace"),
         (["IMAGE", "--", "/bin/sleeep"], 248, "hint: did you mean /bin/sleep?"),
         (["IMAGE", "--", "/bin/ls", "a\0b"], 2, "a character that no name of a file can have"),
         (["IMAGE", "--config", "/gone", "--", "/bin/ls"], 1, "/gone cannot be read"),
