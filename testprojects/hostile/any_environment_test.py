@@ -284,7 +284,11 @@ time.sleep(30)
 """
 
 
-def _installed(world: Path, module: str) -> Path:
+# What starts a command -> the module that it imports.
+COMMANDS = {"occlum_build": "main", "copy_bom": "copy_bom_command", "occlum": "occlum_command"}
+
+
+def _installed(world: Path, function: str) -> Path:
     """A command as ./pants writes it, of a library whose commands are never done importing."""
     library = world / "src/python/occlum_build"
     (library / "cli").mkdir(parents=True, exist_ok=True)
@@ -293,23 +297,25 @@ def _installed(world: Path, module: str) -> Path:
         "__init__.py": "",
         "cli/__init__.py": "",
         "cli/start.py": start.read_text(),
-        f"cli/{module}.py": IMPORTING,
+        f"cli/{COMMANDS[function]}.py": IMPORTING,
     }.items():
         (library / name).write_text(text)
     (world / "venv/bin").mkdir(parents=True, exist_ok=True)
     (world / "venv/bin/python").unlink(missing_ok=True)
     (world / "venv/bin/python").symlink_to(sys.executable)
-    function = Path("pants").read_text().partition("\nwrite_command() {")[2].partition("\n}\n")[0]
-    script = f"venv={world}/venv root={world}\nwrite_command() {{{function}\n}}\n"
-    subprocess.run(["sh", "-c", f"{script}write_command command {module}"], check=True)
+    body = Path("pants").read_text().partition("\nwrite_command() {")[2].partition("\n}\n")[0]
+    script = f"venv={world}/venv root={world}\nwrite_command() {{{body}\n}}\n"
+    subprocess.run(["sh", "-c", f"{script}write_command command {function}"], check=True)
     return world / "venv/bin/command"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("module", ["main", "copy_bom_command", "occlum_command"])
-def test_a_signal_while_a_command_imports(number: signal.Signals, module: str, world: Path) -> None:
+@pytest.mark.parametrize("function", COMMANDS)
+def test_a_signal_while_a_command_imports(
+    number: signal.Signals, function: str, world: Path
+) -> None:
     process = subprocess.Popen(
-        [_installed(world, module), "build"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [_installed(world, function), "build"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None and process.stdout.readline() == b"importing\n"
     process.send_signal(number)
