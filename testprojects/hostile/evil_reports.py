@@ -43,6 +43,7 @@ def look_at_images(world: World) -> None:
     world.run("diff", "old", "new")
     world.run("diff", "new", "old", "--json")
     world.run("size", "old", "--max", "1B")
+    world.run("report", "old", "--against", "new", "--name", text, "-o", "page.html")
     record = {"schema": 1, "mrenclave": text, "mrsigner": None, "debuggable": True}
     inputs: dict[str, Any] = {
         "image": {"type": text},
@@ -100,8 +101,9 @@ def look_at_bills(world: World) -> None:
     status.parent.mkdir(parents=True)
     status.write_bytes(control.replace(text, name).encode())
     manifest = {"entries": entries, "schema": 1}
-    edge = {"from": f"/{name}", "to": f"/{site}/METADATA", "reason": text}
-    graph = {"schema": 1, "image": image_digest(manifest), "edges": [edge]}
+    edge = {"from": f"/{name}", "to": f"/{site}/METADATA", "reason": "needed", "name": text}
+    edge["rule"] = text
+    graph = {"schema": 1, "image": image_digest(manifest), "edges": [edge], "missing": []}
     _write(folder / "manifest.json", manifest)
     _write(folder / "graph.json", graph)
     for format_ in ("cyclonedx", "spdx", "slsa"):
@@ -119,6 +121,31 @@ def look_at_bills(world: World) -> None:
     _write(folder / "manifest.json", manifest)
     _write(folder / "graph.json", {**graph, "image": text})
     world.run("sbom", "bill", "--format", "cyclonedx")
+
+
+def look_at_records(world: World) -> None:
+    """What programs of an image asked for, of which some is in the root, and some in the image."""
+    text = world.text
+    name = text.replace("/", "_")
+    image, root = world.path / "traced", world.path / "root"
+    for folder, file in ((image, f"bin/{name}"), (root, f"etc/{name}")):
+        (folder / file).parent.mkdir(parents=True)
+        (folder / file).write_bytes(b"x")
+    by = f"/bin/{name}"
+    ask = {"by": by, "found": False, "kind": "open", "path": f"/etc/{name}"}
+    record: dict[str, Any] = {"schema": 1, "runs": 1, "incomplete": False}
+    _write(world.path / "record", {**record, "asks": [ask, {**ask, "path": f"/none/{name}"}]})
+    for options in ((), ("--unused",), ("--json",), ("--unused", "--json")):
+        world.run("trace", "traced", "record", "--root", "root", *options)
+    for asks in (
+        [{**ask, "path": text}],
+        [{**ask, "kind": text}],
+        [{**ask, "found": text}],
+        [{text: text}],
+        {text: text},
+    ):
+        _write(world.path / "record", {**record, "asks": asks})
+        world.run("trace", "traced", "record", "--root", "root")
 
 
 def _write(path: Any, value: Any) -> None:

@@ -351,6 +351,7 @@ for read in (
     evil_packages.look_at_archives,
     evil_reports.look_at_images,
     evil_reports.look_at_bills,
+    evil_reports.look_at_records,
 ):
     source(read)
 
