@@ -23,6 +23,7 @@ from pants_occlum.bom.project_sources import (
 )
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly
 from pants_occlum.packages.root import RootOf, merged_root
+from pants_occlum.problems import told_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.awaited_contents import cached_contents, host_texts, texts
@@ -181,7 +182,8 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
             trees=tuple(sorted(unknown.trees)),
             directories=tuple(sorted(unknown.directories)),
         )
-        snapshot = await look_at_sysroot(request, **implicitly())
+        with told_of(known.sysroot.named_by):
+            snapshot = await look_at_sysroot(request, **implicitly())
         with quiet_gc():
             known.add_sysroot(request, snapshot)
         return

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import count
 
 from pants.core.util_rules.distdir import DistDir
 from pants.engine.addresses import Address
@@ -13,6 +14,7 @@ from pants.engine.fs import FileDigest, PathGlobs
 from pants.engine.internals.build_files import BuildFileOptions
 from pants.engine.internals.graph import OwnersRequest
 from pants.engine.rules import Rule
+from pants.engine.target import WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.bom.excludes import Excluded, compile_excludes
@@ -27,7 +29,7 @@ from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
 from pants_occlum.bom.target_types import DEFAULT_WORKSPACE
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
-from pants_occlum.compat.pants_rules import find_owners, path_globs_to_paths
+from pants_occlum.compat.pants_rules import find_owners, path_globs_to_paths, resolve_target
 from pants_occlum.project_paths import Copy, copy_globs, literal, project_copies
 from pants_occlum.sysroot.sysroots import Sysroot
 
@@ -63,7 +65,13 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
     files = found.files or below.files
     if files:
         owners = await find_owners(OwnersRequest(tuple(map(literal, files))), **implicitly())
-        return Advice(_advice_of_existing(missing, bool(found.files), sorted(owners)))
+        if owners:
+            shown = ", ".join(map(str, sorted(owners)[:_SHOWN_FILES]))
+            return Advice(
+                f"{path} exists, but its owner is no dependency: add {shown} to `dependencies`"
+            )
+        name = await _free_name(missing)
+        return Advice(_advice_of_unowned(missing, name, is_file=bool(found.files)))
     if found.dirs:
         return Advice(
             f"the directory {path} exists, but has no files that Pants sees: list it under "
@@ -85,17 +93,28 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
     return Advice(f"did you mean {posixpath.join(directory, near)}?" if near else "")
 
 
-def _advice_of_existing(missing: MissingSource, is_file: bool, owners: Sequence[Address]) -> str:
+async def _free_name(missing: MissingSource) -> str:
+    """A name that no target of the directory has, for one that owns the source."""
+    directory, name = posixpath.split(missing.path)
+    first = free = posixpath.splitext(name)[0] if missing.is_bom else "files"
+    for number in count(2):
+        address = Address(directory, target_name=free)
+        try:
+            await resolve_target(WrappedTargetRequest(address, "a hint"), **implicitly())
+        except Exception:  # noqa: BLE001 - whatever Pants raises where there is no such target
+            break
+        free = f"{first}{number}"
+    return free
+
+
+def _advice_of_unowned(missing: MissingSource, target_name: str, *, is_file: bool) -> str:
     path = missing.path
-    if owners:
-        shown = ", ".join(map(str, owners[:_SHOWN_FILES]))
-        return f"{path} exists, but its owner is no dependency: add {shown} to `dependencies`"
     directory, name = posixpath.split(path)
     if missing.is_bom:
-        target = f'occlum_bom(name="{posixpath.splitext(name)[0]}", source="{name}")'
+        target = f'occlum_bom(name="{target_name}", source="{name}")'
     else:
         sources = name if is_file else posixpath.join(name, "**/*")
-        target = f'files(name="files", sources=["{sources}"])'
+        target = f'files(name="{target_name}", sources=["{sources}"])'
     build = posixpath.join(directory, "BUILD")
     return f"{path} exists, but no target owns it: add {target} to {build}"
 

@@ -63,6 +63,19 @@ def test_wildcard_whose_matches_no_target_owns(project: Project) -> None:
     assert 'no target owns it: add files(name="files", sources=["*.txt"]) to app/BUILD' in problem
 
 
+def test_advice_takes_no_name_that_the_build_file_has(project: Project) -> None:
+    project.write({"app/run.sh": "", "app/other.sh": "", "lib/part.yaml": "targets: []"})
+    names = """
+    files(name="files", sources=["other.sh"])
+    files(name="files2", sources=["*.txt"])
+    """
+    (problem,) = failure(project, copied("files: [../run.sh]"), BUILD + names)
+    assert 'add files(name="files3", sources=["run.sh"]) to app/BUILD' in problem
+    project.write({"lib/BUILD.part": "files(name='part', sources=['x'])"})
+    (problem,) = failure(project, "includes: [part.yaml]")
+    assert 'add occlum_bom(name="part2", source="part.yaml") to lib/BUILD' in problem
+
+
 def test_include_that_no_target_owns(project: Project) -> None:
     project.write({"lib/part.yaml": "targets: []"})
     (problem,) = failure(project, "includes: [part.yaml]")

@@ -203,7 +203,16 @@ def test_conflicts_are_errors_if_asked_for(project: Project) -> None:
 def test_sysroot_that_is_missing(project: Project) -> None:
     copy(project, "files: [/bin/app]")
     project.default_sysroot = "/nonexistent"
-    assert "the sysroot /nonexistent is not a directory" in project.failure("app:image")
+    error = project.failure("app:image")
+    assert "[occlum].sysroot: the sysroot /nonexistent is not a directory" in error
+    sysroot = 'occlum_sysroot(name="host", root="/no/such")\n'
+    build = (project.root / "app/BUILD").read_text()
+    project.write(
+        {"BUILD": sysroot, "app/BUILD": build.replace("boms=", 'sysroot="//:host", boms=')}
+    )
+    assert "'root' of //:host: the sysroot /no/such is not a directory" in project.failure(
+        "app:image"
+    )
 
 
 def test_loader_config_that_is_missing(project: Project) -> None:

@@ -45,6 +45,11 @@ class Sysroot:
     packages: Address | None = None
 
     @property
+    def named_by(self) -> str:
+        """The field or the option that says where it is."""
+        return f"'root' of {self.name}" if self.name else "[occlum].sysroot"
+
+    @property
     def command(self) -> str:
         """What pins the sysroot's files as they are."""
         return f"{bin_name()} generate-lockfiles --resolve={self.name}"

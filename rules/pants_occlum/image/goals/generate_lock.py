@@ -5,7 +5,6 @@ A resolve is named after the target's address.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Union
@@ -14,6 +13,7 @@ from pants.base.build_root import BuildRoot
 from pants.core.goals.generate_lockfiles import (
     GenerateLockfile,
     GenerateLockfileResult,
+    GenerateLockfilesSubsystem,
     KnownUserResolveNames,
     KnownUserResolveNamesRequest,
     LockfileDiff,
@@ -40,14 +40,14 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.image.nodes import plan_request
 from pants_occlum.image.planning import LookedAtBy, look_for_pins
-from pants_occlum.invalid import invalid_target
 from pants_occlum.logs import logger_of
 from pants_occlum.packages.lock_versions import ContentVersion, frozen
 from pants_occlum.project_texts import ProjectTexts, project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.pins import PackagesRequest, ask_packages
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, sysroot_of_target, sysroot_target
-from pants_occlum.sysroot.target_types import SysrootLockfileField
+from pants_occlum.sysroot.target_types import SysrootField, SysrootLockfileField
+from pants_occlum.unlocked import lock_as_it_is, lock_files_of
 
 logger = logger_of(__name__)
 
@@ -63,6 +63,20 @@ class RequestedSysrootNames(RequestedUserResolveNames):
 @dataclass(frozen=True)
 class GenerateSysrootLock(GenerateLockfile):
     sysroot: Sysroot
+
+
+@dataclass(frozen=True)
+class PinRequest:
+    """A sysroot; with `diff` also what moved since the lock file that is there."""
+
+    sysroot: Sysroot
+    diff: bool
+
+
+@dataclass(frozen=True)
+class Pinned:
+    lock_file: bytes
+    diff: LockfileDiff | None
 
 
 @dataclass(frozen=True)
@@ -98,45 +112,40 @@ async def known_names(_: KnownSysrootNames, sysroots: LockedSysroots) -> KnownUs
 async def requested_locks(
     names: RequestedSysrootNames,
     sysroots: LockedSysroots,
+    goal: GenerateLockfilesSubsystem,
     occlum: OcclumSubsystem,
     build_root: BuildRoot,
 ) -> UserGenerateLockfiles:
-    all_of_them = {
-        name: sysroot_of_target(target, occlum, build_root)
-        for name, target in sorted(sysroots.targets.items())
-    }
-    shared = Counter(one.lockfile for one in all_of_them.values())
-    for name, sysroot in all_of_them.items():
-        if shared[sysroot.lockfile] > 1:
-            raise invalid_target(
-                f"The 'lockfile' field in target {name} is {sysroot.lockfile}, which is that of "
-                "another `occlum_sysroot` too: each needs its own."
-            )
+    def sysroot_of(target: Target) -> Sysroot:
+        return sysroot_of_target(target, occlum, build_root)
+
+    targets = sysroots.targets
+    files = lock_files_of(targets, names, lambda target: sysroot_of(target).lockfile, goal)
     return UserGenerateLockfiles(
-        GenerateSysrootLock(name, all_of_them[name].lockfile, False, all_of_them[name])
-        for name in sorted(names)
+        GenerateSysrootLock(name, file, False, sysroot_of(targets[name]))
+        for name, file in files.items()
     )
 
 
 @rule(desc="Pin the files of a sysroot")
-async def generate_lock(
-    request: GenerateSysrootLock, targets: AllTargets
-) -> GenerateLockfileResult:
+async def pin_sysroot(request: PinRequest, targets: AllTargets) -> Pinned:
     images = [target for target in targets if target.has_field(ImageBomsField)]
+    # An image that names its sysroot says so, whatever is wrong with its BOMs.
+    named = [image for image in images if image[SysrootField].value]
+    others = [image for image in images if not image[SysrootField].value]
     boms = await concurrently(
         resolve_unparsed_address_inputs(
-            one[ImageBomsField].to_unparsed_address_inputs(), **implicitly()
+            image[ImageBomsField].to_unparsed_address_inputs(), **implicitly()
         )
-        for one in images
+        for image in others
     )
-    used = await concurrently(
-        sysroot_target(SysrootOf((image.address, *named)), **implicitly())
-        for image, named in zip(images, boms)
-    )
-    name = request.resolve_name
+    asked = [SysrootOf((image.address,)) for image in named]
+    asked += [SysrootOf((image.address, *found)) for image, found in zip(others, boms)]
+    used = await concurrently(sysroot_target(one, **implicitly()) for one in asked)
+    name, path = request.sysroot.name, request.sysroot.lockfile
     own = [
         image
-        for image, one in zip(images, used)
+        for image, one in zip([*named, *others], used)
         if one.target is not None and one.target.address.spec == name
     ]
     if not own:
@@ -146,13 +155,24 @@ async def generate_lock(
     lock = lock_of(looks)
     packages = await ask_packages(PackagesRequest(request.sysroot.root, tuple(sorted(lock.pins))))
     lock = with_owners(lock, packages.owners)
-    path = request.lockfile_dest
-    digest = await create_digest(CreateDigest([FileContent(path, write_lock(lock))]))
     diff = None
     if request.diff:
         old = await project_texts([path], LOCK_BYTES)
         diff = lock_diff(path, name, _old_lock(path, old), lock)
-    return GenerateLockfileResult(digest, name, path, diff)
+    return Pinned(write_lock(lock), diff)
+
+
+@rule
+async def generate_lock(
+    request: GenerateSysrootLock, goal: GenerateLockfilesSubsystem
+) -> GenerateLockfileResult:
+    try:
+        pinned = await pin_sysroot(PinRequest(request.sysroot, request.diff), **implicitly())
+    except Exception as error:  # noqa: BLE001 - whatever is wrong: others' lock files are written
+        return await lock_as_it_is(request, error, goal)
+    path = request.lockfile_dest
+    digest = await create_digest(CreateDigest([FileContent(path, pinned.lock_file)]))
+    return GenerateLockfileResult(digest, request.resolve_name, path, pinned.diff)
 
 
 def _old_lock(path: str, found: ProjectTexts) -> Lock:

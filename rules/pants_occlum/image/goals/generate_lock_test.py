@@ -121,6 +121,72 @@ def test_plan_that_fails_writes_nothing(project: LockProject) -> None:
     assert not project.lock.exists()
 
 
+@pytest.mark.parametrize("was_there", [False, True])
+def test_what_cannot_be_locked_leaves_other_lock_files_alone(
+    project: LockProject, caplog: pytest.LogCaptureFixture, was_there: bool
+) -> None:
+    """A plain `generate-lockfiles` is for all of a repository, also for those who have no image."""
+    project.copy("files: []")
+    if was_there:
+        project.pin()
+    before = project.lock.read_text() if was_there else None
+    other = "occlum_sysroot(name='other', lockfile='other.lock')\n"
+    project.write({"app/BUILD": f"{project.build}{other}"})
+    project.copy("files: [/usr/bin/tool]")
+    assert project.run(GenerateLockfilesGoal).exit_code == 0
+    assert (project.root / "other.lock").read_text() == '{"schema":2}\n'
+    assert (project.lock.read_text() if project.lock.exists() else None) == before
+    (told,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert told.startswith(
+        "app:host is not locked, its lock file stays as it is: app:image cannot be built, 1 error:"
+        "\n\napp/bom.yaml:1:39: there is no "
+    )
+    hint = "lock files of others are written all the same; --resolve=app:host fails"
+    assert told.endswith(f"\n  hint: {hint}")
+
+
+def test_wrong_targets_leave_other_lock_files_alone(
+    project: LockProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.write(
+        {
+            "app/BUILD": """
+                occlum_sysroot(name="one", lockfile="./x.lock")
+                occlum_sysroot(name="two", lockfile="app/x.lock")
+                occlum_sysroot(name="out", lockfile="../../x.lock")
+                occlum_packages(name="none", archives=[], packages=["x"], lockfile="/y.lock")
+                occlum_sysroot(name="good", lockfile="./good.lock")
+                occlum_sysroot(name="away", root="/no/such/root", lockfile="./away.lock")
+                occlum_bom(name="bom", source="bom.yaml")
+                occlum_image(name="of_good", boms=[":bom"], sysroot=":good")
+                occlum_image(name="of_away", boms=[":bom"], sysroot=":away")
+                occlum_sysroot(name="idle", lockfile="./idle.lock")
+                occlum_image(name="wrong", boms=[":nothing"], sysroot=":idle")
+                """,
+        }
+    )
+    project.copy("files: []")
+    assert project.run(GenerateLockfilesGoal).exit_code == 0
+    assert (project.root / "app/good.lock").read_text().startswith('{"schema":2}\n')
+    assert not (project.root / "app/x.lock").exists()
+    told = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    shared = "The 'lockfile' field in target app:one is app/x.lock, which is that of another "
+    shared += "`occlum_sysroot` too, app:two: each needs its own."
+    outside = "must be a path below the build root, not"
+    wrong = {
+        "none": f"The 'lockfile' field in target app:none {outside} '/y.lock'.",
+        "one": shared,
+        "out": f"The 'lockfile' field in target app:out {outside} '../../x.lock'.",
+        "two": shared,
+        "away": "'root' of app:away: the sysroot /no/such/root is not a directory",
+        "idle": "The address app:nothing from the `boms` from the target app:wrong does not exist.",
+    }
+    assert {one.splitlines()[0] for one in told} == {
+        f"app:{name} is not locked, its lock file stays as it is: {error}"
+        for name, error in wrong.items()
+    }
+
+
 def test_sysroot_that_no_image_uses(project: LockProject, caplog: pytest.LogCaptureFixture) -> None:
     unused = "occlum_sysroot(name='unused', lockfile='unused.lock')"
     project.write({"app/BUILD": f"{project.build}{unused}\n"})

@@ -5,7 +5,6 @@ A resolve is named after the target's address.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,10 @@ from pants.base.build_root import BuildRoot
 from pants.core.goals.generate_lockfiles import (
     GenerateLockfile,
     GenerateLockfileResult,
+    GenerateLockfilesSubsystem,
     KnownUserResolveNames,
     KnownUserResolveNamesRequest,
+    LockfileDiff,
     RequestedUserResolveNames,
     UserGenerateLockfiles,
 )
@@ -45,7 +46,6 @@ from pants_occlum.compat.by_name import (
     rule,
 )
 from pants_occlum.compat.pants_rules import create_digest
-from pants_occlum.invalid import invalid_target
 from pants_occlum.logs import logger_of
 from pants_occlum.packages.debs import (
     DebRequest,
@@ -62,6 +62,7 @@ from pants_occlum.packages.target_types import PackagesArchivesField
 from pants_occlum.problems import packages_errors
 from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.unlocked import lock_as_it_is, lock_files_of
 
 logger = logger_of(__name__)
 
@@ -77,6 +78,21 @@ class RequestedPackagesNames(RequestedUserResolveNames):
 @dataclass(frozen=True)
 class GeneratePackagesLock(GenerateLockfile):
     address: Address
+
+
+@dataclass(frozen=True)
+class PinRequest:
+    """An `occlum_packages`; with `diff` also what moved since the lock file that is there."""
+
+    address: Address
+    lockfile: str
+    diff: bool
+
+
+@dataclass(frozen=True)
+class Pinned:
+    lock_file: bytes
+    diff: LockfileDiff | None
 
 
 @dataclass(frozen=True)
@@ -117,19 +133,12 @@ async def known_names(_: KnownPackagesNames, packages: PackagesTargets) -> Known
 
 @rule(level=LogLevel.DEBUG)
 async def requested_locks(
-    names: RequestedPackagesNames, packages: PackagesTargets
+    names: RequestedPackagesNames, packages: PackagesTargets, goal: GenerateLockfilesSubsystem
 ) -> UserGenerateLockfiles:
-    files = {name: lockfile_of(target) for name, target in sorted(packages.targets.items())}
-    shared = Counter(files.values())
-    for name, file in files.items():
-        if shared[file] > 1:
-            raise invalid_target(
-                f"The 'lockfile' field in target {name} is {file}, which is that of another "
-                "`occlum_packages` too: each needs its own."
-            )
+    targets = packages.targets
     return UserGenerateLockfiles(
-        GeneratePackagesLock(name, files[name], False, packages.targets[name].address)
-        for name in sorted(names)
+        GeneratePackagesLock(name, file, False, targets[name].address)
+        for name, file in lock_files_of(targets, names, lockfile_of, goal).items()
     )
 
 
@@ -186,15 +195,27 @@ async def _derived(address: Address, resolved: Resolved) -> PackagesLock:
 
 
 @rule(desc="Pin packages")
-async def generate_lock(request: GeneratePackagesLock) -> GenerateLockfileResult:
+async def pin_packages(request: PinRequest) -> Pinned:
     with packages_errors(request.address):
         resolved = await resolved_packages(ResolveRequest(request.address), **implicitly())
         lock = await _derived(request.address, resolved)
         data = write_lock(lock)
-    path, name = request.lockfile_dest, request.resolve_name
-    digest = await create_digest(CreateDigest([FileContent(path, data)]))
+    path, name = request.lockfile, request.address.spec
     diff = lock_diff(path, name, resolved.old, lock) if request.diff else None
-    return GenerateLockfileResult(digest, name, path, diff)
+    return Pinned(data, diff)
+
+
+@rule
+async def generate_lock(
+    request: GeneratePackagesLock, goal: GenerateLockfilesSubsystem
+) -> GenerateLockfileResult:
+    path = request.lockfile_dest
+    try:
+        pinned = await pin_packages(PinRequest(request.address, path, request.diff))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong: others' lock files are written
+        return await lock_as_it_is(request, error, goal)
+    digest = await create_digest(CreateDigest([FileContent(path, pinned.lock_file)]))
+    return GenerateLockfileResult(digest, request.resolve_name, path, pinned.diff)
 
 
 def _old_lock(path: str, data: bytes | None) -> PackagesLock:

@@ -1,0 +1,72 @@
+"""Lock files that cannot be made: an error for who asks for one, no obstacle for others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+from pants.core.goals.generate_lockfiles import (
+    GenerateLockfile,
+    GenerateLockfileResult,
+    GenerateLockfilesSubsystem,
+)
+from pants.engine.fs import CreateDigest, PathGlobs
+from pants.engine.target import InvalidTargetException, Target
+
+from occlum_build.errors import Problem
+from occlum_build.shown import Lines
+from pants_occlum.compat.by_name import implicitly
+from pants_occlum.compat.pants_rules import create_digest, get_digest_entries
+from pants_occlum.invalid import invalid_target
+from pants_occlum.logs import logger_of
+from pants_occlum.project_paths import literal
+
+logger = logger_of(__name__)
+
+
+def tell_unlocked(name: str, error: Exception, goal: GenerateLockfilesSubsystem) -> None:
+    """Raise the error where the lock file is asked for by name, else log it."""
+    if name in goal.resolve:
+        raise error
+    message = f"{name} is not locked, its lock file stays as it is: {error}"
+    hint = f"lock files of others are written all the same; --resolve={name} fails"
+    logger.error("%s", Problem("unlocked", Lines(*message.splitlines()), hint=hint))
+
+
+def lock_files_of(
+    targets: Mapping[str, Target],
+    names: Iterable[str],
+    lock_file_of: Callable[[Target], str],
+    goal: GenerateLockfilesSubsystem,
+) -> dict[str, str]:
+    """The lock files of those names whose targets say where, each its own; tells of the others."""
+    files: dict[str, str] = {}
+    wrong: dict[str, InvalidTargetException] = {}
+    for name, target in sorted(targets.items()):
+        try:
+            files[name] = lock_file_of(target)
+        except InvalidTargetException as error:
+            wrong[name] = error
+    for file, number in Counter(files.values()).items():
+        sharing = [name for name in files if files[name] == file]
+        if number > 1:
+            clash = invalid_target(
+                f"The 'lockfile' field in target {sharing[0]} is {file}, which is that of another "
+                f"`{targets[sharing[0]].alias}` too, {sharing[1]}: each needs its own."
+            )
+            wrong.update(dict.fromkeys(sharing, clash))
+    asked = sorted(names)
+    for name in asked:
+        if name in wrong:
+            tell_unlocked(name, wrong[name], goal)
+    return {name: files[name] for name in asked if name not in wrong}
+
+
+async def lock_as_it_is(
+    request: GenerateLockfile, error: Exception, goal: GenerateLockfilesSubsystem
+) -> GenerateLockfileResult:
+    """The lock file that is there, if any, in place of one that cannot be made."""
+    tell_unlocked(request.resolve_name, error, goal)
+    entries = await get_digest_entries(**implicitly(PathGlobs([literal(request.lockfile_dest)])))
+    digest = await create_digest(CreateDigest(entries))
+    return GenerateLockfileResult(digest, request.resolve_name, request.lockfile_dest)
