@@ -86,10 +86,10 @@ def test_measurement_is_that_of_the_enclave(pants: PantsRunner, hello: BuiltEncl
     assert occlum_build(pants, "print", "mrenclave", hello.signed).strip() == hello.mrenclave
     mrsigner = occlum_build(pants, "print", "mrsigner", hello.signed).strip()
     assert mrsigner == hello.measurement["mrsigner"]
-    assert (
-        f"{HELLO}: MRENCLAVE {hello.mrenclave}"
-        in run_recorded(pants, "package", HELLO).result.stderr
-    )
+    stderr = run_recorded(pants, "package", HELLO).result.stderr
+    assert f"{HELLO}: MRENCLAVE {hello.mrenclave}" in stderr
+    debug = "this is a debug enclave: its memory can be read from outside, and it is signed with a "
+    assert f"[INFO] {HELLO}: {debug}test key that everybody has" in stderr
     for name, mac in (("mount", "image_mac"), ("initfs", "initfs_mac")):
         folder = hello.instance / "build" / name
         text = (folder / ".ROOT_MAC").read_text()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.base.build_root import BuildRoot
+from pants.core.goals.package import BuiltPackageArtifact
 from pants.core.util_rules import distdir
 from pants.core.util_rules.distdir import DistDir
 from pants.engine.rules import Rule
@@ -32,6 +33,10 @@ class DistPlaces:
     def shown(self, name: str) -> str:
         """How messages call what is in dist."""
         return os.path.relpath(os.path.join(self.dist_dir, name), self.build_root)
+
+    def wrote(self, *names: str) -> tuple[BuiltPackageArtifact, ...]:
+        """Tells of trees and files in dist that are not in a package's digest."""
+        return tuple(BuiltPackageArtifact(None, (f"Wrote {self.shown(name)}",)) for name in names)
 
 
 @rule

@@ -22,7 +22,8 @@ class LowerField(StringField):
     help = help_text(
         """
         The directory of the host that `lower/` is put into, where the enclave finds it: absolute,
-        or relative to the directory in which the enclave is started, which is its instance.
+        or relative to the directory in which the enclave is started. That is the instance where
+        `occlum run` starts it, and need not be where another program does.
         """
     )
 

@@ -16,6 +16,7 @@ from occlum_build.errors import Problem
 from occlum_build.occlum import configure
 from occlum_build.occlum.measurement import (
     ImageIdentity,
+    debug_note,
     has_own_init,
     inputs_of,
     record,
@@ -97,7 +98,9 @@ async def check_enclave_of(
             ),
         )
         problems += [_without_place(one) for one in found]
-    problems += security_warnings(measured, own_init=own_init, test_mrsigner=_test_mrsigner(signed))
+    test_mrsigner = _test_mrsigner(signed)
+    problems += security_warnings(measured, own_init=own_init, test_mrsigner=test_mrsigner)
+    problems += debug_note(measured, test_mrsigner)
     findings = findings_of(target, problems, occlum)
     await tell(findings, **implicitly())
     with enclave_errors(request.address):

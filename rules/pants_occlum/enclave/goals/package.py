@@ -107,7 +107,7 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
             await add_prefix(AddPrefix(stored.digest, output)),
             (
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
-                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+                *places.wrote(f"{output}/{INSTANCE}", manifest),
             ),
         )
     )
@@ -116,20 +116,19 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
 def _check(
     field_set: EnclaveFieldSet, found: CheckedEnclave, enclave: MeasuredEnclave, output: str
 ) -> None:
-    """Tell the measurement, and compare it with the expected one."""
+    """Compare the measurement with the expected one, whose error has both; tell it."""
     measured = json.loads(found.measurement)
-    logger.info("%s: MRENCLAVE %s", field_set.address, measured["mrenclave"])
     expected = field_set.expected_mrenclave.value
-    if expected is None:
-        return
-    check_expected(
-        expected,
-        measured,
-        lambda: read_earlier(
-            Path(output)
-        ),  # what an earlier run left, and anybody may have changed
-        json.loads(enclave.root.manifest.full),
-    )
+    if expected is not None:
+        check_expected(
+            expected,
+            measured,
+            lambda: read_earlier(
+                Path(output)
+            ),  # what an earlier run left, and anybody may have changed
+            json.loads(enclave.root.manifest.full),
+        )
+    logger.info("%s: MRENCLAVE %s", field_set.address, measured["mrenclave"])
 
 
 def rules() -> Iterable[Rule]:

@@ -49,7 +49,7 @@ async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> Packa
             await create_digest(CreateDigest([name])),
             (
                 BuiltPackageArtifact(name.path),
-                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+                *places.wrote(f"{output}/{LOWER}", f"{output}/{UPPER}", manifest),
             ),
         )
     )

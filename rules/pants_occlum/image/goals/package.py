@@ -86,9 +86,10 @@ async def write_image(
         archive = await archive_image(ImageTarRequest(field_set.address))
         digests.append(archive.digest)
         names.append("image.tar")
-    if "dir" in formats:
+    trees = [f"{output}/image"] if "dir" in formats else []
+    if trees:
         host = await host_copies(image.plan, str(image.address))
-        await sync_tree(places, f"{output}/image", image.tree, host)
+        await sync_tree(places, trees[0], image.tree, host)
     manifest = sync_manifest(places, output, image)
     logger.info(
         "%s: image sha256:%s, %s %s, %s bytes",
@@ -105,7 +106,7 @@ async def write_image(
             await add_prefix(AddPrefix(stored.digest, output)),
             (
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
-                BuiltPackageArtifact(None, (f"Wrote {places.shown(manifest)}",)),
+                *places.wrote(*trees, manifest),
             ),
         )
     )

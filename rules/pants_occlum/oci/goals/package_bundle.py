@@ -21,11 +21,8 @@ from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.image.planned import explain_missing, host_copies
-from pants_occlum.logs import logger_of
 from pants_occlum.oci.bundle import BundleRequest, make_bundle
 from pants_occlum.oci.target_types import BundleArgsField
-
-logger = logger_of(__name__)
 
 BUNDLE = "bundle"
 
@@ -56,8 +53,7 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> Packaged:
     plan = bundle.rootfs.plan
     host = await host_copies(plan, str(field_set.address)) if plan is not None else None
     await sync_tree(places, f"{output}/{BUNDLE}", tree, host, bundle.rootfs.packed)
-    logger.info("%s: bundle in %s/%s", field_set.address, output, BUNDLE)
-    return Packaged(BuiltPackage(EMPTY_DIGEST, ()))
+    return Packaged(BuiltPackage(EMPTY_DIGEST, places.wrote(f"{output}/{BUNDLE}")))
 
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.

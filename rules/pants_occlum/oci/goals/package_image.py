@@ -55,8 +55,9 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> Packaged:
         )
         digests.append(archive.digest)
         names.append(ARCHIVE)
-    if "layout" in formats:
-        await sync_tree(places, f"{output}/{LAYOUT}", layout.tree)
+    trees = [f"{output}/{LAYOUT}"] if "layout" in formats else []
+    if trees:
+        await sync_tree(places, trees[0], layout.tree)
     layers = pluralize(layout.layer_count, "layer", include_count=True)
     logger.info("%s: OCI image %s, %s", field_set.address, layout.name, layers)
     merged = await merge_digests(MergeDigests(digests))
@@ -64,7 +65,10 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> Packaged:
     return Packaged(
         BuiltPackage(
             await add_prefix(AddPrefix(stored.digest, output)),
-            tuple(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+            (
+                *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
+                *places.wrote(*trees),
+            ),
         )
     )
 

@@ -15,6 +15,7 @@ CODES: Mapping[str, str] = {
     "config-repeated-key": "a key of Occlum.json that is given more than once",
     "config-unknown-key": "a key of Occlum.json that Occlum does not know",
     "config-yaml": "an Occlum.yaml, which Occlum 0.31 does not read",
+    "debug": "an enclave whose memory can be read from outside",
     "directory": "a fifo, socket or device, which an image cannot hold",
     "elf": "a file that looks like an ELF file but is none",
     "ext2": "an ext2 file system is mounted, and the image has no program that can make it",

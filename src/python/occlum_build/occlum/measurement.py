@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
-from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.errors import NOTE, WARNING, OcclumError, Problem
 from occlum_build.occlum.configure import Settings, config_keys
 from occlum_build.occlum.earlier import SCHEMA, Earlier
 from occlum_build.occlum.initfs import ENCRYPTED, IMAGE_KEY, INTEGRITY_ONLY
@@ -233,6 +233,29 @@ def security_warnings(
             )
         )
     return found
+
+
+def debug_note(measured: Mapping[str, Any], test_mrsigner: str = "") -> list[Problem]:
+    """That an enclave may be debugged, and who may sign as its signer, for who did not ask for it.
+
+    `test_mrsigner`: MRSIGNER of the toolchain's test key.
+    """
+    if not measured["debuggable"]:
+        return []
+    by_test_key = measured["mrsigner"] and measured["mrsigner"] in (
+        PUBLIC_TEST_MRSIGNER,
+        test_mrsigner,
+    )
+    signed = ", and it is signed with a test key that everybody has" if by_test_key else ""
+    return [
+        Problem(
+            "debug",
+            f"this is a debug enclave: its memory can be read from outside{signed}",
+            hint="for a release, set metadata.debuggable of Occlum.json to false, and give a key of"
+            " your own to sign with, and one for the image",
+            severity=NOTE,
+        )
+    ]
 
 
 def has_own_init(inputs: Mapping[str, Any], own_init: str) -> bool:

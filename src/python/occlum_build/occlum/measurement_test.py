@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from occlum_build.errors import OcclumError
+from occlum_build.errors import NOTE, OcclumError
 from occlum_build.occlum import measurement
 from occlum_build.occlum.earlier import Earlier, from_bytes, read_earlier
 from occlum_build.occlum.signing import PUBLIC_TEST_MRSIGNER
@@ -149,6 +149,18 @@ def test_warnings() -> None:
     debug = record(debuggable=True, mrsigner=PUBLIC_TEST_MRSIGNER, image=open_image)
     assert codes(debug) == []
     assert codes(record(initfs={"/etc/image_key": "file 0600"})) == ["image-key"]
+
+
+def test_note_of_a_debug_enclave() -> None:
+    assert measurement.debug_note(record(mrsigner=PUBLIC_TEST_MRSIGNER)) == []
+    (own,) = measurement.debug_note(record(debuggable=True))
+    assert (own.code, own.severity) == ("debug", NOTE)
+    assert own.message == "this is a debug enclave: its memory can be read from outside"
+    for mrsigner in (PUBLIC_TEST_MRSIGNER, "77" * 32):
+        (found,) = measurement.debug_note(record(debuggable=True, mrsigner=mrsigner), "77" * 32)
+        assert found.message == (
+            f"{own.message}, and it is signed with a test key that everybody has"
+        )
 
 
 def test_warnings_that_depend_on_the_toolchain() -> None:
