@@ -24,6 +24,7 @@ from pants.engine.target import (
 from pants.engine.unions import UnionMembership
 from pants.util.frozendict import FrozenDict
 
+from pants_occlum.bom.cycles import AcyclicRequest, require_acyclic
 from pants_occlum.bom.target_types import PackagesField
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
@@ -157,6 +158,9 @@ async def reach(request: ProjectSourcesRequest, union_membership: UnionMembershi
 @rule(desc="Collect the project's files for BOMs")
 async def project_sources(request: ProjectSourcesRequest, dist: DistDir) -> ProjectSources:
     reached = await reach(request, **implicitly())
+    built_first = [one.address for one in reached.packages]
+    built_first += [one.address for one in reached.generators]
+    await require_acyclic(AcyclicRequest(request.addresses, tuple(built_first)))
     sources = await determine_source_files(
         SourceFilesRequest(
             (target.get(SourcesField) for target in reached.sources), enable_codegen=False

@@ -9,6 +9,7 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
 from pants_occlum.bom import (
+    cycles,
     facts,
     inference,
     knowledge,
@@ -28,6 +29,7 @@ def target_types() -> list[type[Target]]:
 
 def rules() -> Iterable[Rule | UnionRule]:
     modules = (
+        cycles,
         facts,
         inference,
         knowledge,
