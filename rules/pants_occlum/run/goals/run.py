@@ -104,7 +104,7 @@ async def _run_request(address: Address, options: OcclumRunSubsystem) -> RunRequ
         ).target
         image = (await runnable_of(target, "What is run")).image
         raise await explain_missing(error, image.plan, address) from None
-    args = [os.path.join(laid_out.folder, _IMAGE)]
+    args = [os.path.join(laid_out.folder, _IMAGE), "--target", address.spec]
     if laid_out.has_config:
         args += ["--config", os.path.join(laid_out.folder, CONFIG)]
     args += ["--writable"] if options.writable else []

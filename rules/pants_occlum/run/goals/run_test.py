@@ -64,6 +64,18 @@ def test_an_image(app: Project) -> None:
     assert stat.S_IMODE((tree / "bin/greet.sh").stat().st_mode) == 0o755
 
 
+def test_messages_name_what_pants_takes(app: Project) -> None:
+    code, _, err = run(app, request(app, "image"))
+    assert (code, err) == (
+        1,
+        "error: no program is named after `--`\n  hint: pants run app:image -- /bin/program\n",
+    )
+    _, _, err = run(app, request(app, "image"), "/bin/greet.sh")
+    assert "with the image read-only (--occlum-run-writable: what is written is" in err
+    code, _, err = run(app, request(app, "image", "--occlum-run-env=['x']"), "/bin/greet.sh")
+    assert (code, err) == (1, "error: --occlum-run-env takes NAME=VALUE, not x\n")
+
+
 def test_what_was_done_to_the_tree_is_undone(app: Project) -> None:
     request(app, "image")
     tree = app.root / ".pants.d/occlum/run/app.image/image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,19 @@ _NO_ENCLAVE = (
     "this is no enclave: {program} runs on the kernel of this machine, in the open, and with the "
     "image {access}"
 )
-_ACCESS = {
-    False: "read-only (--writable: what is written is thrown away)",
-    True: "writable; what is written is thrown away",
-}
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How messages call what the user may write."""
+
+    start: str = "occlum-build run IMAGE"
+    writable: str = "--writable"
+    env: str = "--env"
+
+
+def _words_of_pants(address: str) -> _Words:
+    return _Words(f"pants run {address}", "--occlum-run-writable", "--occlum-run-env")
 
 
 def split_program(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -69,6 +79,8 @@ def add_parser(subparsers: Any) -> None:
         help="as set outside of the enclave: for names that `env.untrusted` lists; without a "
         "configuration any",
     )
+    # The target that Pants runs.
+    parser.add_argument("--target", help=argparse.SUPPRESS)
     _add_trace_options(parser)
     parser.set_defaults(func=_run)
 
@@ -108,19 +120,22 @@ def _run(options: argparse.Namespace) -> None:
     from occlum_build.run.target import find_target
 
     args = tuple(options.program)
+    words = _words_of_pants(options.target) if options.target else _Words()
     if not args:
-        hint = "occlum-build run IMAGE -- /bin/program"
+        hint = f"{words.start} -- /bin/program"
         raise OcclumError("usage", "no program is named after `--`", hint=hint)
     is_traced = options.trace or options.record is not None
     if not is_traced and (options.alone or options.root != _ROOT):
         raise OcclumError("usage", "--root and --alone go with --trace, or --record")
     target = find_target(options.image)
     config = options.config or target.config
-    settings, entry_points = _settings(config, str(target.folder), _given(options.env))
+    settings, entry_points = _settings(config, str(target.folder), _given(options.env, words))
     root = Root.of_directory(str(target.image))
     check_program(root, args[0], entry_points)
     print_problems([*settings.notes, *lacking_places(root, settings.mounts)])
-    access = _ACCESS[options.writable]
+    access = "writable; what is written is thrown away"
+    if not options.writable:
+        access = f"read-only ({words.writable}: what is written is thrown away)"
     text = _NO_ENCLAVE.format(program=args[0], access=access)
     print_problem(Problem(VERB, text, severity=NOTE))
     spec = RootSpec(str(target.image), settings.mounts, SCRATCH if options.writable else READ_ONLY)
@@ -146,11 +161,11 @@ def _little_memory(program: Program) -> Problem:
     return Problem(VERB, text, hint=hint, severity=NOTE)
 
 
-def _given(texts: Sequence[str]) -> dict[str, str]:
+def _given(texts: Sequence[str], words: _Words) -> dict[str, str]:
     """The variables of --env."""
     for text in texts:
         if text.find("=") < 1:
-            raise OcclumError("usage", f"--env takes NAME=VALUE, not {text}")
+            raise OcclumError("usage", f"{words.env} takes NAME=VALUE, not {text}")
     return dict(text.partition("=")[::2] for text in texts)
 
 
