@@ -107,11 +107,31 @@ def _end(process: subprocess.Popen[str]) -> PantsResult:
     return PantsResult(process.returncode, stdout, stderr)
 
 
+# It cannot reach its pantsd as often as STAND_IN_TIMEOUTS says, as a Pants on a busy machine.
+_STAND_IN = """\
+import os, pathlib, sys
+
+class ProcessManager:
+    class Timeout(Exception):
+        pass
+
+def main():
+    left = pathlib.Path(os.environ.get("STAND_IN_TIMEOUTS", os.devnull))
+    timeouts = int(left.read_text() or 0)
+    if timeouts:
+        left.write_text(str(timeouts - 1))
+        raise ProcessManager.Timeout("exceeded timeout of 60 seconds while waiting for pantsd")
+    if "--fail" in sys.argv:
+        raise ValueError(sys.argv)
+    print("pants VERSION", *sys.argv[1:])
+"""
+
+
 def _stand_in_wheel(directory: Path, version: str) -> Path:
     """A wheel whose `pants` prints its version and arguments."""
     info = f"pantsbuild.pants-{version}.dist-info"
     files = {
-        "stand_in.py": f"import sys\n\ndef main():\n    print('pants {version}', *sys.argv[1:])\n",
+        "stand_in.py": _STAND_IN.replace("VERSION", version),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: pantsbuild.pants\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": "[console_scripts]\npants = stand_in:main\n",
@@ -255,6 +275,47 @@ def test_finds_cpython39_in(checkout: Checkout, place: str) -> None:
         _script(checkout.tools / "uv", f"echo '{python}'")
 
     assert checkout.run().expect(0).stdout == "pants 1\n"
+
+
+def test_a_pantsd_that_is_late_gets_another_try(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.run(PANTS_PYTHON=str(PYTHON39)).expect(0)
+    left = tmp_path / "timeouts"
+    left.write_text("1")
+
+    result = checkout.run("a b", "--x", STAND_IN_TIMEOUTS=str(left)).expect(0)
+
+    assert result.stdout == "pants 1 a b --x\n"
+    assert result.stderr == (
+        "pants: exceeded timeout of 60 seconds while waiting for pantsd: this machine is busy; "
+        "trying once more\n"
+    )
+    left.write_text("2")
+    twice = checkout.run(STAND_IN_TIMEOUTS=str(left)).expect(1)
+    assert "ProcessManager.Timeout: exceeded" in twice.stderr
+    other = checkout.run("--fail").expect(1)
+    assert f"ValueError: ['{checkout.venv}/bin/pants', '--fail']" in other.stderr
+    assert "trying once more" not in other.stderr
+
+
+def test_nothing_of_the_working_directory_is_imported(checkout: Checkout) -> None:
+    checkout.run(PANTS_PYTHON=str(PYTHON39)).expect(0)
+    for module in ("re", "runpy", "stand_in"):
+        (checkout.root / f"{module}.py").write_text("raise SystemExit('of the project')\n")
+    assert checkout.run().expect(0).stdout == "pants 1\n"
+
+
+@pytest.mark.parametrize("lock", [LAUNCHER_LOCK, PEX_LOCK])
+def test_without_a_network_the_error_says_what_to_set(checkout: Checkout, lock: str) -> None:
+    places = [str(checkout.wheels)] if lock == PEX_LOCK else []
+    env = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": " ".join(places), "PIP_RETRIES": "0"}
+    nowhere = "http://127.0.0.1:9/simple/"
+
+    result = checkout.run(PANTS_PYTHON=str(PYTHON39), PIP_INDEX_URL=nowhere, **env).expect(1)
+
+    *_, last = result.stderr.splitlines()
+    assert last.startswith("pants: error: pip could not ")
+    assert "https_proxy names a proxy, and PIP_INDEX_URL an index of your own" in last
+    assert not (checkout.venv / "complete").exists()
 
 
 def test_occlum_venv_with_other_content_is_left_alone(checkout: Checkout, tmp_path: Path) -> None:
