@@ -223,6 +223,7 @@ def command_lines(name: str) -> Iterator[list[str]]:
         ["run", ".", "--", f"/{name}"],
         ["run", ".", "--env", name, "--", "/bin/x"],
         ["run", ".", "--config", path, "--", "/bin/x"],
+        ["schema", name],
         ["occlum", name],
         ["occlum", "run", name],
         ["occlum", "package", name],

@@ -58,6 +58,7 @@ VERBS = {
     "sbom": "sbom",
     "run": "run",
     "trace": "trace",
+    "schema": "schema",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
