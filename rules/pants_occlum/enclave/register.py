@@ -20,7 +20,7 @@ from pants_occlum.enclave import (
     toolchain,
 )
 from pants_occlum.enclave.boot_types import OcclumRootfs
-from pants_occlum.enclave.goals import package, package_rootfs
+from pants_occlum.enclave.goals import expect, package, package_rootfs
 from pants_occlum.enclave.target_types import OcclumEnclave, OcclumToolchain
 
 
@@ -39,6 +39,7 @@ def rules() -> Iterable[Rule | UnionRule]:
         signing,
         steps,
         toolchain,
+        expect,
         package,
         package_rootfs,
     )

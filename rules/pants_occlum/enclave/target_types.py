@@ -12,6 +12,7 @@ from pants.engine.target import (
     BoolField,
     OptionalSingleSourceField,
     ScalarField,
+    SecondaryOwnerMixin,
     StringField,
     Target,
 )
@@ -139,7 +140,7 @@ class EnclaveInitfsField(OneAddressField):
     )
 
 
-class EnclaveInitField(OptionalSingleSourceField):
+class EnclaveInitField(OptionalSingleSourceField, SecondaryOwnerMixin):
     alias = "init"
     help = "A program of the project to use as `/bin/init` of the default initfs."
 
@@ -251,6 +252,29 @@ class ExpectedMrenclaveField(StringField):
         return value
 
 
+# Pants looks for owners of a file in one field of sources of a target, which is `config_file`, and
+# in those that say that they own as well.
+class ExpectedMeasurementField(OptionalSingleSourceField, SecondaryOwnerMixin):
+    alias = "expected_measurement"
+    help = help_text(
+        """
+        A file with all that the build is expected to come to, which is kept with the source, as
+        `app.measurement.json`: MRENCLAVE, MRSIGNER, all inputs, and each entry of the image. What
+        differs fails the build and is told, on any machine. `occlum-expect` writes the file.
+        """
+    )
+
+    @classmethod
+    def compute_value(cls, raw_value: _Text, address: Address) -> _Text:
+        value = super().compute_value(raw_value, address)
+        if value is None or (value.endswith("measurement.json") and not value.startswith("/")):
+            return value
+        raise invalid_field(  # it is a file that a goal writes over
+            f"The {cls.alias!r} field in target {address} must be a file below its BUILD file's "
+            f"directory that is called measurement.json or ends so, not {value!r}."
+        )
+
+
 class BuilderField(StringField):
     alias = "builder"
     default = "occlum-build"
@@ -284,6 +308,7 @@ class OcclumEnclave(Target):
         SigningDateField,
         BuiltinConfigNewlineField,
         ExpectedMrenclaveField,
+        ExpectedMeasurementField,
         BuilderField,
         AllowField,
         ReportField,

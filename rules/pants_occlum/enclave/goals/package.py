@@ -33,6 +33,7 @@ from pants_occlum.enclave.checked import (
     CheckedEnclaveRequest,
     check_enclave_of,
 )
+from pants_occlum.enclave.expected import expected_of
 from pants_occlum.enclave.instance import (
     INSTANCE,
     ArchiveRequest,
@@ -60,6 +61,7 @@ class EnclaveFieldSet(FieldSet):
     sgx_mode: fields.SgxModeField
     sign: fields.SignField
     expected_mrenclave: fields.ExpectedMrenclaveField
+    expected_measurement: fields.ExpectedMeasurementField
     builder: fields.BuilderField
     report: ReportField
     output_path: DistPathField
@@ -71,9 +73,11 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
     sgx_mode, sign = field_set.sgx_mode.value or "HW", field_set.sign.value
     output = field_set.output_path.in_dist(places)
     with enclave_errors(field_set.address):
+        expected = await expected_of(field_set.expected_mrenclave, field_set.expected_measurement)
         enclave = await measured_enclave(EnclaveRequest(field_set.address))
         measured = await check_enclave_of(CheckedEnclaveRequest(field_set.address), **implicitly())
         _check(field_set, measured, enclave, os.path.join(places.dist_dir, output))
+        expected.check(measured, enclave)
         if field_set.builder.value == "occlum":
             await compare_builds(CompareRequest(field_set.address), **implicitly())
     instance = await lay_out_instance(InstanceRequest(field_set.address, sgx_mode, sign))

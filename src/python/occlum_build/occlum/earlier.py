@@ -22,6 +22,7 @@ _RECORD = {
     "mrenclave": str,
     "mrsigner": AnyOf((str, None)),
     "debuggable": bool,
+    "image_entries?": MapOf(str),
     "inputs": {
         "image": {"type": str},
         "initfs": MapOf(str),
@@ -41,9 +42,18 @@ def from_bytes(data: bytes, name: str = MEASUREMENT) -> dict[str, Any]:
     check_shape(value, {"schema": int}, name, code=_CODE)
     if value["schema"] != SCHEMA:
         message = f"its schema is {value['schema']}, not {SCHEMA}"
-        raise OcclumError(_CODE, message, place=Place(name))
+        place = Place(name, _line_of(data, b'"schema"'))
+        hint = "a newer version wrote it" if value["schema"] > SCHEMA else ""
+        raise OcclumError(_CODE, message, place=place, hint=hint)
     check_shape(value, _RECORD, name, code=_CODE)
     return value
+
+
+def _line_of(data: bytes, key: bytes) -> int:
+    """Where the last such key stands, as keys of the document itself are indented least."""
+    lines = data.splitlines()
+    found = [n for n, line in enumerate(lines, 1) if line.lstrip(b" \t{").startswith(key)]
+    return found[-1] if found else 0
 
 
 def manifest_from_bytes(data: bytes, name: str = MANIFEST) -> dict[str, Any]:

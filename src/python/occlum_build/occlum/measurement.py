@@ -152,7 +152,21 @@ def changed_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[I
         ("image", "image"),
     ):
         before, after = old["inputs"].get(section, {}), new["inputs"].get(section, {})
-        yield from _changes(kind, before, after)
+        yield from changes_between(kind, before, after)
+
+
+def changes_between(
+    kind: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[InputChange]:
+    """What moved between two objects of a kind, by name."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, _NO_VALUE), after.get(name, _NO_VALUE)
+        if old is _NO_VALUE:
+            yield InputChange(kind, name, None, _shown(new))
+        elif new is _NO_VALUE:
+            yield InputChange(kind, name, _shown(old), None)
+        elif old != new or type(old) is not type(new):
+            yield InputChange(kind, name, _shown(old), _shown(new))
 
 
 def explain(
@@ -165,10 +179,15 @@ def explain(
     lines = [str(change) for change in changed_inputs(old, new)]
     if old_image is not None and new_image is not None:
         before, after = describe_entries(old_image), describe_entries(new_image)
-        lines += map(str, _changes("image entry", before, after))
-    if len(lines) > _MAX_LINES:
-        lines = [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more"]
-    return lines or ["no recorded input differs"]
+        lines += map(str, changes_between("image entry", before, after))
+    return first_of(lines) or ["no recorded input differs"]
+
+
+def first_of(lines: list[str]) -> list[str]:
+    """As many of the lines as are told, and how many are not."""
+    if len(lines) <= _MAX_LINES:
+        return lines
+    return [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more"]
 
 
 def check_expected(
@@ -280,19 +299,6 @@ _TEST_KEY = Problem(
     " Pants [occlum].sign_key_file or [occlum].signer",
     severity=WARNING,
 )
-
-
-def _changes(
-    kind: str, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[InputChange]:
-    for name in sorted({*before, *after}):
-        old, new = before.get(name, _NO_VALUE), after.get(name, _NO_VALUE)
-        if old is _NO_VALUE:
-            yield InputChange(kind, name, None, _shown(new))
-        elif new is _NO_VALUE:
-            yield InputChange(kind, name, _shown(old), None)
-        elif old != new or type(old) is not type(new):
-            yield InputChange(kind, name, _shown(old), _shown(new))
 
 
 def _shown(value: Any) -> str:
