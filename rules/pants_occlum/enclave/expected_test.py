@@ -149,8 +149,8 @@ def test_mistakes(app: Project, enclaves: str, message: str) -> None:
     app.write({"app/BUILD": BUILD + enclaves})
     with pytest.raises(ExecutionError) as caught:
         app.run(OcclumExpect, "app:")
-    (error,) = caught.value.wrapped_exceptions
-    assert message in str(error)
+    errors: tuple[Exception, ...] = caught.value.wrapped_exceptions
+    assert message in str(errors[0])
     if "expected_mrenclave" in enclaves:
         assert message in app.failure(ENCLAVE)
 

@@ -62,6 +62,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--expected-mrenclave", metavar="HEX", help="fail on any other")
     parser.add_argument(
+        "--expected-measurement",
+        type=Path,
+        metavar="FILE",
+        help="fail on all that is not as the file says, and tell it",
+    )
+    parser.add_argument(
+        "--update-expected", action="store_true", help="write that FILE, and compare nothing"
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         help="warnings of Occlum.json, and of mounts and entry points that the image lacks, are "
@@ -92,6 +101,10 @@ def run(options: argparse.Namespace) -> None:
     expected = options.expected_mrenclave or ""
     if expected and not _MRENCLAVE.fullmatch(expected):
         raise OcclumError("usage", f"--expected-mrenclave: {quoted(expected)} is not 64 hex digits")
+    if expected and options.expected_measurement:
+        raise OcclumError("usage", "--expected-measurement has the MRENCLAVE: give it alone")
+    if options.update_expected and not options.expected_measurement:
+        raise OcclumError("usage", "--update-expected needs --expected-measurement FILE")
     if options.sign_tool:
         message = "--sign-tool is ignored: the enclave is signed without one"
         print_problem(Problem("usage", message, severity=WARNING))
@@ -115,6 +128,8 @@ def run(options: argparse.Namespace) -> None:
         force=options.force,
         allowed=allowed,
         expected_mrenclave=expected,
+        expected_measurement=options.expected_measurement,
+        update_expected=options.update_expected,
     )
     no_core_dumps()
     with naming_toolchain_option():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from occlum_build.checks.allowed import sort_out
-from occlum_build.errors import OcclumError, Problem
-from occlum_build.files.bounds import ENCLAVE_BYTES, STATE_BYTES
+from occlum_build.errors import OcclumError, Place, Problem
+from occlum_build.files.bounds import ENCLAVE_BYTES, MANIFEST_BYTES, STATE_BYTES
 from occlum_build.files.change import Change
 from occlum_build.files.reading import content_of, read_file
 from occlum_build.image.manifest import canonical_json
@@ -18,6 +19,12 @@ from occlum_build.occlum import instance as layout
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Configured, configure
 from occlum_build.occlum.earlier import MEASUREMENT, read_earlier
+from occlum_build.occlum.expected import (
+    check_measurement,
+    expected_bytes,
+    read_expected,
+    with_entries,
+)
 from occlum_build.occlum.inputs import BuildRequest, Inputs, read_inputs, read_key
 from occlum_build.occlum.prebuilt import copy_prebuilt
 from occlum_build.occlum.seal import MANIFEST, ROOT, ROOT_MAC, hide, seal
@@ -26,6 +33,7 @@ from occlum_build.sefs.keys import UserKey
 from occlum_build.sgx.measurement import read_sigstruct
 
 _MODE = 0o644
+_UPDATE = "--update-expected"
 # What is made in the stage, and where it will be.
 _PLACES = {
     "initfs_tree": "initfs",
@@ -75,10 +83,12 @@ class _Build:
         for part, place in _PLACES.items():
             change.names.add(self._part(part), self._instance / place)
         self._last = read_earlier(request.instance, with_manifest=False).record
+        self._expected: tuple[bytes, Mapping[str, Any] | None] = (b"", None)
         self._found: list[Problem] = []
 
     def run(self) -> Built:
-        # First, so that a wrong key is told before long work.
+        # First, so that a wrong key or file is told before long work.
+        self._expected = self._read_expected()
         signer = open_signer(self._request.signer) if self._request.signer else None
         signer_id = signer.mrsigner if signer is not None else None
         inputs = read_inputs(self._request, self._key, self._part("initfs_tree"))
@@ -165,7 +175,37 @@ class _Build:
         self._found += configured.warnings
         return configured
 
+    def _read_expected(self) -> tuple[bytes, Mapping[str, Any] | None]:
+        """The file that is expected of the build, None where there is none or it is made anew."""
+        path, is_updated, data = (
+            self._request.expected_measurement,
+            self._request.update_expected,
+            b"",
+        )
+        if path is None:
+            return b"", None
+        try:
+            if not os.path.lexists(path):
+                hint = f"write it: {_UPDATE}"
+                raise OcclumError(
+                    "measurement", "there is no such file", place=Place(str(path)), hint=hint
+                )
+            data = read_file(path, MANIFEST_BYTES, code="measurement")
+            return data, read_expected(data, str(path), _UPDATE)
+        except OcclumError:
+            if is_updated:  # it may be a conflict of a merge
+                return data, None
+            raise
+
     def _check_expected(self, measured: Mapping[str, Any], inputs: Inputs) -> None:
+        path = self._request.expected_measurement
+        if path is not None:
+            made, (data, expected) = with_entries(measured, inputs.image_manifest), self._expected
+            content = expected_bytes(made, expected)
+            if not self._request.update_expected and expected is not None:
+                check_measurement(expected, made, str(path), _UPDATE)
+            elif content != data:
+                self._change.write(path, content)
         if not self._request.expected_mrenclave:
             return
         has_image = inputs.image_manifest is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,45 @@ def test_expected_mrenclave(build_request: BuildRequest) -> None:
     ]
     assert "true -> false" in lines[1]
     assert snapshot(build_request.instance / "build") == before
+
+
+def test_expected_measurement(build_request: BuildRequest, tmp_path: Path) -> None:
+    file = tmp_path / "app.measurement.json"
+    expecting = replace(build_request, expected_measurement=file)
+    with pytest.raises(OcclumError, match=r"json: there is no such file\n.*write it: --upd"):
+        build(expecting)
+    first = build(replace(expecting, update_expected=True)).measurement
+    written = json.loads(file.read_bytes())
+    assert written.pop("image_entries")["/bin/hello"].startswith("file 0644 ")
+    assert written == json.loads(json.dumps(first))
+    assert build(expecting).unchanged
+    stamp = file.stat().st_mtime_ns
+    assert build(replace(expecting, update_expected=True)).unchanged
+    assert file.stat().st_mtime_ns == stamp
+    # Nothing of an earlier build is at hand, as in CI.
+    (build_request.instance / "image/bin/hello").chmod(0o755)
+    changed(build_request, metadata__version_number="3")
+    before = snapshot(build_request.instance)
+    for name in ("measurement.json", "manifest.json"):
+        (build_request.instance / name).unlink()
+        del before[name]
+    with pytest.raises(OcclumError) as caught:
+        build(expecting)
+    assert [line.strip().split(": ")[0] for line in str(caught.value).splitlines()[2:]] == [
+        "enclave isv_svn",
+        "config $.metadata.version_number",
+        "image digest",
+        "image entry /bin/hello",
+        "where that is meant, write it anew",
+    ]
+    assert snapshot(build_request.instance) == before
+    assert not build(replace(expecting, update_expected=True)).unchanged
+    assert build(expecting).unchanged
+    file.write_text("<<<<<<< HEAD\n")
+    with pytest.raises(OcclumError, match=r"measurement\.json:1:1: not JSON"):
+        build(expecting)
+    assert build(replace(expecting, update_expected=True)).unchanged
+    assert build(expecting).unchanged
 
 
 def test_an_unchanged_build_can_still_be_unexpected(build_request: BuildRequest) -> None:

@@ -38,6 +38,7 @@ class BuildRequest:
     """What is to be built; without a signer, the 256 bytes to be signed instead of an enclave.
 
     `allowed`: as `parse_allowed` tells it; an error of such a code does not end the build.
+    `update_expected`: write the file of `expected_measurement` in place of comparing with it.
     """
 
     instance: Path
@@ -49,6 +50,8 @@ class BuildRequest:
     insecure_key_file: bool = False
     force: bool = False
     expected_mrenclave: str = ""
+    expected_measurement: Path | None = None
+    update_expected: bool = False
     allowed: Mapping[str, str] = field(default_factory=dict)
 
 

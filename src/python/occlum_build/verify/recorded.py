@@ -11,6 +11,7 @@ from typing import Any
 from occlum_build.errors import OcclumError
 from occlum_build.image.manifest import image_digest
 from occlum_build.occlum.configure import Settings, config_keys
+from occlum_build.occlum.expected import ENTRIES
 from occlum_build.occlum.measurement import describe_entries, record
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sgx.config import Node
@@ -47,10 +48,14 @@ def check_record(stated: Mapping[str, Any], known: Known, table: Table) -> None:
         del due["schema"], due["inputs"]
         if known.mrenclave:
             due["mrenclave"] = known.mrenclave
+        if ENTRIES in stated and stated["mrsigner"] is None:  # it stands for any signer there
+            del due["mrsigner"]
         _compare(stated, due, "", table)
     inputs = stated["inputs"]
     _check_image(inputs["image"], known, table)
     _check_initfs(inputs["initfs"], known.initfs, table)
+    if ENTRIES in stated:
+        _check_described(MEASUREMENT, stated[ENTRIES], known.image, table, "image ")
     if known.document is not None:
         try:
             due = config_keys(known.document)
@@ -103,14 +108,20 @@ def check_digest(
 
 
 def _check_entries(manifest: Mapping[str, Any], image: Sealed, table: Table) -> None:
+    described = describe_entries(manifest)
+    if image.entries is not None and len(described) != len(manifest["entries"]):
+        table.differs(MANIFEST, "entries", "it has a path twice")
+    _check_described(MANIFEST, described, image, table)
+
+
+def _check_described(
+    about: str, stated: Mapping[str, str], image: Sealed, table: Table, prefix: str = ""
+) -> None:
     if image.entries is None:
         note = "the content of the image cannot be read"
-        table.unknown(MANIFEST, "entries", note)
-        return
-    described = describe_entries(manifest)
-    if len(described) != len(manifest["entries"]):
-        table.differs(MANIFEST, "entries", "it has a path twice")
-    _compare_entries(MANIFEST, described, image.described, table)
+        table.unknown(about, f"{prefix}entries", note)
+    else:
+        _compare_entries(about, stated, image.described, table, prefix)
 
 
 def _check_initfs(stated: Mapping[str, str], initfs: Sealed, table: Table) -> None:

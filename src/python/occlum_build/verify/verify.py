@@ -74,7 +74,7 @@ def verify(path: Path, wanted: Wanted) -> Verified:
             raise OcclumError("usage", f"{name} wants 64 hexadecimal digits")
     given = None
     if wanted.measurement is not None:
-        data = read_file(wanted.measurement, MEASUREMENT_BYTES, code=CODE)
+        data = read_file(wanted.measurement, MANIFEST_BYTES, code=CODE)  # it may have entries
         given = from_bytes(data, str(wanted.measurement))
     table = Table()
     with open_target(path, wanted.ref, table) as target:

@@ -12,6 +12,7 @@ import pytest
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
+from occlum_build.occlum.expected import expected_bytes, with_entries
 from occlum_build.occlum.fresh import make_instance, plan_fresh
 from occlum_build.occlum.inputs import BuildRequest
 from occlum_build.occlum.signing import KeyFile
@@ -210,6 +211,24 @@ def test_records_that_lie(built: Path, tmp_path: Path) -> None:
     assert row(verified(instance), "measurement.json", "content").status == DIFFERS
     with pytest.raises(OcclumError, match="not JSON"):
         verified(instance, measurement=record)
+
+
+def test_an_expected_measurement_tells_the_entries(built: Path, tmp_path: Path) -> None:
+    record, manifest = (
+        json.loads((built / name).read_bytes()) for name in ("measurement.json", "manifest.json")
+    )
+    made = with_entries(record, manifest)
+    file = tmp_path / "app.measurement.json"
+    for any_signer in (made, {**made, "mrsigner": None}):
+        file.write_bytes(expected_bytes(any_signer, None))
+        found = verified(built, measurement=file)
+        assert found.agrees
+        assert row(found, "measurement.json", "image entries").status == AGREES
+    made["image_entries"]["/bin/hello"] = "file 0644 00"
+    del made["image_entries"]["/bin/link"]
+    file.write_bytes(expected_bytes(made, None))
+    rows = differing(verified(built, measurement=file))
+    assert [one.what for one in rows] == ["image /bin/hello", "image /bin/link"]
 
 
 def test_what_is_no_instance(tmp_path: Path, built: Path, toolchain: Path) -> None:
