@@ -108,6 +108,7 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{RULES}/enclave/checked.py": {
         (name, JSON): _OWN_JSON for name in ("check_enclave_of", "_inputs")
     },
+    f"{RULES}/enclave/expected.py": {("made_of", JSON): _OWN_JSON},
     f"{RULES}/enclave/goals/package.py": {
         (name, JSON): _OWN_JSON for name in ("_check", "package_enclave")
     },
