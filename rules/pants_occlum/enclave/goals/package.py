@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact
 from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
@@ -29,7 +30,6 @@ from pants_occlum.dist.stored import StoredRequest, check_stored
 from pants_occlum.dist.sync import sync_tree
 from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.checked import (
-    CheckedEnclave,
     CheckedEnclaveRequest,
     check_enclave_of,
 )
@@ -76,8 +76,11 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
         expected = await expected_of(field_set.expected_mrenclave, field_set.expected_measurement)
         enclave = await measured_enclave(EnclaveRequest(field_set.address))
         measured = await check_enclave_of(CheckedEnclaveRequest(field_set.address), **implicitly())
-        _check(field_set, measured, enclave, os.path.join(places.dist_dir, output))
+        record = json.loads(measured.measurement)
+        _check(field_set, record, enclave, os.path.join(places.dist_dir, output))
         expected.check(measured, enclave)
+        # Not before the checks, whose errors tell it.
+        logger.info("%s: MRENCLAVE %s", field_set.address, record["mrenclave"])
         if field_set.builder.value == "occlum":
             await compare_builds(CompareRequest(field_set.address), **implicitly())
     instance = await lay_out_instance(InstanceRequest(field_set.address, sgx_mode, sign))
@@ -90,7 +93,7 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
     ]
     names = sorted(small)
     if field_set.report.value:
-        told, record = (*enclave.root.told, *measured.told), json.loads(measured.measurement)
+        told = (*enclave.root.told, *measured.told)
         digests.append(await write_report(field_set.address, enclave.root, told, record))
         names.append(REPORT)
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
@@ -118,21 +121,19 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
 
 
 def _check(
-    field_set: EnclaveFieldSet, found: CheckedEnclave, enclave: MeasuredEnclave, output: str
+    field_set: EnclaveFieldSet, measured: dict[str, Any], enclave: MeasuredEnclave, output: str
 ) -> None:
-    """Compare the measurement with the expected one, whose error has both; tell it."""
-    measured = json.loads(found.measurement)
+    """Compare MRENCLAVE with the expected one."""
     expected = field_set.expected_mrenclave.value
-    if expected is not None:
-        check_expected(
-            expected,
-            measured,
-            lambda: read_earlier(
-                Path(output)
-            ),  # what an earlier run left, and anybody may have changed
-            json.loads(enclave.root.manifest.full),
-        )
-    logger.info("%s: MRENCLAVE %s", field_set.address, measured["mrenclave"])
+    if expected is None:
+        return
+    check_expected(
+        expected,
+        measured,
+        # What an earlier run left, and anybody may have changed.
+        lambda: read_earlier(Path(output)),
+        json.loads(enclave.root.manifest.full),
+    )
 
 
 def rules() -> Iterable[Rule]:

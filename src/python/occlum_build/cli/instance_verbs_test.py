@@ -104,7 +104,10 @@ def test_wrong_options(
     both = ("--expected-mrenclave", "0" * 64, "--expected-measurement", file)
     assert "give it alone" in error(*both)
     assert "needs --expected-measurement FILE" in error("--update-expected")
-    assert "app.measurement.json: there is no such file\n  hint: write it: --update-expected" in error(*both[2:])
+    assert (
+        "app.measurement.json: there is no such file\n  hint: write it: --update-expected"
+        in error(*both[2:])
+    )
     assert "'20240231' is no date" in error("--date", "20240231")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
     assert "SOURCE_DATE_EPOCH='today' is no time" in error()
