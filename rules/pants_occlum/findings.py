@@ -110,7 +110,7 @@ def allowed_of(target: Target, occlum: OcclumSubsystem) -> dict[str, str]:
         codes = parse_allowed(occlum.allow)
     except OcclumError as error:
         raise InvalidOption(f"The option `allow` in [occlum]: {error}") from None
-    return {**codes, **parse_allowed(target[AllowField].value or ())}
+    return {**codes, **parse_allowed(target.get(AllowField).value or ())}
 
 
 def findings_of(target: Target, problems: Iterable[Problem], occlum: OcclumSubsystem) -> Findings:

@@ -20,10 +20,13 @@ from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.enclave.goals.package import EnclaveFieldSet, package_enclave
 from pants_occlum.enclave.goals.package_rootfs import RootfsFieldSet, package_rootfs
+from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.goals.package import ImageFieldSet, package_image
 from pants_occlum.oci.goals.package_bundle import BundleFieldSet, package_bundle
 from pants_occlum.oci.goals.package_image import OciFieldSet, package_oci
 from pants_occlum.process.loaded_sources import LOADED
+from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.takers import untaken_problems
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class DistFieldSet(PackageFieldSet):
 
 # Not memoised, so that what was deleted from dist comes back in the next run.
 @_uncacheable_rule
-async def package(field_set: DistFieldSet, run_id: RunId) -> BuiltPackage:
+async def package(field_set: DistFieldSet, run_id: RunId, occlum: OcclumSubsystem) -> BuiltPackage:
     LOADED.require_unchanged(run_id)
     request = WrappedTargetRequest(field_set.address, "a package")
     target = (await resolve_target(request, **implicitly())).target
@@ -49,6 +52,10 @@ async def package(field_set: DistFieldSet, run_id: RunId) -> BuiltPackage:
         packaged = await package_bundle(BundleFieldSet.create(target), **implicitly())
     else:
         packaged = await package_oci(OciFieldSet.create(target), **implicitly())
+    if packaged.lacks:
+        problems = await untaken_problems(target.address, packaged.gives, packaged.lacks)
+        if problems:
+            await tell(findings_of(target, problems, occlum), **implicitly())
     return packaged.package
 
 

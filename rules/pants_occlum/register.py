@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum import findings, package
+from pants_occlum import findings, package, takers
 from pants_occlum.bom import register as bom
 from pants_occlum.dist import places, stored
 from pants_occlum.enclave import register as enclave
@@ -33,6 +33,6 @@ def rules() -> Iterable[Rule | UnionRule]:
     loaded_sources.LOADED.start_run()
     return [
         one
-        for room in (findings, tool_process, places, stored, *_FAMILIES, package)
+        for room in (findings, tool_process, places, stored, *_FAMILIES, takers, package)
         for one in room.rules()
     ]

@@ -9,6 +9,11 @@ from pants.core.goals.package import BuiltPackage
 
 @dataclass(frozen=True)
 class Packaged:
-    """As BuiltPackage, of which every kind of package of any backend is a rule to be chosen."""
+    """As BuiltPackage, of which every kind of package of any backend is a rule to be chosen.
+
+    `lacks` is what to do where its digest has not the thing itself, but what it `gives`.
+    """
 
     package: BuiltPackage
+    gives: str = ""
+    lacks: str = ""

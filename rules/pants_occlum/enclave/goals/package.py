@@ -17,6 +17,7 @@ from pants.engine.target import FieldSet
 from occlum_build.occlum.earlier import MEASUREMENT, read_earlier
 from occlum_build.occlum.initfs import ENCRYPTED
 from occlum_build.occlum.measurement import check_expected
+from occlum_build.shown import listed
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import (
     add_prefix,
@@ -116,8 +117,21 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
                 *places.wrote(f"{output}/{INSTANCE}", manifest),
             ),
-        )
+        ),
+        gives=listed(names),
+        lacks=_lacks(sign, enclave.image_type == ENCRYPTED),
     )
+
+
+def _lacks(sign: bool, is_encrypted: bool) -> str:
+    """What to do where the archive of the instance is not in the digest."""
+    if not sign:
+        return f"{INSTANCE}.tar.gz is made of signed enclaves: leave out `sign=False`"
+    if is_encrypted:
+        return (
+            f"what is encrypted is in no cache, and so in dist/ alone: take {INSTANCE}.tar.gz there"
+        )
+    return ""
 
 
 def _check(

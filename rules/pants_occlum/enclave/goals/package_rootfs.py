@@ -51,7 +51,9 @@ async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> Packa
                 BuiltPackageArtifact(name.path),
                 *places.wrote(f"{output}/{LOWER}", f"{output}/{UPPER}", manifest),
             ),
-        )
+        ),
+        gives="image.digest",
+        lacks=f"its layers are encrypted, in no cache, and so in dist/ alone: take {LOWER}/ there",
     )
 
 

@@ -11,6 +11,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import FieldSet, WrappedTargetRequest
 from pants.util.strutil import pluralize
 
+from occlum_build.shown import listed
 from pants_occlum.bom.target_types import ImageBomsField
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import (
@@ -108,7 +109,9 @@ async def write_image(
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
                 *places.wrote(*trees, manifest),
             ),
-        )
+        ),
+        gives=listed(names),
+        lacks="" if "tar" in formats else 'add "tar" to its `formats`: then image.tar is given too',
     )
 
 

@@ -53,7 +53,11 @@ async def write_bundle(request: _WriteBundle, places: DistPlaces) -> Packaged:
     plan = bundle.rootfs.plan
     host = await host_copies(plan, str(field_set.address)) if plan is not None else None
     await sync_tree(places, f"{output}/{BUNDLE}", tree, host, bundle.rootfs.packed)
-    return Packaged(BuiltPackage(EMPTY_DIGEST, places.wrote(f"{output}/{BUNDLE}")))
+    return Packaged(
+        BuiltPackage(EMPTY_DIGEST, places.wrote(f"{output}/{BUNDLE}")),
+        gives="nothing",
+        lacks="a bundle is a directory of dist/ alone: name an `oci_image` of the same instead",
+    )
 
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.

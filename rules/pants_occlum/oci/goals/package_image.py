@@ -11,6 +11,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import FieldSet
 from pants.util.strutil import pluralize
 
+from occlum_build.shown import listed
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import add_prefix, create_digest, merge_digests
 from pants_occlum.dist.output_path import DistPathField
@@ -69,7 +70,9 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> Packaged:
                 *(BuiltPackageArtifact(f"{output}/{name}") for name in names),
                 *places.wrote(*trees),
             ),
-        )
+        ),
+        gives=listed(names),
+        lacks="" if "archive" in formats else f'add "archive" to its `formats`, for {ARCHIVE}',
     )
 
 

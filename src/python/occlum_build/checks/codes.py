@@ -46,6 +46,7 @@ CODES: Mapping[str, str] = {
     "oci": "settings of an OCI image that do not work together, or names that a layer cannot hold",
     "override": "a line of a BOM that overrides what another one puts somewhere",
     "package": "a fifo, socket or device of an instance, which an archive leaves out",
+    "package-part": "an archive, image or test takes a target that gives it little of what it is",
     "packages-metadata": "packages are told to scanners, and their distribution is not",
     "packages-mode": "a directory that two packages have with different modes",
     "packages-script": "what scripts of a package would do, and a root of packages has not",

@@ -1,0 +1,100 @@
+"""Who takes what `package` makes of a target: archives, Docker images, commands, tests.
+
+Pants gives them the files of the package's digest. What is large, or must be in no cache, is not
+among these: `package` brings it into dist/ itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.rules import Rule
+from pants.engine.target import (
+    AllUnexpandedTargets,
+    Dependencies,
+    SpecialCasedDependencies,
+    Target,
+)
+
+from occlum_build.errors import WARNING, Problem
+from occlum_build.shown import some
+from pants_occlum.bom.target_types import PackagesField
+from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.pants_rules import resolve_unparsed_address_inputs
+
+_OURS = "pants_occlum."
+# Whose `dependencies` are packaged: an import of a type would make its backend one of ours.
+_TAKING_DEPENDENCIES = ("docker_image",)
+
+
+@dataclass(frozen=True)
+class _Taking:
+    """A field of a target whose values may be addresses of packages."""
+
+    address: Address
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AllTaking:
+    fields: tuple[_Taking, ...]
+
+
+@rule(desc="Find who takes packages")
+async def all_taking(targets: AllUnexpandedTargets) -> AllTaking:
+    return AllTaking(tuple(one for target in targets for one in taking(target)))
+
+
+def taking(target: Target) -> Iterator[_Taking]:
+    """The fields of a target that may name packages."""
+    for kind, field in target.field_values.items():
+        is_ours = kind.__module__.startswith(_OURS)
+        if isinstance(field, SpecialCasedDependencies):
+            takes = not is_ours or isinstance(field, PackagesField)
+        else:
+            takes = isinstance(field, Dependencies) and target.alias in _TAKING_DEPENDENCIES
+        values = field.value if takes else None
+        if values:
+            yield _Taking(target.address, field.alias, tuple(map(str, values)))
+
+
+async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Problem, ...]:
+    """A warning where somebody takes the package of a target, which gives nothing but `given`."""
+    try:
+        found = await all_taking(**implicitly())
+        names = {address.target_name, address.spec_path.rpartition("/")[2]}
+        likely = [one for one in found.fields if _may_name(one, names)]
+        named = await concurrently(
+            resolve_unparsed_address_inputs(
+                UnparsedAddressInputs(
+                    [value for value in one.values if not value.startswith("!")],
+                    owning_address=one.address,
+                    description_of_origin=f"the `{one.field}` of {one.address}",
+                    skip_invalid_addresses=True,
+                ),
+                **implicitly(),
+            )
+            for one in likely
+        )
+    except Exception:  # noqa: BLE001 - whatever is wrong in a BUILD file that is none of ours
+        return ()
+    takers = [
+        f"`{one.field}` of {one.address}"
+        for one, addresses in zip(likely, named)
+        if address in addresses
+    ]
+    if not takers:
+        return ()
+    message = f"{some(takers)} takes what this is packaged as, which is {given}"
+    return (Problem("package-part", message, hint=hint, severity=WARNING),)
+
+
+def _may_name(taking: _Taking, names: set[str]) -> bool:
+    return any(value.rpartition(":")[2].rpartition("/")[2] in names for value in taking.values)
+
+
+def rules() -> Iterable[Rule]:
+    return collect_rules()
