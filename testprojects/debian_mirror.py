@@ -27,15 +27,23 @@ class DebianMirror:
     root: Path
     suites: dict[str, list[str]]
 
-    def write(self, pants: PantsRunner, build: str, wanted: Sequence[str]) -> Path:
-        """Write the folder `debian`; `build` is what follows its archives, with two fields."""
-        text = "".join(
+    @property
+    def addresses(self) -> list[str]:
+        """Of the archives, in the folder that they are written to."""
+        return [f":{name}" for name in self.suites]
+
+    @property
+    def targets(self) -> str:
+        """The archives in BUILD language; `debian.gpg` is to be beside them."""
+        return "".join(
             _ARCHIVE.format(name=name, root=self.root, suites=suites)
             for name, suites in self.suites.items()
         )
-        archives = [f":{name}" for name in self.suites]
-        build = build.format(archives=archives, wanted=list(wanted))
-        folder = pants.write("debian/BUILD", text + build).parent
+
+    def write(self, pants: PantsRunner, build: str, wanted: Sequence[str]) -> Path:
+        """Write the folder `debian`; `build` is what follows its archives, with two fields."""
+        build = build.format(archives=self.addresses, wanted=list(wanted))
+        folder = pants.write("debian/BUILD", self.targets + build).parent
         shutil.copy(KEYRING_OF_DEBIAN, folder / "debian.gpg")
         return folder
 

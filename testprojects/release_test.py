@@ -15,13 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from built_enclave import HELLO, PARTS, listing_of
-from occlum_build.packages.testing_server import Answer, MirrorServer, served
+from foreign_repository import LIBRARY, PLUGIN, built_wheels, foreign_repository
 from occlum_build.version import VERSION
 from pants_runner import PantsRunner, pants_runner
 
-LIBRARY, PLUGIN = (
-    f"{name}-{VERSION}-py3-none-any.whl" for name in ("occlum_build", "pants_occlum")
-)
 IMAGE, OCI = "testprojects/hello:image", "testprojects/hello:packed"
 DIST = ("testprojects.hello/image", "testprojects.hello/enclave", "testprojects.hello/packed")
 OCI_BUILD = """
@@ -58,11 +55,7 @@ targets:
 
 @pytest.fixture(scope="module")
 def wheels() -> Path:
-    """The directory that Pants put the wheels into: the test's own, or dist/ of a run by hand."""
-    for folder in (Path.cwd(), Path("dist").resolve()):
-        if (folder / LIBRARY).exists():
-            return folder
-    raise AssertionError("no wheels: ./pants package //:occlum-build rules:pants-occlum")
+    return built_wheels()
 
 
 def metadata(wheel: Path) -> email.message.Message:
@@ -191,28 +184,10 @@ def test_the_commands_with_each_python(wheels: Path, tmp_path: Path) -> None:
     assert made and len(set(made.values())) == 1
 
 
-def add_to_index(site: MirrorServer, wheel: Path) -> None:
-    """Have a wheel in a package index, as pip reads one (PEP 503)."""
-    project = wheel.name.partition("-")[0].replace("_", "-")
-    page = f'<a href="/{wheel.name}">{wheel.name}</a>'.encode()
-    site.answers[f"/simple/{project}/"] = Answer(
-        body=page, headers=(("Content-Type", "text/html"),)
-    )
-
-
 @pytest.fixture
-def adopter(wheels: Path, tmp_path: Path) -> Iterator[PantsRunner]:
+def adopter(tmp_path: Path) -> Iterator[PantsRunner]:
     """A repository that has the plugin from an index, and nothing of this one but two projects."""
-    with (
-        served(wheels) as site,
-        pants_runner(tmp_path / "pants", parts=PARTS, backends=None) as runner,
-    ):
-        pex_cli = (runner.build_root / "pants.toml").read_text().partition("\n[pex-cli]\n")[2]
-        for part in ("src", "rules", "3rdparty"):
-            shutil.rmtree(runner.build_root / part)
-        for wheel in (LIBRARY, PLUGIN):
-            add_to_index(site, wheels / wheel)
-        runner.write("pants", '#!/bin/sh\nexec "$OCCLUM_VENV/bin/python" -m pants "$@"\n')
+    with foreign_repository(tmp_path / "pants", parts=PARTS) as runner:
         runner.write(
             "pants.toml",
             f"""
@@ -220,12 +195,6 @@ def adopter(wheels: Path, tmp_path: Path) -> Iterator[PantsRunner]:
 pants_version = "2.17.1"
 plugins = ["pants-occlum=={VERSION}"]
 backend_packages = ["pants_occlum", "pants.backend.shell"]
-
-[python-repos]
-indexes.add = ["{site.url}/simple/"]
-
-[pex-cli]
-{pex_cli.partition(chr(10) + "[")[0]}
 """,
         )
         yield runner
