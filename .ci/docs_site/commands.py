@@ -1,4 +1,4 @@
-"""The reference of the command line, made of its parsers: argparse's own text changes with CPython."""
+"""The reference of the command line, made of its parsers: argparse's text changes with CPython."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def commands_page() -> str:
     """Every verb of `occlum-build` with its arguments and options."""
     intro = (
         "The verbs of `occlum-build`, as `occlum-build VERB --help` has them. docs/enclave.md, "
-        "docs/bom.md, docs/insight.md and docs/run.md show them at work. Where nothing else is said, "
-        "a run ends with 0, with 1 after an error, and with 2 where the usage was wrong; docs/bom.md "
-        "has the exit codes of `copy-bom`. Much of the same is there under Occlum's own names, "
-        "`copy_bom` and `occlum`, for scripts: docs/switch.md."
+        "docs/bom.md, docs/insight.md and docs/run.md show them at work. Where nothing else is "
+        "said, a run ends with 0, with 1 after an error, and with 2 where the usage was wrong; "
+        "docs/bom.md has the exit codes of `copy-bom`. Much of the same is there under Occlum's "
+        "own names, `copy_bom` and `occlum`, for scripts: docs/switch.md."
     )
     return page("Commands", intro, *map(_section, verbs()))
 

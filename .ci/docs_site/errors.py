@@ -32,11 +32,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 def errors_page() -> str:
     """Every code of an error, by what it is about, with its messages."""
     intro = (
-        "An error is told with a place, a message, and mostly a hint that says what to do. Each has a "
-        "short code besides: it settles the exit code, and `allow` of a target takes that of a check "
-        f"(docs/checks.md). In the messages below, `{GAP}` stands for what is filled in: search for a "
-        "few words of yours. Messages that are put together of parts may be missing. Errors that are "
-        "not about an image, as of Pants or pip, are in docs/troubleshooting.md."
+        "An error is told with a place, a message, and mostly a hint that says what to do. Each "
+        "has a short code besides: it settles the exit code, and `allow` of a target takes that of "
+        f"a check (docs/checks.md). In the messages below, `{GAP}` stands for what is filled in: "
+        "search for a few words of yours. Messages that are put together of parts may be missing. "
+        "Errors that are not about an image, as of Pants or pip, are in docs/troubleshooting.md."
     )
     found = raised()
     exits = "\n".join(f"| {code(name)} | {number} |" for name, number in EXIT_CODES.items())
@@ -47,8 +47,9 @@ def errors_page() -> str:
     rooms = {room: part for part, rooms in PARTS.items() for room in rooms}
     by_part: dict[str, list[Raised]] = defaultdict(list)
     for one in found:
-        by_part[rooms[one.room]].append(one)
-    return page("Errors", intro, table, *(_part(part, by_part[part]) for part in PARTS))
+        by_part[rooms.get(one.room, one.room)].append(one)
+    parts = [*PARTS, *sorted(by_part.keys() - PARTS.keys())]
+    return page("Errors", intro, table, *(_part(part, by_part[part]) for part in parts))
 
 
 def _part(part: str, found: list[Raised]) -> str:

@@ -1,7 +1,7 @@
-"""What mkdocs does beside its own: pages from the top of the repository, and links for plain mentions.
+"""What mkdocs does besides: pages from the top of the repository, and links for plain mentions.
 
-Texts of this repository name a page as `docs/bom.md`, or `docs/bom.md, "Includes"`, which reads well
-in an editor. On the site each such mention is a link with the page's title; mkdocs then checks it.
+Texts of this repository name a page as `docs/bom.md`, or `docs/bom.md, "Includes"`, which reads
+well in an editor. On the site each is a link with the page's title, which mkdocs then checks.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def _lines(markdown: str) -> Iterator[tuple[bool, str]]:
 def _with_links(text: str, here: str, pages: Mapping[str, Text]) -> str:
     def link(match: re.Match[str]) -> str:
         if match["code"]:
-            return match[0]
+            # In a table others want a bar in code escaped; Python-Markdown shows the backslash.
+            return match[0].replace("\\|", "|")
         if match["target"]:
             return f"]({_target(match['target'], here)}{match['link_end']})"
         return _mention(match, here, pages)

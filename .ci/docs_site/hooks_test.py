@@ -49,6 +49,7 @@ def test_anchors_are_those_of_markdown(heading: str, anchor: str) -> None:
         ("docs/none.md", "[none.md](none.md)"),
         ("docs/x.md is this one", "docs/x.md is this one"),
         ("`docs/bom.md` ``docs/bom.md ` ``", "`docs/bom.md` ``docs/bom.md ` ``"),
+        ("| `a\\|b` | c \\| d |", "| `a|b` | c \\| d |"),
         ("/docs/bom.md x/docs/bom.md src/README.md", "/docs/bom.md x/docs/bom.md src/README.md"),
         ("[that](bom.md)", "[that](bom.md)"),
         ("[that](../CHANGELOG.md#x)", "[that](changelog.md#x)"),

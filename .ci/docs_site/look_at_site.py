@@ -1,10 +1,11 @@
 """The built site in a real Chromium: every page, wide and narrow, light and dark, and by axe.
 
-Not a test of Pants, as mkdocs is in no resolve: `.ci/run` builds dist/site and runs it by pytest.
+Not a test of Pants, as mkdocs is in no resolve: `.ci/run` builds dist/site and runs this by pytest.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 SITE = Path("dist/site").resolve()
-PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if path.name != "404.html")
-CHROMIUM = "/usr/bin/chromium-headless-shell"
+PAGES = sorted(
+    str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if path.name != "404.html"
+)
+# Pages with all that pages have: axe takes a second for each.
+SAMPLE = ["index.html", "contributing.html", "enclave.html", "howto/ci.html", "pants-versions.html"]
+CHROMIUM = "chromium-headless-shell"
 WIDE, NARROW = (1280, 900), (390, 800)
 OVERFLOW = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -28,7 +33,8 @@ BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False)
+        path = shutil.which(CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=False)
         yield browser
         browser.close()
 
@@ -73,18 +79,26 @@ def test_there_are_pages() -> None:
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_no_page_is_wider_than_the_window(browser: Any, address: str, size: tuple[int, int]) -> None:
+def test_no_page_is_wider_than_the_window(
+    browser: Any, address: str, size: tuple[int, int]
+) -> None:
     with opened(browser, address, size) as page:
         for name in PAGES:
             page.goto(f"{address}/{name}")
             assert page.evaluate(OVERFLOW) <= 0, name
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light")])
-def test_axe_finds_nothing(browser: Any, address: str, size: tuple[int, int], scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "scheme", "names"),
+    [(WIDE, "light", PAGES), (WIDE, "dark", SAMPLE), (NARROW, "light", SAMPLE)],
+    ids=["wide", "dark", "narrow"],
+)
+def test_axe_finds_nothing_serious(
+    browser: Any, address: str, size: tuple[int, int], scheme: str, names: list[str]
+) -> None:
     found = []
     with opened(browser, address, size, scheme) as page:
-        for name in PAGES:
+        for name in names:
             page.goto(f"{address}/{name}")
             for one in Axe().run(page).response["violations"]:
                 if one["impact"] in ("serious", "critical"):
@@ -97,9 +111,8 @@ def test_search_without_a_network(browser: Any, address: str, scheme: str) -> No
     base = address if scheme == "http" else SITE.as_uri()
     with opened(browser, base) as page:
         page.goto(f"{base}/reference/errors.html")
-        page.fill("input.md-search__input", "swapped for another root")
-        page.wait_for_selector(".md-search-result__link")
-        assert page.locator(".md-search-result__link").count() > 0
+        page.fill("input.md-search__input", "sign_key_file")
+        page.wait_for_selector('.md-search-result__link[href*="reference/options.html"]')
         page.fill("input.md-search__input", "no BOM file")
         page.wait_for_selector('.md-search-result__link[href*="reference/errors.html"]')
 

@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOTS = ("src/python/occlum_build", "rules/pants_occlum")
@@ -84,7 +84,7 @@ class _Module:
         return _messages(node, texts)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module(path: Path) -> _Module:
     return _Module(path)
 
@@ -142,11 +142,14 @@ def _texts_of(scope: ast.AST) -> dict[str, list[ast.expr]]:
     for node in _within(scope):
         for name, value in _assigned(node):
             found[name].append(value)
+    begun = {name: tuple(values) for name, values in found.items()}
     for node in _within(scope):
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            before = found[node.target.id]
             # It may not come to the second half, so both are told.
-            before += [ast.BinOp(left=one, op=ast.Add(), right=node.value) for one in before]
+            found[node.target.id] += [
+                ast.BinOp(left=one, op=ast.Add(), right=node.value)
+                for one in begun.get(node.target.id, ())
+            ]
     return found
 
 

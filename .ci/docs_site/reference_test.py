@@ -32,9 +32,13 @@ def test_each_target_is_there_with_its_fields() -> None:
 
 def test_each_scope_is_there_with_its_options() -> None:
     scopes = [one.options_scope for one in targets.scopes()]
-    assert {"occlum", "occlum-diff", "occlum-run", "occlum-size", "occlum-why", "skopeo"} <= {*scopes}
+    assert {"occlum", "occlum-diff", "occlum-run", "occlum-size", "occlum-why", "skopeo"} <= {
+        *scopes
+    }
     assert "* **`sign_key_file`** (`str`): The PEM key (RSA-3072" in targets.options_page()
-    assert "* **`lock`** (`off` or `verify` or `require`, default `'off'`)" in targets.options_page()
+    assert (
+        "* **`lock`** (`off` or `verify` or `require`, default `'off'`)" in targets.options_page()
+    )
 
 
 def test_each_verb_is_there() -> None:

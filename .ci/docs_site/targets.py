@@ -51,8 +51,8 @@ def options_page() -> str:
     intro = (
         "Options of the backend `pants_occlum`, by their section of `pants.toml`, as `./pants "
         "help-advanced SECTION` has them. On the command line `[occlum] lock` is `--occlum-lock`, "
-        "in the environment `PANTS_OCCLUM_LOCK`; of a goal's own options the command line may leave "
-        "out the goal: `./pants occlum-size --max=...`."
+        "in the environment `PANTS_OCCLUM_LOCK`; of a goal's own options the command line may "
+        "leave out the goal: `./pants occlum-size --max=...`."
     )
     return page("Options", intro, *map(_scope, scopes()))
 

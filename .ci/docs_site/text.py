@@ -31,5 +31,7 @@ def bullet(head: str, text: str) -> str:
 
 def page(title: str, intro: str, *sections: str) -> str:
     """A page of the reference: it says of itself that it is made."""
-    note = "<!-- Made by .ci/docs_site/reference.py, which a test compares it with: do not edit. -->"
+    note = (
+        "<!-- Made by .ci/docs_site/reference.py, which a test compares it with: do not edit. -->"
+    )
     return "\n\n".join([f"# {title}", note, intro, *(one.strip() for one in sections)]) + "\n"
