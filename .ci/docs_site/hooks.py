@@ -48,7 +48,7 @@ _pages: dict[str, Text] = {}
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages from the top of the repository, and look at the titles of all."""
-    from mkdocs.structure.files import File
+    from mkdocs.structure.files import File  # pants: no-infer-dep
 
     root = Path(config["config_file_path"]).parent
     for name, page in TOP.items():
