@@ -10,7 +10,7 @@ from docs_site.text import code, escaped, page
 from occlum_build.checks.codes import CODES
 from occlum_build.cli.main import EXIT_CODES, EXIT_FAILURE
 
-# The rooms of the sources by what a user knows them as; a room that is not listed has its own name.
+# The rooms of the sources by what they are about; one that is not listed has its own name.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "BOM files and images": ("bom", "image", "elf", "sources"),
     "Checks of images": ("checks",),
@@ -24,6 +24,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "Running and tracing": ("run", "trace"),
     "Answers about images": ("report", "sbom"),
     "Verifying": ("verify",),
+    "Writing BUILD files": ("switch",),
     "Files, keys and the command line": ("cli", "files"),
     "What Pants writes to dist": ("dist",),
 }
@@ -49,7 +50,9 @@ def errors_page() -> str:
     for one in found:
         by_part[rooms.get(one.room, one.room)].append(one)
     parts = [*PARTS, *sorted(by_part.keys() - PARTS.keys())]
-    return page("Errors", intro, table, *(_part(part, by_part[part]) for part in parts))
+    return page(
+        "Errors", intro, table, *(_part(part, by_part[part]) for part in parts if part in by_part)
+    )
 
 
 def _part(part: str, found: list[Raised]) -> str:

@@ -30,6 +30,13 @@ def test_links_and_mentions_lead_somewhere(path: Path) -> None:
             assert not heading or heading in found or f"**{heading}.**" in text, (path, heading)
 
 
+def test_the_pex_for_machines_without_a_network_is_that_of_this_repository() -> None:
+    page = Path("docs/howto/air-gap.md").read_text(encoding="utf-8")
+    digests = re.findall(r"linux_x86_64\|[0-9a-f]{64}\|\d+", page)
+    assert len(digests) == 1
+    assert digests[0] in Path("pants.toml").read_text(encoding="utf-8")
+
+
 def test_there_are_texts_and_mentions() -> None:
     assert len(TEXTS) > 40
     assert len([page for path in TEXTS for _, page, _ in mentioned(path.read_text())]) > 200
