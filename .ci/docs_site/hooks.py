@@ -23,7 +23,7 @@ TOP = {
 }
 FENCE = re.compile(r"^ *(```+|~~~+)")
 CODE = r"(?P<code>(`+).+?\2)"
-LINK = r"\]\((?P<target>[^)\s]+)(?P<link_end>[^)]*)\)"
+LINK = r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^)\s]+)\)"
 NAME = r"docs/[\w/-]+\.md|(?:CHANGELOG|CONTRIBUTING|README|SECURITY)\.md"
 PLAIN = rf'(?<![\w/.\[-])(?P<page>{NAME})(?![\w/])(?P<section>,?\s+\(?"(?P<heading>[^"]+)"\)?)?'
 MENTION = re.compile(rf"{CODE}|{LINK}|{PLAIN}", re.DOTALL)
@@ -123,7 +123,8 @@ def _with_links(text: str, here: str, pages: Mapping[str, Text]) -> str:
             # In a table others want a bar in code escaped; Python-Markdown shows the backslash.
             return match[0].replace("\\|", "|")
         if match["target"]:
-            return f"]({_target(match['target'], here)}{match['link_end']})"
+            target = _target(match["target"], here)
+            return f"[{match['text']}]({target})" if target else _unlinked(match, here)
         return _mention(match, here, pages)
 
     return MENTION.sub(link, text)
@@ -144,17 +145,26 @@ def _mention(match: re.Match[str], here: str, pages: Mapping[str, Text]) -> str:
 
 
 def _target(target: str, here: str) -> str:
-    """The target of a link; one to or from the top of the repository leads to its page here."""
+    """The target of a link, for one to or from the top of the repository its page; "" if none."""
     path, mark, anchor = target.partition("#")
     if ":" in path or not path:
         return target
-    directory = posixpath.dirname(here)
-    in_repository = posixpath.normpath(
-        path if here in TOP.values() else posixpath.join("docs", directory, path)
-    )
+    in_repository = _in_repository(path, here)
     if in_repository in TOP or in_repository.startswith("docs/"):
-        return posixpath.relpath(_page(in_repository), directory or ".") + mark + anchor
-    return target
+        directory = posixpath.dirname(here) or "."
+        return posixpath.relpath(_page(in_repository), directory) + mark + anchor
+    return ""
+
+
+def _unlinked(match: re.Match[str], here: str) -> str:
+    """What stands for a link to a file of the repository that is on no page."""
+    path = _in_repository(match["target"], here)
+    return match["text"] if match["text"] == path else f"{match['text']} (`{path}`)"
+
+
+def _in_repository(path: str, here: str) -> str:
+    start = "" if here in TOP.values() else posixpath.join("docs", posixpath.dirname(here))
+    return posixpath.normpath(posixpath.join(start, path))
 
 
 def _page(name: str) -> str:

@@ -74,3 +74,8 @@ def test_pages_from_the_top_of_the_repository() -> None:
 
     expected = "[BOM files](bom.md) [docs/bom.md](bom.md#x) ![graph](graph.svg) [that](security.md)"
     assert linked(text, "changelog.md", PAGES) == expected
+
+
+def test_links_to_files_that_are_no_pages() -> None:
+    assert linked("[LICENSE](LICENSE)", "readme.md", PAGES) == "LICENSE"
+    assert linked("[the script](../.ci/run)", "x.md", PAGES) == "the script (`.ci/run`)"
