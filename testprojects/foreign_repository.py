@@ -38,7 +38,7 @@ def built_wheels() -> Path:
 def foreign_repository(
     top: Path, *, parts: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> Iterator[PantsRunner]:
-    """A build root in the empty directory `top` with `parts` of this project, its pants.toml to write.
+    """A build root in the empty directory `top` with `parts` of this project; it has no pants.toml.
 
     What a machine would know is in the environment: an index with the wheels, and the pex of this
     project, as Pants' own comes from GitHub.

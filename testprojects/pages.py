@@ -1,4 +1,4 @@
-"""What a page of the documentation has to be copied and pasted: files, commands, what they print."""
+"""What of a page is copied and pasted: files, commands, and what these print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = re.compile(r"# ([\w./-]+)\n")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block with a language: a file that is named in its first line, or one of SHELL, TEXT.
+    """A fenced block with a language: SHELL, TEXT, or a FILE that its first line names.
 
     line: of the page, where the block begins.
     """
@@ -28,7 +28,7 @@ SHELL, TEXT, FILE = "sh", "text", "file"
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """The blocks of a page in order. One without a language, and one that is indented, is to be read."""
+    """The blocks of a page in order, but for those without a language, and indented ones."""
     text = page.read_text()
     for found in _BLOCK.finditer(text):
         line = text.count("\n", 0, found.start()) + 1

@@ -1,4 +1,4 @@
-"""README.md and docs/tutorial.md, copied and pasted into an empty folder by somebody with the wheels."""
+"""README.md and docs/tutorial.md, copied and pasted into an empty folder, with the wheels alone."""
 
 from __future__ import annotations
 
@@ -74,3 +74,12 @@ def test_copy_and_paste(newcomer: PantsRunner, page: Path) -> None:
             for line in block.text.splitlines():
                 assert line in printed, f"{page}:{block.line}: not printed: {line}\n{printed}"
     assert kinds == {FILE, SHELL, TEXT}
+
+
+def test_a_file_without_a_name_is_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Text\n\n```python\nx = 1\n```\n")
+    with pytest.raises(
+        AssertionError, match="page.md:3: the first line of the block is no `# path`"
+    ):
+        list(blocks_of(page))
