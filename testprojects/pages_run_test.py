@@ -80,6 +80,6 @@ def test_a_file_without_a_name_is_told(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("Text\n\n```python\nx = 1\n```\n")
     with pytest.raises(
-        AssertionError, match="page.md:3: the first line of the block is no `# path`"
+        AssertionError, match=r"page\.md:3: the first line of the block is no `# path`"
     ):
         list(blocks_of(page))
