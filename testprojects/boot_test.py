@@ -24,11 +24,12 @@ from built_enclave import (
 from leaks import found_below, image_key_forms
 from occlum_build.sefs.extract import unzip_image
 from occlum_build.sefs.keys import read_key_file
-from pants_runner import PantsRunner, pants_runner
+from pants_runner import OURS, PantsRunner, pants_runner
 from recorded_run import BACKENDS, RecordedRun, run_recorded
 
 PROJECT, INIT_SOURCE = "testprojects/boot", "src/c/boot_init.c"
-PARTS = (PROJECT, TOOLCHAIN, BACKENDS)
+PARTS = (PROJECT, TOOLCHAIN, BACKENDS, "src/c")
+SHELL = "pants.backend.shell"
 ROOTFS, BOOT = f"{PROJECT}:rootfs", f"{PROJECT}:boot"
 SEAL = f"Make the secure file system of {ROOTFS}"
 TARGETS = """\
@@ -56,7 +57,7 @@ def _build_init(path: Path, *link: str) -> None:
 
 @contextlib.contextmanager
 def _project(top: Path, *options: str) -> Iterator[PantsRunner]:
-    with pants_runner(top, parts=PARTS, options=options) as runner:
+    with pants_runner(top, parts=PARTS, backends=(*OURS, SHELL), options=options) as runner:
         _build_init(runner.build_root / PROJECT / "init", "-fPIE", "-pie")
         yield runner
 
@@ -128,7 +129,7 @@ def test_template(pants: PantsRunner, boot: BuiltEnclave) -> None:
         "lower=/sefs/lower\nupper=/sefs/upper\nentry_point=/bin/greet\nhostfs_source=/srv\n"
         "key_file=/etc/image_key\nenv=GREETING=Hello\n"
     )
-    init = pants.build_root / PROJECT / "init"
+    init = pants.build_root / PROJECT / "init"  # as the command in docs/runtime-boot.md makes it
     assert (initfs / "bin/init").read_bytes() == init.read_bytes()
     measured = boot.measurement["inputs"]["initfs"]
     assert {"/bin/init", "/etc/boot.conf"} < measured.keys()
@@ -307,6 +308,15 @@ def test_init_that_cannot_boot(variant: Variant) -> None:
     assert f"Make the initfs of {variant.name}:boot failed:" in error
     assert "/bin/init: the libOS starts only position-independent programs with an inter" in error
     assert "/bin/release: there is no such program in the initfs" in error
+
+
+def test_no_compiler(pants: PantsRunner) -> None:
+    path = "--shell-setup-executable-search-paths=['/nowhere']"
+    told = pants.run("--no-pantsd", path, "package", BOOT).expect(1).stderr
+    assert "Traceback" not in told and "1 Exception encountered:" in told
+    assert (
+        "Cannot find `" in told and f"can execute the `shell_command` at `{PROJECT}:init`" in told
+    )
 
 
 def test_same_layer_as_in_an_encrypted_enclave(variant: Variant, rootfs: Path) -> None:

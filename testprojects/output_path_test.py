@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from built_enclave import TOOLCHAIN, image_key_file
-from pants_runner import PantsRunner, pants_runner
+from pants_runner import OURS, PantsRunner, pants_runner
 
 BOOT = "testprojects/boot"
 BUILD = """\
@@ -33,7 +33,9 @@ def pants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PantsRunner]:
     top = tmp_path_factory.mktemp("pants")
     key = image_key_file(top / "key")
     options = (f"--occlum-image-key-file={key}",)
-    with pants_runner(top, parts=(BOOT, TOOLCHAIN), options=options) as runner:
+    backends = (*OURS, "pants.backend.shell")
+    parts = (BOOT, TOOLCHAIN)
+    with pants_runner(top, parts=parts, backends=backends, options=options) as runner:
         yield runner
 
 

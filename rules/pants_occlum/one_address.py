@@ -13,15 +13,15 @@ from pants_occlum.compat.pants_rules import resolve_targets
 from pants_occlum.invalid import invalid_field
 
 # Pants' help reads these hints at run time, when Python 3.9 cannot join types with `|`.
-_RawAddress = Union[str, Iterable[str], None]
-_Addresses = Optional[tuple[str, ...]]
+RawAddress = Union[str, Iterable[str], None]
+Addresses = Optional[tuple[str, ...]]
 
 
 class OneAddressField(SpecialCasedDependencies):
     """The address of one target, written as text."""
 
     @classmethod
-    def compute_value(cls, raw_value: _RawAddress, address: Address) -> _Addresses:
+    def compute_value(cls, raw_value: RawAddress, address: Address) -> Addresses:
         values = [raw_value] if isinstance(raw_value, str) else raw_value
         computed = super().compute_value(values, address)
         if computed is not None and len(computed) != 1:

@@ -30,6 +30,7 @@ from pants_occlum.compat.pants_rules import (
     resolve_target,
 )
 from pants_occlum.enclave import target_types as fields
+from pants_occlum.enclave.init import init_of
 from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
 from pants_occlum.enclave.rootfs import boot_settings
 from pants_occlum.enclave.steps import (
@@ -134,7 +135,7 @@ async def _initfs_request(
     boot: BootSettings | None,
 ) -> InitfsRequest:
     image = await image_of(target, fields.EnclaveInitfsField)
-    init = await _file_of(target, fields.EnclaveInitField)
+    init = await init_of(target)
     if image is not None and init is not None:
         raise invalid_target(
             f"{target.address} has `initfs` and `init`: put the program into the initfs instead."

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Optional
 
-from pants.engine.addresses import Address
+from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     BoolField,
@@ -16,13 +16,15 @@ from pants.engine.target import (
     StringField,
     Target,
 )
+from pants.source.filespec import Filespec
 from pants.util.strutil import help_text
 
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
 from pants_occlum.image.target_types import ReportField
 from pants_occlum.invalid import invalid_field
-from pants_occlum.one_address import OneAddressField
+from pants_occlum.one_address import Addresses, OneAddressField, RawAddress
+from pants_occlum.project_paths import literal, project_path
 from pants_occlum.sysroot.target_types import SysrootField
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
@@ -140,9 +142,46 @@ class EnclaveInitfsField(OneAddressField):
     )
 
 
-class EnclaveInitField(OptionalSingleSourceField, SecondaryOwnerMixin):
+class EnclaveInitField(OneAddressField, SecondaryOwnerMixin):
+    """A path, or an address, which is told by its colon."""
+
     alias = "init"
-    help = "A program of the project to use as `/bin/init` of the default initfs."
+    help = help_text(
+        """
+        A program to use as `/bin/init` of the default initfs: a file below this BUILD file's
+        directory, `"init"`, or the address of a target that makes one, `":init"`, as a
+        `shell_command` or `go_binary` does.
+        """
+    )
+
+    @classmethod
+    def compute_value(cls, raw_value: RawAddress, address: Address) -> Addresses:
+        computed = super().compute_value(raw_value, address)
+        for value in computed or ():
+            is_path = ":" not in value
+            if is_path and (value.startswith("/") or ".." in value.split("/")):
+                raise invalid_field(
+                    f"The {cls.alias!r} field in target {address} must be a file below its BUILD "
+                    f"file's directory, or the address of a target, not {value!r}."
+                )
+        return computed
+
+    @property
+    def file_path(self) -> str | None:
+        """The path of the file below the build root, None where no file is named."""
+        (value,) = self.value or (":",)
+        return None if ":" in value else project_path(f"./{value}", self.address.spec_path)
+
+    @property
+    def filespec(self) -> Filespec:
+        return {"includes": [literal(self.file_path)] if self.file_path else []}
+
+    def to_unparsed_address_inputs(self) -> UnparsedAddressInputs:
+        return UnparsedAddressInputs(
+            (self.value or ()) if self.file_path is None else (),
+            owning_address=self.address,
+            description_of_origin=f"the `{self.alias}` from the target {self.address}",
+        )
 
 
 class EnclaveBootField(OneAddressField):
