@@ -99,6 +99,8 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{LIBRARY}/sgx/config/sysjson.py": {
         (name, RECURSION): _DEPTH_OF_JSON for name in ("_mount", "_options")
     },
+    f"{LIBRARY}/switch/build_file.py": {("_value", RECURSION): _DEPTH_OF_JSON},
+    f"{LIBRARY}/switch/jq.py": {("merge_patch", RECURSION): _DEPTH_OF_JSON},
     f"{LIBRARY}/trace/strace.py": {("go_on", JSON): _OWN_JSON},
     f"{RULES}/bom/facts.py": {("scan_batch", JSON): _OWN_JSON},
     f"{RULES}/compat/rule_calls.py": {

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jq_stand_in import JQ
 from toolchain.make_toolchain import make_toolchain
 
 SCRIPTS = Path("testprojects/demo_scripts").resolve()
@@ -33,27 +34,6 @@ ATTESTATION = {
     "opt/occlum/toolchains/dcap_lib/musl/libocclum_dcap.so.0.1.0": "",
     "opt/occlum/toolchains/gcc/x86_64-linux-musl/lib/libcjson.so.1": "",
 }
-# What the scripts ask of jq, for machines that have none: `path = value | path += value ...`.
-JQ = """\
-import json, re, sys
-
-arguments, values = sys.argv[1:], {}
-while arguments[0] == "--argjson":
-    values[arguments[1]] = json.loads(arguments[2])
-    del arguments[:3]
-with open(arguments[1]) if arguments[1:] else sys.stdin as file:
-    document = json.load(file)
-pattern = r"\\s*((?:\\.\\w+)+)\\s*(\\+?=)\\s*(?:\\$(\\w+)|(.*))"
-for change in re.split(r"\\|\\s*(?=\\.)", arguments[0]):
-    path, sign, name, text = re.fullmatch(pattern, change, re.DOTALL).groups()
-    value = values[name] if name else json.loads(text)
-    *parents, last = path[1:].split(".")
-    node = document
-    for parent in parents:
-        node = node[parent]
-    node[last] = node[last] + value if sign == "+=" else value
-json.dump(document, sys.stdout, indent=2)
-"""
 
 
 def _program(path: Path, text: str) -> None:

@@ -224,6 +224,8 @@ def command_lines(name: str) -> Iterator[list[str]]:
         ["run", ".", "--env", name, "--", "/bin/x"],
         ["run", ".", "--config", path, "--", "/bin/x"],
         ["schema", name],
+        ["init-pants", path],
+        ["init-pants", ".", f"--{name}"],
         ["occlum", name],
         ["occlum", "run", name],
         ["occlum", "package", name],

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile import evil_packages, evil_reports
+from hostile import evil_packages, evil_reports, evil_scripts
 from hostile.evil_names import (
     BOMS,
     CONFIGS,
@@ -44,7 +44,10 @@ from tiny_elf import tiny_elf
 from toolchain.make_toolchain import make_toolchain
 
 # These sources take their time; these names go other ways than one another.
-LONG = ("instances", "look_at_archives", "look_at_locks", "what_somebody_else_built")
+LONG = (
+    *("instances", "look_at_archives", "look_at_locks", "look_at_scripts"),
+    "what_somebody_else_built",
+)
 SOME_NAMES = ("forged line", "C1", "bytes", "unseen")
 Source = Callable[[World], None]
 SOURCES: dict[str, Source] = {}
@@ -352,6 +355,7 @@ for read in (
     evil_reports.look_at_images,
     evil_reports.look_at_bills,
     evil_reports.look_at_records,
+    evil_scripts.look_at_scripts,
 ):
     source(read)
 

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any, Callable
 
@@ -40,6 +41,8 @@ from occlum_build.packages.testing_universe import universe
 from occlum_build.sgx.config import check, default_config, merge, parse_json
 from occlum_build.sgx.xml_config import parse_config
 from occlum_build.sources.model import DIR, SourceStat
+from occlum_build.switch.script import read_script
+from occlum_build.switch.tree import BomFile, Tree
 from occlum_build.sysroot.lock import read_lock
 
 MOST_GROWTH = 4.6  # at 4 times the input; what sorts grows a little faster
@@ -62,6 +65,12 @@ def _resolve(lines: list[str]) -> None:
 
 def _load(boms: Mapping[str, str]) -> None:
     load_boms("0", (), {}, lambda path: boms[path].encode() if path in boms else None, Report())
+
+
+def _follow(script: str) -> None:
+    bom = BomFile(parse_bom(b"targets: [{target: /, copy: [{files: [$A]}]}]", "b.yaml"))
+    tree = Tree(Path("/"), boms={"b.yaml": bom}, scripts={"a.sh": script})
+    read_script("a.sh", script, tree)
 
 
 def _parse(text: str) -> None:
@@ -299,6 +308,26 @@ GROWING = {
             *(f"q{at}; V: v; C: v (<< 1)" for at in range(n)),
         ],
         _resolve,
+    ),
+    "edits of a script": Growing(
+        lambda n: (
+            "occlum new i\ncd i\n"
+            + "x=$(jq '.env.default += [\"A=b\"] | .a.b = 1' Occlum.json)\necho $x >Occlum.json\n"
+            * n
+        ),
+        _follow,
+    ),
+    "instances of a script": Growing(
+        lambda n: (
+            "f() {\nocclum new $1\ncd $1\ncopy_bom -f ../b.yaml --root image\n"
+            + "occlum build\ncd ..\n}\n"
+            + "".join(f"f i{number}\n" for number in range(n))
+        ),
+        _follow,
+        10,
+    ),
+    "scripts within loops of a script": Growing(
+        lambda n: f"occlum new i\nfor a in {'b ' * n}; do\nx=$(jq . Occlum.json)\ndone\n", _follow
     ),
     "indexes of a suite": Growing(
         lambda n: b"Date: Sat, 11 Jul 2026 10:16:37 UTC\nSHA256:\n" + b" ab 1 a\n" * n,

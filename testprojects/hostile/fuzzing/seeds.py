@@ -17,6 +17,7 @@ from hostile.fuzzing import (
     package_seeds,
     report_readers,
     sbom_readers,
+    switch_readers,
     trace_readers,
     verify_readers,
     wheel_readers,
@@ -67,6 +68,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield from verify_readers.seeds()
     yield from sbom_readers.seeds()
     yield from report_readers.seeds()
+    yield from switch_readers.seeds()
 
 
 def _of_vectors() -> Iterator[tuple[str, bytes]]:

@@ -39,6 +39,14 @@ def expand(text: Text, env: Mapping[str, str], report: Report) -> str:
     return expanded
 
 
+def names_of(value: str) -> Iterator[str]:
+    """The variables that a text needs: those for which it has no default."""
+    for match in _references(value):
+        name, separator, _ = (match.group("bare") or match.group("braced") or "").partition(":-")
+        if name and not separator:
+            yield name
+
+
 def _parts(text: Text, env: Mapping[str, str], report: Report) -> Iterator[str]:
     """What is between the references, and what they stand for."""
     value, end = text.value, 0

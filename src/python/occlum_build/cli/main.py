@@ -59,6 +59,7 @@ VERBS = {
     "run": "run",
     "trace": "trace",
     "schema": "schema",
+    "init-pants": "init_pants",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.

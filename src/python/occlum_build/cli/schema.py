@@ -39,6 +39,9 @@ SCHEMAS = {
     "why": Schema("report", "why.schema.json", "why something is in an image", "why --json"),
     "diff": Schema("report", "diff.schema.json", "what differs in two images", "diff --json"),
     "size": Schema("report", "size.schema.json", "the sizes of an image", "size --json"),
+    "init-pants": Schema(
+        "switch", "init_pants.schema.json", "what init-pants wrote", "init-pants --json"
+    ),
     "verified": Schema(
         "verify", "verified.schema.json", "what was found of an enclave", "verify --json"
     ),

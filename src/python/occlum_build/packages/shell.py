@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from occlum_build.packages.shell_values import Argument, TooLong, Values, assigned
-from occlum_build.packages.shell_words import TEXT, Statement, Word, statements_of
+from occlum_build.packages.shell_words import OPAQUE, TEXT, Statement, Word, statements_of
 
 MAX_SCRIPT_BYTES = 256 << 10
 MAX_STEPS = 50_000  # statements that are followed
@@ -23,9 +23,15 @@ _DECLARES = frozenset(["export", "local", "readonly"])
 
 
 class Command(NamedTuple):
-    """A simple command: its words, None for each that cannot be told."""
+    """A simple command: its words, None for each that cannot be told.
+
+    `targets`: where its redirections lead; `depth`: in how many `if`, `case` and `while` it is.
+    """
 
     words: tuple[Argument, ...]
+    targets: tuple[Argument, ...] = ()
+    line: int = 0
+    depth: int = 0
 
     @property
     def name(self) -> str:
@@ -36,11 +42,36 @@ class Command(NamedTuple):
         return " ".join("..." if word is None else word for word in self.words)
 
 
+class Follower:
+    """Is told of what a script does."""
+
+    def command(self, command: Command) -> None:
+        """It runs a command."""
+
+    def substituted(self, script: str, line: int, depth: int) -> None:
+        """It assigns what a script in `$(...)` prints."""
+
+
+class _Commands(Follower):
+    def __init__(self) -> None:
+        self.found: list[Command] = []
+
+    def command(self, command: Command) -> None:
+        self.found.append(command)
+
+
 def commands_of(script: str, variables: Mapping[str, str]) -> list[Command]:
     """The commands in the order in which a first installation runs them. Raises TooLong."""
+    commands = _Commands()
+    follow(script, Values(variables, ("configure", "")), commands)
+    return commands.found
+
+
+def follow(script: str, values: Values, follower: Follower) -> None:
+    """Tell the follower of all that the script does, in order. Raises TooLong."""
     if len(script) > MAX_SCRIPT_BYTES:
         raise TooLong
-    return _Run(statements_of(script), variables).commands()
+    _Run(statements_of(script), values, follower).run()
 
 
 @dataclass
@@ -59,18 +90,18 @@ class _Frame:
 
 
 class _Run:
-    def __init__(self, statements: list[Statement], variables: Mapping[str, str]) -> None:
+    def __init__(self, statements: list[Statement], values: Values, follower: Follower) -> None:
         self._statements = statements
         self._at = 0
-        self._values = Values(variables)
+        self._values = values
+        self._follower = follower
         self._functions: dict[str, int] = {}
         self._frames: list[_Frame] = []
         self._depth = 0  # of conditions
         self._braces = 0  # that are open in the function
-        self._commands: list[Command] = []
         self._steps = MAX_STEPS
 
-    def commands(self) -> list[Command]:
+    def run(self) -> None:
         while self._at < len(self._statements):
             self._count_step()
             statement = self._statements[self._at]
@@ -78,11 +109,10 @@ class _Run:
             if statement.defines:
                 self._define(statement.defines)
             else:
-                self._follow(statement.words)
-        return self._commands
+                self._follow(statement)
 
-    def _follow(self, words: tuple[Word, ...]) -> None:
-        start = 0
+    def _follow(self, statement: Statement) -> None:
+        words, start = statement.words, 0
         while (first := _keyword(words, start)) in _SKIPPED:
             self._depth += first in _OPENS
             self._braces += first == "{"
@@ -102,12 +132,15 @@ class _Run:
             self._braces -= 1
             self._return()
         elif words:
-            self._command(words)
+            self._command(words, statement)
 
-    def _command(self, words: tuple[Word, ...]) -> None:
+    def _command(self, words: tuple[Word, ...], statement: Statement) -> None:
         start = is_declared = int(_keyword(words) in _DECLARES)
         while start < len(words) and ((name := assigned(words[start])) or is_declared):
             if name:
+                for piece in words[start]:
+                    if piece.kind == OPAQUE and piece.text:
+                        self._follower.substituted(piece.text, statement.line, self._depth)
                 self._values.assign(name, words[start], self._at, not self._depth)
             start += 1
         found = tuple(one for word in words[start:] for one in self._values.expanded(word))
@@ -127,7 +160,9 @@ class _Run:
             self._values.arguments, self._braces = list(found[1:]), 0
             self._at = self._functions[name]
         else:
-            self._commands.append(Command(found))
+            targets = [one for word in statement.targets for one in self._values.expanded(word)]
+            command = Command(found, tuple(targets), statement.line, self._depth)
+            self._follower.command(command)
 
     def _begin_loop(self, words: tuple[Word, ...]) -> None:
         variable = _keyword(words, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from occlum_build.packages.shell_words import OPAQUE, PARAMETER, QUOTED, TEXT, Piece, Word
@@ -21,10 +21,19 @@ class TooLong(Exception):
 
 
 class Values:
-    """Variables, and the arguments of the script or of the function that is being followed."""
+    """Variables, and the arguments of the script or of the function that is being followed.
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self.arguments: list[Argument] = ["configure", ""]
+    `undefined`: what any other variable or argument is.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        arguments: Sequence[Argument] = (),
+        undefined: Argument = "",
+    ) -> None:
+        self.arguments: list[Argument] = list(arguments)
+        self._undefined = undefined
         self._variables: dict[str, Argument] = dict(variables)
         self._assigned_at: dict[str, int] = {}
         self._characters = MAX_CHARACTERS
@@ -67,16 +76,17 @@ class Values:
             return [text]
         if text == "@":
             return list(self.arguments)
-        value = None if kind == OPAQUE else self._value(text)
+        value = None if kind == OPAQUE else self.value(text)
         return [value] if value is None or kind == QUOTED else list(value.split())
 
-    def _value(self, name: str) -> Argument:
+    def value(self, name: str) -> Argument:
+        """That of a variable, or of an argument by its number."""
         if not name.isdigit():
-            return self._variables.get(name, "")
+            return self._variables.get(name, self._undefined)
         number = int(name) - 1
         if number < 0:  # the script itself
             return None
-        return self.arguments[number] if number < len(self.arguments) else ""
+        return self.arguments[number] if number < len(self.arguments) else self._undefined
 
     def _count(self, characters: int) -> None:
         self._characters -= characters

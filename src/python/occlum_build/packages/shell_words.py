@@ -15,7 +15,10 @@ _DEFINES = re.compile(r"\(\s*\)")
 
 
 class Piece(NamedTuple):
-    """A part of a word, of one of the kinds above; `text` is a parameter's name."""
+    """A part of a word, of one of the kinds above; `text` is a parameter's name.
+
+    Of a command substitution, which is opaque, it is the script in `$(...)`.
+    """
 
     kind: str
     text: str = ""
@@ -25,10 +28,15 @@ Word = tuple[Piece, ...]
 
 
 class Statement(NamedTuple):
-    """A simple command with the reserved words before it, or the name of a function that begins."""
+    """A simple command with the reserved words before it, or the name of a function that begins.
+
+    `targets` are where its redirections lead; `line` is the one that it begins in, from 1.
+    """
 
     words: tuple[Word, ...]
     defines: str = ""
+    targets: tuple[Word, ...] = ()
+    line: int = 0
 
 
 def statements_of(script: str) -> list[Statement]:
@@ -44,6 +52,9 @@ class _Scanner:
         self._words: list[Word] = []
         self._pieces: list[Piece] = []
         self._is_target = False  # the next word is where a redirection leads
+        self._targets: list[Word] = []
+        self._line, self._line_at = 1, 0  # a place whose line is known
+        self._begun = 0  # the line of the statement
         self._here: list[str] = []  # ends of here-documents that begin on the next line
 
     def statements(self) -> list[Statement]:
@@ -73,6 +84,9 @@ class _Scanner:
 
     def _piece(self, character: str) -> None:
         text = self._text
+        if not self._words and not self._pieces:
+            self._line += text.count("\n", self._line_at, self._at)
+            self._begun, self._line_at = self._line, self._at
         if character == "\\":
             if text[self._at + 1 : self._at + 2] != "\n":
                 self._pieces.append(Piece(TEXT, text[self._at + 1 : self._at + 2]))
@@ -131,7 +145,8 @@ class _Scanner:
             self._pieces.append(Piece(kind, name[0]))
         elif text[start + 1 : start + 2] in ("(", "{"):
             self._at = self._end_of_group(start + 1)
-            self._pieces.append(Piece(OPAQUE))
+            is_script = text.startswith("(", start + 1)
+            self._pieces.append(Piece(OPAQUE, text[start + 2 : self._at - 1] if is_script else ""))
         else:
             self._at += 2
             self._pieces.append(Piece(OPAQUE))  # $?, $#, and the like
@@ -156,7 +171,8 @@ class _Scanner:
 
     def _redirect(self) -> None:
         text = self._text
-        if len(self._pieces) == 1 and self._pieces[0].text.isdigit():
+        first = self._pieces[0] if len(self._pieces) == 1 else Piece(OPAQUE)
+        if first.kind == TEXT and first.text.isdigit():
             self._pieces = []  # the number of what is redirected
         self._end_word()
         start = self._at
@@ -197,8 +213,8 @@ class _Scanner:
         return True
 
     def _end_word(self) -> None:
-        if self._pieces and not self._is_target:
-            self._words.append(tuple(self._pieces))
+        if self._pieces:
+            (self._targets if self._is_target else self._words).append(tuple(self._pieces))
         if self._pieces:
             self._is_target = False
         self._pieces = []
@@ -207,8 +223,9 @@ class _Scanner:
         self._end_word()
         self._is_target = False
         if self._words:
-            self._found.append(Statement(tuple(self._words)))
-        self._words = []
+            statement = Statement(tuple(self._words), "", tuple(self._targets), self._begun)
+            self._found.append(statement)
+        self._words, self._targets = [], []
 
     def _find(self, text: str, start: int) -> int:
         """Where it stands next, or the end."""

@@ -1,0 +1,139 @@
+"""What a script does to an image or initfs: by a BOM, or otherwise."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Sequence
+
+from occlum_build.packages.shell import Command
+from occlum_build.packages.shell_values import Argument
+from occlum_build.switch.model import BomUse, Instance
+from occlum_build.switch.options import copy_bom_options, options_of
+from occlum_build.switch.places import joined
+from occlum_build.switch.state import BY_HAND, CONFIG, PUT_INTO_BOM, State
+
+
+class Images(State):
+    """The commands that fill images."""
+
+    def copy_bom(self, command: Command, words: Sequence[Argument]) -> None:
+        instance, found = self.at_instance(command), copy_bom_options(words)
+        if found is None or found.file is None or found.root is None:
+            self.tell(
+                command.line, "which BOM, or where to, cannot be told", "write its targets by hand"
+            )
+            return
+        if instance is None:
+            self.tell(command.line, "no instance is made before it", "write its targets by hand")
+            return
+        path = self.bom(found.file)
+        if path is None:
+            why = f"there is no BOM {posixpath.basename(found.file)}"
+            self.tell(command.line, why, "write its targets when it is there")
+            return
+        kind = self.kind_of(self.at(found.root), instance) or posixpath.basename(found.root)
+        if kind not in ("image", "initfs"):
+            self.tell(
+                command.line, "it fills neither image nor initfs", "write its targets by hand"
+            )
+            return
+        if kind == "image" and not instance.is_cleared:
+            why = "what `occlum new` puts into the image stays there, and under Pants is not"
+            self.tell(command.line, why, "name what of it is needed in the BOM")
+        self.report_condition(command, instance)
+        known = {name: self.values.value(name) for name in self.tree.boms[path].variables}
+        variables = {name: value for name, value in known.items() if value is not None}
+        use = BomUse(path, tuple(self.include_dirs(command, found.include_dirs)), variables)
+        (instance.boms if kind == "image" else instance.initfs).append(use)
+
+    def bom(self, name: str) -> str | None:
+        """The path of a BOM: from where the script is, or else beside it, as conditions mislead."""
+        beside = re.sub(r"^(?:\.\./)+", "", name)
+        for path in (joined(self.here, name), joined(self.home, beside)):
+            if path is not None and path in self.tree.boms:
+                return path
+        return None
+
+    def include_dirs(self, command: Command, names: Sequence[Argument]) -> list[str]:
+        found = []
+        for name in names:
+            path = self.at(name)
+            if path is None:
+                self.tell(
+                    command.line,
+                    "a directory of includes cannot be told",
+                    "add it to `include_dirs`",
+                )
+            else:
+                found.append(path)
+        return found
+
+    def mkdir(self, command: Command, words: Sequence[Argument]) -> None:
+        instance = self.instance
+        names, _ = options_of(words, ("-m", "--mode"))
+        for name in names:
+            path = self.at(name)
+            if instance is None or self.kind_of(path, instance) != "image" or path is None:
+                continue
+            made = path.partition("/image/")[2] if instance.directory else path[len("image/") :]
+            if made:
+                self.report_condition(command, instance)
+                instance.mkdirs.append(made)
+
+    def remove(self, command: Command, words: Sequence[Argument]) -> None:
+        instance = self.at_instance(command) if "image" in words else self.instance
+        for path in map(self.at, words):
+            if instance is None or path is None or self.kind_of(path, instance) != "image":
+                continue
+            if posixpath.basename(path) in ("image", "*"):
+                instance.is_cleared = True
+            else:
+                why = "what an image has is not removed again"
+                self.tell(command.line, why, "leave it out with `excludes` of the BOM")
+
+    def as_bom(self, names: Sequence[Argument], instance: Instance | None) -> str:
+        """What to write into a BOM for a copy into the image; what stands there relates to it."""
+        into = self.at(names[-1]) if len(names) == 2 else None
+        source = names[0] if names else None
+        home = None if instance is None else instance.directory
+        if home is None or into is None or source is None or self.here != home:
+            return PUT_INTO_BOM
+        target = into[len(posixpath.join(home, "image")) :] or "/"
+        kind = "dirs" if self.at(source) in self.tree.directories else "files"
+        item = json.dumps({"target": target, "copy": [{kind: [source]}]})
+        return f"{PUT_INTO_BOM}, as `- {item}`"
+
+    def other(
+        self, command: Command, words: Sequence[Argument], in_bom: str = PUT_INTO_BOM
+    ) -> None:
+        """Any other command: what it does to an image is not known."""
+        instance = self.instance
+        if instance is None:
+            return
+        for word in words[1:]:
+            kind = self.kind_of(self.at(word), instance)
+            if kind == CONFIG:
+                self.tell(command.line, "what it does to Occlum.json cannot be told", BY_HAND)
+            elif kind == "image":
+                self.tell(command.line, "it changes the image", in_bom)
+            elif kind == "initfs":
+                why = "it changes the initfs"
+                self.tell(
+                    command.line, why, "make the initfs by an occlum_image, name it as `initfs`"
+                )
+
+    def written(self, command: Command) -> None:
+        """Where the output goes; that of `echo` is what jq made, if it made something."""
+        instance = self.instance
+        for target in command.targets:
+            if instance is None or target is None:
+                continue
+            kind = self.kind_of(self.at(target), instance)
+            if kind == CONFIG and not self.is_edited:
+                self.tell(command.line, "what is written to Occlum.json cannot be told", BY_HAND)
+            elif kind == CONFIG:
+                self.is_edited = False
+            elif kind:
+                self.tell(command.line, f"it writes into the {kind}", PUT_INTO_BOM)
