@@ -224,6 +224,7 @@ def command_lines(name: str) -> Iterator[list[str]]:
         ["run", ".", "--env", name, "--", "/bin/x"],
         ["run", ".", "--config", path, "--", "/bin/x"],
         ["schema", name],
+        ["completion", name],
         ["init-pants", path],
         ["init-pants", ".", f"--{name}"],
         ["occlum", name],

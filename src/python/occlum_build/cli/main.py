@@ -60,6 +60,7 @@ VERBS = {
     "trace": "trace",
     "schema": "schema",
     "init-pants": "init_pants",
+    "completion": "completion",
 }
 
 # Exit codes by the first error's code; those of copy_bom, which scripts test for.
@@ -190,6 +191,11 @@ def _check_locale() -> None:
         raise OcclumError(
             "locale", f"the locale has names of files in {encoding}, not UTF-8", hint=hint
         )
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser with all verbs, as --help has it."""
+    return _parser([])
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
