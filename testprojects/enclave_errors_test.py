@@ -143,9 +143,11 @@ def test_expected_mrenclave(pants: PantsRunner) -> None:
     pants.write("app/app.sh", "#!/bin/sh\necho another\n")
     config = {"resource_limits": {"user_space_size": "8MB"}}
     fields = {"config": config, "expected_mrenclave": good}
-    error = _error(pants, small_enclave(pants, "expected", **fields))
+    told = pants.run("package", small_enclave(pants, "expected", **fields)).expect(1).stderr
+    before_it, _, error = told.partition("1 Exception encountered:")
 
     assert f", not {good} as expected\n" in error
+    assert "MRENCLAVE" not in before_it, "told once, by the error"
     assert "since the last measurement.json, which has the expected MRENCLAVE:" in error
     assert "config $.resource_limits.user_space_size: 4MB -> 8MB" in error
     assert "image digest: sha256:" in error

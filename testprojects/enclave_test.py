@@ -88,6 +88,8 @@ def test_measurement_is_that_of_the_enclave(pants: PantsRunner, hello: BuiltEncl
     assert mrsigner == hello.measurement["mrsigner"]
     stderr = run_recorded(pants, "package", HELLO).result.stderr
     assert f"{HELLO}: MRENCLAVE {hello.mrenclave}" in stderr
+    for name in ("occlum_instance", "occlum_instance.tar.gz", "measurement.json", "manifest.json"):
+        assert f"Wrote dist/testprojects.hello/enclave/{name}\n" in stderr
     debug = "this is a debug enclave: its memory can be read from outside, and it is signed with a "
     assert f"[INFO] {HELLO}: {debug}test key that everybody has" in stderr
     for name, mac in (("mount", "image_mac"), ("initfs", "initfs_mac")):
