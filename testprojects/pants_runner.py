@@ -157,10 +157,11 @@ def pants_runner(
 
 
 # Reads to the end of the pipe that a dead test leaves. A pantsd that was just being started has
-# its pid file a little later.
+# its pid file later, on a busy machine by many seconds.
 _GUARD = """
 cat
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+seconds=60
+while [ $((seconds -= 1)) -gt 0 ]; do
     for pid_file in .pids/*/pantsd/pid; do
         [ -r "$pid_file" ] && kill "$(cat "$pid_file")" 2>/dev/null && exit
     done
