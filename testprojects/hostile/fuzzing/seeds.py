@@ -227,6 +227,8 @@ def _texts() -> Iterator[tuple[str, bytes]]:
     }
     record = {"schema": 1, "mrenclave": digest, "mrsigner": None, "inputs": inputs}
     yield "measurement", json.dumps(record, indent=1).encode()
+    expected = {**record, "debuggable": True, "image_entries": {"/bin/a": f"file 0755 {digest}"}}
+    yield "measurement", json.dumps(expected, indent=1).encode()
     yield "oci_settings", _OCI
     yield "dpkg", SEPARATOR.join(_DPKG)
     yield "loader", SEPARATOR.join([*_LOADER, ld_so_cache((0x303, 0, "libx.so", "/lib/libx.so"))])

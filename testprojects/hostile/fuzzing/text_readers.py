@@ -6,6 +6,7 @@ written again, it must come back the same.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterable
@@ -28,7 +29,8 @@ from occlum_build.image.manifest import canonical_json, manifest_text
 from occlum_build.image.plan import BomSet, PlanOptions, plan_image
 from occlum_build.image.testing import TreeView, library, program
 from occlum_build.occlum.configure import config_keys, mounts_ext2
-from occlum_build.occlum.earlier import Earlier, from_bytes, manifest_from_bytes
+from occlum_build.occlum.earlier import Earlier, manifest_from_bytes
+from occlum_build.occlum.expected import check_measurement, read_expected, with_entries
 from occlum_build.occlum.measurement import check_expected
 from occlum_build.occlum.toolchain import check_version, parse_version
 from occlum_build.oci.bundle import BundleSpec, container_of
@@ -145,10 +147,12 @@ def _measured() -> dict[str, Any]:
 
 
 def measurement(data: bytes) -> None:
-    """An earlier measurement.json, and manifest.json, which explain another MRENCLAVE."""
+    """An earlier or expected measurement, and manifest.json, which explain another MRENCLAVE."""
     first, second = parts_of(data, 2)
     image = manifest_from_bytes(second) if second else None
-    old = Earlier(from_bytes(first), image)
+    old = Earlier(read_expected(first, "m"), image)
+    with contextlib.suppress(OcclumError):
+        check_measurement(read_expected(first, "m"), with_entries(_measured(), image), "m")
     check_expected("11" * 32, _measured(), lambda: old, {"entries": []})
 
 
