@@ -172,7 +172,7 @@ class OcclumSubsystem(Subsystem):
     tailor = BoolOption(
         default=True,
         advanced=True,
-        help="Let `tailor` propose `occlum_bom` targets for BOM files.",
+        help="Let `tailor` propose `occlum_bom` and `occlum_image` targets for BOM files.",
     )
 
 

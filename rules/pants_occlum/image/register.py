@@ -9,7 +9,7 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
 from pants_occlum.image import host_packages, nodes, planning, sbom, tar
-from pants_occlum.image.goals import generate_lock, package
+from pants_occlum.image.goals import generate_lock, package, tailor
 from pants_occlum.image.target_types import OcclumImage
 
 
@@ -26,5 +26,6 @@ def rules() -> Iterable[Rule | UnionRule]:
         tar,
         generate_lock,
         package,
+        tailor,
     )
     return [one for module in modules for one in module.rules()]

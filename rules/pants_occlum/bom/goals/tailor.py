@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pants.core.goals.tailor import (
@@ -13,21 +13,20 @@ from pants.core.goals.tailor import (
     PutativeTargets,
     PutativeTargetsRequest,
 )
+from pants.engine.fs import PathGlobs
 from pants.engine.rules import Rule
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
-from occlum_build.bom.parse import parse_bom
-from occlum_build.errors import OcclumError
+from occlum_build.bom.model import Bom
+from occlum_build.bom.parse import parse_if_bom
 from occlum_build.files.bounds import BOM_BYTES
 from pants_occlum.bom.target_types import BomSourceField, OcclumBom
-from pants_occlum.compat.by_name import collect_rules, rule
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import path_globs_to_paths
 from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 
-# Most YAML files are no BOMs: they need not be parsed.
-_MAY_BE_BOM = re.compile(rb"\b(?:targets|includes)\b")
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]")
 # Tailor of Pants 2.17 writes names between quotes as they are.
 _NOT_QUOTABLE = re.compile(r'["\\\n]')
@@ -38,32 +37,59 @@ class PutativeBomTargetsRequest(PutativeTargetsRequest):
     pass
 
 
+@dataclass(frozen=True)
+class UnownedBomsRequest:
+    """Which files are looked at."""
+
+    globs: PathGlobs
+
+
+@dataclass(frozen=True)
+class UnownedBoms:
+    """BOM files that no target owns, sorted, and what each of them includes, as it is written."""
+
+    paths: tuple[str, ...] = ()
+    includes: tuple[tuple[str, str], ...] = ()
+
+
 @rule(desc="Look for BOM files that no target owns", level=LogLevel.DEBUG)
+async def unowned_boms(request: UnownedBomsRequest, owned: AllOwnedSources) -> UnownedBoms:
+    found = await path_globs_to_paths(request.globs)
+    unowned = [path for path in found.files if path not in owned]
+    texts = await project_texts(unowned, BOM_BYTES)
+    parsed = {path: parse_if_bom(text) for path, text in sorted(texts.contents.items())}
+    boms = {path: bom for path, bom in parsed.items() if bom and not _NOT_QUOTABLE.search(path)}
+    return UnownedBoms(tuple(boms), tuple(includes_of(boms)))
+
+
+def unowned_boms_of(request: PutativeTargetsRequest) -> UnownedBomsRequest:
+    patterns = (f"*{extension}" for extension in BomSourceField.expected_file_extensions)
+    return UnownedBomsRequest(request.path_globs(*patterns))
+
+
+@rule(desc="Propose targets for BOM files", level=LogLevel.DEBUG)
 async def find_putative_boms(
-    request: PutativeBomTargetsRequest, owned: AllOwnedSources, occlum: OcclumSubsystem
+    request: PutativeBomTargetsRequest, occlum: OcclumSubsystem
 ) -> PutativeTargets:
     if not occlum.tailor:
         return PutativeTargets()
-    patterns = (f"*{extension}" for extension in BomSourceField.expected_file_extensions)
-    found = await path_globs_to_paths(request.path_globs(*patterns))
-    unowned = [path for path in found.files if path not in owned]
-    texts = await project_texts(unowned, BOM_BYTES)
-    return PutativeTargets(
-        _putative_bom(path)
-        for path, content in sorted(texts.contents.items())
-        if not _NOT_QUOTABLE.search(path) and is_bom(content)
-    )
+    found = await unowned_boms(unowned_boms_of(request), **implicitly())
+    return PutativeTargets(map(_putative_bom, found.paths))
 
 
 def is_bom(content: bytes) -> bool:
     """Is this a valid BOM that asks for anything?"""
-    if not _MAY_BE_BOM.search(content):
-        return False
-    try:
-        bom = parse_bom(content, "")
-    except OcclumError:
-        return False
-    return bool(bom.targets or bom.includes)
+    return parse_if_bom(content) is not None
+
+
+def includes_of(boms: Mapping[str, Bom]) -> Iterator[tuple[str, str]]:
+    """The path of each BOM with what it includes, as it is written."""
+    return ((path, include.value) for path, bom in boms.items() for include in bom.includes)
+
+
+def bom_name(path: str) -> str:
+    """The name of the target for a BOM file."""
+    return _NOT_IN_NAMES.sub("_", posixpath.splitext(posixpath.basename(path))[0])
 
 
 def _putative_bom(path: str) -> PutativeTarget:
@@ -71,7 +97,7 @@ def _putative_bom(path: str) -> PutativeTarget:
     return PutativeTarget.for_target_type(
         OcclumBom,
         path=directory,
-        name=_NOT_IN_NAMES.sub("_", posixpath.splitext(file_name)[0]),
+        name=bom_name(path),
         triggering_sources=[file_name],
         kwargs={"source": file_name},
     )

@@ -36,9 +36,13 @@ def test_one_target_for_each_bom_of_a_directory(project: Project) -> None:
     project.run(TailorGoal, "::")
     assert build_file(project, "a") == (
         'occlum_bom(\n    name="bom",\n    source="bom.yaml",\n)\n\n'
+        'occlum_image(\n    name="image",\n    boms=[\n        ":my_app",\n    ],\n)\n\n'
         'occlum_bom(\n    name="my_app",\n    source="my app.yml",\n)\n'
     )
-    assert build_file(project, "b/bom") == 'occlum_bom(\n    source="bom.yaml",\n)\n'
+    assert build_file(project, "b/bom") == (
+        'occlum_bom(\n    source="bom.yaml",\n)\n\n'
+        'occlum_image(\n    name="image",\n    boms=[\n        ":bom",\n    ],\n)\n'
+    )
     assert project.run(TailorGoal, "::").stdout == ""
 
 

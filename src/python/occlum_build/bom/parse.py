@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Callable, TypeVar
 
 from occlum_build.bom.excludes import MAX_PATTERN, MAX_WILDCARDS
@@ -11,7 +12,7 @@ from occlum_build.bom.modes import MODE_HINT, parse_mode
 from occlum_build.bom.names import is_utf8
 from occlum_build.bom.operations import has_wildcard
 from occlum_build.bom.yaml_nodes import Mapping, Node, Scalar, Sequence, parse_yaml
-from occlum_build.errors import Place, Report
+from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.shown import MOST_QUOTED, quoted
 from occlum_build.sources.model import MOST_COMPARISONS
 
@@ -25,12 +26,27 @@ COPY_KEYS = ("from", "dirs", "files")
 FILE_KEYS = ("name", "hash", "autodep", "rename")
 
 
+# Most YAML files are no BOMs: they need not be parsed.
+_MAY_BE_BOM = re.compile(rb"\b(?:targets|includes)\b")
+
+
 def parse_bom(data: bytes, path: str) -> Bom:
     """Parse one BOM file; raises OcclumError `bom-invalid` with all its mistakes."""
     reader = _Reader(Report())
     bom = reader.bom(parse_yaml(data, path), path)
     reader.report.raise_errors()
     return bom
+
+
+def parse_if_bom(data: bytes, path: str = "") -> Bom | None:
+    """The BOM in a file that may hold any YAML; None for one that is none, or asks for nothing."""
+    if not _MAY_BE_BOM.search(data):
+        return None
+    try:
+        bom = parse_bom(data, path)
+    except OcclumError:
+        return None
+    return bom if bom.targets or bom.includes else None
 
 
 class _Reader:

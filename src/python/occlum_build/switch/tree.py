@@ -14,7 +14,7 @@ from typing import Any
 
 from occlum_build.bom.load import BASE_BOM
 from occlum_build.bom.model import Bom
-from occlum_build.bom.parse import parse_bom
+from occlum_build.bom.parse import parse_if_bom
 from occlum_build.bom.variables import names_of
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import BOM_BYTES, CONFIG_BYTES
@@ -27,7 +27,6 @@ MOST_FILES = 200_000
 _LEFT_OUT = frozenset(["dist", "node_modules", "__pycache__"])
 _OF_AN_INSTANCE = ".__occlum_status"
 _SCRIPT = re.compile(rb"\bocclum\b|\bcopy_bom\b")
-_MAY_BE_BOM = re.compile(rb"\b(?:targets|includes)\b")
 _BUILD_FILES = ("BUILD", "BUILD.pants")
 
 
@@ -62,11 +61,6 @@ class Tree:
         return pkgutil.get_data("occlum_build.bom", "base.yaml") if path == BASE_BOM else None
 
 
-def is_bom(content: bytes) -> bool:
-    """Is this a valid BOM that asks for anything?"""
-    return _bom(content, "") is not None
-
-
 def root_of(folder: Path) -> Path:
     """The build root of Pants above a directory; the directory itself where there is none."""
     return next(
@@ -82,7 +76,7 @@ def look(folder: Path, root: Path) -> Tree:
         if name in _BUILD_FILES:
             tree.build_files[posixpath.dirname(path)] = path
         elif name.endswith((".yaml", ".yml")):
-            bom = _bom(_content(root, path, BOM_BYTES), path)
+            bom = parse_if_bom(_content(root, path, BOM_BYTES), path)
             if bom is not None:
                 tree.boms[path] = BomFile(bom)
         elif name.endswith((".sh", ".bash")):
@@ -139,16 +133,6 @@ def _content(root: Path, path: str, most: int) -> bytes:
         return read_file(root / path, most)
     except OcclumError:
         return b""
-
-
-def _bom(content: bytes, path: str) -> Bom | None:
-    if not _MAY_BE_BOM.search(content):
-        return None
-    try:
-        bom = parse_bom(content, path)
-    except OcclumError:
-        return None
-    return bom if bom.targets or bom.includes else None
 
 
 def _config(content: bytes) -> Any:
