@@ -162,6 +162,9 @@ PLACES = [
     *each("p/build/mount/.ROOT_MAC p/build/mount/__ROOT p/build/mount/__ROOT/metadata",
           [f"{BUILD} -f"], folder="p"),
     *each("p/build/mount/__ROOT/x", [f"{BUILD} -f"], NO_FILES, [MISSING], folder="p"),
+    # What cannot be read is none of the files that are looked for.
+    *each("demo/run.sh demo/bom.yaml demo/Occlum.json demo/BUILD", ["init-pants ../demo"], ALL,
+          tuple(ALL)),
 ]  # fmt: skip
 
 
@@ -185,6 +188,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "c.yaml").write_text(REQUEST)
     (top / "enclave.xml").write_text("<EnclaveConfiguration></EnclaveConfiguration>")
     (top / "bom.yaml").write_text("includes: [i/part.yaml]")
+    (top / "demo").mkdir()
+    (top / "demo/bom.yaml").write_text("targets: [{target: /}]")
+    script = "occlum new i\ncd i\ncp ../Occlum.json .\ncopy_bom -f ../bom.yaml --root image\n"
+    (top / "demo/run.sh").write_text(script)
+    (top / "demo/Occlum.json").write_text('{"resource_limits": {}}')
     (top / "loader.config").write_text("/lib/ld-musl-x86_64.so.1 /lib\n")
     _make_system(top / "sys", top / "system.yaml")
     for one in (

@@ -67,7 +67,7 @@ class Images(State):
                     "add it to `include_dirs`",
                 )
             else:
-                found.append(path)
+                found.append(path or ".")
         return found
 
     def mkdir(self, command: Command, words: Sequence[Argument]) -> None:

@@ -297,9 +297,10 @@ def test_instances_builds_and_hidden_directories_are_passed_over(root: Path) -> 
     assert [one.path for one in planned(root, script).files] == ["demo/BUILD"]
 
 
-def test_a_build_file_that_is_there(root: Path) -> None:
-    (found,) = planned(root, NEW + FILL, **{"demo/BUILD.pants": ""}).files
-    assert found.there == "demo/BUILD.pants"
+@pytest.mark.parametrize("name", ["BUILD", "BUILD.pants", "BUILD.occlum", "BUILD/x"])
+def test_a_build_file_that_is_there(root: Path, name: str) -> None:
+    (found,) = planned(root, NEW + FILL, **{f"demo/{name}": ""}).files
+    assert found.there == f"demo/{name}".removesuffix("/x")
 
 
 def test_whatever_a_script_is_there_is_no_error_but_one(root: Path) -> None:

@@ -27,7 +27,6 @@ MOST_FILES = 200_000
 _LEFT_OUT = frozenset(["dist", "node_modules", "__pycache__"])
 _OF_AN_INSTANCE = ".__occlum_status"
 _SCRIPT = re.compile(rb"\bocclum\b|\bcopy_bom\b")
-_BUILD_FILES = ("BUILD", "BUILD.pants")
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,7 @@ def look(folder: Path, root: Path) -> Tree:
     tree = Tree(root)
     for path in _files(folder, root, tree):
         name = posixpath.basename(path)
-        if name in _BUILD_FILES:
-            tree.build_files[posixpath.dirname(path)] = path
-        elif name.endswith((".yaml", ".yml")):
+        if name.endswith((".yaml", ".yml")):
             bom = parse_if_bom(_content(root, path, BOM_BYTES), path)
             if bom is not None:
                 tree.boms[path] = BomFile(bom)
@@ -108,6 +105,8 @@ def _files(folder: Path, root: Path, tree: Tree) -> Iterator[str]:
             continue
         for entry in found:
             path = posixpath.join(directory, entry.name)
+            if entry.name.partition(".")[0] == "BUILD":  # whatever it is, none is written there
+                tree.build_files.setdefault(directory, path)
             if entry.name.startswith(".") or entry.name in _LEFT_OUT or not _is_text(path):
                 continue
             if entry.is_dir(follow_symlinks=False):
