@@ -16,7 +16,7 @@ from pants.engine.target import WrappedTargetRequest
 from pants.engine.unions import UnionRule
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
-from pants_occlum.compat.pants_rules import resolve_target
+from pants_occlum.compat.pants_rules import EnvironmentField, resolve_target
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.enclave.goals.package import EnclaveFieldSet, package_enclave
 from pants_occlum.enclave.goals.package_rootfs import RootfsFieldSet, package_rootfs
@@ -34,6 +34,7 @@ class DistFieldSet(PackageFieldSet):
     required_fields = (DistPathField,)
 
     output_path: DistPathField
+    environment: EnvironmentField
 
 
 # Not memoised, so that what was deleted from dist comes back in the next run.

@@ -15,7 +15,7 @@ from pants_occlum.enclave import register as enclave
 from pants_occlum.image import register as image
 from pants_occlum.oci import register as oci
 from pants_occlum.packages import register as packages
-from pants_occlum.process import loaded_sources, tool_process
+from pants_occlum.process import client_env, loaded_sources, tool_process
 from pants_occlum.report import register as report
 from pants_occlum.run import register as run
 from pants_occlum.sysroot import register as sysroot
@@ -33,6 +33,9 @@ def rules() -> Iterable[Rule | UnionRule]:
     loaded_sources.LOADED.start_run()
     return [
         one
-        for room in (findings, tool_process, places, stored, *_FAMILIES, takers, package)
+        for room in (
+            *(findings, client_env, tool_process, places, stored),
+            *(*_FAMILIES, takers, package),
+        )
         for one in room.rules()
     ]

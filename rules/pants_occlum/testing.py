@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
@@ -25,16 +25,20 @@ T = TypeVar("T")
 class Project:
     """A build root and a sysroot, and goals that are run on them, each in a session of its own."""
 
-    def __init__(self, tmp_path: Path, *queries: QueryRule) -> None:
+    def __init__(
+        self, tmp_path: Path, *queries: QueryRule, bootstrap_args: Sequence[str] = ()
+    ) -> None:
+        """`bootstrap_args` are given to each run, too."""
         self.sysroot = tmp_path / "sysroot"
         self.sysroot.mkdir()
         self.default_sysroot = str(self.sysroot)
         self.named_caches = tmp_path / "caches"
+        self.bootstrap_args = tuple(bootstrap_args)
         self.runner = RuleRunner(
             rules=[*core.rules(), *project_info.rules(), *register.rules(), *queries],
             target_types=[*core.target_types(), *register.target_types()],
             isolated_local_store=True,
-            bootstrap_args=[f"--named-caches-dir={self.named_caches}"],
+            bootstrap_args=[f"--named-caches-dir={self.named_caches}", *bootstrap_args],
         )
         self.root = Path(self.runner.build_root)
 
@@ -43,6 +47,7 @@ class Project:
         return (
             f"--named-caches-dir={self.named_caches}",
             f"--occlum-sysroot={self.default_sysroot}",
+            *self.bootstrap_args,
         )
 
     def write(self, files: Mapping[str, str | bytes]) -> None:

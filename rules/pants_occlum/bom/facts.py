@@ -7,18 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pants.engine.fs import CreateDigest, FileDigest, FileEntry
-from pants.engine.process import Process
 from pants.engine.rules import Rule
 
 from occlum_build.elf.facts import Outcome, outcome_from_json
-from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.by_name import collect_rules, concurrently, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    execute_process_or_raise,
     get_digest_contents,
 )
 from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 
 BATCH_FILES = 64
 _INPUT, _OUTPUT = "blobs", "facts.json"
@@ -64,7 +63,7 @@ async def scan_batch(batch: _Batch) -> KnownFacts:
             output_files=(_OUTPUT,),
         ),
     )
-    result = await execute_process_or_raise(**implicitly({process: Process}))
+    result = await run_tool_or_raise(process)
     contents = await get_digest_contents(result.output_digest)
     found = json.loads(contents[0].content)
     return KnownFacts({sha256: outcome_from_json(found[sha256]) for sha256 in sorted(found)})

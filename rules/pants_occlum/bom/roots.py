@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 from pants.util.frozendict import FrozenDict
@@ -39,8 +38,9 @@ from pants_occlum.bom.target_types import (
     split_mode,
 )
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
-from pants_occlum.compat.pants_rules import environment_vars_subset, resolve_target, resolve_targets
+from pants_occlum.compat.pants_rules import resolve_target, resolve_targets
 from pants_occlum.invalid import invalid_target
+from pants_occlum.process.client_env import ClientEnvRequest, client_env
 from pants_occlum.project_paths import project_path
 from pants_occlum.subsystem import DEFAULT_LOADER_CONFIG, OcclumSubsystem
 from pants_occlum.wheels.installed import InstalledWheels, installed_wheels
@@ -89,8 +89,8 @@ async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
     target = wrapped.target
     if target.has_field(BomSourceField):
         wanted = tuple(target[BomEnvField].value or ())
-        env = await environment_vars_subset(**implicitly(EnvironmentVarsRequest(wanted)))
-        return _of_file(target, FrozenDict(sorted(env.items())), occlum)
+        env = await client_env(ClientEnvRequest(wanted), **implicitly())
+        return _of_file(target, env.values, occlum)
     if target.has_field(WheelsLockfileField):
         wheels = await installed_wheels(WheelsOf(target.address), **implicitly())
         return _of_wheels(target, wheels, occlum)

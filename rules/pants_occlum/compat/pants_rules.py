@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from pants_occlum.compat.versions import ENV_VARS_MOVED, ENVIRONMENTS_MOVED, NATIVE
+from pants_occlum.compat.versions import ENVIRONMENTS_MOVED, NATIVE
 
 if ENVIRONMENTS_MOVED:
-    from pants.core.environments.target_types import EnvironmentField
+    from pants.core.environments.subsystems import EnvironmentsSubsystem
+    from pants.core.environments.target_types import (
+        EnvironmentField,
+        EnvironmentTarget,
+        LocalEnvironmentTarget,
+        RemotePlatformField,
+    )
 else:
-    from pants.core.util_rules.environments import EnvironmentField
-
-if ENV_VARS_MOVED:
-    from pants.core.util_rules.env_vars import environment_vars_subset
-elif NATIVE:
-    from pants.engine.internals.platform_rules import environment_vars_subset
-else:
-    from pants_occlum.compat.pants_rules_by_get import environment_vars_subset
+    from pants.core.util_rules.environments import (
+        EnvironmentField,
+        EnvironmentsSubsystem,
+        EnvironmentTarget,
+        LocalEnvironmentTarget,
+        RemotePlatformField,
+    )
 
 if NATIVE:
     from pants.core.goals.package import environment_aware_package
     from pants.core.util_rules.source_files import determine_source_files
-    from pants.core.util_rules.system_binaries import find_binary
     from pants.engine.internals.graph import (
         find_owners,
         find_valid_field_sets,
@@ -52,7 +56,6 @@ else:
         environment_aware_package,
         execute_process,
         execute_process_or_raise,
-        find_binary,
         find_owners,
         find_valid_field_sets,
         get_digest_contents,
@@ -67,6 +70,10 @@ else:
 
 __all__ = [
     "EnvironmentField",
+    "EnvironmentTarget",
+    "EnvironmentsSubsystem",
+    "LocalEnvironmentTarget",
+    "RemotePlatformField",
     "add_prefix",
     "create_digest",
     "determine_source_files",
@@ -74,10 +81,8 @@ __all__ = [
     "digest_to_snapshot",
     "download_file",
     "environment_aware_package",
-    "environment_vars_subset",
     "execute_process",
     "execute_process_or_raise",
-    "find_binary",
     "find_owners",
     "find_valid_field_sets",
     "get_digest_contents",

@@ -9,9 +9,7 @@ from typing import TypeVar
 
 from pants.core.goals.package import BuiltPackage, EnvironmentAwarePackageRequest
 from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
-from pants.core.util_rules.system_binaries import BinaryPathRequest, BinaryPaths
 from pants.engine.addresses import Addresses, UnparsedAddressInputs
-from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -78,22 +76,12 @@ async def environment_aware_package(request: EnvironmentAwarePackageRequest) -> 
 
 
 @of_pants
-async def environment_vars_subset(request: EnvironmentVarsRequest) -> EnvironmentVars:
-    raise NotImplementedError
-
-
-@of_pants
 async def execute_process(request: Process) -> FallibleProcessResult:
     raise NotImplementedError
 
 
 @of_pants
 async def execute_process_or_raise() -> ProcessResult:
-    raise NotImplementedError
-
-
-@of_pants
-async def find_binary(request: BinaryPathRequest) -> BinaryPaths:
     raise NotImplementedError
 
 

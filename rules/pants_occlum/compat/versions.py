@@ -19,7 +19,6 @@ SINCE: Final = {
     "TESTS_REPEATED": (2, 19),
     "NATIVE": (2, 23),
     "ENVIRONMENTS_MOVED": (2, 28),
-    "ENV_VARS_MOVED": (2, 29),
 }
 
 
@@ -50,4 +49,3 @@ def way_of(version: Version) -> Way:
 NATIVE = way_of(PANTS_SEMVER) is Way.native
 TESTS_REPEATED = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= SINCE["TESTS_REPEATED"]
 ENVIRONMENTS_MOVED = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= SINCE["ENVIRONMENTS_MOVED"]
-ENV_VARS_MOVED = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= SINCE["ENV_VARS_MOVED"]

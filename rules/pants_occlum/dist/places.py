@@ -14,6 +14,8 @@ from pants.engine.rules import Rule
 from pants.option.global_options import GlobalOptions
 
 from pants_occlum.compat.by_name import collect_rules, rule
+from pants_occlum.process import execution
+from pants_occlum.process.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,17 @@ class DistPlaces:
 
 @rule
 async def dist_places(
-    build_root: BuildRoot, dist_dir: DistDir, global_options: GlobalOptions
+    build_root: BuildRoot, dist_dir: DistDir, global_options: GlobalOptions, execution: Execution
 ) -> DistPlaces:
     state_dir = os.path.join(build_root.path, global_options.pants_workdir, "occlum", "dist")
     return DistPlaces(
         build_root.path,
         os.path.join(build_root.path, str(dist_dir.relpath)),
         state_dir,
-        global_options.remote_execution,
+        execution.remote_execution,
         global_options.local_store_dir,
     )
 
 
 def rules() -> Iterable[Rule]:
-    return [*collect_rules(), *collect_rules(vars(distdir))]
+    return [*collect_rules(), *collect_rules(vars(distdir)), *execution.rules()]

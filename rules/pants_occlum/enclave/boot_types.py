@@ -5,6 +5,7 @@ from __future__ import annotations
 from pants.engine.target import COMMON_TARGET_FIELDS, StringField, StringSequenceField, Target
 from pants.util.strutil import help_text
 
+from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
 from pants_occlum.one_address import OneAddressField
@@ -109,6 +110,7 @@ class OcclumRootfs(Target):
         KeyProgramField,
         AllowField,
         DistPathField,
+        EnvironmentField,
     )
     help = help_text(
         """

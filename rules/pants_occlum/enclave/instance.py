@@ -22,7 +22,6 @@ from pants.engine.fs import (
     MergeDigests,
     SymlinkEntry,
 )
-from pants.engine.process import Process
 from pants.engine.rules import Rule
 
 from occlum_build.errors import OcclumError
@@ -40,7 +39,6 @@ from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    execute_process_or_raise,
     get_digest_contents,
     get_digest_entries,
     merge_digests,
@@ -56,6 +54,7 @@ from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 
 INSTANCE = "occlum_instance"
 _PARTS = {
@@ -199,7 +198,7 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
             output_files=(name,),
         ),
     )
-    result = await execute_process_or_raise(**implicitly({process: Process}))
+    result = await run_tool_or_raise(process)
     return InstanceArchive(result.output_digest)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pants.engine.addresses import Address
 from pants.engine.rules import Rule
-from pants.option.global_options import GlobalOptions, NamedCachesDirOption
+from pants.option.global_options import NamedCachesDirOption
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, open_signer
 from occlum_build.sefs.keys import read_key_file
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
 from pants_occlum.problems import told_of
+from pants_occlum.process.execution import Execution
 from pants_occlum.process.tool_process import link_in_cache
 from pants_occlum.subsystem import OcclumSubsystem
 
@@ -60,14 +61,14 @@ class EnclaveSigner:
 async def image_key(
     request: ImageKeyRequest,
     occlum: OcclumSubsystem,
-    global_options: GlobalOptions,
+    execution: Execution,
     named_caches_dir: NamedCachesDirOption,
 ) -> ImageKey:
-    if global_options.remote_execution:
+    if execution.remote_execution:
         raise OcclumError(
             "usage",
             f"{request.address} is to be encrypted, which is done on this machine only",
-            hint="build it with --no-remote-execution",
+            hint="build it with --no-remote-execution, or in a `local_environment`",
         )
     file = _absolute(occlum.image_key_file, "image_key_file")
     if file is None:

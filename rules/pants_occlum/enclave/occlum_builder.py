@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address, UnparsedAddressInputs
-from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -37,7 +36,6 @@ from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
     digest_subset_to_digest,
-    environment_vars_subset,
     execute_process,
     get_digest_contents,
     merge_digests,
@@ -55,6 +53,9 @@ from pants_occlum.enclave.target_types import (
 )
 from pants_occlum.image.nodes import ImageContentRequest, image_content
 from pants_occlum.image.planned import explain_missing
+from pants_occlum.process.client_env import ClientEnvRequest, client_env
+from pants_occlum.process.execution import Execution
+from pants_occlum.process.tool_result import without_noise
 from pants_occlum.subsystem import OcclumSubsystem
 
 _INSTANCE = "occlum_instance"
@@ -63,6 +64,10 @@ _OUTPUTS = {
     "the MAC of the initfs": "build/initfs/.ROOT_MAC",
     "MRENCLAVE": f"build/{SIGNED_LIBOS}",
 }
+_HINT_WORKER = (
+    "it ran on a worker: install the same Occlum there at the same place, or build with "
+    "--no-remote-execution"
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,9 @@ async def _input(enclave: MeasuredEnclave) -> Digest:
 
 
 @rule(desc="Compare with Occlum's own build")
-async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Compared:
+async def compare_builds(
+    request: CompareRequest, occlum: OcclumSubsystem, execution: Execution
+) -> Compared:
     wrapped = await resolve_target(
         WrappedTargetRequest(request.address, "an enclave"), **implicitly()
     )
@@ -146,7 +153,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         )
     _check_modes(enclave)
     root = await _occlum_root(target, occlum.toolchain_root)
-    env = await environment_vars_subset(**implicitly(EnvironmentVarsRequest(("PATH", "SGX_SDK"))))
+    env = await client_env(ClientEnvRequest(("PATH", "SGX_SDK")), **implicitly())
     argv = [f"{root}/build/bin/occlum", "build", "--sgx-mode", target[SgxModeField].value or "HW"]
     if target[EdmmField].value:
         argv += ["--enable-edmm", "Y"]
@@ -155,7 +162,7 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
         description=escaped(f"Run `occlum build` for {request.address}"),
         input_digest=await _input(enclave),
         working_directory=_INSTANCE,
-        env=env,
+        env=env.values,
         output_files=tuple(_OUTPUTS.values()),
         cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
     )
@@ -164,8 +171,12 @@ async def compare_builds(request: CompareRequest, occlum: OcclumSubsystem) -> Co
     except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         raise await explain_missing(error, enclave.root.plan, request.address) from None
     if result.exit_code:
-        text = output_of(result.stdout + result.stderr)
-        raise OcclumError("occlum-build", Lines(f"`{' '.join(argv)}` failed:", *text.lines))
+        text = output_of(result.stdout + without_noise(result.stderr))
+        raise OcclumError(
+            "occlum-build",
+            Lines(f"`{' '.join(argv)}` failed:", *text.lines),
+            hint=_HINT_WORKER if execution.remote_execution else "",
+        )
     theirs = await get_digest_contents(result.output_digest)
     wanted = [
         FileEntry("build/mount/.ROOT_MAC", enclave.image.mac),

@@ -29,7 +29,6 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly,
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    execute_process,
     get_digest_contents,
     get_digest_entries,
     merge_digests,
@@ -45,6 +44,7 @@ from pants_occlum.image.nodes import (
 )
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool
 
 COMPILED = ("cryptography", "cffi")
 PURE = ("pyelftools", "pycparser")
@@ -118,7 +118,7 @@ async def _parts_of(step: _Step, result: FallibleProcessResult) -> Parts:
 @rule
 async def run_step(step: _Step) -> Parts:
     process = await _process_of(step)
-    return await _parts_of(step, await execute_process(process, **implicitly()))
+    return await _parts_of(step, await run_tool(process))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pants.engine.target import (
 from pants.source.filespec import Filespec
 from pants.util.strutil import help_text
 
+from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
 from pants_occlum.image.target_types import ReportField
@@ -352,6 +353,7 @@ class OcclumEnclave(Target):
         AllowField,
         ReportField,
         DistPathField,
+        EnvironmentField,
     )
     help = help_text(
         """

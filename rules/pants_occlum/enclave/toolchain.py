@@ -31,7 +31,6 @@ from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
     determine_source_files,
-    execute_process,
     get_digest_contents,
     get_digest_entries,
     resolve_target,
@@ -52,6 +51,7 @@ from pants_occlum.enclave.toolchain_places import (
 from pants_occlum.invalid import invalid_target
 from pants_occlum.problems import InvalidEnclave, told_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.sysroots import Sysroot, SysrootOf, find_sysroot
 
@@ -148,7 +148,7 @@ async def archived_toolchain(request: _Archive) -> ToolchainFiles:
             output_directories=(_OUTPUT,),
         ),
     )
-    result = await execute_process(process, **implicitly())
+    result = await run_tool(process)
     if result.exit_code:
         raise InvalidEnclave(
             f"The 'archive' field in target {escaped(str(request.address))} cannot be used. "

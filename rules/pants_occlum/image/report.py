@@ -7,18 +7,18 @@ from typing import Any
 
 from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, Digest, FileContent
-from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.process import ProcessCacheScope
 
 from occlum_build.errors import Problem
 from occlum_build.image.graph import GRAPH, graph_text
 from occlum_build.occlum.earlier import MANIFEST
 from occlum_build.occlum.initfs import ENCRYPTED
 from occlum_build.report.page.step import input_json
-from pants_occlum.compat.by_name import implicitly
-from pants_occlum.compat.pants_rules import create_digest, execute_process_or_raise
+from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.image.nodes import Image
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 
 REPORT = "report.html"
 _IMAGE, _INPUT, _PAGE = "image", "input.json", "page.html"
@@ -54,4 +54,4 @@ async def write_report(
             else ProcessCacheScope.SUCCESSFUL,
         ),
     )
-    return (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
+    return (await run_tool_or_raise(process)).output_digest

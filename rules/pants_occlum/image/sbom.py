@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, Digest, FileContent, FileDigest, FileEntry, MergeDigests
-from pants.engine.process import Process
 from pants.engine.rules import Rule
 
 from occlum_build.packages.metadata import status_paths
@@ -22,7 +21,6 @@ from occlum_build.sbom.step import CONTROL, COPYRIGHT, input_json
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    execute_process_or_raise,
     get_digest_contents,
     merge_digests,
 )
@@ -32,6 +30,7 @@ from pants_occlum.invalid import invalid_target
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.packages.root import MergedRoot, RootOf, merged_root
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.sysroot.host import SysrootBlob
 from pants_occlum.sysroot.pins import HostContents, host_contents
 
@@ -157,12 +156,12 @@ async def _described(image: Image, rows: ImageRows, debs: _Debs) -> Digest:
         ),
     )
     try:
-        result = await execute_process_or_raise(**implicitly({process: Process}))
+        result = await run_tool_or_raise(process)
     except Exception as error:  # whatever Pants raises, if it names a content
         if is_host or not is_missing(error, (one.sha256 for one in blobs)):
             raise
         await host_contents(wanted)
-        result = await execute_process_or_raise(**implicitly({process: Process}))
+        result = await run_tool_or_raise(process)
     return result.output_digest
 
 
@@ -178,7 +177,7 @@ async def _written(bill: Digest, one: _Format, address: Address) -> Digest:
             output_files=(one.file,),
         ),
     )
-    return (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
+    return (await run_tool_or_raise(process)).output_digest
 
 
 async def _provenance(bill: Digest, rows: ImageRows, address: Address) -> Digest:

@@ -16,7 +16,6 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly,
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    execute_process_or_raise,
     merge_digests,
 )
 from pants_occlum.image.nodes import (
@@ -27,6 +26,7 @@ from pants_occlum.image.nodes import (
     try_image_process,
 )
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 
 _ROOT, _ENTRIES, _OUTPUT = "root", "entries.json", "image.tar"
 
@@ -68,9 +68,7 @@ async def archive_image(request: ImageTarRequest) -> ImageTar:
     process = await _process(request.address, is_whole=False)
     if await try_image_process(process, request.address) is None:
         process = await _process(request.address, is_whole=True)
-    return ImageTar(
-        (await execute_process_or_raise(**implicitly({process: Process}))).output_digest
-    )
+    return ImageTar((await run_tool_or_raise(process)).output_digest)
 
 
 def rules() -> Iterable[Rule]:

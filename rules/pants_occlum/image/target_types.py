@@ -6,6 +6,7 @@ from pants.engine.target import COMMON_TARGET_FIELDS, BoolField, StringSequenceF
 from pants.util.strutil import help_text, softwrap
 
 from pants_occlum.bom.target_types import ImageBomsField
+from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
 from pants_occlum.sysroot.target_types import SysrootField
@@ -95,6 +96,7 @@ class OcclumImage(Target):
         SbomField,
         ReportField,
         ImageOutputPathField,
+        EnvironmentField,
     )
     help = softwrap(
         """

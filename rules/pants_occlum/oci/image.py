@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, FileDigest, MergeDigests
-from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.process import ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
@@ -32,7 +32,6 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly,
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    execute_process_or_raise,
     merge_digests,
     resolve_target,
 )
@@ -47,6 +46,7 @@ from pants_occlum.oci.layers import layers_request, make_layers
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.subsystem import OcclumSubsystem
 
 _LAYOUT, _ENTRIES, ARCHIVE = "layout", "entries.json", "image.oci.tar"
@@ -177,7 +177,7 @@ async def archive_layout(request: OciArchiveRequest) -> OciArchive:
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
         ),
     )
-    result = await execute_process_or_raise(**implicitly({process: Process}))
+    result = await run_tool_or_raise(process)
     return OciArchive(result.output_digest)
 
 

@@ -31,7 +31,6 @@ from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
     digest_subset_to_digest,
-    execute_process_or_raise,
     get_digest_contents,
     merge_digests,
 )
@@ -42,6 +41,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.planned import PlannedImage, check_host
 from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.sysroot.awaited_contents import awaited, try_process
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
 from pants_occlum.sysroot.pins import HostContents, host_contents
@@ -155,7 +155,7 @@ async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> Laye
     process = await _process(request, is_whole=places.executes_remotely)
     if await try_process(process, request.host) is None:
         process = await _process(request, is_whole=True)
-    result = await execute_process_or_raise(**implicitly({process: Process}))
+    result = await run_tool_or_raise(process)
     files = await file_digests(result.output_digest)
     small = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs([_INFO])))
     contents = await get_digest_contents(small)

@@ -19,6 +19,7 @@ from occlum_build.oci.grouping import DEFAULT_BUDGET
 from occlum_build.oci.layer import GZIP, MEDIA_TYPES
 from occlum_build.oci.runtimes import RUNTIMES
 from occlum_build.oci.settings import LOG_LEVELS, RA_TYPES
+from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
 from pants_occlum.one_address import OneAddressField
@@ -145,6 +146,7 @@ class RuneBundle(Target):
         ReadOnlyField,
         AllowField,
         DistPathField,
+        EnvironmentField,
     )
     help = help_text(
         """
@@ -275,6 +277,7 @@ class OciImage(Target):
         OciRepositoriesField,
         AllowField,
         DistPathField,
+        EnvironmentField,
     )
     help = help_text(
         """

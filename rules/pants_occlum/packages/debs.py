@@ -12,10 +12,9 @@ from pathlib import Path
 
 from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address
-from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.fs import CreateDigest, FileDigest, FileEntry
 from pants.engine.rules import Rule
-from pants.option.global_options import GlobalOptions, NamedCachesDirOption
+from pants.option.global_options import NamedCachesDirOption
 from pants.util.logging import LogLevel
 
 from occlum_build.errors import OcclumError, Place
@@ -36,8 +35,6 @@ from pants_occlum.compat.by_name import (
 )
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    environment_vars_subset,
-    execute_process,
     get_digest_contents,
     get_digest_entries,
 )
@@ -51,7 +48,10 @@ from pants_occlum.packages.requests import (
 )
 from pants_occlum.packages.sharing import share, store_debs, take_shared
 from pants_occlum.packages.site_mirrors import archive_mirrors
+from pants_occlum.process.client_env import ClientEnvRequest, client_env
+from pants_occlum.process.execution import Execution
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool
 from pants_occlum.subsystem import OcclumSubsystem
 
 logger = logger_of(__name__)
@@ -129,7 +129,7 @@ async def index_deb(request: DebRequest) -> IndexedDeb:
             level=LogLevel.DEBUG,
         ),
     )
-    result = await execute_process(process, **implicitly())
+    result = await run_tool(process)
     if result.exit_code:
         message = output_of(result.stderr).replace(f"{_DEB}: ", "")
         raise OcclumError("deb-file", message, place=Place(request.name))
@@ -187,9 +187,7 @@ async def places_of(
     build_root: BuildRoot,
 ) -> Places:
     """Where what is asked for comes from, and goes to, on this machine."""
-    environment = await environment_vars_subset(
-        **implicitly(EnvironmentVarsRequest(sorted(ENVIRONMENT)))
-    )
+    environment = await client_env(ClientEnvRequest(tuple(sorted(ENVIRONMENT))), **implicitly())
     mirrors = await archive_mirrors(occlum.archive_mirrors, build_root.path)
     cache = Path(str(named_caches_dir.val)) / DEBS_CACHE
     return Places(
@@ -199,7 +197,7 @@ async def places_of(
         },
         mirrors={name: mirrors.get(address, ()) for name, address in asked.archives.items()},
         parallel=occlum.parallel_downloads,
-        environment=dict(environment),
+        environment=dict(environment.values),
     )
 
 
@@ -209,7 +207,7 @@ async def fetched_debs(
     occlum: OcclumSubsystem,
     build_root: BuildRoot,
     named_caches_dir: NamedCachesDirOption,
-    global_options: GlobalOptions,
+    execution: Execution,
 ) -> FetchedDebs:
     """What is in the named cache already, and right, is not downloaded; nor what is shared."""
     asked = await asked_packages(PackagesOf(request.address), **implicitly())
@@ -228,7 +226,7 @@ async def fetched_debs(
     also = "remote cache: not asked ([occlum].share_packages is off)"
     if occlum.share_packages:
         also = "remote cache: has not got it ([occlum].share_packages)"
-        await take_shared(of_archives, files, by_process=not global_options.remote_execution)
+        await take_shared(of_archives, files, by_process=not execution.remote_execution)
     lock = PackagesLock({}, request.suites, request.packages)
     what = f"packages of {request.address}"
     _tell([one for one in of_archives if not files[one.sha256].exists()], what)

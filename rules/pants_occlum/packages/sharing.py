@@ -41,13 +41,13 @@ from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
     execute_process,
-    execute_process_or_raise,
     get_digest_contents,
     merge_digests,
 )
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.packages.storing import store_files
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 
 _INPUT, _OUTPUT, _STAGED = "in", "out", "debs"
 
@@ -89,7 +89,7 @@ async def share_deb(request: ShareRequest) -> SharedDeb:
             level=LogLevel.DEBUG,
         ),
     )
-    result = await execute_process_or_raise(**implicitly({process: Process}))
+    result = await run_tool_or_raise(process)
     return SharedDeb(result.output_digest)
 
 

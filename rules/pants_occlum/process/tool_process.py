@@ -27,11 +27,12 @@ from pants.util.logging import LogLevel
 from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import create_digest, get_digest_entries, merge_digests
+from pants_occlum.process import execution as executions
+from pants_occlum.process.execution import PYTHON_CACHE, Execution
 from pants_occlum.process.tool_sources import requirement_modules, tool_modules
 
 TOOL_DIR = ".tool"
 PYTHON_DIR = ".py"
-PYTHON_CACHE = "occlum_python"
 # Isolated from the environment and the sandbox's own files: an input called struct.py is no module.
 INTERPRETER = (f"{PYTHON_DIR}/python", "-I", "-S", "-B", "-X", "utf8")
 # Pants races a process against the remote cache's answer from the start, and what takes 100 ms here
@@ -144,7 +145,8 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
 
 
 @rule(level=LogLevel.DEBUG)
-async def tool_python(named_caches_dir: NamedCachesDirOption) -> ToolPython:
+async def tool_python(named_caches_dir: NamedCachesDirOption, execution: Execution) -> ToolPython:
+    execution.require_usable()
     link_python(named_caches_dir)
     return ToolPython(INTERPRETER, (PYTHON_CACHE, PYTHON_DIR))
 
@@ -216,4 +218,4 @@ def link_in_cache(target: str, link: str) -> None:
 
 
 def rules() -> Iterable[Rule]:
-    return collect_rules()
+    return [*collect_rules(), *executions.rules()]

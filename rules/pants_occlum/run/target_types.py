@@ -23,6 +23,7 @@ from pants.util.strutil import help_text
 
 from occlum_build.run.expected import pattern_problem
 from occlum_build.run.server import READY
+from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.invalid import invalid_field
 from pants_occlum.one_address import OneAddressField
 
@@ -252,6 +253,7 @@ class OcclumImageTest(Target):
         ImageTestTimeoutField,
         SkipWithoutField,
         SkipImageTestsField,
+        EnvironmentField,
     )
     help = help_text(
         """

@@ -20,11 +20,11 @@ from occlum_build.process.step import EXIT_CONTENT_MISSING
 from pants_occlum.compat.by_name import concurrently, implicitly
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    execute_process,
     get_digest_contents,
     merge_digests,
 )
 from pants_occlum.packages.awaited import is_missing
+from pants_occlum.process.tool_result import run_tool as execute_process
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.host import SysrootBlob
@@ -75,12 +75,12 @@ async def try_process(
     where that makes what was planned wrong.
     """
     try:
-        result = await execute_process(process, **implicitly())
+        result = await execute_process(process)
     except Exception as error:  # whatever Pants raises, if it names a content
         if contents is None:
             raise
         await bring(error, contents)
-        result = await execute_process(process, **implicitly())
+        result = await execute_process(process)
     if contents is None or result.exit_code != EXIT_CONTENT_MISSING:
         return result
     await look_again(HostDoubt(contents.sysroot.root, contents.blobs), **implicitly())

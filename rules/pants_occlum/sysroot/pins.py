@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
-from pants.engine.process import Process
 from pants.engine.rules import Rule
 from pants.util.logging import LogLevel
 
@@ -21,11 +20,12 @@ from occlum_build.sysroot.dpkg import Packages, packages_of
 from occlum_build.sysroot.lock import Lock, read_lock
 from occlum_build.sysroot.looked import CHANGED, GONE, Difference, describe
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
-from pants_occlum.compat.pants_rules import create_digest, execute_process_or_raise
+from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.packages.contents import UnpackRequest, unpacked
 from pants_occlum.packages.root import RootOf, merged_root
 from pants_occlum.problems import invalid_image
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.host import (
@@ -165,7 +165,7 @@ async def pass_on(request: PassOn) -> PassedOn:
             level=LogLevel.DEBUG,
         ),
     )
-    result = await execute_process_or_raise(**implicitly({process: Process}))
+    result = await run_tool_or_raise(process)
     return PassedOn(result.output_digest)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pants.base.build_root import BuildRoot
-from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 
@@ -16,10 +15,10 @@ from occlum_build.packages.linked import remove_unused, use
 from occlum_build.wheels.choose import Wheel
 from occlum_build.wheels.fetching import fetch_wheels
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
-from pants_occlum.compat.pants_rules import environment_vars_subset
 from pants_occlum.logs import logger_of
 from pants_occlum.packages.progress import with_progress
 from pants_occlum.packages.site_mirrors import WHEEL_MIRRORS, checked_mirrors
+from pants_occlum.process.client_env import ClientEnvRequest, client_env
 from pants_occlum.subsystem import OcclumSubsystem
 
 logger = logger_of(__name__)
@@ -48,9 +47,7 @@ async def fetched_wheels(
     named_caches_dir: NamedCachesDirOption,
 ) -> FetchedWheels:
     """What is in the named cache already, and right, is not downloaded."""
-    environment = await environment_vars_subset(
-        **implicitly(EnvironmentVarsRequest(sorted(ENVIRONMENT)))
-    )
+    environment = await client_env(ClientEnvRequest(tuple(sorted(ENVIRONMENT))), **implicitly())
     cache = Path(str(named_caches_dir.val)) / WHEELS_CACHE
     here = [use(str(cache / f"{one.sha256}.whl")) for one in request.wheels]
     remove_unused(str(cache))
@@ -63,7 +60,7 @@ async def fetched_wheels(
             request.wheels,
             cache,
             mirrors,
-            dict(environment),
+            dict(environment.values),
             occlum.parallel_downloads,
             progress,
         ),

@@ -33,13 +33,13 @@ from pants_occlum.compat.by_name import (
 )
 from pants_occlum.compat.pants_rules import (
     create_digest,
-    execute_process,
     get_digest_contents,
     get_digest_entries,
 )
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.packages.storing import store_files
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool
 from pants_occlum.wheels.fetched import WHEELS_CACHE, FetchWheels, fetched_wheels
 from pants_occlum.wheels.requests import WheelsOf, asked_wheels
 
@@ -129,7 +129,7 @@ async def install_wheel(request: InstallWheel) -> InstalledWheel:
             level=LogLevel.DEBUG,
         ),
     )
-    result = await execute_process(process, **implicitly())
+    result = await run_tool(process)
     if result.exit_code == EXIT_CONTENT_MISSING:
         return InstalledWheel(None)
     if result.exit_code:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,6 @@ from pants.core.goals.publish import (
     PublishProcesses,
     PublishRequest,
 )
-from pants.core.util_rules.system_binaries import BinaryPathRequest
-from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import AddPrefix, CreateDigest
 from pants.engine.process import InteractiveProcess, Process
 from pants.engine.rules import Rule
@@ -25,18 +24,14 @@ from occlum_build.errors import OcclumError, Report
 from occlum_build.oci.push import NO_TLS, TLS
 from occlum_build.oci.repository import Repository, parse_repository
 from occlum_build.shown import escaped
-from pants_occlum.compat.by_name import collect_rules, implicitly, rule
-from pants_occlum.compat.pants_rules import (
-    add_prefix,
-    create_digest,
-    environment_vars_subset,
-    find_binary,
-)
+from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
+from pants_occlum.compat.pants_rules import add_prefix, create_digest
 from pants_occlum.dist.digest import digest_entries
 from pants_occlum.invalid import invalid_field
 from pants_occlum.oci.image import OciLayout, OciRequest, make_oci_layout
 from pants_occlum.oci.target_types import OciRepositoriesField
 from pants_occlum.problems import container_errors
+from pants_occlum.process.client_env import ClientEnvRequest, client_env
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.subsystem import SkopeoSubsystem
 
@@ -55,17 +50,27 @@ class PublishOciFieldSet(PublishFieldSet["PublishOciRequest"]):
     repositories: OciRepositoriesField
 
 
-async def _find_skopeo(env: EnvironmentVars) -> str:
-    folders = tuple(folder for folder in env.get("PATH", "").split(":") if folder)
-    request = BinaryPathRequest(binary_name="skopeo", search_path=folders)
-    found = await find_binary(request, **implicitly())
-    if found.first_path is None:
+@dataclass(frozen=True)
+class _SkopeoRequest:
+    path: str
+
+
+@dataclass(frozen=True)
+class _Skopeo:
+    program: str
+
+
+# Here, where it is run, and not by Pants, which would look for it on a worker.
+@_uncacheable_rule
+async def find_skopeo(request: _SkopeoRequest) -> _Skopeo:
+    program = shutil.which("skopeo", path=request.path)
+    if program is None:
         raise OcclumError(
             "oci",
             "`publish` pushes images with skopeo, which is in no directory of PATH",
             hint="install it (on Debian: apt-get install skopeo)",
         )
-    return found.first_path.path
+    return _Skopeo(program)
 
 
 @rule
@@ -75,11 +80,10 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
     if not repositories:
         reason = "as its field `repositories` is an empty list"
         return PublishProcesses([PublishPackages((escaped(str(address)),), description=reason)])
-    env = await environment_vars_subset(
-        **implicitly(EnvironmentVarsRequest(["PATH", *options.env_vars]))
-    )
+    wanted = ClientEnvRequest(("PATH", *options.env_vars))
+    env = (await client_env(wanted, **implicitly())).values
     with container_errors(address, "published"):
-        skopeo = await _find_skopeo(env)
+        skopeo = (await find_skopeo(_SkopeoRequest(env.get("PATH", "")))).program
     layout = await make_oci_layout(OciRequest(address), **implicitly())
     digest = await create_digest(CreateDigest(digest_entries(layout.tree)))
     inputs = await add_prefix(AddPrefix(digest, _LAYOUT))
@@ -100,7 +104,7 @@ async def publish_oci(request: PublishOciRequest, options: SkopeoSubsystem) -> P
 
 
 def _published(
-    repository: Repository, layout: OciLayout, pushing: Process, env: EnvironmentVars
+    repository: Repository, layout: OciLayout, pushing: Process, env: Mapping[str, str]
 ) -> PublishPackages:
     place = f"{repository.registry}/{repository.path}"
     referrers = [f"{place}@{digest} ({media_type})" for media_type, digest in layout.referrers]

@@ -27,10 +27,10 @@ from occlum_build.run.settings import RunSettings, settings_of
 from occlum_build.sgx.config import check, parse_json
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import (
+    EnvironmentField,
     add_prefix,
     create_digest,
     digest_to_snapshot,
-    execute_process,
     merge_digests,
     resolve_target,
 )
@@ -42,6 +42,7 @@ from pants_occlum.logs import logger_of
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import InvalidEnclave, InvalidImage, enclave_errors
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
+from pants_occlum.process.tool_result import run_tool
 from pants_occlum.run import target_types as fields
 from pants_occlum.run.options import OcclumImageTestSubsystem
 from pants_occlum.run.runnable import CONFIG, Runnable, runnable_of
@@ -56,6 +57,7 @@ class ImageTestFieldSet(TestFieldSet):
     required_fields = (fields.TestImageField, fields.TestArgsField)
 
     timeout: fields.ImageTestTimeoutField
+    environment: EnvironmentField
 
     @classmethod
     def opt_out(cls, tgt: Target) -> bool:
@@ -148,7 +150,7 @@ async def _run(
     if result is not None:
         return result
     process = await _process(target, runnable, case, is_whole=True)
-    return await execute_process(replace(process, cache_scope=scope), **implicitly())
+    return await run_tool(replace(process, cache_scope=scope))
 
 
 async def _without_image(target: Target, problem: str) -> Process:
@@ -187,7 +189,7 @@ async def test_image(
     # As of a program that is not there: one target is wrong, and others have their results.
     except (InvalidImage, InvalidEnclave) as error:
         process = await _without_image(target, str(error))
-        result = await execute_process(replace(process, cache_scope=scope), **implicitly())
+        result = await run_tool(replace(process, cache_scope=scope))
     else:
         result = await _run(target, runnable, case, scope)
     told = None if result.exit_code == 0 else (result.stdout + result.stderr).decode()
