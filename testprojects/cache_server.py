@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,16 +74,26 @@ def _turn_last_bits(files: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def cache_server(storage: Path) -> Iterator[CacheServer]:
-    """A server on a free port of this machine; skips the test where there is no CPython 3.13."""
+def cache_server(
+    storage: Path, config: Path = CONFIG, env: Mapping[str, str] | None = None
+) -> Iterator[CacheServer]:
+    """A server on a free port of this machine; skips the test where there is no CPython 3.13.
+
+    `env` is what the configuration takes from its environment besides port and storage.
+    """
     bgd = buildgrid_venv() / "bin/bgd"
-    port = _free_port()
+    port = free_port()
     log = storage.with_suffix(".log")
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [bgd, "server", "start", CONFIG],
-            env={**os.environ, "CACHE_PORT": str(port), "CACHE_STORAGE": str(storage)},
+            [bgd, "server", "start", config],
+            env={
+                **os.environ,
+                "CACHE_PORT": str(port),
+                "CACHE_STORAGE": str(storage),
+                **(env or {}),
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -137,7 +147,8 @@ def _newest_python() -> Path:
     pytest.skip("there is no python3.13 on this machine, which BuildGrid needs")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
