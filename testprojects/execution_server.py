@@ -66,12 +66,16 @@ class ExecutionServer:
     @property
     def options(self) -> tuple[str, ...]:
         """The options of ./pants to run processes on the workers."""
+        return self.options_with(self.base_path)
+
+    def options_with(self, base_path: Path) -> tuple[str, ...]:
+        """The same, with another place of the workers' named caches."""
         address = f"grpc://127.0.0.1:{self.server.port}"
         return (
             *options_of(self.server.port)[2:],
             "--remote-execution",
             f"--remote-execution-address={address}",
-            f"--remote-execution-append-only-caches-base-path={self.base_path}",
+            f"--remote-execution-append-only-caches-base-path={base_path}",
             "--process-execution-remote-parallelism=8",
         )
 
@@ -121,7 +125,7 @@ def execution_server(top: Path) -> Iterator[ExecutionServer]:
 def _database(log: Path) -> Iterator[str]:
     """The URL of a PostgreSQL with data of its own, which does not run as root."""
     programs = _postgresql()
-    as_user = ()
+    as_user: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(prefix="occlum-postgresql-") as folder, log.open("wb") as out:
         if os.geteuid() == 0:
             as_user = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -202,8 +206,6 @@ def _namespace() -> list[str]:
 
 
 def _skip_without_namespaces() -> None:
-    probe = subprocess.run(
-        _hiding([Path("/mnt")], [], ["true"]), capture_output=True, text=True
-    )
+    probe = subprocess.run(_hiding([Path("/mnt")], [], ["true"]), capture_output=True, text=True)
     if probe.returncode:
         pytest.skip(f"no mount namespaces on this machine: {probe.stderr.strip()}")

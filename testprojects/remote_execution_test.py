@@ -6,11 +6,13 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
-from built_enclave import HELLO, KEY_TEXT, PARTS, built_enclave, image_key_file, listing_of
+from built_enclave import HELLO, KEY_TEXT, PARTS, image_key_file, listing_of, small_enclave
 from execution_server import ExecutionServer, Worker, execution_server
 from pants_runner import PantsResult, PantsRunner, pants_runner
 
@@ -40,7 +42,9 @@ MODULES = {
 def checkout(top: Path, *options: str) -> Iterator[PantsRunner]:
     """A checkout in a folder of its own, with its own store and named caches, without pantsd."""
     parts = (*PARTS, SMALL)
-    with pants_runner(top, parts=parts, options=("--no-pantsd", "--no-watch-filesystem", *options)) as pants:
+    with pants_runner(
+        top, parts=parts, options=("--no-pantsd", "--no-watch-filesystem", *options)
+    ) as pants:
         pants.write("app/BUILD", BUILD)
         pants.write("app/bom.yaml", BOM)
         yield pants
@@ -90,5 +94,101 @@ def test_two_workers_make_the_same_bytes(
         seconds = package(pants)
         assert listing_of(pants.dist) == local
         assert modules(one) and modules(two)
-        assert MODULES <= set(modules(one, two))
+        assert set(modules(one, two)) >= MODULES
         print(f"two workers: {seconds:.1f} s")
+
+
+def test_an_environment_names_the_workers(
+    server: ExecutionServer, top: Path, local: Mapping[str, tuple[str, bytes]]
+) -> None:
+    defaults = {kind: {"environment": "workers"} for kind in KINDS}
+    with (
+        server.worker("alone", top) as worker,
+        checkout(top / "environments", *server.options, *named("alone")) as pants,
+    ):
+        remote = 'remote_environment(name="environment")\nlocal_environment(name="here")\n'
+        pants.write("BUILD", f"{remote}__defaults__({defaults})\n")
+        seconds = package(pants)
+        assert listing_of(pants.dist) == local
+        assert set(modules(worker)) >= MODULES
+        print(f"one worker: {seconds:.1f} s")
+
+        ran = len(worker.log("leased"))
+        pants.write("BUILD", remote)
+        shutil.rmtree(pants.dist)
+        package(pants, IMAGE)
+        assert len(worker.log("leased")) == ran
+        assert listing_of(pants.dist).items() <= local.items()
+
+
+def named(namespace: str) -> tuple[str, str]:
+    """Options that name environments, with a cache of their own."""
+    names = "{'here': '//:here', 'workers': '//:environment'}"
+    return (
+        f"--environments-preview-names={names}",
+        f"--process-execution-cache-namespace={namespace}",
+    )
+
+
+def test_a_worker_that_is_killed_in_the_middle(
+    server: ExecutionServer, top: Path, local: Mapping[str, tuple[str, bytes]]
+) -> None:
+    namespace = "--process-execution-cache-namespace=killed"
+    with (
+        server.worker("killed", top) as killed,
+        checkout(top / "killed", *server.options, namespace) as pants,
+        ThreadPoolExecutor() as threads,
+    ):
+        built = threads.submit(package, pants, HELLO)
+        wait_until(lambda: bool(killed.log("leased")), built)
+        killed.kill()
+        assert not built.done()
+        with server.worker("heir", top) as heir:
+            built.result()
+        assert len(killed.log("leased")) == len(killed.log("ran")) + 1
+        assert modules(heir)
+        assert listing_of(pants.dist).items() <= local.items()
+
+
+def wait_until(is_so: Callable[[], bool], build: Future[float]) -> None:
+    """Wait for something that happens while a build runs."""
+    while not is_so():
+        if build.done():
+            raise AssertionError(f"the build ended: {build.result()}")
+        time.sleep(0.01)
+
+
+def test_workers_without_a_link_to_an_interpreter(server: ExecutionServer, top: Path) -> None:
+    elsewhere = server.top / "other caches"
+    with (
+        server.worker("without", top) as worker,
+        checkout(top / "without", *server.options_with(elsewhere)) as pants,
+    ):
+        result = pants.run("package", OF_PACKAGES, env=WHAT).expect(1)
+        codes = {one["exit_code"] for one in worker.log("ran")}
+    told = error_of(result)
+    assert codes == {127}
+    assert f"the worker that ran it has no interpreter at {elsewhere}/occlum_python/python" in told
+    assert "or set [GLOBAL].remote_execution_append_only_caches_base_path to" in told
+    assert "mkdir" not in result.stderr and "exit code" not in result.stderr
+
+
+def test_what_needs_a_key_stays_here(server: ExecutionServer, top: Path) -> None:
+    key = image_key_file(top / "key of ours")
+    options = (*server.options, f"--occlum-image-key-file={key}")
+    with server.worker("curious", top) as worker, checkout(top / "encrypted", *options) as pants:
+        address = small_enclave(pants, "encrypted", encrypt=True)
+        result = pants.run("package", address, env=WHAT).expect(1)
+        assert "occlum_build.occlum.seal" not in modules(worker)
+    told = error_of(result)
+    assert f"{address} is to be encrypted, which is done on this machine only" in told
+    assert "build it with --no-remote-execution" in told
+    secrets = (KEY_TEXT.encode(), bytes.fromhex(KEY_TEXT.replace("-", "")), str(key).encode())
+    for path in server.server.blobs().values():
+        content = path.read_bytes()
+        assert not any(secret in content for secret in secrets)
+
+
+def error_of(result: PantsResult) -> str:
+    """What a run that failed says last, without traces."""
+    return result.stderr[result.stderr.rindex("[ERROR]") :]

@@ -66,7 +66,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.result = self._worker.execute(self._payload)
-        except Exception as error:  # noqa: BLE001 - the server is told of whatever went wrong
+        except Exception as error:
             self.status, self.message = code_pb2.INTERNAL, repr(error)
 
 
