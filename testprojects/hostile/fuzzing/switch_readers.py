@@ -1,4 +1,4 @@
-"""Reader of what init-pants reads: a script for Occlum, with a BOM and a configuration beside it."""
+"""Reader of what init-pants reads: a script for Occlum, its BOM and a configuration beside it."""
 
 from __future__ import annotations
 
