@@ -51,7 +51,7 @@ function _shtab_occlum_build_using
 end
 
 set -g _shtab_occlum_build_commands new init build package gen-image-key copy-bom gen-conf sefs 'sefs zip' 'sefs unzip' 'sefs ls' 'sefs verify' protect show show-mac sign gendata catsig print occlum sigstruct-view packages 'packages unpack' 'packages lock' 'packages check' 'packages mirror' why diff size report verify sbom run trace schema init-pants completion
-set -g _shtab_occlum_build_opts_with_value --against --allow --builder --builtin-config-bytes --cache --config --cpu-level --date --deb --enable-edmm --enclave --enclave-xml --env --expect --expect-mrsigner --expected-mrenclave --file --format --image-key --image-mac --include-dir --init-ra --initfs-mac --key --loader-config --localtime --lock --mac --manifest --max --measurement --name --out --output --parallel --pubkey --record --ref --root --sgx-mode --sign-key --sign-tool --signature --signer --sigstruct --sys-json --sysroot --toolchain --top --tree --unsigned --why -f -o
+set -g _shtab_occlum_build_opts_with_value --against --allow --builder --builtin-config-bytes --cache --config --cpu-level --date --deb --enable-edmm --enclave --enclave-xml --env --expect --expect-mrsigner --expected-measurement --expected-mrenclave --file --format --image-key --image-mac --include-dir --init-ra --initfs-mac --key --loader-config --localtime --lock --mac --manifest --max --measurement --name --out --output --parallel --pubkey --record --ref --root --sgx-mode --sign-key --sign-tool --signature --signer --sigstruct --sys-json --sysroot --toolchain --top --tree --unsigned --why -f -o
 
 complete -c occlum-build -e
 complete -c occlum-build -f
@@ -87,6 +87,8 @@ complete -c occlum-build -n '_shtab_occlum_build_using build' -s f -l force -d '
 complete -c occlum-build -n '_shtab_occlum_build_using build' -l date -x -d 'in SIGSTRUCT; default: SOURCE_DATE_EPOCH or 19700101'
 complete -c occlum-build -n '_shtab_occlum_build_using build' -l builtin-config-bytes -xka "47 48" -d '48 (default): with the newline that a stock build measures; 47: the MAC alone'
 complete -c occlum-build -n '_shtab_occlum_build_using build' -l expected-mrenclave -x -d 'fail on any other'
+complete -c occlum-build -n '_shtab_occlum_build_using build' -l expected-measurement -xka "(__fish_complete_path (commandline -ct))" -d 'fail on all that is not as the file says, and tell it'
+complete -c occlum-build -n '_shtab_occlum_build_using build' -l update-expected -d 'write that FILE, and compare nothing'
 complete -c occlum-build -n '_shtab_occlum_build_using build' -l strict -d 'warnings of Occlum.json, and of mounts and entry points that the image lacks, are errors'
 complete -c occlum-build -n '_shtab_occlum_build_using build' -l allow -x -d 'do not tell of what a check finds (docs/checks.md); can be given more than once'
 complete -c occlum-build -n '_shtab_occlum_build_using; and test $_shtab_occlum_build_npos -eq 0' -a package -d 'make an archive of the built instance in the working directory'

@@ -89,6 +89,8 @@ _shtab_occlum_build_build_options=(
   "--date[in SIGSTRUCT\; default\: SOURCE_DATE_EPOCH or 19700101]:YYYYMMDD:"
   "--builtin-config-bytes[48 (default)\: with the newline that a stock build measures\; 47\: the MAC alone]:builtin_config_bytes:(47 48)"
   "--expected-mrenclave[fail on any other]:HEX:"
+  "--expected-measurement[fail on all that is not as the file says, and tell it]:FILE:_files"
+  "--update-expected[write that FILE, and compare nothing]"
   "--strict[warnings of Occlum.json, and of mounts and entry points that the image lacks, are errors]"
   "*--allow[do not tell of what a check finds (docs\/checks.md)\; can be given more than once]:CODE:"
 )
