@@ -11,6 +11,7 @@ from typing import Any
 from occlum_build.cli.instance import add_toolchain_option, naming_toolchain_option
 from occlum_build.cli.output import add_allow_option, print_problem, print_problems, say
 from occlum_build.errors import WARNING, OcclumError, Problem
+from occlum_build.occlum.earlier import MEASUREMENT
 from occlum_build.occlum.toolchain import (
     BUILD,
     SGX_MODES,
@@ -103,8 +104,8 @@ def run(options: argparse.Namespace) -> None:
         raise OcclumError("usage", f"--expected-mrenclave: {quoted(expected)} is not 64 hex digits")
     if expected and options.expected_measurement:
         raise OcclumError("usage", "--expected-measurement has the MRENCLAVE: give it alone")
-    if options.update_expected and not options.expected_measurement:
-        raise OcclumError("usage", "--update-expected needs --expected-measurement FILE")
+    if options.update_expected:
+        _check_written(options.expected_measurement)
     if options.sign_tool:
         message = "--sign-tool is ignored: the enclave is signed without one"
         print_problem(Problem("usage", message, severity=WARNING))
@@ -138,6 +139,18 @@ def run(options: argparse.Namespace) -> None:
     if built.measurement["mrsigner"] is None:
         say("unsigned: sign build/signing-data, then give --signature and --pubkey")
     say(f"{'up to date' if built.unchanged else 'built'}: {built.measurement['mrenclave']}")
+
+
+def _check_written(file: Path | None) -> None:
+    """Raises OcclumError for a file that a slip may have named, as it is written over."""
+    if file is None:
+        raise OcclumError("usage", "--update-expected needs --expected-measurement FILE")
+    if not file.name.endswith("measurement.json"):
+        message = f"--update-expected: {file} is not called measurement.json and does not end so"
+        raise OcclumError("usage", message)
+    if file.resolve() == Path(MEASUREMENT).resolve():
+        message = f"--update-expected: {file} is what each build writes: name another file"
+        raise OcclumError("usage", message)
 
 
 def _edmm(option: str | None) -> bool:

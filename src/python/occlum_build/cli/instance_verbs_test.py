@@ -104,6 +104,11 @@ def test_wrong_options(
     both = ("--expected-mrenclave", "0" * 64, "--expected-measurement", file)
     assert "give it alone" in error(*both)
     assert "needs --expected-measurement FILE" in error("--update-expected")
+    for name, why in (
+        ("Occlum.json", "does not end so"),
+        ("measurement.json", "each build writes"),
+    ):
+        assert why in error("--update-expected", "--expected-measurement", name)
     assert (
         "app.measurement.json: there is no such file\n  hint: write it: --update-expected"
         in error(*both[2:])
