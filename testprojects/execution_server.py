@@ -87,7 +87,7 @@ class ExecutionServer:
         program = shutil.copy(WORKER, folder)
         python = buildgrid_venv() / "bin/python"
         command = (str(python), program, f"127.0.0.1:{self.server.port}", name, str(folder))
-        kept = [buildgrid_venv(), _prefix(python), _prefix(_interpreter())]
+        kept = [buildgrid_venv(), _prefix(python), _prefix(interpreter())]
         with (
             (folder / "output").open("wb") as output,
             subprocess.Popen(
@@ -117,7 +117,7 @@ def execution_server(top: Path) -> Iterator[ExecutionServer]:
             found = ExecutionServer(server, top / "workers")
             link = found.base_path / "occlum_python/python"
             link.parent.mkdir(parents=True)
-            link.symlink_to(_interpreter())
+            link.symlink_to(interpreter())
             yield found
 
 
@@ -168,7 +168,7 @@ def _wait_for(ready: Path, process: subprocess.Popen[bytes], port: int) -> None:
     raise AssertionError("PostgreSQL does not serve")
 
 
-def _interpreter() -> Path:
+def interpreter() -> Path:
     """What ./pants and its processes run with."""
     return Path(os.environ["OCCLUM_VENV"], "bin/python").resolve()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +28,7 @@ oci_image(name="oci", enclave="//testprojects/hello:enclave", formats=["layout",
 BOM = "targets: [{target: /$WHAT, mkdirs: [etc]}]\n"
 ALL = (IMAGE, HELLO, OF_PACKAGES, "app:image", "app:bundle", "app:oci")
 WHAT = {"WHAT": "of this machine"}
+NAMES = "--environments-preview-names={'workers': '//:environment'}"
 # Others of the plugin's processes than these run where Pants does, or not at all.
 MODULES = {
     "occlum_build.elf.scan",
@@ -104,39 +104,26 @@ def test_an_environment_names_the_workers(
     defaults = {kind: {"environment": "workers"} for kind in KINDS}
     with (
         server.worker("alone", top) as worker,
-        checkout(top / "environments", *server.options, *named("alone")) as pants,
+        checkout(top / "environments", *server.options, NAMES, namespace("alone")) as pants,
     ):
-        remote = 'remote_environment(name="environment")\nlocal_environment(name="here")\n'
-        pants.write("BUILD", f"{remote}__defaults__({defaults})\n")
+        pants.write("BUILD", f'remote_environment(name="environment")\n__defaults__({defaults})\n')
         seconds = package(pants)
         assert listing_of(pants.dist) == local
         assert set(modules(worker)) >= MODULES
         print(f"one worker: {seconds:.1f} s")
 
-        ran = len(worker.log("leased"))
-        pants.write("BUILD", remote)
-        shutil.rmtree(pants.dist)
-        package(pants, IMAGE)
-        assert len(worker.log("leased")) == ran
-        assert listing_of(pants.dist).items() <= local.items()
 
-
-def named(namespace: str) -> tuple[str, str]:
-    """Options that name environments, with a cache of their own."""
-    names = "{'here': '//:here', 'workers': '//:environment'}"
-    return (
-        f"--environments-preview-names={names}",
-        f"--process-execution-cache-namespace={namespace}",
-    )
+def namespace(name: str) -> str:
+    """An option for a cache of its own."""
+    return f"--process-execution-cache-namespace={name}"
 
 
 def test_a_worker_that_is_killed_in_the_middle(
     server: ExecutionServer, top: Path, local: Mapping[str, tuple[str, bytes]]
 ) -> None:
-    namespace = "--process-execution-cache-namespace=killed"
     with (
         server.worker("killed", top) as killed,
-        checkout(top / "killed", *server.options, namespace) as pants,
+        checkout(top / "killed", *server.options, namespace("killed")) as pants,
         ThreadPoolExecutor() as threads,
     ):
         built = threads.submit(package, pants, HELLO)
