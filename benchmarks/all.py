@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs/performance.md"
 BENCHMARKS = (
     *("copy_bom", "closure", "insight", "report_page", "sefs_speed", "sign_speed"),
-    *("pants_package", "packages_root"),
+    *("cold_run", "pants_package", "packages_root"),
 )
 
 
