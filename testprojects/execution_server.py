@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,13 @@ class ExecutionServer:
         )
 
     @contextlib.contextmanager
-    def worker(self, name: str, *hidden: Path) -> Iterator[Worker]:
-        """A worker for which the folders `hidden`, and all of this user's, are empty."""
+    def worker(
+        self, name: str, *hidden: Path, links: Mapping[Path, Path] | None = None
+    ) -> Iterator[Worker]:
+        """A worker for which the folders `hidden`, and all of this user's, are empty.
+
+        `links` are made in these, by their paths.
+        """
         folder = self.top / name
         folder.mkdir()
         program = shutil.copy(WORKER, folder)
@@ -91,7 +96,7 @@ class ExecutionServer:
         with (
             (folder / "output").open("wb") as output,
             subprocess.Popen(
-                _hiding([*hidden, *_own_folders()], kept, command),
+                _hiding([*hidden, *_own_folders()], kept, links or {}, command),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -183,7 +188,12 @@ def _own_folders() -> list[Path]:
     return [home, Path.cwd(), Path(os.environ["OCCLUM_VENV"])]
 
 
-def _hiding(hidden: Sequence[Path], kept: Sequence[Path], command: Sequence[str]) -> list[str]:
+def _hiding(
+    hidden: Sequence[Path],
+    kept: Sequence[Path],
+    links: Mapping[Path, Path],
+    command: Sequence[str],
+) -> list[str]:
     """A command in a mount namespace where folders are empty, but for what is kept of them."""
     script = ["set -e", "stage=$(mktemp -d)"]
     for number, path in enumerate(kept):
@@ -194,6 +204,8 @@ def _hiding(hidden: Sequence[Path], kept: Sequence[Path], command: Sequence[str]
         if path != Path("/usr"):
             script.append(f"mkdir -p {_quoted(path)}")
             script.append(f"mount --bind $stage/{number} {_quoted(path)}")
+    for link, leads_to in links.items():
+        script.append(f"mkdir -p {_quoted(link.parent)}; ln -s {_quoted(leads_to)} {_quoted(link)}")
     return [*_namespace(), "sh", "-c", "\n".join([*script, 'exec "$@"']), "sh", *command]
 
 
@@ -206,6 +218,8 @@ def _namespace() -> list[str]:
 
 
 def _skip_without_namespaces() -> None:
-    probe = subprocess.run(_hiding([Path("/mnt")], [], ["true"]), capture_output=True, text=True)
+    probe = subprocess.run(
+        _hiding([Path("/mnt")], [], {}, ["true"]), capture_output=True, text=True
+    )
     if probe.returncode:
         pytest.skip(f"no mount namespaces on this machine: {probe.stderr.strip()}")

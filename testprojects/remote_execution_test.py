@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
 from built_enclave import HELLO, KEY_TEXT, PARTS, image_key_file, listing_of, small_enclave
-from execution_server import ExecutionServer, Worker, execution_server
-from pants_runner import PantsResult, PantsRunner, pants_runner
+from built_image import built_image
+from execution_server import ExecutionServer, Worker, execution_server, interpreter
+from pants_runner import OURS, PantsResult, PantsRunner, pants_runner
 
 IMAGE = "testprojects/hello:image"
 OF_PACKAGES = "testprojects/packages:image"
 SMALL = "testprojects/packages"
+MONOREPO = "testprojects/monorepo"
 KINDS = ("occlum_enclave", "occlum_image", "oci_image", "rune_bundle")
 BUILD = """\
 occlum_bom(name="bom", source="bom.yaml", env=["WHAT"])
@@ -28,6 +32,7 @@ oci_image(name="oci", enclave="//testprojects/hello:enclave", formats=["layout",
 BOM = "targets: [{target: /$WHAT, mkdirs: [etc]}]\n"
 ALL = (IMAGE, HELLO, OF_PACKAGES, "app:image", "app:bundle", "app:oci")
 WHAT = {"WHAT": "of this machine"}
+ENVIRONMENT = 'remote_environment(name="environment")\n'
 NAMES = "--environments-preview-names={'workers': '//:environment'}"
 # Others of the plugin's processes than these run where Pants does, or not at all.
 MODULES = {
@@ -39,12 +44,13 @@ MODULES = {
 
 
 @contextlib.contextmanager
-def checkout(top: Path, *options: str) -> Iterator[PantsRunner]:
+def checkout(
+    top: Path, *options: str, parts: Sequence[str] = (), backends: Sequence[str] | None = OURS
+) -> Iterator[PantsRunner]:
     """A checkout in a folder of its own, with its own store and named caches, without pantsd."""
-    parts = (*PARTS, SMALL)
-    with pants_runner(
-        top, parts=parts, options=("--no-pantsd", "--no-watch-filesystem", *options)
-    ) as pants:
+    options = ("--no-pantsd", "--no-watch-filesystem", *options)
+    parts = (*PARTS, SMALL, *parts)
+    with pants_runner(top, parts=parts, backends=backends, options=options) as pants:
         pants.write("app/BUILD", BUILD)
         pants.write("app/bom.yaml", BOM)
         yield pants
@@ -84,7 +90,10 @@ def modules(*workers: Worker) -> list[str]:
 
 
 def test_two_workers_make_the_same_bytes(
-    server: ExecutionServer, top: Path, local: Mapping[str, tuple[str, bytes]]
+    server: ExecutionServer,
+    top: Path,
+    local: Mapping[str, tuple[str, bytes]],
+    record_property: Callable[[str, object], None],
 ) -> None:
     with (
         server.worker("one", top) as one,
@@ -95,22 +104,29 @@ def test_two_workers_make_the_same_bytes(
         assert listing_of(pants.dist) == local
         assert modules(one) and modules(two)
         assert set(modules(one, two)) >= MODULES
-        print(f"two workers: {seconds:.1f} s")
+        record_property("seconds with two workers", round(seconds, 1))
 
 
 def test_an_environment_names_the_workers(
-    server: ExecutionServer, top: Path, local: Mapping[str, tuple[str, bytes]]
+    server: ExecutionServer,
+    top: Path,
+    local: Mapping[str, tuple[str, bytes]],
+    record_property: Callable[[str, object], None],
 ) -> None:
-    defaults = {kind: {"environment": "workers"} for kind in KINDS}
     with (
         server.worker("alone", top) as worker,
         checkout(top / "environments", *server.options, NAMES, namespace("alone")) as pants,
     ):
-        pants.write("BUILD", f'remote_environment(name="environment")\n__defaults__({defaults})\n')
+        pants.write("BUILD", ENVIRONMENT + defaults(*KINDS))
         seconds = package(pants)
         assert listing_of(pants.dist) == local
         assert set(modules(worker)) >= MODULES
-        print(f"one worker: {seconds:.1f} s")
+        record_property("seconds with one worker", round(seconds, 1))
+
+
+def defaults(*kinds: str) -> str:
+    """What a BUILD file says, so that these targets are made on the workers."""
+    return f"__defaults__({ {kind: {'environment': 'workers'} for kind in kinds} })\n"
 
 
 def namespace(name: str) -> str:
@@ -179,3 +195,29 @@ def test_what_needs_a_key_stays_here(server: ExecutionServer, top: Path) -> None
 def error_of(result: PantsResult) -> str:
     """What a run that failed says last, without traces."""
     return result.stderr[result.stderr.rindex("[ERROR]") :]
+
+
+def test_an_image_with_a_pex_that_is_made_here_or_there(server: ExecutionServer, top: Path) -> None:
+    tool, greeter = f"{MONOREPO}/tool:tool", f"{MONOREPO}/greeter:image"
+    options = ("--no-python-enable-resolves", *server.options)
+    # By its path here Pants starts pex there, too.
+    links = {Path(os.environ["OCCLUM_VENV"], "bin/python"): interpreter()}
+    with server.worker("monorepo", top, links=links) as worker:
+        with monorepo(top / "here", *options, NAMES) as pants:
+            pants.write("BUILD", ENVIRONMENT + defaults("occlum_image"))
+            package(pants, tool, greeter)
+            assert len(modules(worker)) == len(worker.log("ran")) > 0
+            packed = pants.dist / "testprojects.monorepo.tool/tool.pex"
+            image = built_image(pants, greeter)
+            assert (image.tree / "opt/tool/tool.pex").read_bytes() == packed.read_bytes()
+            here = listing_of(pants.dist)
+        search_path = f"--python-bootstrap-search-path=['{interpreter().parent}']"
+        with monorepo(top / "there", *options, search_path, namespace("there")) as pants:
+            package(pants, tool, greeter)
+            assert any("./pex.pex" in one["argv"] for one in worker.log("ran"))
+            assert listing_of(pants.dist) == here
+
+
+def monorepo(top: Path, *options: str) -> AbstractContextManager[PantsRunner]:
+    """A checkout with Pants' Python backend."""
+    return checkout(top, *options, parts=[MONOREPO], backends=None)
