@@ -51,6 +51,9 @@ class Follower:
     def substituted(self, script: str, line: int, depth: int) -> None:
         """It assigns what a script in `$(...)` prints."""
 
+    def subshell(self, begins: bool) -> None:
+        """A subshell, `(...)`, begins or ends."""
+
 
 class _Commands(Follower):
     def __init__(self) -> None:
@@ -108,6 +111,8 @@ class _Run:
             self._at += 1
             if statement.defines:
                 self._define(statement.defines)
+            elif statement.subshell:
+                self._follower.subshell(statement.subshell == "(")
             else:
                 self._follow(statement)
 

@@ -5,8 +5,14 @@ import random
 
 import pytest
 
-from occlum_build.packages.shell import MAX_SCRIPT_BYTES, commands_of
-from occlum_build.packages.shell_values import TooLong
+from occlum_build.packages.shell import (
+    MAX_SCRIPT_BYTES,
+    Command,
+    Follower,
+    commands_of,
+    follow,
+)
+from occlum_build.packages.shell_values import TooLong, Values
 
 
 def _run(script: str, **variables: str) -> list[str]:
@@ -75,6 +81,34 @@ def test_scripts_that_are_too_long(script: str) -> None:
         commands_of(script, {})
 
 
+class _Subshells(Follower):
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def command(self, command: Command) -> None:
+        self.found.append(str(command))
+
+    def subshell(self, begins: bool) -> None:
+        self.found.append("(" if begins else ")")
+
+
+@pytest.mark.parametrize(
+    ("script", "due"),
+    [
+        ("(a; b) && c", ["(", "a", "b", ")", "c"]),
+        ("case x in\n 1) a;;\nesac; (b)", ["1", "a", "(", "b", ")"]),
+        ("(case x in 1) a;; 2) b;; esac; c); d", ["(", "a", "2", "b", "c", ")", "d"]),
+        ("if x; then case y in *) (a);; esac; fi; b", ["x", "(", "a", ")", "b"]),
+        ("f() { (a); }\nf; f", ["(", "a", ")", "(", "a", ")"]),
+        ("a) b; esac; c", ["a", "b", "c"]),
+    ],
+)
+def test_subshells(script: str, due: list[str]) -> None:
+    found = _Subshells()
+    follow(script, Values({}), found)
+    assert found.found == due
+
+
 def test_whatever_the_text_is() -> None:
     rng = random.Random(7)
     parts = [
@@ -93,7 +127,24 @@ def test_whatever_the_text_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["{ ", "a=1 ", "\\a", "$x", "if ", "x() {\n", "<<a ", "'", "$(", "while ", "a ", "\n"]
+    "piece",
+    [
+        "{ ",
+        "a=1 ",
+        "\\a",
+        "$x",
+        "if ",
+        "x() {\n",
+        "<<a ",
+        "'",
+        "$(",
+        "while ",
+        "a ",
+        "\n",
+        "(",
+        "case\n(\n",
+        "esac\n(\n",
+    ],
 )
 def test_scripts_of_one_piece(piece: str) -> None:
     """As long as a script may be: no time that grows with the square."""

@@ -12,6 +12,8 @@ _PLAIN = re.compile(r"[^\s'\"\\$`;&|()<>#*?\[]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@]")
 _BRACED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*|[0-9@])(:?-)?\}")
 _DEFINES = re.compile(r"\(\s*\)")
+# What stands before the first word of a command.
+_BEFORE = frozenset(["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"])
 
 
 class Piece(NamedTuple):
@@ -31,12 +33,14 @@ class Statement(NamedTuple):
     """A simple command with the reserved words before it, or the name of a function that begins.
 
     `targets` are where its redirections lead; `line` is the one that it begins in, from 1.
+    `subshell` is "(" or ")" where one begins or ends, and all else is empty.
     """
 
     words: tuple[Word, ...]
     defines: str = ""
     targets: tuple[Word, ...] = ()
     line: int = 0
+    subshell: str = ""
 
 
 def statements_of(script: str) -> list[Statement]:
@@ -56,6 +60,8 @@ class _Scanner:
         self._line, self._line_at = 1, 0  # a place whose line is known
         self._begun = 0  # the line of the statement
         self._here: list[str] = []  # ends of here-documents that begin on the next line
+        self._open: list[str] = []  # "(" and "case", as patterns of the latter end with ")"
+        self._cases = 0  # that are open
 
     def statements(self) -> list[Statement]:
         while self._at < len(self._text):
@@ -77,6 +83,8 @@ class _Scanner:
             self._at += 1
             if character == "\n":
                 self._pass_here_documents()
+            elif character in "()":
+                self._bracket(character)
         elif character in "<>":
             self._redirect()
         else:
@@ -199,6 +207,28 @@ class _Scanner:
             self._at = found.end() if found else len(self._text)
         self._here = []
 
+    def _bracket(self, character: str) -> None:
+        """A subshell begins or ends, or a pattern of `case` ends."""
+        if character == "(":
+            self._open.append(character)
+        elif self._open[-1:] == ["("]:
+            self._open.pop()
+        else:
+            return
+        self._found.append(Statement((), subshell=character))
+
+    def _count_case(self) -> None:
+        """Note that the statement begins a `case`, or ends one."""
+        plain = (word[0].text if word[0].kind == TEXT else "" for word in self._words)
+        first = next((word for word in plain if word not in _BEFORE), "")
+        if first == "case":
+            self._open.append(first)
+            self._cases += 1
+        elif first == "esac" and self._cases:
+            self._cases -= 1
+            while self._open.pop() != "case":
+                self._found.append(Statement((), subshell=")"))
+
     def _begins_function(self) -> bool:
         match = _DEFINES.match(self._text, self._at)
         if not match or (self._words and self._pieces):
@@ -223,6 +253,7 @@ class _Scanner:
         self._end_word()
         self._is_target = False
         if self._words:
+            self._count_case()
             statement = Statement(tuple(self._words), "", tuple(self._targets), self._begun)
             self._found.append(statement)
         self._words, self._targets = [], []

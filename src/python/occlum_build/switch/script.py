@@ -39,6 +39,7 @@ class _Reader(Configs, Follower):
     def __init__(self, path: str, text: str, tree: Tree) -> None:
         super().__init__(path, text, tree)
         self.characters = MOST_CHARACTERS
+        self.outside: list[tuple[str | None, list[str | None]]] = []  # of subshells that are open
         self.verbs: dict[str, Callable[[Command, Sequence[Argument]], None]] = {
             "cd": self.enter,
             "pushd": self.enter,
@@ -75,20 +76,30 @@ class _Reader(Configs, Follower):
             self.characters -= len(script)
             if self.characters < 0:
                 raise TooLong
+            self.subshell(True)
             follow(script, self.values, _Inner(self, line, depth))
+            self.subshell(False)
+
+    def subshell(self, begins: bool) -> None:
+        if begins:
+            self.outside.append((self.here, list(self.left)))
+        elif self.outside:
+            here, self.left = self.outside.pop()
+            self.go(here)
 
     def enter(self, command: Command, words: Sequence[Argument]) -> None:
         if command.name == "pushd":
             self.left.append(self.here)
-        self.here = self.at(words[-1] if words else None)
-        if self.here is not None and self.here.startswith("/"):
-            self.here = None
-        place = None if self.here is None else posixpath.join(ROOT, self.here).rstrip("/")
-        self.values.put("PWD", place)
+        here = self.at(words[-1] if words else None)
+        self.go(None if here is not None and here.startswith("/") else here)
 
     def leave(self, _command: Command, _words: Sequence[Argument]) -> None:
-        self.here = self.left.pop() if self.left else None
-        place = None if self.here is None else posixpath.join(ROOT, self.here).rstrip("/")
+        self.go(self.left.pop() if self.left else None)
+
+    def go(self, here: str | None) -> None:
+        """The working directory is another one, or None where it cannot be told."""
+        self.here = here
+        place = None if here is None else posixpath.join(ROOT, here).rstrip("/")
         self.values.put("PWD", place)
 
     def occlum(self, command: Command, words: Sequence[Argument]) -> None:
@@ -150,3 +161,6 @@ class _Inner(Follower):
     def command(self, command: Command) -> None:
         line, depth = self.line + command.line - 1, self.depth + command.depth
         self.reader.command(command._replace(line=line, depth=depth))
+
+    def subshell(self, begins: bool) -> None:
+        self.reader.subshell(begins)

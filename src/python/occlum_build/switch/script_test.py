@@ -1,0 +1,47 @@
+"""What a script does is followed to where it does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from occlum_build.switch.plan import Plan, plan
+from occlum_build.switch.tree import look
+
+BOM = "targets: [{target: /bin, copy: [{from: ../build, files: [hello]}]}]\n"
+NEW = "occlum new occlum_instance\ncd occlum_instance\nrm -rf image\n"
+FILL = "copy_bom -f ../bom.yaml --root image\n"
+
+
+def planned(root: Path, script: str) -> Plan:
+    (root / "build").mkdir(exist_ok=True)
+    (root / "build/hello").write_text("")
+    (root / "bom.yaml").write_text(BOM)
+    (root / "run.sh").write_text(script)
+    return plan(look(root, root))
+
+
+def build_file(found: Plan) -> str:
+    (one,) = found.files
+    return one.text
+
+
+def told(found: Plan) -> list[tuple[int, str]]:
+    return [(one.line, one.why) for one in found.told]
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "(cd src && make)",
+        "( cd src; case $1 in a) make;; esac; )",
+        'x="$(cd src && jq . a.json)"',
+        "pushd src; (cd other; pushd more); popd",
+    ],
+)
+def test_a_subshell_leaves_the_working_directory(tmp_path: Path, elsewhere: str) -> None:
+    found = planned(tmp_path, f"{elsewhere}\n{NEW}{FILL}")
+    assert 'occlum_bom(name="bom", source="bom.yaml")\n' in build_file(found)
+    assert 'sources=["build/hello"]' in build_file(found)
+    assert told(found) == []
