@@ -27,6 +27,7 @@ class Piece(NamedTuple):
 
 
 Word = tuple[Piece, ...]
+_FUNCTION: Word = (Piece(TEXT, "function"),)
 
 
 class Statement(NamedTuple):
@@ -87,6 +88,9 @@ class _Scanner:
                 self._bracket(character)
         elif character in "<>":
             self._redirect()
+        elif character == "{" and not self._pieces and self._words:
+            self._define_by_keyword()
+            self._piece(character)
         else:
             self._piece(character)
 
@@ -231,16 +235,31 @@ class _Scanner:
 
     def _begins_function(self) -> bool:
         match = _DEFINES.match(self._text, self._at)
-        if not match or (self._words and self._pieces):
+        has_keyword = bool(self._words) and self._words[0] == _FUNCTION
+        if not match or (self._words and self._pieces and not has_keyword):
             return False
         self._end_word()
+        if has_keyword:
+            self._words = self._words[1:]
+        if not self._define():
+            return False
+        self._at = match.end()
+        return True
+
+    def _define(self) -> bool:
+        """Make the one word that there is a function, which begins."""
         if len(self._words) != 1 or any(piece.kind != TEXT for piece in self._words[0]):
             return False
         name = "".join(piece.text for piece in self._words[0])
         self._words = []
         self._found.append(Statement((), name))
-        self._at = match.end()
         return True
+
+    def _define_by_keyword(self) -> None:
+        """Of bash: `function name {`."""
+        if len(self._words) == 2 and self._words[0] == _FUNCTION:
+            self._words = self._words[1:]
+            self._define()
 
     def _end_word(self) -> None:
         if self._pieces:
@@ -252,6 +271,7 @@ class _Scanner:
     def _end_statement(self) -> None:
         self._end_word()
         self._is_target = False
+        self._define_by_keyword()
         if self._words:
             self._count_case()
             statement = Statement(tuple(self._words), "", tuple(self._targets), self._begun)

@@ -45,3 +45,9 @@ def test_a_subshell_leaves_the_working_directory(tmp_path: Path, elsewhere: str)
     assert 'occlum_bom(name="bom", source="bom.yaml")\n' in build_file(found)
     assert 'sources=["build/hello"]' in build_file(found)
     assert told(found) == []
+
+
+def test_functions_of_bash_get_their_arguments(tmp_path: Path) -> None:
+    script = f"function make {{\nocclum new $1\ncd $1\nrm -rf image\n{FILL}cd ..\n}}\nmake one\nmake two\n"
+    (instances,) = ([one.line for one in found.enclaves] for found in [planned(tmp_path, script)])
+    assert instances == [2]
