@@ -33,7 +33,7 @@ class Images(State):
             why = f"there is no BOM {posixpath.basename(found.file)}"
             self.tell(command.line, why, "write its targets when it is there")
             return
-        kind = self.kind_of(self.at(found.root), instance) or posixpath.basename(found.root)
+        kind = self.part_of(found.root, instance)[0] or posixpath.basename(found.root)
         if kind not in ("image", "initfs"):
             self.tell(
                 command.line, "it fills neither image nor initfs", "write its targets by hand"
@@ -74,20 +74,18 @@ class Images(State):
         instance = self.instance
         names, _ = options_of(words, ("-m", "--mode"))
         for name in names:
-            path = self.at(name)
-            if instance is None or self.kind_of(path, instance) != "image" or path is None:
-                continue
-            made = path.partition("/image/")[2] if instance.directory else path[len("image/") :]
-            if made:
+            kind, made = ("", "") if instance is None else self.part_of(name, instance)
+            if instance is not None and kind == "image" and made:
                 self.report_condition(command, instance)
                 instance.mkdirs.append(made)
 
     def remove(self, command: Command, words: Sequence[Argument]) -> None:
         instance = self.at_instance(command) if "image" in words else self.instance
-        for path in map(self.at, words):
-            if instance is None or path is None or self.kind_of(path, instance) != "image":
+        for word in words:
+            kind, place = ("", "") if instance is None else self.part_of(word, instance)
+            if instance is None or kind != "image":
                 continue
-            if posixpath.basename(path) in ("image", "*"):
+            if place in ("", "*"):
                 instance.is_cleared = True
             else:
                 why = "what an image has is not removed again"
@@ -113,7 +111,7 @@ class Images(State):
         if instance is None:
             return
         for word in words[1:]:
-            kind = self.kind_of(self.at(word), instance)
+            kind, _ = self.part_of(word, instance)
             if kind == CONFIG:
                 self.tell(command.line, "what it does to Occlum.json cannot be told", BY_HAND)
             elif kind == "image":
@@ -130,7 +128,7 @@ class Images(State):
         for target in command.targets:
             if instance is None or target is None:
                 continue
-            kind = self.kind_of(self.at(target), instance)
+            kind, _ = self.part_of(target, instance)
             if kind == CONFIG and not self.is_edited:
                 self.tell(command.line, "what is written to Occlum.json cannot be told", BY_HAND)
             elif kind == CONFIG:

@@ -51,3 +51,28 @@ def test_functions_of_bash_get_their_arguments(tmp_path: Path) -> None:
     script = f"function make {{\nocclum new $1\ncd $1\nrm -rf image\n{FILL}cd ..\n}}\nmake one\nmake two\n"
     (instances,) = ([one.line for one in found.enclaves] for found in [planned(tmp_path, script)])
     assert instances == [2]
+
+
+@pytest.mark.parametrize("directory", ["$1", "${1:-occlum_instance}", "/root/occlum_instance"])
+def test_an_instance_whose_directory_cannot_be_told(tmp_path: Path, directory: str) -> None:
+    script = f"""D={directory}
+occlum new $D
+cd $D
+rm -rf image
+mkdir -p image/tmp
+cp ../hello image/bin
+echo a > image/etc/a
+cp ../b.json Occlum.json
+{FILL}"""
+    found = planned(tmp_path, script)
+    assert 'occlum_files(name="image_directories", target="/", mkdirs=["tmp"])' in build_file(found)
+    assert told(found) == [
+        (6, "it changes the image"),
+        (7, "it writes into the image"),
+        (8, "the file is not there, or no Occlum.json"),
+    ]
+
+
+def test_a_project_in_a_directory_that_is_called_image(tmp_path: Path) -> None:
+    script = f"mkdir image && cd image\n{NEW}mkdir -p image/tmp\ncopy_bom -f ../../bom.yaml --root image\n"
+    assert 'mkdirs=["tmp"]' in build_file(planned(tmp_path, script))

@@ -80,14 +80,21 @@ class State:
         return (
             word is not None
             and instance is not None
-            and (self.kind_of(self.at(word), instance) == CONFIG or word == CONFIG)
+            and (self.part_of(word, instance)[0] == CONFIG or word == CONFIG)
         )
 
-    def kind_of(self, path: str | None, instance: Instance) -> str:
-        """What of an instance a path is: "image", "initfs", Occlum.json or ""."""
-        if path is None or instance.directory is None:
-            return ""
+    def part_of(self, word: Argument, instance: Instance) -> tuple[str, str]:
+        """What of an instance a word names: "image", "initfs", Occlum.json or "", and where in it.
+
+        In a directory that cannot be told what begins so is taken for a part of the instance.
+        """
+        path, base = self.at(word), instance.directory
+        if path is None and self.here is None and word is not None:
+            path, base = posixpath.normpath(word), ""
+        if path is None or base is None:
+            return "", ""
         for kind in ("image", "initfs", CONFIG):
-            if is_below(path, posixpath.join(instance.directory, kind)):
-                return kind
-        return ""
+            place = posixpath.join(base, kind)
+            if is_below(path, place):
+                return kind, path[len(place) + 1 :]
+        return "", ""
