@@ -17,6 +17,7 @@ from occlum_build.switch.state import BY_HAND, CONFIG, MOST_SHOWN
 MOST_EDITS = 1_000  # of a script
 _SED = 50  # edits that one by sed counts for, as it looks at all of the configuration
 _REPLACED = re.compile(r"s(?P<by>[/|#,@])(?P<old>[\w .=:-]+)(?P=by)(?P<new>[^\\&]*?)(?P=by)g?\Z")
+_RECURSIVE = re.compile(r"-\w*[raR]|--recursive|--archive")  # options of cp
 
 
 class Configs(Images):
@@ -78,7 +79,11 @@ class Configs(Images):
         instance = self.instance
         names = [one for one in words if one is None or not one.startswith("-")]
         if instance is None or len(names) < 2 or not self.is_config(names[-1]):
-            self.other(command, ("cp", *words), self.as_bom(names, instance))
+            options = [one for one in words if one is not None and one.startswith("-")]
+            is_plain = not any(one.startswith(("-t", "--target")) for one in options)
+            is_recursive = any(_RECURSIVE.match(one) for one in options)
+            in_bom = self.as_bom(names if is_plain else (), instance, is_recursive=is_recursive)
+            self.other(command, ("cp", *words), in_bom)
             return
         source = self.at(names[0])
         if source is None or source not in self.tree.configs:

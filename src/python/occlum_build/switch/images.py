@@ -5,14 +5,36 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from occlum_build.bom.modes import parse_mode
 from occlum_build.packages.shell import Command
 from occlum_build.packages.shell_values import Argument
 from occlum_build.switch.model import BomUse, Instance
 from occlum_build.switch.options import copy_bom_options, options_of
-from occlum_build.switch.places import joined
+from occlum_build.switch.places import ROOT, is_below, joined
 from occlum_build.switch.state import BY_HAND, CONFIG, PUT_INTO_BOM, State
+
+_MODE = "write it behind the directory in `mkdirs` of the target"
+_NAMES_PART = re.compile(r"(?:^|[\s\"'=/])(?:image|initfs)/")
+_BRACES = re.compile(r"\{([^{},]*(?:,[^{},]*)+)\}")
+_MOST_OF_BRACES = 100
+
+
+def with_braces(word: str) -> list[str]:
+    """The words that bash makes of one with `{a,b}`; as it is where they would be too many."""
+    found, pending = [], [word]
+    while pending:
+        taken = pending.pop()
+        match = _BRACES.search(taken)
+        if match is None:
+            found.append(taken)
+        else:
+            before, after = taken[: match.start()], taken[match.end() :]
+            pending += [f"{before}{one}{after}" for one in match[1].split(",")]
+        if len(found) + len(pending) > _MOST_OF_BRACES:
+            return [word]
+    return found
 
 
 class Images(State):
@@ -72,12 +94,21 @@ class Images(State):
 
     def mkdir(self, command: Command, words: Sequence[Argument]) -> None:
         instance = self.instance
-        names, _ = options_of(words, ("-m", "--mode"))
-        for name in names:
+        names, options = options_of(words, ("-m", "--mode"))
+        if None in names:
+            self.report_unknown(command, PUT_INTO_BOM)
+        for name in (one for word in names if word is not None for one in with_braces(word)):
             kind, made = ("", "") if instance is None else self.part_of(name, instance)
             if instance is not None and kind == "image" and made:
                 self.report_condition(command, instance)
-                instance.mkdirs.append(made)
+                instance.mkdirs.append(made + self.suffix(command, options))
+
+    def suffix(self, command: Command, options: Mapping[str, Argument]) -> str:
+        """What `mkdirs` of a target has behind a directory for the mode that mkdir gives it."""
+        mode = options.get("-m", options.get("--mode", ""))
+        if mode is None or (mode and parse_mode(mode) is None):
+            self.tell(command.line, "the mode of a directory cannot be told", _MODE)
+        return "" if mode is None or parse_mode(mode) is None else f":{mode}"
 
     def remove(self, command: Command, words: Sequence[Argument]) -> None:
         instance = self.at_instance(command) if "image" in words else self.instance
@@ -91,7 +122,9 @@ class Images(State):
                 why = "what an image has is not removed again"
                 self.tell(command.line, why, "leave it out with `excludes` of the BOM")
 
-    def as_bom(self, names: Sequence[Argument], instance: Instance | None) -> str:
+    def as_bom(
+        self, names: Sequence[Argument], instance: Instance | None, *, is_recursive: bool = False
+    ) -> str:
         """What to write into a BOM for a copy into the image; what stands there relates to it."""
         into = self.at(names[-1]) if len(names) == 2 else None
         source = names[0] if names else None
@@ -99,7 +132,11 @@ class Images(State):
         if home is None or into is None or source is None or self.here != home:
             return PUT_INTO_BOM
         target = into[len(posixpath.join(home, "image")) :] or "/"
-        kind = "dirs" if self.at(source) in self.tree.directories else "files"
+        path = self.at(source)
+        is_directory = is_recursive and path not in self.tree.files
+        kind = "dirs" if is_directory or path in self.tree.directories else "files"
+        if is_below(source, ROOT):
+            source = posixpath.relpath(source, posixpath.join(ROOT, home))
         item = json.dumps({"target": target, "copy": [{kind: [source]}]})
         return f"{PUT_INTO_BOM}, as `- {item}`"
 
@@ -110,8 +147,12 @@ class Images(State):
         instance = self.instance
         if instance is None:
             return
+        if None in words:
+            self.report_unknown(command, in_bom)
         for word in words[1:]:
-            kind, _ = self.part_of(word, instance)
+            # As of `of=image/a`, or `--directory=image`.
+            value = None if word is None else word.rpartition("=")[2]
+            kind, _ = self.part_of(value, instance)
             if kind == CONFIG:
                 self.tell(command.line, "what it does to Occlum.json cannot be told", BY_HAND)
             elif kind == "image":
@@ -122,10 +163,18 @@ class Images(State):
                     command.line, why, "make the initfs by an occlum_image, name it as `initfs`"
                 )
 
+    def report_unknown(self, command: Command, in_bom: str) -> None:
+        """Tell a command with words that cannot be told, where its line names image or initfs."""
+        text = self.lines[command.line - 1] if command.line <= len(self.lines) else ""
+        if self.instance is not None and _NAMES_PART.search(text):
+            self.tell(command.line, "whether it changes the image cannot be told", in_bom)
+
     def written(self, command: Command) -> None:
         """Where the output goes; that of `echo` is what jq made, if it made something."""
         instance = self.instance
         for target in command.targets:
+            if target is None:
+                self.report_unknown(command, PUT_INTO_BOM)
             if instance is None or target is None:
                 continue
             kind, _ = self.part_of(target, instance)

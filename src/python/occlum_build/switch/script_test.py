@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.switch.images import with_braces
 from occlum_build.switch.plan import Plan, plan
 from occlum_build.switch.tree import look
 
@@ -48,7 +49,8 @@ def test_a_subshell_leaves_the_working_directory(tmp_path: Path, elsewhere: str)
 
 
 def test_functions_of_bash_get_their_arguments(tmp_path: Path) -> None:
-    script = f"function make {{\nocclum new $1\ncd $1\nrm -rf image\n{FILL}cd ..\n}}\nmake one\nmake two\n"
+    body = f"occlum new $1\ncd $1\nrm -rf image\n{FILL}cd ..\n"
+    script = f"function make {{\n{body}}}\nmake one\nmake two\n"
     (instances,) = ([one.line for one in found.enclaves] for found in [planned(tmp_path, script)])
     assert instances == [2]
 
@@ -74,5 +76,59 @@ cp ../b.json Occlum.json
 
 
 def test_a_project_in_a_directory_that_is_called_image(tmp_path: Path) -> None:
-    script = f"mkdir image && cd image\n{NEW}mkdir -p image/tmp\ncopy_bom -f ../../bom.yaml --root image\n"
+    fill = "copy_bom -f ../../bom.yaml --root image\n"
+    script = f"mkdir image && cd image\n{NEW}mkdir -p image/tmp\n{fill}"
     assert 'mkdirs=["tmp"]' in build_file(planned(tmp_path, script))
+
+
+def test_braces_and_modes_of_directories(tmp_path: Path) -> None:
+    found = planned(
+        tmp_path, f"{NEW}mkdir -p image/{{a,b/{{c,d}}}}\nmkdir -m 1777 image/tmp\n{FILL}"
+    )
+    assert 'mkdirs=["a", "b/c", "b/d", "tmp:1777"]' in build_file(found)
+    assert told(found) == []
+
+
+def test_braces_that_are_too_many_are_left_alone() -> None:
+    assert with_braces("{a,b}" * 40) == ["{a,b}" * 40]
+    assert with_braces("{a}{,b}c{") == ["{a}bc{", "{a}c{"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("dd if=/dev/zero of=image/zero", "it changes the image"),
+        ("find ../build -exec cp {} image/lib \\;", "it changes the image"),
+        ("find image -name '*.pyc' -delete", "it changes the image"),
+        ("cp ../hello image/$1", "whether it changes the image cannot be told"),
+        ("mkdir -p image/$1", "whether it changes the image cannot be told"),
+        ("echo a > image/$1", "whether it changes the image cannot be told"),
+        ("mkdir -m u=rwx image/a", "the mode of a directory cannot be told"),
+    ],
+)
+def test_changes_that_are_told(tmp_path: Path, line: str, why: str) -> None:
+    assert told(planned(tmp_path, f"{NEW}{line}\n{FILL}")) == [(4, why)]
+
+
+@pytest.mark.parametrize("line", ["cp ../hello $1", "find image -name x", "echo $1 > ../log"])
+def test_what_changes_no_image(tmp_path: Path, line: str) -> None:
+    assert told(planned(tmp_path, f"{NEW}{line}\n{FILL}")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "item"),
+    [
+        ("cp ../hello image/bin", '{"target": "/bin", "copy": [{"files": ["../hello"]}]}'),
+        ("cp $PWD/../hello image/bin", '{"target": "/bin", "copy": [{"files": ["../hello"]}]}'),
+        (
+            "cp -r /usr/lib/jvm image/usr",
+            '{"target": "/usr", "copy": [{"dirs": ["/usr/lib/jvm"]}]}',
+        ),
+        ("cp -a ../build/hello image", '{"target": "/", "copy": [{"files": ["../build/hello"]}]}'),
+        ("cp -t image ../hello", ""),
+    ],
+)
+def test_a_line_of_a_bom_for_a_copy(tmp_path: Path, line: str, item: str) -> None:
+    found = planned(tmp_path, f"{NEW}{line}\n{FILL}")
+    due = "name it in a BOM of the image"
+    assert [one.todo for one in found.told] == [f"{due}, as `- {item}`" if item else due]
