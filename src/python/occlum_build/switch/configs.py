@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +70,10 @@ class Configs(Images):
         old, new = known[0]["old"], known[0]["new"]
         if not self.has_edits(command, _SED):
             return
-        if _replace(instance.config, old, new):
+        if _has_beside(instance.config, old):
+            why = "sed changes keys or numbers, too"
+            self.tell(command.line, why, BY_HAND)
+        elif _replace(instance.config, old, new):
             self.report_condition(command, instance)
         else:
             self.tell(command.line, "no value of the configuration has that text", BY_HAND)
@@ -99,6 +103,22 @@ class Configs(Images):
             self.other(command, ("mv", *words))
         else:
             self.is_edited = False
+
+
+def _has_beside(document: Any, old: str) -> bool:
+    """Is there such a text in what is no string: a key, a number, true, false or null?"""
+    pending = [document]
+    while pending:
+        holder = pending.pop()
+        if isinstance(holder, dict):
+            if any(old in key for key in holder):
+                return True
+            pending.extend(holder.values())
+        elif isinstance(holder, list):
+            pending.extend(holder)
+        elif not isinstance(holder, str) and old in json.dumps(holder):
+            return True
+    return False
 
 
 def _replace(document: Any, old: str, new: str) -> bool:

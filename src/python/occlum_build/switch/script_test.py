@@ -132,3 +132,10 @@ def test_a_line_of_a_bom_for_a_copy(tmp_path: Path, line: str, item: str) -> Non
     found = planned(tmp_path, f"{NEW}{line}\n{FILL}")
     due = "name it in a BOM of the image"
     assert [one.todo for one in found.told] == [f"{due}, as `- {item}`" if item else due]
+
+
+@pytest.mark.parametrize("old", ["32", "false", "heap_size"])
+def test_sed_that_changes_more_than_texts(tmp_path: Path, old: str) -> None:
+    found = planned(tmp_path, f"{NEW}sed -i 's/{old}/64/g' Occlum.json\n{FILL}")
+    assert told(found) == [(4, "sed changes keys or numbers, too")]
+    assert "config" not in build_file(found)
