@@ -139,3 +139,24 @@ def test_sed_that_changes_more_than_texts(tmp_path: Path, old: str) -> None:
     found = planned(tmp_path, f"{NEW}sed -i 's/{old}/64/g' Occlum.json\n{FILL}")
     assert told(found) == [(4, "sed changes keys or numbers, too")]
     assert "config" not in build_file(found)
+
+
+def test_links_and_hidden_files(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/.hidden").write_text("")
+    (tmp_path / "also").symlink_to("conf")
+    (tmp_path / "link").symlink_to("conf/.hidden")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "other.yaml").symlink_to("bom.yaml")
+    files = "[conf/.hidden, link, gone, also/.hidden]"
+    bom = f"targets: [{{target: /, copy: [{{from: .., dirs: [also], files: {files}}}]}}]\n"
+    (tmp_path / "own.yaml").write_text(bom)
+    found = planned(tmp_path, f"{NEW}{FILL.replace('bom.yaml', 'own.yaml')}")
+    assert 'files(name="files", sources=["conf/.hidden", "link"])' in build_file(found)
+    assert "other.yaml" not in build_file(found)
+    assert sorted(told(found)) == [
+        (1, "also is a link to a directory, or below one"),
+        (1, "also/.hidden is a link to a directory, or below one"),
+        (1, "gone is not there"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator
 
 from occlum_build.bom.load import load_boms
 from occlum_build.bom.operations import bom_operations
@@ -35,6 +36,9 @@ class Sources:
                 self._own(path, home)
         elif path in self.tree.directories:
             self._own(posixpath.join(path, "**/*"), home)
+        elif any(parent in self.tree.links for parent in _with_parents(path)):
+            todo = "have a target own it (files), as links to directories are not followed here"
+            self.tell(place, f"{path} is a link to a directory, or below one", todo)
         elif any(character in path for character in "*?["):
             self._own(path, home)
         else:
@@ -51,6 +55,12 @@ class Sources:
         directory = home if inside else posixpath.dirname(pattern.partition("**")[0].rstrip("/"))
         name = pattern[len(directory) + 1 :] if directory else pattern
         self.patterns.setdefault(directory, set()).add(name)
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = posixpath.dirname(path)
 
 
 def sources_of(sources: Sources, use: BomUse, workspace: str) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class Tree:
     build_files: dict[str, str] = field(default_factory=dict)  # by directory
     files: set[str] = field(default_factory=set)
     directories: set[str] = field(default_factory=set)  # with files in them, or below
+    links: set[str] = field(default_factory=set)  # to directories
 
     def read(self, path: str) -> bytes | None:
         """A BOM by its path; those of Occlum's are in no project, but for the one we have."""
@@ -68,7 +69,7 @@ def root_of(folder: Path) -> Path:
 
 
 def look(folder: Path, root: Path) -> Tree:
-    """Look at a directory, which is the root or below it; links are not followed."""
+    """Look at a directory, which is the root or below it; links to directories are not followed."""
     tree = Tree(root)
     for path in _files(folder, root, tree):
         name = posixpath.basename(path)
@@ -88,7 +89,10 @@ def look(folder: Path, root: Path) -> Tree:
 
 
 def _files(folder: Path, root: Path, tree: Tree) -> Iterator[str]:
-    """All files, sorted, but for hidden ones, instances, and what builds make."""
+    """What may be read, sorted; the tree has the hidden files as well, and links to files.
+
+    Hidden directories, which Pants ignores, instances, and what builds make are passed over.
+    """
     start = folder.relative_to(root).as_posix()
     pending = ["" if start == "." else start]
     count = 0
@@ -107,15 +111,33 @@ def _files(folder: Path, root: Path, tree: Tree) -> Iterator[str]:
             path = posixpath.join(directory, entry.name)
             if entry.name.partition(".")[0] == "BUILD":  # whatever it is, none is written there
                 tree.build_files.setdefault(directory, path)
-            if entry.name.startswith(".") or entry.name in _LEFT_OUT or not _is_text(path):
+            if entry.name in _LEFT_OUT or not _is_text(path):
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            is_hidden = entry.name.startswith(".")
+            is_directory, is_file = _kind(entry)
+            if is_directory and entry.is_symlink():
+                tree.links.add(path)
+            elif is_directory and not is_hidden:
                 pending.append(path)
-            elif entry.is_file(follow_symlinks=False):
-                tree.files.add(path)
-                while path and (path := posixpath.dirname(path)) not in tree.directories:
-                    tree.directories.add(path)
-                yield posixpath.join(directory, entry.name)
+            elif is_file:
+                _add(tree, path)
+                if not is_hidden and not entry.is_symlink():
+                    yield path
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Is it a directory, and is it a file? A link is what it leads to, if that can be told."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:  # a link to itself, or to where nobody may look
+        return False, False
+
+
+def _add(tree: Tree, path: str) -> None:
+    """Note a file, and the directories that it is in."""
+    tree.files.add(path)
+    while path and (path := posixpath.dirname(path)) not in tree.directories:
+        tree.directories.add(path)
 
 
 def _is_text(path: str) -> bool:
