@@ -86,6 +86,9 @@ def tell(root: Path, found: Plan, states: dict[str, str]) -> None:
         if states[one.path] == WRITTEN:
             say(f"written: {one.path}")
             continue
+        if one.there and is_the_same(root / one.there, one.text):
+            say(f"as it is to be: {one.there}")
+            continue
         why = (
             f"not written: {one.there} is there; add what it lacks of this"
             if one.there
@@ -105,4 +108,19 @@ def tell(root: Path, found: Plan, states: dict[str, str]) -> None:
     if not found.files:
         say("there is no BOM, and so nothing to write")
     elif not (root / "pants.toml").exists():
-        say("next: a pants.toml with the plugin (README.md); there is none above the directory")
+        say(
+            f"next: a pants.toml with the plugin (README.md) in {root}, the root that all of this"
+            " is for; there is none there or above"
+        )
+
+
+def is_the_same(path: Path, text: str) -> bool:
+    """Is this already what is in a file?"""
+    from occlum_build.errors import OcclumError
+    from occlum_build.files.reading import read_file
+
+    content = text.encode()
+    try:
+        return read_file(path, len(content)) == content
+    except OcclumError:
+        return False

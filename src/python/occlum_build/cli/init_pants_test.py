@@ -77,6 +77,22 @@ def test_a_dry_run_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str]
     assert not (root / "demo/BUILD").exists()
 
 
+def test_a_second_run_has_nothing_to_add(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init-pants", str(root)]) == 0
+    first = capsys.readouterr().out.splitlines()
+    for options in ([], ["--dry-run"]):
+        assert main(["init-pants", str(root), *options]) == 0
+        again = capsys.readouterr().out.splitlines()
+        assert again == ["as it is to be: demo/BUILD", *first[1:]]
+
+
+def test_scripts_that_are_too_large(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "demo/large.sh").write_text("occlum new\n" + "#" * (256 << 10))
+    assert main(["init-pants", str(root)]) == 0
+    out = capsys.readouterr().out
+    assert "  demo/large.sh:1: " in out and "it has more than the 256 KiB" in out
+
+
 def test_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     states = []
     for options in (("--dry-run",), (), ()):
@@ -102,6 +118,7 @@ def test_without_a_pants_toml(root: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["init-pants", str(root / "demo"), "--dry-run"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "# BUILD: to write" and out[-1].startswith("next: a pants.toml")
+    assert f" in {root / 'demo'}" in out[-1]
 
 
 def test_no_directory(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,9 @@ class _Planner:
             script = read_script(path, text, self.tree)
             self.result.scripts.append(script)
             self.result.told += script.told
+        for path, why in sorted(self.tree.unread.items()):
+            todo = "have it readable and smaller, or write its targets by hand"
+            self.result.told.append(Told(path, 1, "", why, todo))
         instances = [one for script in self.result.scripts for one in script.instances]
         self.add_boms(instances)
         for directory, of_directory in self.by_directory(instances):
@@ -78,6 +81,7 @@ class _Planner:
             fields = {"name": name, "sources": sorted(patterns)}
             self.targets.setdefault(directory, []).append(Target("files", fields))
         self.result.told += self.sources.told
+        self.result.told = list(dict.fromkeys(self.result.told))
         for directory, targets in sorted(self.targets.items()):
             there = self.tree.build_files.get(directory, "")
             path = posixpath.join(directory, "BUILD")

@@ -48,6 +48,7 @@ class Tree:
     root: Path
     boms: dict[str, BomFile] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)  # scripts, and why
     configs: dict[str, Any] = field(default_factory=dict)
     build_files: dict[str, str] = field(default_factory=dict)  # by directory
     files: set[str] = field(default_factory=set)
@@ -78,7 +79,11 @@ def look(folder: Path, root: Path) -> Tree:
             if bom is not None:
                 tree.boms[path] = BomFile(bom)
         elif name.endswith((".sh", ".bash")):
-            content = _content(root, path, MAX_SCRIPT_BYTES)
+            try:
+                content = read_file(root / path, MAX_SCRIPT_BYTES, name=path)
+            except OcclumError as error:
+                tree.unread[path] = error.problems[0].message
+                continue
             if _SCRIPT.search(content):
                 tree.scripts[path] = content.decode("utf-8", "replace")
         elif name.endswith(".json"):
