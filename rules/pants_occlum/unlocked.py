@@ -69,4 +69,6 @@ async def lock_as_it_is(
     tell_unlocked(request.resolve_name, error, goal)
     entries = await get_digest_entries(**implicitly(PathGlobs([literal(request.lockfile_dest)])))
     digest = await create_digest(CreateDigest(entries))
-    return GenerateLockfileResult(digest, request.resolve_name, request.lockfile_dest)
+    # Pants does nothing with the path but say that it wrote that.
+    path = f"{request.lockfile_dest}, as it was (see the error above)"
+    return GenerateLockfileResult(digest, request.resolve_name, path)

@@ -133,7 +133,12 @@ def test_what_cannot_be_locked_leaves_other_lock_files_alone(
     other = "occlum_sysroot(name='other', lockfile='other.lock')\n"
     project.write({"app/BUILD": f"{project.build}{other}"})
     project.copy("files: [/usr/bin/tool]")
+    caplog.set_level("INFO")
     assert project.run(GenerateLockfilesGoal).exit_code == 0
+    wrote = "Wrote lockfile for the resolve `app:{}` to {}"
+    texts = [one.getMessage() for one in caplog.records]
+    assert wrote.format("other", "other.lock") in texts
+    assert wrote.format("host", "app/host.lock, as it was (see the error above)") in texts
     assert (project.root / "other.lock").read_text() == '{"schema":2}\n'
     assert (project.lock.read_text() if project.lock.exists() else None) == before
     (told,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
