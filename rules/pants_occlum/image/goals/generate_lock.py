@@ -33,7 +33,13 @@ from occlum_build.sysroot.debian_version import DebianVersion
 from occlum_build.sysroot.lock import Lock, read_lock, write_lock
 from occlum_build.sysroot.looked import lock_of, with_owners
 from pants_occlum.bom.target_types import ImageBomsField
-from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.by_name import (
+    _uncacheable_rule,
+    collect_rules,
+    concurrently,
+    implicitly,
+    rule,
+)
 from pants_occlum.compat.pants_rules import (
     create_digest,
     resolve_unparsed_address_inputs,
@@ -108,7 +114,8 @@ async def known_names(_: KnownSysrootNames, sysroots: LockedSysroots) -> KnownUs
     )
 
 
-@rule(level=LogLevel.DEBUG)
+# Not memoised, so that what is wrong is told in each run.
+@_uncacheable_rule(level=LogLevel.DEBUG)
 async def requested_locks(
     names: RequestedSysrootNames,
     sysroots: LockedSysroots,

@@ -131,7 +131,8 @@ async def known_names(_: KnownPackagesNames, packages: PackagesTargets) -> Known
     )
 
 
-@rule(level=LogLevel.DEBUG)
+# Not memoised, so that what is wrong is told in each run.
+@_uncacheable_rule(level=LogLevel.DEBUG)
 async def requested_locks(
     names: RequestedPackagesNames, packages: PackagesTargets, goal: GenerateLockfilesSubsystem
 ) -> UserGenerateLockfiles:
