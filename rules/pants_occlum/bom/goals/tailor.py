@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pants.core.goals.tailor import (
@@ -15,6 +16,7 @@ from pants.core.goals.tailor import (
 )
 from pants.engine.fs import PathGlobs
 from pants.engine.rules import Rule
+from pants.engine.target import AllUnexpandedTargets
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
@@ -69,12 +71,15 @@ def unowned_boms_of(request: PutativeTargetsRequest) -> UnownedBomsRequest:
 
 @rule(desc="Propose targets for BOM files", level=LogLevel.DEBUG)
 async def find_putative_boms(
-    request: PutativeBomTargetsRequest, occlum: OcclumSubsystem
+    request: PutativeBomTargetsRequest, targets: AllUnexpandedTargets, occlum: OcclumSubsystem
 ) -> PutativeTargets:
     if not occlum.tailor:
         return PutativeTargets()
     found = await unowned_boms(unowned_boms_of(request), **implicitly())
-    return PutativeTargets(map(_putative_bom, found.paths))
+    numbers = Counter(map(bom_of, found.paths))
+    taken = {(one.address.spec_path, one.address.target_name) for one in targets}
+    taken.update(bom for bom, number in numbers.items() if number > 1)
+    return PutativeTargets(_putative_bom(path, taken) for path in found.paths)
 
 
 def is_bom(content: bytes) -> bool:
@@ -87,19 +92,26 @@ def includes_of(boms: Mapping[str, Bom]) -> Iterator[tuple[str, str]]:
     return ((path, include.value) for path, bom in boms.items() for include in bom.includes)
 
 
-def bom_name(path: str) -> str:
-    """The name of the target for a BOM file."""
-    return _NOT_IN_NAMES.sub("_", posixpath.splitext(posixpath.basename(path))[0])
-
-
-def _putative_bom(path: str) -> PutativeTarget:
+def bom_of(path: str) -> tuple[str, str]:
+    """The directory and the name of the target for a BOM file."""
     directory, file_name = posixpath.split(path)
+    return directory, _NOT_IN_NAMES.sub("_", posixpath.splitext(file_name)[0])
+
+
+def kept(name: str, directory: str, taken: Collection[tuple[str, str]]) -> dict[str, str]:
+    """The field for a name that is free: without one Pants calls all at the root `root`."""
+    return {} if directory or (directory, name) in taken else {"name": name}
+
+
+def _putative_bom(path: str, taken: Collection[tuple[str, str]]) -> PutativeTarget:
+    directory, name = bom_of(path)
+    file_name = posixpath.basename(path)
     return PutativeTarget.for_target_type(
         OcclumBom,
         path=directory,
-        name=bom_name(path),
+        name=name,
         triggering_sources=[file_name],
-        kwargs={"source": file_name},
+        kwargs={**kept(name, directory, taken), "source": file_name},
     )
 
 

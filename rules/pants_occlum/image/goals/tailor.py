@@ -23,7 +23,7 @@ from pants.util.logging import LogLevel
 
 from occlum_build.bom.parse import parse_if_bom
 from occlum_build.files.bounds import BOM_BYTES
-from pants_occlum.bom.goals.tailor import bom_name, includes_of, unowned_boms, unowned_boms_of
+from pants_occlum.bom.goals.tailor import bom_of, includes_of, kept, unowned_boms, unowned_boms_of
 from pants_occlum.bom.target_types import BomSourceField
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.image.target_types import OcclumImage
@@ -56,15 +56,15 @@ async def find_putative_images(
     of_owned = includes_of({path: bom for path, bom in parsed.items() if bom})
     included = _included((*found.includes, *of_owned), {*found.paths, *owned})
     taken = {(one.address.spec_path, one.address.target_name) for one in targets}
-    proposed = Counter((posixpath.dirname(path), bom_name(path)) for path in found.paths)
+    proposed = Counter(map(bom_of, found.paths))
     # A target of another name than the one that is proposed here is another target.
     free = [
         path
         for path in found.paths
         if path not in included
-        and (bom := (posixpath.dirname(path), bom_name(path))) not in taken
+        and (bom := bom_of(path)) not in taken
         and proposed[bom] == 1
-        and ":".join(bom) not in tailor.ignore_adding_targets
+        and f"{bom[0] or '//'}:{bom[1]}" not in tailor.ignore_adding_targets
     ]
     alone = Counter(map(posixpath.dirname, free))
     return PutativeTargets(
@@ -88,15 +88,18 @@ def _included(includes: Iterable[tuple[str, str]], known: Collection[str]) -> se
     return beside | {path for path in known if posixpath.basename(path) in names}
 
 
-def _putative_image(path: str, is_alone: bool, taken: Iterable[tuple[str, str]]) -> PutativeTarget:
-    directory, bom = posixpath.dirname(path), bom_name(path)
+def _putative_image(
+    path: str, is_alone: bool, taken: Collection[tuple[str, str]]
+) -> PutativeTarget:
+    directory, bom = bom_of(path)
     is_plain = is_alone and (directory, _IMAGE) not in taken
+    name = _IMAGE if is_plain else f"{bom}_{_IMAGE}"
     return PutativeTarget.for_target_type(
         OcclumImage,
         path=directory,
-        name=_IMAGE if is_plain else f"{bom}_{_IMAGE}",
+        name=name,
         triggering_sources=(),
-        kwargs={"boms": (f":{bom}",)},
+        kwargs={**kept(name, directory, taken), "boms": (f":{bom}",)},
     )
 
 

@@ -82,9 +82,26 @@ def test_names_that_are_taken(project: Project) -> None:
     assert images(project, "b") == images(project, "c") == {}
 
 
+def test_boms_at_the_root_keep_their_names(project: Project) -> None:
+    """Pants calls what it puts there `root`, and whatever else."""
+    project.write({"app.yaml": BOM})
+    project.run(TailorGoal, "::")
+    assert (project.root / "BUILD").read_text() == (
+        'occlum_bom(\n    name="app",\n    source="app.yaml",\n)\n\n'
+        'occlum_image(\n    name="image",\n    boms=[\n        ":app",\n    ],\n)\n'
+    )
+    project.write({"zoo.yaml": BOM, "x.yml": BOM, "x.yaml": BOM, "zoo_image.yaml": BOM})
+    project.run(TailorGoal, "::")
+    found = images(project, "")
+    assert found.pop("image") == [":app"]
+    assert found.pop("zoo_image_image") == [":zoo_image"]
+    assert [*found.values()] == [[":zoo"]]
+    assert project.run(TailorGoal, "--check", "::").stdout == ""
+
+
 def test_a_bom_that_is_to_have_no_target_gets_no_image(project: Project) -> None:
-    project.write({"a/app.yaml": BOM})
-    ignored = ("--tailor-ignore-adding-targets=['a:app']",)
+    project.write({"a/app.yaml": BOM, "app.yaml": BOM})
+    ignored = ("--tailor-ignore-adding-targets=['a:app', '//:app']",)
     assert project.run(TailorGoal, "--check", "::", options=ignored).stdout == ""
 
 
