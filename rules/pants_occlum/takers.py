@@ -6,23 +6,29 @@ among these: `package` brings it into dist/ itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
+from pants.engine.fs import PathGlobs
+from pants.engine.internals.build_files import BuildFileOptions
+from pants.engine.internals.graph import OwnersRequest
 from pants.engine.rules import Rule
-from pants.engine.target import (
-    AllUnexpandedTargets,
-    Dependencies,
-    SpecialCasedDependencies,
-    Target,
-)
+from pants.engine.target import Dependencies, SpecialCasedDependencies, Target
 
 from occlum_build.errors import WARNING, Problem
+from occlum_build.files.bounds import BOM_BYTES
 from occlum_build.shown import some
 from pants_occlum.bom.target_types import PackagesField
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
-from pants_occlum.compat.pants_rules import resolve_unparsed_address_inputs
+from pants_occlum.compat.pants_rules import (
+    find_owners,
+    path_globs_to_paths,
+    resolve_targets,
+    resolve_unparsed_address_inputs,
+)
+from pants_occlum.project_paths import literal
+from pants_occlum.project_texts import project_texts
 
 _OURS = "pants_occlum."
 # Whose `dependencies` are packaged: an import of a type would make its backend one of ours.
@@ -39,13 +45,34 @@ class _Taking:
 
 
 @dataclass(frozen=True)
+class TakingRequest:
+    """The names that a package may be given, without what stands before the colon or slash."""
+
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
 class AllTaking:
     fields: tuple[_Taking, ...]
 
 
+# Not of all targets: Pants parses BUILD files anew in each run, and all those of a large project
+# take longer than an image that is in memory.
 @rule(desc="Find who takes packages")
-async def all_taking(targets: AllUnexpandedTargets) -> AllTaking:
-    return AllTaking(tuple(one for target in targets for one in taking(target)))
+async def all_taking(request: TakingRequest, build_files: BuildFileOptions) -> AllTaking:
+    found = await path_globs_to_paths(PathGlobs(f"**/{one}" for one in build_files.patterns))
+    texts = await project_texts(found.files, BOM_BYTES)
+    names = [name.encode() for name in request.names]
+    naming = [path for path, text in texts.contents.items() if any(one in text for one in names)]
+    if not naming:
+        return AllTaking(())
+    files = tuple(map(literal, sorted(naming)))
+    owners = await find_owners(
+        OwnersRequest(files, match_if_owning_build_file_included_in_sources=True), **implicitly()
+    )
+    targets = await resolve_targets(**implicitly(Addresses(sorted(owners))))
+    likely = (one for target in targets for one in taking(target))
+    return AllTaking(tuple(one for one in likely if _may_name(one, request.names)))
 
 
 def taking(target: Target) -> Iterator[_Taking]:
@@ -64,9 +91,8 @@ def taking(target: Target) -> Iterator[_Taking]:
 async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Problem, ...]:
     """A warning where somebody takes the package of a target, which gives nothing but `given`."""
     try:
-        found = await all_taking(**implicitly())
-        names = {address.target_name, address.spec_path.rpartition("/")[2]}
-        likely = [one for one in found.fields if _may_name(one, names)]
+        names = {address.target_name, address.spec_path.rpartition("/")[2]} - {""}
+        found = await all_taking(TakingRequest(frozenset(names)), **implicitly())
         named = await concurrently(
             resolve_unparsed_address_inputs(
                 UnparsedAddressInputs(
@@ -77,13 +103,13 @@ async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Pro
                 ),
                 **implicitly(),
             )
-            for one in likely
+            for one in found.fields
         )
     except Exception:  # noqa: BLE001 - whatever is wrong in a BUILD file that is none of ours
         return ()
     takers = [
         f"`{one.field}` of {one.address}"
-        for one, addresses in zip(likely, named)
+        for one, addresses in zip(found.fields, named)
         if address in addresses
     ]
     if not takers:
@@ -92,7 +118,7 @@ async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Pro
     return (Problem("package-part", message, hint=hint, severity=WARNING),)
 
 
-def _may_name(taking: _Taking, names: set[str]) -> bool:
+def _may_name(taking: _Taking, names: Collection[str]) -> bool:
     return any(value.rpartition(":")[2].rpartition("/")[2] in names for value in taking.values)
 
 

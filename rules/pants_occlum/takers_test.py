@@ -149,6 +149,17 @@ def test_who_else_takes_packages(project: Project, caplog: pytest.LogCaptureFixt
     assert warnings(caplog) == []
 
 
+def test_build_files_without_the_name_are_not_looked_into(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pants reads BUILD files anew in each run: all those of a large project take seconds."""
+    project.write({"other/BUILD": "archive(\n"})
+    shipped(project, "app:image")
+    (told,) = warnings(caplog)
+    assert told.startswith("app:image: `packages` of ship:ship takes")
+    project.write({"other/BUILD": ""})
+
+
 def test_targets_of_other_backends() -> None:
     """Of those whose tools are not run here."""
     address = Address("ship", target_name="it")
