@@ -34,8 +34,8 @@ def _run(script: str, **variables: str) -> list[str]:
         ("f() { a $1; }\ng () {\n b \"$2\"\n}\nf 1; g 2 '3 4'", ["a 1", "b 3 4"]),
         ("f() { a || { b; c; }; d; }\nf; e", ["a", "b", "c", "d", "e"]),
         ("f() { a; f; }\nf", ["a", "f"]),
-        ("function f() { a $1; }\nfunction g {\nb $1; }\nfunction h\n{\n c $1\n}\nfunction i ()\n{ d; }"
-         "\nf 1; g 2; h 3; i", ["a 1", "b 2", "c 3", "d"]),
+        ("function f() { a $1; }\nfunction g {\nb $1; }\nfunction h\n{\n c $1\n}\n"
+         "function i ()\n{ d; }\nf 1; g 2; h 3; i", ["a 1", "b 2", "c 3", "d"]),
         ("function", ["function"]),
         ("f() { shift; a \"$@\"; }\nf 1 2 '3 4'", ["a 2 3 4"]),
         ("never() { a; }", []),
