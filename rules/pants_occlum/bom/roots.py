@@ -89,8 +89,10 @@ async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
     target = wrapped.target
     if target.has_field(BomSourceField):
         wanted = tuple(target[BomEnvField].value or ())
-        env = await client_env(ClientEnvRequest(wanted), **implicitly())
-        return _of_file(target, env.values, occlum)
+        env: FrozenDict[str, str] = FrozenDict({})
+        if wanted:  # else nothing of this BOM is looked at in each session
+            env = (await client_env(ClientEnvRequest(wanted), **implicitly())).values
+        return _of_file(target, env, occlum)
     if target.has_field(WheelsLockfileField):
         wheels = await installed_wheels(WheelsOf(target.address), **implicitly())
         return _of_wheels(target, wheels, occlum)
