@@ -23,6 +23,7 @@ from occlum_build.occlum.toolchain import (
 from occlum_build.shown import quoted
 
 _YES = ("Y", "YES", "Yes", "yes", "True", "true", "1")
+_PARTS = ("image", "initfs", "build", "run")  # of an instance, where no file of one's own is kept
 _MRENCLAVE = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -151,6 +152,10 @@ def _check_written(file: Path | None) -> None:
     if file.resolve() == Path(MEASUREMENT).resolve():
         message = f"--update-expected: {file} is what each build writes: name another file"
         raise OcclumError("usage", message)
+    instance = Path.cwd().resolve()
+    if any(file.resolve().is_relative_to(instance / name) for name in _PARTS):
+        message = f"--update-expected: {file} is in the image or in what each build writes anew"
+        raise OcclumError("usage", message, hint="keep it beside the instance, with the source")
 
 
 def _edmm(option: str | None) -> bool:

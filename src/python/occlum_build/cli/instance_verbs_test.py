@@ -107,6 +107,8 @@ def test_wrong_options(
     for name, why in (
         ("Occlum.json", "does not end so"),
         ("measurement.json", "each build writes"),
+        ("image/measurement.json", "is in the image or"),
+        ("build/../build/app.measurement.json", "what each build writes anew"),
     ):
         assert why in error("--update-expected", "--expected-measurement", name)
     assert (
