@@ -26,6 +26,7 @@ from occlum_build.errors import WARNING, Problem, Report, TooMuch, first_told
 from occlum_build.shown import some
 from occlum_build.sources.model import FILE, Sources, similar_name
 from pants_occlum.bom.knowledge import Knowledge
+from pants_occlum.bom.names import bom_of
 from pants_occlum.bom.project_sources import ProjectFile, ProjectSources
 from pants_occlum.bom.target_types import DEFAULT_WORKSPACE
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
@@ -95,11 +96,11 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
 
 async def _free_name(missing: MissingSource) -> str:
     """A name that no target of the directory has, for one that owns the source."""
-    directory, name = posixpath.split(missing.path)
-    first = free = posixpath.splitext(name)[0] if missing.is_bom else "files"
+    directory, name = bom_of(missing.path)
+    first = free = name if missing.is_bom else "files"
     for number in count(2):
-        address = Address(directory, target_name=free)
         try:
+            address = Address(directory, target_name=free)
             await resolve_target(WrappedTargetRequest(address, "a hint"), **implicitly())
         except Exception:  # noqa: BLE001 - whatever Pants raises where there is no such target
             break

@@ -76,6 +76,14 @@ def test_advice_takes_no_name_that_the_build_file_has(project: Project) -> None:
     assert 'add occlum_bom(name="part2", source="part.yaml") to lib/BUILD' in problem
 
 
+def test_advice_takes_a_name_that_pants_takes(project: Project) -> None:
+    project.write({"lib/part@2:3.yaml": "targets: []", "odd@dir/run.sh": ""})
+    (problem,) = failure(project, "includes: ['part@2:3.yaml']")
+    assert 'add occlum_bom(name="part_2_3", source="part@2:3.yaml") to lib/BUILD' in problem
+    (problem,) = failure(project, copied("files: ['../../odd@dir/run.sh']"))
+    assert 'add files(name="files", sources=["run.sh"]) to odd@dir/BUILD' in problem
+
+
 def test_include_that_no_target_owns(project: Project) -> None:
     project.write({"lib/part.yaml": "targets: []"})
     (problem,) = failure(project, "includes: [part.yaml]")

@@ -23,13 +23,13 @@ from pants.util.logging import LogLevel
 from occlum_build.bom.model import Bom
 from occlum_build.bom.parse import parse_if_bom
 from occlum_build.files.bounds import BOM_BYTES
+from pants_occlum.bom.names import bom_of
 from pants_occlum.bom.target_types import BomSourceField, OcclumBom
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import path_globs_to_paths
 from pants_occlum.project_texts import project_texts
 from pants_occlum.subsystem import OcclumSubsystem
 
-_NOT_IN_NAMES = re.compile(r"[^\w.+-]")
 # Tailor of Pants 2.17 writes names between quotes as they are.
 _NOT_QUOTABLE = re.compile(r'["\\\n]')
 
@@ -90,12 +90,6 @@ def is_bom(content: bytes) -> bool:
 def includes_of(boms: Mapping[str, Bom]) -> Iterator[tuple[str, str]]:
     """The path of each BOM with what it includes, as it is written."""
     return ((path, include.value) for path, bom in boms.items() for include in bom.includes)
-
-
-def bom_of(path: str) -> tuple[str, str]:
-    """The directory and the name of the target for a BOM file."""
-    directory, file_name = posixpath.split(path)
-    return directory, _NOT_IN_NAMES.sub("_", posixpath.splitext(file_name)[0])
 
 
 def kept(name: str, directory: str, taken: Collection[tuple[str, str]]) -> dict[str, str]:

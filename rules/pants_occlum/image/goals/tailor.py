@@ -23,7 +23,8 @@ from pants.util.logging import LogLevel
 
 from occlum_build.bom.parse import parse_if_bom
 from occlum_build.files.bounds import BOM_BYTES
-from pants_occlum.bom.goals.tailor import bom_of, includes_of, kept, unowned_boms, unowned_boms_of
+from pants_occlum.bom.goals.tailor import includes_of, kept, unowned_boms, unowned_boms_of
+from pants_occlum.bom.names import bom_of
 from pants_occlum.bom.target_types import BomSourceField
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.image.target_types import OcclumImage
