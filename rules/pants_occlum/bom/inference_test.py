@@ -196,3 +196,13 @@ def test_occlum_files(project: Project) -> None:
         "a/x.sh:all",
         "a:tar",
     ]
+
+
+def test_what_is_no_variable(project: Project) -> None:
+    for variable in ("", "=x", "2ND", "A B", "A*"):
+        build = f"occlum_bom(name='bom', source='bom.yaml', env=['WHAT=x', {variable!r}])"
+        image = "occlum_image(name='image', boms=[':bom'])"
+        project.write({"app/bom.yaml": "targets: []", "app/BUILD": f"{build}\n{image}\n"})
+        assert project.failure("app:image") == (
+            f"The 'env' field in target app:bom takes `NAME` or `NAME=value`, not {variable!r}."
+        )

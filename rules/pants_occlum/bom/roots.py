@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,8 @@ from pants_occlum.wheels.installed import InstalledWheels, installed_wheels
 from pants_occlum.wheels.requests import WheelsOf
 from pants_occlum.wheels.target_types import WheelsLockfileField
 
+_VARIABLE = re.compile(r"[A-Za-z_]\w*(=.*)?", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class BomRootRequest:
@@ -88,7 +91,7 @@ async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
     )
     target = wrapped.target
     if target.has_field(BomSourceField):
-        wanted = tuple(target[BomEnvField].value or ())
+        wanted = _variables(target)
         env: FrozenDict[str, str] = FrozenDict({})
         if wanted:  # else nothing of this BOM is looked at in each session
             env = (await client_env(ClientEnvRequest(wanted), **implicitly())).values
@@ -108,6 +111,18 @@ async def bom_root(request: BomRootRequest, occlum: OcclumSubsystem) -> BomRoot:
     paths = _artefacts(target, [one.address for one in named], project)
     copied = [CopiedArtefact(path, is_directory=path not in project.files) for path in paths]
     return root_in_build_file(target, copied, occlum)
+
+
+def _variables(target: Target) -> tuple[str, ...]:
+    """The variables that a BOM may use, by names or with values; an error of Pants for others."""
+    field = target[BomEnvField]
+    for one in field.value or ():
+        if not _VARIABLE.fullmatch(one):
+            raise invalid_target(
+                f"The {field.alias!r} field in target {target.address} takes `NAME` or "
+                f"`NAME=value`, not {one!r}."
+            )
+    return tuple(field.value or ())
 
 
 def _artefacts(target: Target, named: Iterable[Address], project: ProjectSources) -> list[str]:
