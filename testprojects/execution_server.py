@@ -39,10 +39,19 @@ class Worker:
     folder: Path
 
     def log(self, event: str) -> list[dict[str, Any]]:
-        """What it has written of actions: `leased` or `ran`."""
+        """What it has written: that it is `ready`, of actions that they are `leased` or `ran`."""
         log = self.folder / "log"
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         return [one for one in map(json.loads, lines) if one["event"] == event]
+
+    def wait_until_ready(self) -> None:
+        """Without workers a build would wait for ever."""
+        end = time.monotonic() + START_SECONDS
+        while not self.log("ready"):
+            if self.process.poll() is not None or time.monotonic() > end:
+                told = (self.folder / "output").read_text(errors="replace")
+                raise AssertionError(f"the worker does not work:\n{told}")
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """End it at once, with what it runs, as when its machine fails."""
@@ -92,7 +101,7 @@ class ExecutionServer:
         program = shutil.copy(WORKER, folder)
         python = buildgrid_venv() / "bin/python"
         command = (str(python), program, f"127.0.0.1:{self.server.port}", name, str(folder))
-        kept = [buildgrid_venv(), _prefix(python), _prefix(interpreter())]
+        kept = [buildgrid_venv(), _prefix(python), _prefix(interpreter()), self.top]
         with (
             (folder / "output").open("wb") as output,
             subprocess.Popen(
@@ -106,6 +115,7 @@ class ExecutionServer:
         ):
             worker = Worker(process, folder)
             try:
+                worker.wait_until_ready()
                 yield worker
             finally:
                 worker.kill()
@@ -195,15 +205,16 @@ def _hiding(
     command: Sequence[str],
 ) -> list[str]:
     """A command in a mount namespace where folders are empty, but for what is kept of them."""
-    script = ["set -e", "stage=$(mktemp -d)"]
+    script = ["set -e", "mount -t tmpfs tmpfs /mnt", "stage=/mnt"]
     for number, path in enumerate(kept):
-        script += [f"mkdir $stage/{number}", f"mount --bind {_quoted(path)} $stage/{number}"]
+        script.append(f'mkdir -p "$stage/{number}"')
+        script.append(f'mount --bind {_quoted(path)} "$stage/{number}"')
     for path in hidden:
         script.append(f"[ ! -d {_quoted(path)} ] || mount -t tmpfs tmpfs {_quoted(path)}")
     for number, path in enumerate(kept):
         if path != Path("/usr"):
             script.append(f"mkdir -p {_quoted(path)}")
-            script.append(f"mount --bind $stage/{number} {_quoted(path)}")
+            script.append(f'mount --bind "$stage/{number}" {_quoted(path)}')
     for link, leads_to in links.items():
         script.append(f"mkdir -p {_quoted(link.parent)}; ln -s {_quoted(leads_to)} {_quoted(link)}")
     return [*_namespace(), "sh", "-c", "\n".join([*script, 'exec "$@"']), "sh", *command]

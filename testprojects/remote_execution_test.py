@@ -34,7 +34,7 @@ ALL = (IMAGE, HELLO, OF_PACKAGES, "app:image", "app:bundle", "app:oci")
 WHAT = {"WHAT": "of this machine"}
 ENVIRONMENT = 'remote_environment(name="environment")\n'
 NAMES = "--environments-preview-names={'workers': '//:environment'}"
-# Others of the plugin's processes than these run where Pants does, or not at all.
+# What the workers run of it, besides more.
 MODULES = {
     "occlum_build.elf.scan",
     "occlum_build.occlum.configure",

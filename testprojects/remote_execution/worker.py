@@ -3,7 +3,8 @@
     worker.py ADDRESS NAME FOLDER
 
 It leases one action at a time (the Bots API), runs it in a directory of its own below FOLDER, and
-sends what that made. FOLDER/log gets a JSON line when an action is leased and when it has ended.
+sends what that made. FOLDER/log gets a JSON line when it begins, when an action is leased and when
+one has ended.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Worker:
 
     def serve(self) -> None:
         """Work until this process is killed."""
+        self._log(event="ready")
         devices = worker_pb2.Worker(devices=[worker_pb2.Device(handle=self.name)])
         session = bots.BotSession(bot_id=self.name, status=bots.OK, worker=devices)
         request = bots.CreateBotSessionRequest(parent=INSTANCE, bot_session=session)
