@@ -47,6 +47,16 @@ def test_records_of_builds(build_request: BuildRequest, image_key: Path, tmp_pat
         assert mistakes(one) == []
 
 
+def test_a_file_of_what_is_expected(build_request: BuildRequest, tmp_path: Path) -> None:
+    path = tmp_path / "app.measurement.json"
+    build(replace(build_request, expected_measurement=path, update_expected=True))
+    value = json.loads(path.read_bytes())
+    assert value["image_entries"] and mistakes(value) == []
+    assert mistakes({**value, "mrsigner": None}) == []
+    assert mistakes({**value, "image_entries": {"bin": "dir 0755"}})
+    assert mistakes({**value, "image_entries": {"/bin": "dir"}})
+
+
 @pytest.mark.parametrize("mode", ["SIM", "HYPER"])
 def test_records_of_other_modes(build_request: BuildRequest, mode: str) -> None:
     settings = Settings(sgx_mode=mode, edmm=True)
