@@ -326,6 +326,12 @@ GROWING = {
         _follow,
         10,
     ),
+    "directories that a script goes into": Growing(
+        lambda n: "cd aaaaaaaa\npushd b; (\n" * 10 * n, _follow, 40
+    ),
+    "commands in one line of a script": Growing(
+        lambda n: "occlum new i; cd i; " + "cp a $1;" * n + " echo image/", _follow
+    ),
     "scripts within loops of a script": Growing(
         lambda n: f"occlum new i\nfor a in {'b ' * n}; do\nx=$(jq . Occlum.json)\ndone\n", _follow
     ),

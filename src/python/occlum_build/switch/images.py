@@ -165,9 +165,15 @@ class Images(State):
 
     def report_unknown(self, command: Command, in_bom: str) -> None:
         """Tell a command with words that cannot be told, where its line names image or initfs."""
-        text = self.lines[command.line - 1] if command.line <= len(self.lines) else ""
-        if self.instance is not None and _NAMES_PART.search(text):
+        if self.instance is not None and self.names_part(command.line):
             self.tell(command.line, "whether it changes the image cannot be told", in_bom)
+
+    def names_part(self, line: int) -> bool:
+        """Does a line have a path in an image or initfs?"""
+        if line not in self.named:  # a line may be long, and have many commands
+            text = self.lines[line - 1] if line <= len(self.lines) else ""
+            self.named[line] = bool(_NAMES_PART.search(text))
+        return self.named[line]
 
     def written(self, command: Command) -> None:
         """Where the output goes; that of `echo` is what jq made, if it made something."""

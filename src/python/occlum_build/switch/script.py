@@ -6,12 +6,14 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 
+from occlum_build.bom.variables import PATH_BYTES
 from occlum_build.packages.shell import Command, Follower, follow
 from occlum_build.packages.shell_values import Argument, TooLong
 from occlum_build.switch.configs import Configs
 from occlum_build.switch.model import Script
 from occlum_build.switch.options import BUILD_FLAGS, options_of
 from occlum_build.switch.places import ROOT, with_places
+from occlum_build.switch.state import Left
 from occlum_build.switch.tree import Tree
 
 MOST_CHARACTERS = 1 << 20  # of all scripts in `$(...)` that are followed
@@ -41,7 +43,7 @@ class _Reader(Configs, Follower):
     def __init__(self, path: str, text: str, tree: Tree) -> None:
         super().__init__(path, text, tree)
         self.characters = MOST_CHARACTERS
-        self.outside: list[tuple[str | None, list[str | None]]] = []  # of subshells that are open
+        self.outside: list[Left] = []  # of subshells that are open
         self.verbs: dict[str, Callable[[Command, Sequence[Argument]], None]] = {
             "cd": self.enter,
             "pushd": self.enter,
@@ -86,22 +88,25 @@ class _Reader(Configs, Follower):
 
     def subshell(self, begins: bool) -> None:
         if begins:
-            self.outside.append((self.here, list(self.left)))
+            self.outside.append(Left(self.here, self.left))
         elif self.outside:
             here, self.left = self.outside.pop()
             self.go(here)
 
     def enter(self, command: Command, words: Sequence[Argument]) -> None:
         if command.name == "pushd":
-            self.left.append(self.here)
+            self.left = Left(self.here, self.left)
         here = self.at(words[-1] if words else None)
         self.go(None if here is not None and here.startswith("/") else here)
 
     def leave(self, _command: Command, _words: Sequence[Argument]) -> None:
-        self.go(self.left.pop() if self.left else None)
+        here, self.left = self.left or Left(None, None)
+        self.go(here)
 
     def go(self, here: str | None) -> None:
         """The working directory is another one, or None where it cannot be told."""
+        if here is not None and len(here) > PATH_BYTES:
+            here = None
         self.here = here
         place = None if here is None else posixpath.join(ROOT, here).rstrip("/")
         self.values.put("PWD", place)

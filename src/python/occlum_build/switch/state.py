@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import posixpath
+from typing import NamedTuple
 
 from occlum_build.packages.shell import Command
 from occlum_build.packages.shell_values import Argument, TooLong, Values
@@ -21,6 +22,13 @@ PUT_INTO_BOM = "name it in a BOM of the image"
 BY_HAND = "put the change into `config` of the occlum_enclave by hand"
 
 
+class Left(NamedTuple):
+    """A directory that `popd` goes back to, and those below it."""
+
+    directory: str | None
+    below: Left | None
+
+
 class State:
     """What is known of a script at a command of it."""
 
@@ -28,11 +36,12 @@ class State:
         self.path, self.lines, self.tree = path, text.splitlines(), tree
         self.home = posixpath.dirname(path)
         self.here: str | None = self.home
-        self.left: list[str | None] = []  # by pushd
+        self.left: Left | None = None  # by pushd
         self.values = Values({}, (), None)
         self.values.put("PWD", posixpath.join(ROOT, self.home).rstrip("/"))
         self.instances: list[Instance] = []
         self.told: dict[tuple[int, str], Told] = {}
+        self.named: dict[int, bool] = {}  # by line: does it have a path in an image?
         self.is_edited = False  # jq made a new Occlum.json, which is yet to be put in its place
         self.is_shown = False  # the last command was `cat Occlum.json`
 
