@@ -25,13 +25,15 @@ _DECLARES = frozenset(["export", "local", "readonly"])
 class Command(NamedTuple):
     """A simple command: its words, None for each that cannot be told.
 
-    `targets`: where its redirections lead; `depth`: in how many `if`, `case` and `while` it is.
+    `targets`: where its redirections lead, `sources`: where they come from; `depth`: in how many
+    `if`, `case` and `while` it is.
     """
 
     words: tuple[Argument, ...]
     targets: tuple[Argument, ...] = ()
     line: int = 0
     depth: int = 0
+    sources: tuple[Argument, ...] = ()
 
     @property
     def name(self) -> str:
@@ -165,8 +167,11 @@ class _Run:
             self._values.arguments, self._braces = list(found[1:]), 0
             self._at = self._functions[name]
         else:
-            targets = [one for word in statement.targets for one in self._values.expanded(word)]
-            command = Command(found, tuple(targets), statement.line, self._depth)
+            targets, sources = (
+                tuple(one for word in words for one in self._values.expanded(word))
+                for words in (statement.targets, statement.sources)
+            )
+            command = Command(found, targets, statement.line, self._depth, sources)
             self._follower.command(command)
 
     def _begin_loop(self, words: tuple[Word, ...]) -> None:

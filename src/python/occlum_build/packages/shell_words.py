@@ -33,7 +33,7 @@ _FUNCTION: Word = (Piece(TEXT, "function"),)
 class Statement(NamedTuple):
     """A simple command with the reserved words before it, or the name of a function that begins.
 
-    `targets` are where its redirections lead; `line` is the one that it begins in, from 1.
+    `targets` are where its redirections lead, `sources` where they come from; `line` is the one that it begins in, from 1.
     `subshell` is "(" or ")" where one begins or ends, and all else is empty.
     """
 
@@ -42,6 +42,7 @@ class Statement(NamedTuple):
     targets: tuple[Word, ...] = ()
     line: int = 0
     subshell: str = ""
+    sources: tuple[Word, ...] = ()
 
 
 def statements_of(script: str) -> list[Statement]:
@@ -56,8 +57,9 @@ class _Scanner:
         self._found: list[Statement] = []
         self._words: list[Word] = []
         self._pieces: list[Piece] = []
-        self._is_target = False  # the next word is where a redirection leads
+        self._redirected: list[Word] | None = None  # takes the next word
         self._targets: list[Word] = []
+        self._sources: list[Word] = []
         self._line, self._line_at = 1, 0  # a place whose line is known
         self._begun = 0  # the line of the statement
         self._here: list[str] = []  # ends of here-documents that begin on the next line
@@ -196,7 +198,10 @@ class _Scanner:
             return
         while text[self._at : self._at + 1] in ("&", "|"):
             self._at += 1
-        self._is_target = True
+        is_written = ">" in operator
+        self._redirected = self._targets if is_written else self._sources
+        if operator == "<<<":
+            self._redirected = []
 
     def _begin_here_document(self) -> None:
         found = re.compile(r"-?[ \t]*([^\s;&|<>()]+)").match(self._text, self._at)
@@ -263,20 +268,20 @@ class _Scanner:
 
     def _end_word(self) -> None:
         if self._pieces:
-            (self._targets if self._is_target else self._words).append(tuple(self._pieces))
-        if self._pieces:
-            self._is_target = False
+            into = self._words if self._redirected is None else self._redirected
+            into.append(tuple(self._pieces))
+            self._redirected = None
         self._pieces = []
 
     def _end_statement(self) -> None:
         self._end_word()
-        self._is_target = False
+        self._redirected = None
         self._define_by_keyword()
         if self._words:
             self._count_case()
-            statement = Statement(tuple(self._words), "", tuple(self._targets), self._begun)
-            self._found.append(statement)
-        self._words, self._targets = [], []
+            words, targets, sources = map(tuple, (self._words, self._targets, self._sources))
+            self._found.append(Statement(words, "", targets, self._begun, "", sources))
+        self._words, self._targets, self._sources = [], [], []
 
     def _find(self, text: str, start: int) -> int:
         """Where it stands next, or the end."""

@@ -31,7 +31,10 @@ class Configs(Images):
         if CONFIG in words:
             self.at_instance(command)
         call, instance = call_of(words), self.instance
-        if instance is None or not (piped or any(map(self.is_config, words))):
+        if call is not None and not call.files:
+            piped = piped or self.is_edited or any(map(self.is_config, command.sources))
+        is_made = any(one in self.made for one in words)
+        if instance is None or not (piped or is_made or any(map(self.is_config, words))):
             return
         self.is_edited = True
         if call is None:
@@ -88,6 +91,9 @@ class Configs(Images):
             is_recursive = any(_RECURSIVE.match(one) for one in options)
             in_bom = self.as_bom(names if is_plain else (), instance, is_recursive=is_recursive)
             self.other(command, ("cp", *words), in_bom)
+            return
+        if self.is_edited and names[0] in self.made:
+            self.is_edited = False
             return
         source = self.at(names[0])
         if source is None or source not in self.tree.configs:

@@ -190,3 +190,5 @@ class Images(State):
                 self.is_edited = False
             elif kind:
                 self.tell(command.line, f"it writes into the {kind}", PUT_INTO_BOM)
+            elif self.is_edited:
+                self.made.add(target)

@@ -96,7 +96,12 @@ class _Reader(Configs, Follower):
     def enter(self, command: Command, words: Sequence[Argument]) -> None:
         if command.name == "pushd":
             self.left = Left(self.here, self.left)
-        here = self.at(words[-1] if words else None)
+        word = words[-1] if words else None
+        if word == "-":
+            self.go(self.before)
+            return
+        is_home = word is None or word.startswith("~")
+        here = None if is_home else self.at(word)
         self.go(None if here is not None and here.startswith("/") else here)
 
     def leave(self, _command: Command, _words: Sequence[Argument]) -> None:
@@ -107,7 +112,7 @@ class _Reader(Configs, Follower):
         """The working directory is another one, or None where it cannot be told."""
         if here is not None and len(here) > PATH_BYTES:
             here = None
-        self.here = here
+        self.before, self.here = self.here, here
         place = None if here is None else posixpath.join(ROOT, here).rstrip("/")
         self.values.put("PWD", place)
 

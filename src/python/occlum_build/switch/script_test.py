@@ -160,3 +160,41 @@ def test_links_and_hidden_files(tmp_path: Path) -> None:
         (1, "also/.hidden is a link to a directory, or below one"),
         (1, "gone is not there"),
     ]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "jq '.a = 1' Occlum.json > t1\njq '.b = 2' t1 > Occlum.json",
+        "jq '.a = 1' Occlum.json | jq '.b = 2' > t1; mv t1 Occlum.json",
+        "x=$(jq '.a = 1' Occlum.json); x=$(echo $x | jq '.b = 2'); echo $x > Occlum.json",
+        "jq '.a = 1 | .b = 2' Occlum.json > t1 && cp t1 Occlum.json",
+        "jq '.a = 1 | .b = 2' < Occlum.json > t1 && mv -f t1 Occlum.json",
+    ],
+)
+def test_edits_in_steps(tmp_path: Path, edit: str) -> None:
+    found = planned(tmp_path, f"{NEW}{edit}\nocclum build\n{FILL}")
+    assert 'config={"a": 1, "b": 2}' in build_file(found)
+    assert [why for _, why in told(found) if "Occlum.json: " not in why] == []
+
+
+def test_jq_of_another_file(tmp_path: Path) -> None:
+    found = planned(tmp_path, f"{NEW}jq '.b = 2' ../a.json > b.json\njq .c < b.json\n{FILL}")
+    assert "config" not in build_file(found) and told(found) == []
+
+
+@pytest.mark.parametrize("line", ["wc -c < image/bin/a", "cat <<< image/a", "jq . <Occlum.json"])
+def test_what_is_read_is_not_written(tmp_path: Path, line: str) -> None:
+    assert told(planned(tmp_path, f"{NEW}{line}\n{FILL}")) == []
+
+
+@pytest.mark.parametrize("there", ["cd - >/dev/null", "cd ~; cd $OLDPWD", "cd"])
+def test_ways_to_go_back(tmp_path: Path, there: str) -> None:
+    found = planned(tmp_path, f"cd src\n{there}\n{NEW}{FILL}")
+    assert 'occlum_bom(name="bom", source="bom.yaml")\n' in build_file(found)
+
+
+def test_what_is_written_between_the_steps_of_an_edit(tmp_path: Path) -> None:
+    script = f"{NEW}jq '.a = 1' Occlum.json > t\necho > image/a\nmv t Occlum.json\n{FILL}"
+    found = planned(tmp_path, script)
+    assert (5, "it writes into the image") in told(found)

@@ -36,12 +36,14 @@ class State:
         self.path, self.lines, self.tree = path, text.splitlines(), tree
         self.home = posixpath.dirname(path)
         self.here: str | None = self.home
+        self.before: str | None = None  # where it was before, for `cd -`
         self.left: Left | None = None  # by pushd
         self.values = Values({}, (), None)
         self.values.put("PWD", posixpath.join(ROOT, self.home).rstrip("/"))
         self.instances: list[Instance] = []
         self.told: dict[tuple[int, str], Told] = {}
         self.named: dict[int, bool] = {}  # by line: does it have a path in an image?
+        self.made: set[str] = set()  # what jq made of it, by the words for these files
         self.is_edited = False  # jq made a new Occlum.json, which is yet to be put in its place
         self.is_shown = False  # the last command was `cat Occlum.json`
 
@@ -66,6 +68,7 @@ class State:
         instance = Instance(self.path, command.line, command.depth, directory, config)
         self.instances.append(instance)
         self.is_edited = False
+        self.made.clear()
 
     def tell(self, line: int, why: str, todo: str, text: str = "") -> None:
         shown = text or self.line(line)
