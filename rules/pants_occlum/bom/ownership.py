@@ -53,6 +53,20 @@ class Advice:
     text: str
 
 
+async def _free_name(missing: MissingSource) -> str:
+    """A name that no target of the directory has, for one that owns the source."""
+    directory, name = bom_of(missing.path)
+    first = free = name if missing.is_bom else "files"
+    for number in count(2):
+        try:
+            address = Address(directory, target_name=free)
+            await resolve_target(WrappedTargetRequest(address, "a hint"), **implicitly())
+        except Exception:  # noqa: BLE001 - whatever Pants raises where there is no such target
+            break
+        free = f"{first}{number}"
+    return free
+
+
 @rule(desc="Find out why a file of the project is missing")
 async def advise(missing: MissingSource, dist: DistDir) -> Advice:
     path = missing.path
@@ -92,20 +106,6 @@ async def advise(missing: MissingSource, dist: DistDir) -> Advice:
     names = sorted(posixpath.basename(one) for one in (*beside.files, *beside.dirs))
     near = similar_name(name, names)
     return Advice(f"did you mean {posixpath.join(directory, near)}?" if near else "")
-
-
-async def _free_name(missing: MissingSource) -> str:
-    """A name that no target of the directory has, for one that owns the source."""
-    directory, name = bom_of(missing.path)
-    first = free = name if missing.is_bom else "files"
-    for number in count(2):
-        try:
-            address = Address(directory, target_name=free)
-            await resolve_target(WrappedTargetRequest(address, "a hint"), **implicitly())
-        except Exception:  # noqa: BLE001 - whatever Pants raises where there is no such target
-            break
-        free = f"{first}{number}"
-    return free
 
 
 def _advice_of_unowned(missing: MissingSource, target_name: str, *, is_file: bool) -> str:

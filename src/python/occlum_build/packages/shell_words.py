@@ -33,8 +33,8 @@ _FUNCTION: Word = (Piece(TEXT, "function"),)
 class Statement(NamedTuple):
     """A simple command with the reserved words before it, or the name of a function that begins.
 
-    `targets` are where its redirections lead, `sources` where they come from; `line` is the one that it begins in, from 1.
-    `subshell` is "(" or ")" where one begins or ends, and all else is empty.
+    `targets` are where its redirections lead, `sources` where they come from; `line` is the one
+    that it begins in, from 1. `subshell` is "(" or ")" where one begins or ends, all else empty.
     """
 
     words: tuple[Word, ...]
