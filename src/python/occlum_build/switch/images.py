@@ -147,12 +147,12 @@ class Images(State):
         instance = self.instance
         if instance is None:
             return
-        if None in words:
+        # Behind "=" as of `of=image/a`, or `--directory=image`.
+        values = [word and word.rpartition("=")[2] for word in words[1:]]
+        kinds = [self.part_of(value, instance)[0] for value in values]
+        if None in words and not any(kinds):
             self.report_unknown(command, in_bom)
-        for word in words[1:]:
-            # As of `of=image/a`, or `--directory=image`.
-            value = None if word is None else word.rpartition("=")[2]
-            kind, _ = self.part_of(value, instance)
+        for kind in kinds:
             if kind == CONFIG:
                 self.tell(command.line, "what it does to Occlum.json cannot be told", BY_HAND)
             elif kind == "image":
