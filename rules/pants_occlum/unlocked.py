@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from pants.core.goals.generate_lockfiles import (
@@ -19,7 +18,7 @@ from pants_occlum.compat.by_name import implicitly
 from pants_occlum.compat.pants_rules import create_digest, get_digest_entries
 from pants_occlum.invalid import invalid_target
 from pants_occlum.logs import logger_of
-from pants_occlum.project_paths import literal
+from pants_occlum.project_paths import literal, project_path
 
 logger = logger_of(__name__)
 
@@ -38,8 +37,12 @@ def lock_files_of(
     names: Iterable[str],
     lock_file_of: Callable[[Target], str],
     goal: GenerateLockfilesSubsystem,
+    everything: Iterable[Target],
 ) -> dict[str, str]:
-    """The lock files of those names whose targets say where, each its own; tells of the others."""
+    """The lock files of those names whose targets say where, each its own; tells of the others.
+
+    everything: all targets, some of which have lock files of another kind.
+    """
     files: dict[str, str] = {}
     wrong: dict[str, InvalidTargetException] = {}
     for name, target in sorted(targets.items()):
@@ -47,19 +50,31 @@ def lock_files_of(
             files[name] = lock_file_of(target)
         except InvalidTargetException as error:
             wrong[name] = error
-    for file, number in Counter(files.values()).items():
-        sharing = [name for name in files if files[name] == file]
-        if number > 1:
-            clash = invalid_target(
-                f"The 'lockfile' field in target {sharing[0]} is {file}, which is that of another "
-                f"`{targets[sharing[0]].alias}` too, {sharing[1]}: each needs its own."
+    sharing: dict[str, list[Target]] = {}
+    for target in sorted(everything, key=lambda one: one.address.spec):
+        path = _lock_file(target)
+        if path:
+            sharing.setdefault(path, []).append(target)
+    for name, file in files.items():
+        if len(sharing[file]) > 1:
+            first, second, *_ = sharing[file]
+            wrong[name] = invalid_target(
+                f"The 'lockfile' field in target {first.address} is {file}, which is that of "
+                f"another `{second.alias}` too, {second.address}: each needs its own."
             )
-            wrong.update(dict.fromkeys(sharing, clash))
     asked = sorted(names)
     for name in asked:
         if name in wrong:
             tell_unlocked(name, wrong[name], goal)
     return {name: files[name] for name in asked if name not in wrong}
+
+
+def _lock_file(target: Target) -> str:
+    """What a target of this backend names as its lock file, empty where it has none."""
+    for kind, field in target.field_values.items():
+        if field.alias == "lockfile" and kind.__module__.startswith("pants_occlum."):
+            return project_path(field.value or "", target.address.spec_path)
+    return ""
 
 
 async def lock_as_it_is(

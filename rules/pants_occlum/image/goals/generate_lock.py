@@ -119,6 +119,7 @@ async def known_names(_: KnownSysrootNames, sysroots: LockedSysroots) -> KnownUs
 async def requested_locks(
     names: RequestedSysrootNames,
     sysroots: LockedSysroots,
+    everything: AllTargets,
     goal: GenerateLockfilesSubsystem,
     occlum: OcclumSubsystem,
     build_root: BuildRoot,
@@ -127,7 +128,9 @@ async def requested_locks(
         return sysroot_of_target(target, occlum, build_root)
 
     targets = sysroots.targets
-    files = lock_files_of(targets, names, lambda target: sysroot_of(target).lockfile, goal)
+    files = lock_files_of(
+        targets, names, lambda target: sysroot_of(target).lockfile, goal, everything
+    )
     return UserGenerateLockfiles(
         GenerateSysrootLock(name, file, False, sysroot_of(targets[name]))
         for name, file in files.items()

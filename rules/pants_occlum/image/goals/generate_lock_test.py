@@ -193,6 +193,34 @@ def test_wrong_targets_leave_other_lock_files_alone(
     assert sorted(_errors_of_a_run(project, caplog)) == sorted(told)
 
 
+def test_lock_files_of_several_kinds_of_targets(
+    project: LockProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.write(
+        {
+            "app/BUILD": """
+                occlum_sysroot(name="a", lockfile="./x.lock")
+                occlum_packages(name="b", archives=[], packages=[], lockfile="app/x.lock")
+                occlum_wheels(name="c", lockfile="./y.lock", requirements=["x"], python="3.11")
+                occlum_packages(name="d", archives=[], packages=[], lockfile="./y.lock")
+                occlum_packages(name="good", archives=[], packages=[], lockfile="./good.lock")
+                """,
+        }
+    )
+    told = _errors_of_a_run(project, caplog)
+    assert sorted(path.name for path in (project.root / "app").iterdir()) == ["BUILD", "good.lock"]
+    assert sorted(one.splitlines()[0] for one in told) == [
+        f"app:{name} is not locked, its lock file stays as it is: The 'lockfile' field in target "
+        f"{target} is {file}, which is that of another `occlum_packages` too, {other}: each needs "
+        "its own."
+        for name, target, file, other in (
+            ("a", "app:a", "app/x.lock", "app:b"),
+            ("b", "app:a", "app/x.lock", "app:b"),
+            ("d", "app:c", "app/y.lock", "app:d"),
+        )
+    ]
+
+
 def _errors_of_a_run(project: LockProject, caplog: pytest.LogCaptureFixture) -> list[str]:
     caplog.clear()
     assert project.run(GenerateLockfilesGoal).exit_code == 0

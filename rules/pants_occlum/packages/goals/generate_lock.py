@@ -134,12 +134,15 @@ async def known_names(_: KnownPackagesNames, packages: PackagesTargets) -> Known
 # Not memoised, so that what is wrong is told in each run.
 @_uncacheable_rule(level=LogLevel.DEBUG)
 async def requested_locks(
-    names: RequestedPackagesNames, packages: PackagesTargets, goal: GenerateLockfilesSubsystem
+    names: RequestedPackagesNames,
+    packages: PackagesTargets,
+    everything: AllTargets,
+    goal: GenerateLockfilesSubsystem,
 ) -> UserGenerateLockfiles:
     targets = packages.targets
     return UserGenerateLockfiles(
         GeneratePackagesLock(name, file, False, targets[name].address)
-        for name, file in lock_files_of(targets, names, lockfile_of, goal).items()
+        for name, file in lock_files_of(targets, names, lockfile_of, goal, everything).items()
     )
 
 
