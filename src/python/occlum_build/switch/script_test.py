@@ -198,3 +198,16 @@ def test_what_is_written_between_the_steps_of_an_edit(tmp_path: Path) -> None:
     script = f"{NEW}jq '.a = 1' Occlum.json > t\necho > image/a\nmv t Occlum.json\n{FILL}"
     found = planned(tmp_path, script)
     assert (5, "it writes into the image") in told(found)
+
+
+def test_files_beside_the_directory_that_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/a.yaml").write_text(BOM.replace("../build", "../.."))
+    (tmp_path / "demo/run.sh").write_text(f"{NEW}{FILL.replace('bom.yaml', 'a.yaml')}")
+    (tmp_path / "hello").write_text("")
+    found = plan(look(tmp_path / "demo", tmp_path))
+    assert told(found) == [(1, "hello is not in demo, which was looked at")]
+    assert told(plan(look(tmp_path, tmp_path))) == []
+    (tmp_path / "demo/a.yaml").write_text(BOM.replace("../build, files: [hello]", "../.."))
+    found = plan(look(tmp_path / "demo", tmp_path))
+    assert [one.path for one in found.files] == ["demo/BUILD"] and len(told(found)) == 1

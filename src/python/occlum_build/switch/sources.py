@@ -9,6 +9,7 @@ from occlum_build.bom.load import load_boms
 from occlum_build.bom.operations import bom_operations
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.switch.model import BomUse, Told
+from occlum_build.switch.places import is_below
 from occlum_build.switch.tree import BomFile, Tree
 
 _MOST_TOLD = 200
@@ -34,6 +35,13 @@ class Sources:
         if path in self.tree.files:
             if path not in self.tree.boms:  # which have targets
                 self._own(path, home)
+        elif self.tree.folder and not is_below(path, self.tree.folder):
+            todo = "have a target own it (files), or name a directory that has it, too"
+            self.tell(
+                place,
+                f"{path or self.tree.root} is not in {self.tree.folder}, which was looked at",
+                todo,
+            )
         elif path in self.tree.directories:
             self._own(posixpath.join(path, "**/*"), home)
         elif any(parent in self.tree.links for parent in _with_parents(path)):

@@ -46,6 +46,7 @@ class Tree:
     """What there is; all paths are relative to the root."""
 
     root: Path
+    folder: str = ""  # that was looked at
     boms: dict[str, BomFile] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)  # scripts, and why
@@ -71,7 +72,8 @@ def root_of(folder: Path) -> Path:
 
 def look(folder: Path, root: Path) -> Tree:
     """Look at a directory, which is the root or below it; links to directories are not followed."""
-    tree = Tree(root)
+    start = folder.relative_to(root).as_posix()
+    tree = Tree(root, "" if start == "." else start)
     for path in _files(folder, root, tree):
         name = posixpath.basename(path)
         if name.endswith((".yaml", ".yml")):
@@ -98,8 +100,7 @@ def _files(folder: Path, root: Path, tree: Tree) -> Iterator[str]:
 
     Hidden directories, which Pants ignores, instances, and what builds make are passed over.
     """
-    start = folder.relative_to(root).as_posix()
-    pending = ["" if start == "." else start]
+    pending = [tree.folder]
     count = 0
     while pending:
         directory = pending.pop()
