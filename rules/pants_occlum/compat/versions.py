@@ -16,6 +16,7 @@ OLDEST: Final = (2, 17)
 # What is true since which version; docs/pants-versions.md says why. Pants' own rules have the names
 # that we call them by since 2.23; `Get` is gone since 2.32.
 SINCE: Final = {
+    "ONE_OWNING_FIELD": (2, 18),
     "TESTS_REPEATED": (2, 19),
     "NATIVE": (2, 23),
     "ENVIRONMENTS_MOVED": (2, 28),
@@ -47,5 +48,6 @@ def way_of(version: Version) -> Way:
 
 # mypy takes one side of each `if` of these: see `always_false` in pyproject.toml.
 NATIVE = way_of(PANTS_SEMVER) is Way.native
+ONE_OWNING_FIELD = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= SINCE["ONE_OWNING_FIELD"]
 TESTS_REPEATED = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= SINCE["TESTS_REPEATED"]
 ENVIRONMENTS_MOVED = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= SINCE["ENVIRONMENTS_MOVED"]

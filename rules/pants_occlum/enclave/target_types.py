@@ -12,13 +12,13 @@ from pants.engine.target import (
     BoolField,
     OptionalSingleSourceField,
     ScalarField,
-    SecondaryOwnerMixin,
     StringField,
     Target,
 )
 from pants.source.filespec import Filespec
 from pants.util.strutil import help_text
 
+from pants_occlum.compat.owners import SecondaryOwnerMixin
 from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.findings import AllowField
@@ -292,8 +292,8 @@ class ExpectedMrenclaveField(StringField):
         return value
 
 
-# Pants looks for owners of a file in one field of sources of a target, which is `config_file`, and
-# in those that say that they own as well.
+# Pants looks for owners of a file in one field of sources of a target, which is `config_file`; 2.17
+# in those too that say that they own as well.
 class ExpectedMeasurementField(OptionalSingleSourceField, SecondaryOwnerMixin):
     alias = "expected_measurement"
     help = help_text(
