@@ -170,6 +170,6 @@ def test_whose_files_pants_knows(app: Project) -> None:
     app.write({"app/BUILD": BUILD + enclave(**fields)})
     paths = tuple(f"app/{name}" for name in fields.values())
     for path in (*paths, "app/app.sh"):
-        request = OwnersRequest((path,), GlobMatchErrorBehavior.ignore)
+        request = OwnersRequest((path,), owners_not_found_behavior=GlobMatchErrorBehavior.ignore)
         owners = app.request(Owners, request)
         assert (Address("app", target_name="enclave") in owners) is (path in paths)
