@@ -71,7 +71,7 @@ def _built_for(target: Target) -> UnparsedAddressInputs:
     for field in target.field_values.values():
         if isinstance(field, SpecialCasedDependencies):
             if is_ours or field.alias in _BUILD:
-                names += field.value or ()
+                names += field.to_unparsed_address_inputs().values  # `init` may be a path
         elif isinstance(field, Dependencies) and (is_ours or target.alias in _BUILD_DEPENDENCIES):
             names += [one for one in field.value or () if not one.startswith("!")]
     return UnparsedAddressInputs(

@@ -58,6 +58,21 @@ def test_a_package(project: Project) -> None:
     assert init_of(project.package("app:enclave")).startswith(b"PK")
 
 
+def test_an_image_that_has_an_enclave_in_it(project: Project) -> None:
+    """What is built for it is looked through for cycles: a path is no address there."""
+    write(project, "init")
+    project.write(
+        {
+            "outer/BUILD": """
+                occlum_files(name="files", target="/", packages=["app:enclave"])
+                occlum_image(name="image", boms=[":files"])
+                """
+        }
+    )
+    image = project.package("outer:image") / "image"
+    assert (image / "occlum_instance.tar.gz").is_file()
+
+
 @pytest.mark.parametrize(
     ("init", "message"),
     [
