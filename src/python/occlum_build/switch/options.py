@@ -9,6 +9,9 @@ from occlum_build.packages.shell_values import Argument
 
 # Those of `occlum build` that have a value.
 BUILD_FLAGS = ("--sgx-mode", "--enable-edmm", "--image-key", "--sign-key", "--sign-tool")
+# As Occlum reads them: the variable must say yes, the option is yes unless it says no.
+EDMM_BY_VARIABLE = ("Y", "YES", "Yes", "yes", "True", "true", "1")
+EDMM_OFF = ("", "N")
 
 
 def options_of(

@@ -11,7 +11,7 @@ from occlum_build.packages.shell import Command, Follower, follow
 from occlum_build.packages.shell_values import Argument, TooLong
 from occlum_build.switch.configs import Configs
 from occlum_build.switch.model import Script
-from occlum_build.switch.options import BUILD_FLAGS, options_of
+from occlum_build.switch.options import BUILD_FLAGS, EDMM_BY_VARIABLE, EDMM_OFF, options_of
 from occlum_build.switch.places import ROOT, with_places
 from occlum_build.switch.state import Left
 from occlum_build.switch.tree import Tree
@@ -142,13 +142,13 @@ class _Reader(Configs, Follower):
         _, options = options_of(words, tuple(BUILD_FLAGS))
         if self.values.value("SGX_MODE") in ("SIM", "HYPER"):
             instance.options["sgx_mode"] = self.values.value("SGX_MODE")
-        if self.values.value("ENABLE_EDMM") in ("Y", "YES"):
+        if self.values.value("ENABLE_EDMM") in EDMM_BY_VARIABLE:
             instance.options["edmm"] = True
         for name, value in options.items():
             if name == "--sgx-mode" and value in ("HW", "SIM", "HYPER"):
                 instance.options["sgx_mode"] = value
             elif name == "--enable-edmm":
-                instance.options["edmm"] = value in ("Y", "YES")
+                instance.options["edmm"] = value not in EDMM_OFF
             elif name == "--image-key":
                 instance.options["encrypt"] = True
                 why = "paths of keys are no part of a target"

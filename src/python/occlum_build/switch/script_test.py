@@ -211,3 +211,18 @@ def test_files_beside_the_directory_that_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "demo/a.yaml").write_text(BOM.replace("../build, files: [hello]", "../.."))
     found = plan(look(tmp_path / "demo", tmp_path))
     assert [one.path for one in found.files] == ["demo/BUILD"] and len(told(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "is_edmm"),
+    [
+        ("ENABLE_EDMM=1 occlum build", True),
+        ("export ENABLE_EDMM=yes; occlum build", True),
+        ("ENABLE_EDMM=on occlum build", False),
+        ("occlum build --enable-edmm=yes", True),
+        ("occlum build --enable-edmm N", False),
+    ],
+)
+def test_edmm_as_occlum_reads_it(tmp_path: Path, build: str, is_edmm: bool) -> None:
+    found = planned(tmp_path, f"{NEW}{FILL}{build}\n")
+    assert ("edmm=True" in build_file(found)) is is_edmm
