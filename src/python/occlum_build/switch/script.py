@@ -145,7 +145,10 @@ class _Reader(Configs, Follower):
         if self.values.value("ENABLE_EDMM") in EDMM_BY_VARIABLE:
             instance.options["edmm"] = True
         for name, value in options.items():
-            if name == "--sgx-mode" and value in ("HW", "SIM", "HYPER"):
+            if value is None and name in ("--sgx-mode", "--enable-edmm"):
+                why = f"the value of {name} cannot be told, and was taken as if it were not there"
+                self.tell(command.line, why, "see `sgx_mode` and `edmm` of occlum_enclave")
+            elif name == "--sgx-mode" and value in ("HW", "SIM", "HYPER"):
                 instance.options["sgx_mode"] = value
             elif name == "--enable-edmm":
                 instance.options["edmm"] = value not in EDMM_OFF

@@ -226,3 +226,11 @@ def test_files_beside_the_directory_that_is_looked_at(tmp_path: Path) -> None:
 def test_edmm_as_occlum_reads_it(tmp_path: Path, build: str, is_edmm: bool) -> None:
     found = planned(tmp_path, f"{NEW}{FILL}{build}\n")
     assert ("edmm=True" in build_file(found)) is is_edmm
+
+
+@pytest.mark.parametrize("option", ["--enable-edmm", "--sgx-mode"])
+def test_options_of_a_build_that_cannot_be_told(tmp_path: Path, option: str) -> None:
+    found = planned(tmp_path, f"{NEW}{FILL}occlum build {option} $1\n")
+    assert "edmm" not in build_file(found) and "sgx_mode" not in build_file(found)
+    why = f"the value of {option} cannot be told, and was taken as if it were not there"
+    assert told(found) == [(5, why)]
