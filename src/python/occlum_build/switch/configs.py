@@ -85,6 +85,8 @@ class Configs(Images):
         """`cp FILE Occlum.json` is a configuration of one's own; all else is told."""
         instance = self.instance
         names = [one for one in words if one is None or not one.startswith("-")]
+        if len(names) == 2:
+            names = [names[0], *(self.put_into_instance(names) or names[1:])]
         if instance is None or len(names) < 2 or not self.is_config(names[-1]):
             options = [one for one in words if one is not None and one.startswith("-")]
             is_plain = not any(one.startswith(("-t", "--target")) for one in options)

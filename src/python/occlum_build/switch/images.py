@@ -149,6 +149,7 @@ class Images(State):
             return
         # Behind "=" as of `of=image/a`, or `--directory=image`.
         values = [word and word.rpartition("=")[2] for word in words[1:]]
+        values += self.put_into_instance(words[1:])
         kinds = [self.part_of(value, instance)[0] for value in values]
         if None in words and not any(kinds):
             self.report_unknown(command, in_bom)
@@ -174,6 +175,18 @@ class Images(State):
             text = self.lines[line - 1] if line <= len(self.lines) else ""
             self.named[line] = bool(_NAMES_PART.search(text))
         return self.named[line]
+
+    def put_into_instance(self, words: Sequence[Argument]) -> list[Argument]:
+        """What a copy whose last word is the directory of the instance puts there."""
+        instance, last = self.instance, words[-1] if words else None
+        if instance is None or last is None:
+            return []
+        path = self.at(last)
+        is_there = path is not None and path == instance.directory
+        if not is_there and (self.here is not None or posixpath.normpath(last) != "."):
+            return []
+        names = [posixpath.basename(one.rstrip("/")) for one in words[:-1] if one]
+        return [posixpath.join(last, name) for name in names]
 
     def written(self, command: Command) -> None:
         """Where the output goes; that of `echo` is what jq made, if it made something."""

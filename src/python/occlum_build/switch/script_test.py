@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from occlum_build.sgx.config import default_config
+from occlum_build.sgx.config.jsontext import plain
 from occlum_build.switch.images import with_braces
 from occlum_build.switch.plan import Plan, plan
 from occlum_build.switch.tree import look
@@ -234,3 +237,29 @@ def test_options_of_a_build_that_cannot_be_told(tmp_path: Path, option: str) -> 
     assert "edmm" not in build_file(found) and "sgx_mode" not in build_file(found)
     why = f"the value of {option} cannot be told, and was taken as if it were not there"
     assert told(found) == [(5, why)]
+
+
+@pytest.mark.parametrize(
+    "copy",
+    ["cp ../Occlum.json .", "cp -f ../Occlum.json ./", "cd ..; cp Occlum.json occlum_instance"],
+)
+def test_a_configuration_that_is_put_into_the_instance(tmp_path: Path, copy: str) -> None:
+    (tmp_path / "Occlum.json").write_text(json.dumps(plain(default_config())))
+    fill = "copy_bom -f ../bom.yaml --root image"
+    found = planned(tmp_path, f"{NEW}{fill}\n{copy}\n")
+    assert 'config_file="Occlum.json"' in build_file(found) and told(found) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("cp -r ../image .", "it changes the image"),
+        ("rsync -a ../image/ .", "it changes the image"),
+        ("mv ../Occlum.json .", "what it does to Occlum.json cannot be told"),
+        ("cp ../other.json ../Occlum.json .", "what it does to Occlum.json cannot be told"),
+        ("cp ../gone/Occlum.json .", "the file is not there, or no Occlum.json"),
+    ],
+)
+def test_what_is_put_into_the_instance(tmp_path: Path, line: str, why: str) -> None:
+    assert told(planned(tmp_path, f"{NEW}{line}\n{FILL}")) == [(4, why)]
+    assert told(planned(tmp_path, f"{NEW}cp ../a.txt .\n{FILL}")) == []
