@@ -6,7 +6,7 @@ among these: `package` brings it into dist/ itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
@@ -15,6 +15,7 @@ from pants.engine.internals.build_files import BuildFileOptions
 from pants.engine.internals.graph import OwnersRequest
 from pants.engine.rules import Rule
 from pants.engine.target import Dependencies, SpecialCasedDependencies, Target
+from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import WARNING, Problem
 from occlum_build.files.bounds import BOM_BYTES
@@ -45,10 +46,20 @@ class _Taking:
 
 
 @dataclass(frozen=True)
-class TakingRequest:
-    """The names that a package may be given, without what stands before the colon or slash."""
+class BuildFileTexts:
+    """The texts of all BUILD files, by their paths."""
 
-    names: frozenset[str]
+    texts: FrozenDict[str, bytes]
+
+
+@dataclass(frozen=True)
+class TakingRequest:
+    """A name that packages may be given, without what stands before the colon or slash.
+
+    One, as images of many directories have the same: what is found is found once.
+    """
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -56,23 +67,30 @@ class AllTaking:
     fields: tuple[_Taking, ...]
 
 
+@rule(desc="Read BUILD files")
+async def build_file_texts(build_files: BuildFileOptions) -> BuildFileTexts:
+    found = await path_globs_to_paths(PathGlobs(f"**/{one}" for one in build_files.patterns))
+    texts = await project_texts(found.files, BOM_BYTES)
+    return BuildFileTexts(FrozenDict(texts.contents))
+
+
 # Not of all targets: Pants parses BUILD files anew in each run, and all those of a large project
 # take longer than an image that is in memory.
 @rule(desc="Find who takes packages")
-async def all_taking(request: TakingRequest, build_files: BuildFileOptions) -> AllTaking:
-    found = await path_globs_to_paths(PathGlobs(f"**/{one}" for one in build_files.patterns))
-    texts = await project_texts(found.files, BOM_BYTES)
-    names = [name.encode() for name in request.names]
-    naming = [path for path, text in texts.contents.items() if any(one in text for one in names)]
+async def all_taking(request: TakingRequest, build_files: BuildFileTexts) -> AllTaking:
+    name = request.name.encode()
+    naming = [path for path, text in sorted(build_files.texts.items()) if name in text]
     if not naming:
         return AllTaking(())
-    files = tuple(map(literal, sorted(naming)))
     owners = await find_owners(
-        OwnersRequest(files, match_if_owning_build_file_included_in_sources=True), **implicitly()
+        OwnersRequest(
+            tuple(map(literal, naming)), match_if_owning_build_file_included_in_sources=True
+        ),
+        **implicitly(),
     )
     targets = await resolve_targets(**implicitly(Addresses(sorted(owners))))
     likely = (one for target in targets for one in taking(target))
-    return AllTaking(tuple(one for one in likely if _may_name(one, request.names)))
+    return AllTaking(tuple(one for one in likely if _may_name(one, request.name)))
 
 
 def taking(target: Target) -> Iterator[_Taking]:
@@ -92,7 +110,17 @@ async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Pro
     """A warning where somebody takes the package of a target, which gives nothing but `given`."""
     try:
         names = {address.target_name, address.spec_path.rpartition("/")[2]} - {""}
-        found = await all_taking(TakingRequest(frozenset(names)), **implicitly())
+        per_name = await concurrently(
+            all_taking(TakingRequest(name), **implicitly()) for name in sorted(names)
+        )
+        likely = list(
+            dict.fromkeys(
+                one
+                for found in per_name
+                for one in found.fields
+                if address.spec_path in _directories(one)
+            )
+        )
         named = await concurrently(
             resolve_unparsed_address_inputs(
                 UnparsedAddressInputs(
@@ -103,13 +131,13 @@ async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Pro
                 ),
                 **implicitly(),
             )
-            for one in found.fields
+            for one in likely
         )
     except Exception:  # noqa: BLE001 - whatever is wrong in a BUILD file that is none of ours
         return ()
     takers = [
         f"`{one.field}` of {one.address}"
-        for one, addresses in zip(found.fields, named)
+        for one, addresses in zip(likely, named)
         if address in addresses
     ]
     if not takers:
@@ -118,8 +146,16 @@ async def untaken_problems(address: Address, given: str, hint: str) -> tuple[Pro
     return (Problem("package-part", message, hint=hint, severity=WARNING),)
 
 
-def _may_name(taking: _Taking, names: Collection[str]) -> bool:
-    return any(value.rpartition(":")[2].rpartition("/")[2] in names for value in taking.values)
+def _directories(taking: _Taking) -> Iterator[str]:
+    """Those of the addresses, as they are written."""
+    for value in taking.values:
+        path, colon, _ = value.rpartition(":")
+        written = path if colon else value
+        yield written.lstrip("/") if written else taking.address.spec_path
+
+
+def _may_name(taking: _Taking, name: str) -> bool:
+    return any(value.rpartition(":")[2].rpartition("/")[2] == name for value in taking.values)
 
 
 def rules() -> Iterable[Rule]:

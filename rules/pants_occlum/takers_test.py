@@ -123,6 +123,33 @@ def test_what_is_not_given(
     assert warnings(caplog) == []
 
 
+def test_addresses_as_they_may_be_written(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = 'formats=["dir"], boms=["app:points"]'
+    taker = 'archive(name="{0}", format="tar", packages=["{1}"])\n'
+    shipped(project)
+    project.write(
+        {
+            "BUILD": f'occlum_image(name="image", {image})\n{taker.format("here", ":image")}',
+            "ship/BUILD": f"occlum_image({image})\n{taker.format('own', ':ship')}"
+            + taker.format("root", "//:image")
+            + taker.format("app", "//app:image")
+            + taker.format("short", "ship"),
+        }
+    )
+    for address, takers in (
+        ("//:image", "`packages` of //:here and `packages` of ship:root"),
+        ("app:image", "`packages` of ship:app"),
+        ("ship:ship", "`packages` of ship:own and `packages` of ship:short"),
+    ):
+        caplog.clear()
+        assert project.run_package(address).exit_code == 0
+        (told,) = warnings(caplog)
+        assert told.startswith(f"{address}: {takers} takes what")
+    project.write({"BUILD": "", "ship/BUILD": ""})
+
+
 def test_it_can_be_allowed(project: Project, caplog: pytest.LogCaptureFixture) -> None:
     shipped(project, "app:image", image=', allow=["package-part: the digest is all it needs"]')
     assert warnings(caplog) == []
