@@ -15,7 +15,6 @@ from pants.engine.target import (
     StringField,
     Target,
 )
-from pants.source.filespec import Filespec
 from pants.util.strutil import help_text
 
 from pants_occlum.compat.owners import SecondaryOwnerMixin
@@ -174,7 +173,7 @@ class EnclaveInitField(OneAddressField, SecondaryOwnerMixin):
         return None if ":" in value else project_path(f"./{value}", self.address.spec_path)
 
     @property
-    def filespec(self) -> Filespec:
+    def filespec(self) -> Any:  # a Filespec, which takes no dictionary in newer versions
         return {"includes": [literal(self.file_path)] if self.file_path else []}
 
     def to_unparsed_address_inputs(self) -> UnparsedAddressInputs:
