@@ -40,6 +40,11 @@ async def init_of(target: Target) -> FileEntry | None:
     named = await resolve_targets(**implicitly({addresses: UnparsedAddressInputs}))
     if not named:
         return None
+    if any(one.address == target.address for one in named):
+        raise invalid_target(
+            f"The {field.alias!r} field in target {target.address} names the enclave itself. The "
+            "program that it starts with is made by another target, or is a file."
+        )
     files = await _made_by(named)
     if len(files) != 1:
         found = some([one.path for one in files]) or "none"

@@ -80,6 +80,7 @@ def test_an_image_that_has_an_enclave_in_it(project: Project) -> None:
         (":none", "app:none"),
         (":two", "one file, but app/init:two, app/other:two makes 2: app/init and app/other."),
         (":toolchain", "one file, but app:toolchain makes 0: none."),
+        (":enclave", "The 'init' field in target app:enclave names the enclave itself."),
         ("../init", "must be a file below its BUILD file's directory, or the address of a target"),
         ("/init", "must be a file below its BUILD file's directory, or the address of a target"),
     ],
