@@ -23,6 +23,8 @@ from pants_occlum.invalid import invalid_target
 # Fields, and targets, of other backends by which a package is made of those of what they name.
 _BUILD = frozenset({"execution_dependencies", "packages"})
 _BUILD_DEPENDENCIES = frozenset({"docker_image"})
+# Of the root file system that it boots an enclave has settings alone, and nothing that is built.
+_NOT_BUILT = frozenset({"boot"})
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _built_for(target: Target) -> UnparsedAddressInputs:
     names: list[str] = []
     for field in target.field_values.values():
         if isinstance(field, SpecialCasedDependencies):
-            if is_ours or field.alias in _BUILD:
+            if field.alias in _BUILD or (is_ours and field.alias not in _NOT_BUILT):
                 names += field.to_unparsed_address_inputs().values  # `init` may be a path
         elif isinstance(field, Dependencies) and (is_ours or target.alias in _BUILD_DEPENDENCIES):
             names += [one for one in field.value or () if not one.startswith("!")]

@@ -76,3 +76,20 @@ file(name="loop", source="loop.txt", dependencies=["app:image"])
         }
     )
     project.package("app:image")
+
+
+def test_an_enclave_is_not_made_of_what_it_boots(project: Project) -> None:
+    project.write(
+        {
+            "app/BUILD": f"""
+occlum_files(name="files", target="/", packages=["b:template"])
+{IMAGE}""",
+            "b/BUILD": f"""
+occlum_files(name="files", target="/", mkdirs=["bin"])
+occlum_rootfs(name="rootfs", image="app:image", lower="lower", upper="upper")
+occlum_enclave(name="template", image=":image", boot=":rootfs", init="init")
+{IMAGE}""",
+            "b/init": "",
+        }
+    )
+    assert "the toolchain has no version-header" in project.failure("app:image")
