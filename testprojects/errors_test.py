@@ -38,7 +38,8 @@ MISTAKES = {
         "targets:\n- target: /bin\n  copy:\n  - files: [../BUILD]\n",
         "4:13",
         "there is no file mistakes/file_without_owner/BUILD",
-        'add files(name="files", sources=["BUILD"]) to mistakes/file_without_owner/BUILD',
+        # The BUILD file has a target `files` already.
+        'add files(name="files2", sources=["BUILD"]) to mistakes/file_without_owner/BUILD',
     ),
     "undefined_variable": Mistake(
         'targets:\n- target: /bin\n  copy:\n  - files: ["${HOME_OF_APP}/hello.sh"]\n',

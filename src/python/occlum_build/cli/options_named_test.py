@@ -25,6 +25,7 @@ OF_THE_COMMAND_ALONE = {
     "report/read.py": "names the whole command",
     "report/size.py": "`--max` of occlum-size",
     "run/target.py": "`run` of the command, which looks for what it is given",
+    "switch/": "`init-pants`, and options of commands in scripts",
     "trace/output.py": "`trace`",
     "verify/": "`verify`",
 }
