@@ -49,8 +49,8 @@ from pants_occlum.enclave.target_types import (
     EdmmField,
     EnclaveToolchainField,
     SgxModeField,
-    ToolchainRootField,
 )
+from pants_occlum.enclave.toolchain_types import ToolchainRootField
 from pants_occlum.image.nodes import ImageContentRequest, image_content
 from pants_occlum.image.planned import explain_missing
 from pants_occlum.process.client_env import ClientEnvRequest, client_env

@@ -21,7 +21,8 @@ from pants_occlum.enclave import (
 )
 from pants_occlum.enclave.boot_types import OcclumRootfs
 from pants_occlum.enclave.goals import expect, package, package_rootfs
-from pants_occlum.enclave.target_types import OcclumEnclave, OcclumToolchain
+from pants_occlum.enclave.target_types import OcclumEnclave
+from pants_occlum.enclave.toolchain_types import OcclumToolchain
 
 
 def target_types() -> list[type[Target]]:

@@ -1,4 +1,4 @@
-"""Target types: `occlum_toolchain` and `occlum_enclave`."""
+"""The target type `occlum_enclave`."""
 
 from __future__ import annotations
 
@@ -25,62 +25,10 @@ from pants_occlum.image.target_types import ReportField
 from pants_occlum.invalid import invalid_field
 from pants_occlum.one_address import Addresses, OneAddressField, RawAddress
 from pants_occlum.project_paths import literal, project_path
-from pants_occlum.sysroot.target_types import SysrootField
 
 # Pants' help reads this hint at run time, when Python 3.9 cannot join types with `|`.
 _Text = Optional[str]
 _MRENCLAVE = re.compile("[0-9a-fA-F]{64}")
-
-
-class ToolchainRootField(StringField):
-    alias = "root"
-    help = help_text(
-        """
-        Where Occlum is installed: an absolute directory, as `/opt/occlum`, or the root of a system
-        that has it in `opt/occlum`. Give this, `archive` or `sysroot`.
-        """
-    )
-
-
-class ToolchainArchiveField(OneAddressField):
-    alias = "archive"
-    help = help_text(
-        """
-        A `file` target whose file is a tar archive of Occlum: one of the project, or with
-        `source=http_source(url, len=..., sha256=...)` one from the network.
-        """
-    )
-
-
-class ToolchainSysrootField(SysrootField):
-    help = help_text(
-        """
-        An `occlum_packages` with Occlum's packages, or an `occlum_sysroot` in which it is
-        installed: in place of `root` and `archive`. Only files that its lock file pins count.
-        """
-    )
-
-
-class ToolchainVersionField(StringField):
-    alias = "version"
-    help = "The version that the toolchain must have, `0.31.0`; any supported one by default."
-
-
-class OcclumToolchain(Target):
-    alias = "occlum_toolchain"
-    core_fields = (
-        *COMMON_TARGET_FIELDS,
-        ToolchainRootField,
-        ToolchainArchiveField,
-        ToolchainSysrootField,
-        ToolchainVersionField,
-    )
-    help = help_text(
-        """
-        Occlum's own files that an enclave is made of: libOS, PAL, init, the musl libraries of the
-        initfs and the default Occlum.json. Each is an input of the build by its content.
-        """
-    )
 
 
 class EnclaveImageField(OneAddressField):

@@ -36,17 +36,17 @@ from pants_occlum.compat.pants_rules import (
     resolve_target,
     resolve_targets,
 )
-from pants_occlum.enclave.target_types import (
-    ToolchainArchiveField,
-    ToolchainRootField,
-    ToolchainSysrootField,
-    ToolchainVersionField,
-)
 from pants_occlum.enclave.toolchain_places import (
     HEADER_FILE,
     Installation,
     find_files,
     wanted_files,
+)
+from pants_occlum.enclave.toolchain_types import (
+    ToolchainArchiveField,
+    ToolchainRootField,
+    ToolchainSysrootField,
+    ToolchainVersionField,
 )
 from pants_occlum.invalid import invalid_target
 from pants_occlum.problems import InvalidEnclave, told_of
