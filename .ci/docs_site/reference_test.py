@@ -21,6 +21,12 @@ def test_page_is_what_the_code_says(name: str) -> None:
     assert Path(name).read_text(encoding="utf-8") == PAGES[name](), f"write it anew: {HOW}"
 
 
+def test_help_and_page_say_the_same_of_where_a_root_file_system_lies() -> None:
+    said = "where `occlum run` starts it, and need not be where another program does"
+    for name in ("docs/reference/targets.md", "docs/runtime-boot.md"):
+        assert said in " ".join(Path(name).read_text(encoding="utf-8").split()), name
+
+
 def test_each_target_is_there_with_its_fields() -> None:
     page = targets.targets_page()
     for target in target_types():
