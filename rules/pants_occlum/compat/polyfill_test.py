@@ -239,6 +239,19 @@ async def _parameter_within() -> Callable[[int], int]:
     return lambda add: add
 
 
+async def _caught() -> None:
+    try:
+        ...
+    except ValueError as double:
+        print(double)
+
+
+async def _imported() -> None:
+    from operator import add
+
+    add(1, 1)
+
+
 _partial = functools.partial(_helper, Number(1))
 
 
@@ -271,6 +284,13 @@ def test_what_is_refused(func: Callable[..., Any], message: str) -> None:
 def test_parameter_with_the_name_of_a_rule() -> None:
     with pytest.raises(RuleTypeError, match="add is a local variable"):
         awaitables_of(_parameter)
+
+
+@pytest.mark.parametrize(("func", "name"), [(_caught, "double"), (_imported, "add")])
+def test_local_name_that_is_no_variable(func: Callable[..., Any], name: str) -> None:
+    line = func.__code__.co_firstlineno
+    with pytest.raises(RuleTypeError, match=rf"polyfill_test\.py:{line}: {name} is a local"):
+        awaitables_of(func)
 
 
 def test_functions_that_are_no_rules() -> None:

@@ -8,6 +8,7 @@ import inspect
 import linecache
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
+from types import CodeType
 from typing import Any, Callable, Union, get_type_hints
 
 from pants.base.exceptions import RuleTypeError
@@ -17,6 +18,7 @@ from pants.util.frozendict import FrozenDict
 
 IMPLICITLY = "__implicitly"
 
+_LOCAL = "is a local variable here, and the name of a rule"
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
@@ -75,6 +77,15 @@ def _is_rule(value: Any) -> bool:
     return isinstance(getattr(value, "parameters", None), dict) and hasattr(value, "output")
 
 
+def _local_names(code: CodeType) -> Iterator[str]:
+    """Those of inner functions too, as a name is one thing in all of a function."""
+    pending = [code]
+    while pending:
+        one = pending.pop()
+        yield from (*one.co_varnames, *one.co_cellvars)
+        pending += (inner for inner in one.co_consts if isinstance(inner, CodeType))
+
+
 class _Calls(ast.NodeVisitor):
     """Reads one function: the rules that it calls, and the other coroutine functions."""
 
@@ -84,12 +95,9 @@ class _Calls(ast.NodeVisitor):
         self.awaitables: list[AwaitableConstraints] = []
         self.helpers: list[Callable[..., Any]] = []
         self.definition = self._definition()
-        # Of inner functions and comprehensions, too: a name is one thing in all of a function.
-        for node in ast.walk(self.definition):
-            if isinstance(node, ast.arg):
-                self._bind(node, node.arg)
-            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                self._bind(node, node.id)
+        for name in _local_names(func.__code__):
+            if _is_rule(self.names.pop(name, None)):
+                raise self._error(self._binding_of(name), _LOCAL)
         self.visit(self.definition)
 
     def _definition(self) -> _Definition:
@@ -100,9 +108,14 @@ class _Calls(ast.NodeVisitor):
             raise OSError(f"{code.co_filename}:{code.co_firstlineno}: there is no function here")
         return found
 
-    def _bind(self, node: ast.expr | ast.arg, name: str) -> None:
-        if _is_rule(self.names.pop(name, None)):
-            raise self._error(node, "is a local variable here, and the name of a rule")
+    def _binding_of(self, name: str) -> ast.expr | ast.arg:
+        """Where a name becomes a local variable; an import or a definition has no node of it."""
+        for node in ast.walk(self.definition):
+            if isinstance(node, ast.arg) and node.arg == name:
+                return node
+            if isinstance(node, ast.Name) and (node.id, type(node.ctx)) == (name, ast.Store):
+                return node
+        return ast.copy_location(ast.Name(name, ast.Store()), self.definition)
 
     def visit_Call(self, node: ast.Call) -> None:
         called = self._lookup(node.func)
