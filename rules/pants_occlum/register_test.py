@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from pants.core.goals.package import PackageFieldSet
 from pants.engine.rules import TaskRule
@@ -59,3 +63,18 @@ def test_rules_give_types_of_pants_only_where_it_asks_plugins_for_them() -> None
         "TestResult",
         "UserGenerateLockfiles",
     }
+
+
+def test_what_only_few_runs_need_is_no_part_of_each_start() -> None:
+    """packaging 21.3 has pyparsing, which is as much as a room; tests run in their own process."""
+    code = "import sys, pants_occlum.register; print(*sorted(sys.modules), sep='\\n')"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    loaded = run.stdout.splitlines()
+    assert "occlum_build.wheels.lock" in loaded
+    assert {"occlum_build.wheels.choose", "occlum_build.run.case", "pyparsing"}.isdisjoint(loaded)

@@ -12,8 +12,8 @@ from pants.option.global_options import NamedCachesDirOption
 
 from occlum_build.packages.http_files import ENVIRONMENT
 from occlum_build.packages.linked import remove_unused, use
-from occlum_build.wheels.choose import Wheel
 from occlum_build.wheels.fetching import fetch_wheels
+from occlum_build.wheels.lock import Wheel
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.logs import logger_of
 from pants_occlum.packages.progress import with_progress

@@ -22,8 +22,8 @@ from occlum_build.errors import OcclumError, Place
 from occlum_build.process.step import EXIT_CONTENT_MISSING
 from occlum_build.shown import Lines, output_of
 from occlum_build.wheels.archive import CODE
-from occlum_build.wheels.choose import Wheel
 from occlum_build.wheels.install import Content, Layout
+from occlum_build.wheels.lock import Wheel
 from pants_occlum.compat.by_name import (
     _uncacheable_rule,
     collect_rules,

@@ -17,9 +17,8 @@ from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import LOCK_BYTES
 from occlum_build.files.reading import too_large
 from occlum_build.packages.paths import is_absolute
-from occlum_build.wheels.choose import Wheel, choose_wheels
 from occlum_build.wheels.install import Layout
-from occlum_build.wheels.lock import CODE, HINT, read_lock
+from occlum_build.wheels.lock import CODE, HINT, Wheel, read_lock
 from occlum_build.wheels.platform import Platform
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
@@ -84,6 +83,9 @@ async def asked_wheels(request: WheelsOf, python: PythonSetup) -> AskedWheels:
     if not found.contents:
         message = "there is no such lock file that Pants sees"
         raise OcclumError(CODE, message, place=Place(file), hint=HINT)
+    # Here, as it would add pyparsing to each start of Pants.
+    from occlum_build.wheels.choose import choose_wheels
+
     lock = read_lock(found.contents[file], file)
     requirements = target[WheelsRequirementsField].value or ()
     return AskedWheels(choose_wheels(lock, requirements, platform), layout)

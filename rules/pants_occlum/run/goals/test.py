@@ -19,7 +19,7 @@ from occlum_build.checks.root import Root
 from occlum_build.errors import OcclumError
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import TABLE
-from occlum_build.run.case import EXIT_SKIPPED, Case, case_json
+from occlum_build.run.case_file import EXIT_SKIPPED, Case, case_json
 from occlum_build.run.expected import Expected
 from occlum_build.run.junit import junit_xml
 from occlum_build.run.program import check_program

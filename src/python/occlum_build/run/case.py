@@ -2,8 +2,8 @@
 
 Process: `python -m occlum_build.run.case ROOT ENTRIES.json TABLE.json CASE.json`. ROOT is the image
 without what TABLE completes it with (occlum_build.process.complete), ENTRIES has its modes
-(occlum_build.image.tar), and CASE what `case_json` writes. It exits with 1 and tells why where
-something is not as expected, and with 75 where the test is skipped, which no cache keeps.
+(occlum_build.image.tar), and CASE what occlum_build.run.case_file writes. It exits with 1 and tells
+why where something is not as expected, and with 75 where the test is skipped, which no cache keeps.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.trees import remove_tree
 from occlum_build.process.complete import complete_tree
 from occlum_build.process.step import run_step
-from occlum_build.run.expected import Expected, Found, differences, quoted
+from occlum_build.run.case_file import EXIT_SKIPPED, Case, case_of
+from occlum_build.run.expected import Found, differences, quoted
 from occlum_build.run.forbidden import FORBIDDEN
 from occlum_build.run.inside import run_inside
 from occlum_build.run.own_tree import own_tree
@@ -29,45 +30,6 @@ from occlum_build.run.spec import IN_PLACE, Mount, Program, RootSpec
 from occlum_build.shown import escaped
 
 _OUTPUTS = ".outputs"
-EXIT_SKIPPED = os.EX_TEMPFAIL
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is run in an image, and what is expected. `services` have the argv of each.
-
-    `problem` is why nothing can be run: the test fails with it. `skipped` is why it need not pass
-    here; `may_be_forbidden` skips it where the machine lets nobody run an image.
-    """
-
-    args: tuple[str, ...]
-    expected: Expected
-    stdin: str = ""
-    env: tuple[str, ...] = ()
-    services: tuple[tuple[str, ...], ...] = ()
-    wait_for: tuple[str, ...] = ()
-    timeout: int | None = None
-    scratch: tuple[str, ...] = ()  # directories that are empty when it starts
-    memory_bytes: int | None = None
-    problem: str = ""
-    skipped: str = ""
-    may_be_forbidden: bool = False
-
-
-def case_json(case: Case) -> bytes:
-    """The case as canonical JSON: all that its result depends on besides the image."""
-    return json.dumps(asdict(case), sort_keys=True, ensure_ascii=True).encode()
-
-
-def case_of(value: Mapping[str, Any]) -> Case:
-    """The inverse of `case_json`."""
-    return Case(
-        **{
-            **value,
-            "expected": Expected(**value["expected"]),
-            "services": tuple(tuple(one) for one in value["services"]),
-        }
-    )
 
 
 def run_case(root: str, case: Case) -> list[str]:

@@ -14,7 +14,8 @@ from occlum_build.errors import OcclumError
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import table_json
 from occlum_build.run import case as case_module
-from occlum_build.run.case import EXIT_SKIPPED, Case, case_json, case_of, run_case
+from occlum_build.run.case import run_case
+from occlum_build.run.case_file import EXIT_SKIPPED, Case, case_json, case_of
 from occlum_build.run.expected import Expected
 from occlum_build.run.forbidden import cannot_run
 from occlum_build.run.testing import SECONDS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
@@ -15,7 +14,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from occlum_build.errors import OcclumError, Place, Report
 from occlum_build.packages.urls import without_password
 from occlum_build.shown import Lines, quoted, some
-from occlum_build.wheels.lock import Artifact, LockedDistribution, WheelsLock
+from occlum_build.wheels.lock import Artifact, LockedDistribution, Wheel, WheelsLock
 from occlum_build.wheels.platform import Platform
 
 REQUIREMENT = "wheels-requirement"
@@ -25,17 +24,6 @@ _WHEEL = ".whl"
 _FILE = re.compile(r"[A-Za-z0-9._+!-]{1,251}\.whl")
 # Spelt as in the metadata; who asks for an extra may spell it otherwise.
 _EXTRA = re.compile(r"""(\bextra\s*[!=]=\s*)(["'])([^"']*)\2""")
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel of a distribution, by its normalised name. file: the name of the wheel."""
-
-    name: str
-    version: str
-    file: str
-    url: str
-    sha256: str
 
 
 def choose_wheels(

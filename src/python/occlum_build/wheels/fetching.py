@@ -11,7 +11,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.packages.fetching import PARALLEL, ToFetch, fetch_all
 from occlum_build.packages.mirrors import Mirrors, Progress, gone, untold
 from occlum_build.packages.urls import Wanted, check_mirror, why_no_url, without_password
-from occlum_build.wheels.choose import Wheel
+from occlum_build.wheels.lock import Wheel
 
 _HINT = (
     "add a mirror to `[occlum].wheel_mirrors`, as `file:/srv/wheels/{name}`, or write the lock anew"

@@ -7,8 +7,8 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.packages.testing_server import nobody_listens, served
-from occlum_build.wheels.choose import Wheel
 from occlum_build.wheels.fetching import fetch_wheels
+from occlum_build.wheels.lock import Wheel
 
 CONTENT = b"bytes of a wheel\n" * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

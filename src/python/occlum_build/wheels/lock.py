@@ -69,6 +69,17 @@ class WheelsLock:
     distributions: Mapping[str, LockedDistribution]
 
 
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel of a distribution, by its normalised name. file: the name of the wheel."""
+
+    name: str
+    version: str
+    file: str
+    url: str
+    sha256: str
+
+
 def read_lock(data: bytes, name: str) -> WheelsLock:
     """Raises OcclumError `wheels-lock` for what is no lock of one universal resolve."""
     try:
