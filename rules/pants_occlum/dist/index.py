@@ -92,6 +92,11 @@ def load_index(file: str) -> DistIndex:
     return index
 
 
+def index_in_memory(file: str) -> DistIndex | None:
+    """The index that this process has of a file, which may be another one by now."""
+    return _loaded.get(file, (None, None))[1]
+
+
 def _read_lines(file: str) -> dict[str, str]:
     """The rows of a file by directory; none where it cannot be read or a line of it is damaged."""
     lines = {}

@@ -20,7 +20,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Callable, NamedTuple
@@ -41,15 +41,16 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
-from pants_occlum.dist.index import load_index, save_index, tree_lock
+from pants_occlum.dist.index import index_in_memory, load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import damaged_store
-from pants_occlum.dist.tree import TreeWriter
+from pants_occlum.dist.tree import TreeWriter, glance_of
 from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
+from pants_occlum.sysroot.glance import Glance
 from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
@@ -113,14 +114,29 @@ def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
             raise
 
 
+@contextmanager
+def glance_at(places: DistPlaces, name: str) -> Iterator[Glance | None]:
+    """Begin to look at dist/<name> in a process of its own, for a `sync_tree` in the same rule."""
+    glance = None
+    with suppress(OcclumError):  # sync_tree tells
+        root = real_path(places.dist_dir, name)
+        glance = glance_of(root, index_in_memory(f"{_state(places, root)}.rows"))
+    try:
+        yield glance
+    finally:
+        if glance is not None:
+            glance.close()
+
+
 async def sync_tree(
     places: DistPlaces,
     name: str,
     entries: Sequence[TreeEntry],
     host: HostCopies | None = None,
     packed: Packed | None = None,
+    glance: Glance | None = None,
 ) -> SyncedTree:
-    """Make dist/<name> hold the entries, and nothing else.
+    """Make dist/<name> hold the entries, and nothing else; `glance` is one of `glance_at`.
 
     Files are copied from the host where `host` tells of one with the content, and the others
     are in Pants' store, maybe in packs. Each content is compared with its SHA-256. The next run
@@ -136,7 +152,7 @@ async def sync_tree(
     with lock.held_by(owner):
         with turn(), quiet_gc():
             index = load_index(f"{state}.rows")
-            writer = TreeWriter(root, entries, index)
+            writer = TreeWriter(root, entries, index, glance)
 
         def finish() -> None:
             if lock.is_held_by(owner):

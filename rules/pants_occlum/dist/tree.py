@@ -17,11 +17,13 @@ from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
+from pants_occlum.sysroot.glance import MANY_FILES, Glance, touched
 from pants_occlum.sysroot.listing import Listing, list_directory
 
 # Without O_NONBLOCK, a fifo that took the place of a file would hang us.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 COPY_BYTES = 1 << 20
+_FEW = 1_000  # entries that are exchanged one by one
 
 
 class _OtherContentError(Exception):
@@ -41,7 +43,43 @@ class _Memory:
     def __init__(self) -> None:
         self.entries: Iterable[TreeEntry] | None = None
         self.wanted: dict[str, Wanted] = {}  # by directory
+        self.directories: dict[str, list[str]] = {}  # those in each
         self.synced: dict[str, _Synced] = {}  # by directory
+        self.glance = b""  # of the last comparison; what is synced was looked at after it
+
+    def want(self, entries: Iterable[TreeEntry]) -> None:
+        """Know what is wanted in each directory. Raises ValueError for entries that make no tree."""
+        if self.entries is entries:
+            return
+        wanted = self._exchanged(entries)
+        if wanted is None:
+            wanted = children_of(entries)
+            self.directories = {
+                path: [entry.path for entry in found.values() if entry.kind == DIR]
+                for path, found in wanted.items()
+            }
+        self.wanted = wanted
+        self.entries = entries
+
+    def _exchanged(self, entries: Iterable[TreeEntry]) -> dict[str, Wanted] | None:
+        """What is wanted where the same paths and kinds are as before, and few entries differ."""
+        before = self.entries
+        if not (isinstance(before, tuple) and isinstance(entries, tuple)):
+            return None
+        if len(before) != len(entries):
+            return None
+        others = [(old, new) for old, new in zip(before, entries) if old is not new and old != new]
+        if len(others) > _FEW or any(old[:2] != new[:2] for old, new in others):
+            return None
+        wanted = dict(self.wanted)
+        for _, entry in others:
+            folder, _, name = entry.path.rpartition("/")
+            wanted[folder] = {**wanted[folder], name.encode("utf-8"): entry}
+        return wanted
+
+    @property
+    def is_large(self) -> bool:
+        return sum(map(len, self.wanted.values())) >= MANY_FILES
 
 
 class TreeWriter:
@@ -53,14 +91,19 @@ class TreeWriter:
     be written is OcclumError `dist`.
     """
 
-    def __init__(self, root: str, entries: Iterable[TreeEntry], index: DistIndex) -> None:
+    def __init__(
+        self,
+        root: str,
+        entries: Iterable[TreeEntry],
+        index: DistIndex,
+        glance: Glance | None = None,
+    ) -> None:
         self._root = root
         memory = index.memory if isinstance(index.memory, _Memory) else _Memory()
-        if memory.entries is not entries:
-            memory.wanted = children_of(entries)
-            memory.entries = entries  # last: the line above may raise
+        memory.want(entries)
         index.memory = memory
         self._children, self._synced = memory.wanted, memory.synced
+        self._memory, self._glance = memory, glance
         self._modes: dict[str, int] = {}  # of directories, to be set in the end
         self._temporary = f".occlum-{uuid.uuid4().hex}".encode()
         self._index = index
@@ -76,15 +119,22 @@ class TreeWriter:
         for path in self._synced.keys() - self._children.keys():
             del self._synced[path]
         differing: list[TreeEntry] = []
+        glance = self._glance.found() if self._glance is not None else b""
+        changed = touched(self._memory.glance, glance)
         pending = [""]
         while pending:
             path = pending.pop()
             wanted = self._children[path]
+            pending += self._memory.directories[path]
+            if changed is not None and os.fsencode(self._path(path)) not in changed:
+                synced = self._synced.get(path)
+                if synced is not None and synced.wanted == wanted:
+                    continue
             with dist_errors(self._path(path)), self._open(path) as fd:
                 listing = list_directory(fd)
                 if self._synced.get(path) != (wanted, listing.fingerprint):
                     differing += self._compare_one(fd, path, wanted, listing)
-            pending += [entry.path for entry in wanted.values() if entry.kind == DIR]
+        self._memory.glance = glance
         return sorted(differing)
 
     def put(self, entry: TreeEntry, content: bytes) -> bool:
@@ -140,6 +190,7 @@ class TreeWriter:
     def _compare_one(
         self, fd: int, path: str, wanted: Wanted, listing: Listing
     ) -> Iterator[TreeEntry]:
+        self._synced.pop(path, None)  # whatever happens until it is as it is wanted
         rows = self._index.rows(path)
         found = self._found(fd, wanted, listing)
         current: dict[str, IndexRow] = {}
@@ -238,6 +289,16 @@ class TreeWriter:
             yield fd
         finally:
             os.close(fd)
+
+
+def glance_of(root: str, index: DistIndex | None) -> Glance | None:
+    """A glance at a tree that was synced before, for its TreeWriter; None where it is not worth it.
+
+    It has to be begun in the run that uses it.
+    """
+    memory = index.memory if index is not None else None
+    is_large = isinstance(memory, _Memory) and memory.is_large
+    return Glance([os.fsencode(root)]) if is_large else None
 
 
 def _chunks(source: bytes, size: int, offset: int | None) -> Iterator[bytes]:

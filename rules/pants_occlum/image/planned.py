@@ -58,6 +58,8 @@ class PlannedImage:
         `env` has NAME=VALUE of the environment that the programs get.
         """
         found = self.searched.elsewhere
+        if not found:
+            return []
         return uncovered(found, Root.of_paths(self.entries), library_path_of(env))
 
     def host_blobs(self, wanted: Collection[str] | None = None) -> tuple[SysrootBlob, ...]:
@@ -153,11 +155,10 @@ async def look_into(plan: PlannedImage, of: str, look: Callable[[Root], T]) -> T
 
 async def check_host(plan: PlannedImage, of: str) -> None:
     """Compare the host's files with their pins, and share them, where that is asked for."""
-    contents = plan.host_contents(of)
     if plan.sysroot.share:
-        await host_contents(contents)
+        await host_contents(plan.host_contents(of))
     elif plan.sysroot.lock is LockMode.require and plan.sysroot.packages is None:
-        await present_files(contents)
+        await present_files(plan.host_contents(of))
 
 
 async def host_copies(plan: PlannedImage, of: str) -> HostCopies:

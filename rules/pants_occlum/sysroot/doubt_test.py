@@ -81,6 +81,6 @@ def test_files_that_are_as_looked_gone_or_changed_for_all_to_see(caches: Path) -
 
 def test_what_pantsd_remembers_of_directories_is_forgotten(caches: Path) -> None:
     request = host.SysrootRequest("/")
-    host._looks[request] = host._Looks(directories={"/": KnownDirectory(b"", (), {})})
+    host._looks[request] = host._Looks(directories={"/": KnownDirectory(b"", (), {}, ())})
     host.forget(memo_of(str(caches)), "/", ())
     assert host._looks.pop(request).directories == {}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,6 +36,7 @@ from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import link_in_cache, link_python
+from pants_occlum.sysroot.glance import MANY_FILES, Glance, touched
 from pants_occlum.sysroot.hash_memo import HashMemo, memo_of
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.own_keys import OwnKeys
@@ -154,6 +154,8 @@ class _Looks:
     keys: OwnKeys | None = None
     snapshot: SysrootSnapshot | None = None
     directories: Mapping[str, KnownDirectory] = field(default_factory=dict)
+    tops: tuple[str, ...] = ()
+    glance: bytes = b""
 
 
 _MOST_LOOKS = 64
@@ -175,14 +177,29 @@ def _look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> S
     with last.lock:
         if last.snapshot is not None and last.run == run:
             return last.snapshot
+        started_ns = time.time_ns()
         known = last.directories if last.keys == keys else {}
-        walk = SysrootWalk(request.root, time.time_ns(), known, keys.files)
+        glance, changed = _glance(last, request.root)
+        walk = SysrootWalk(request.root, started_ns, known, keys.files, last.tops, changed)
         found = _found(walk, request, memo)
         snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
         if last.snapshot is None or last.snapshot != snapshot:
             last.snapshot = snapshot
         last.run, last.keys, last.directories = run, keys, walk.directories()
+        last.glance, last.tops = glance if last.tops == tuple(walk.tops) else b"", tuple(walk.tops)
         return last.snapshot
+
+
+def _glance(last: _Looks, root: str) -> tuple[bytes, Collection[bytes] | None]:
+    """A glance at the trees of the last look, and what differs from the one of then."""
+    if sum(len(one.names) for one in last.directories.values()) < MANY_FILES:
+        return b"", None
+    glance = Glance([host_path(root, top) for top in last.tops])
+    try:
+        found = glance.found()
+    finally:
+        glance.close()
+    return found, touched(last.glance, found)
 
 
 def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
@@ -191,7 +208,7 @@ def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
     reached = {walk.probe(path) for path in request.hash_paths}
     for path in sorted(request.trees):
         walk.walk(path)
-    in_trees = [posixpath.join(top, name) for top, names in walk.names.items() for name in names]
+    in_trees = walk.listed()
     for path in sorted(request.directories):
         walk.list_dir(path)
     walk.hash([*(path for path in reached if path is not None), *in_trees], memo)

@@ -31,6 +31,7 @@ class KnownDirectory(NamedTuple):
     fingerprint: bytes
     names: tuple[str, ...]
     entries: Mapping[str, SourceStat]
+    directories: tuple[str, ...]  # real paths of those in it
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,25 @@ class SysrootWalk:
 
     known: real path -> directory as it was before; where nobody touched anything in it since, its
     files are not looked at one by one. started_ns: the time of the look. keys: device and inode of
-    files that are not read.
+    files that are not read. glanced: real paths of trees that were glanced at before `known` was
+    made and since; touched: the host's paths of the directories in them that differ, None for all.
     """
 
     root: str
     started_ns: int
     known: Mapping[str, KnownDirectory] = field(default_factory=dict)
     keys: Collection[tuple[int, int]] = ()
+    glanced: Collection[str] = ()
+    touched: Collection[bytes] | None = None
     entries: dict[str, SourceStat | None] = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     undecodable: set[str] = field(default_factory=set)
+    tops: list[str] = field(default_factory=list)  # real paths of the trees that were walked
     _aliases: dict[str, str] = field(default_factory=dict)
     _files: dict[str, os.stat_result] = field(default_factory=dict)
     _listings: dict[str, Listing] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)  # directories that are as they were known
 
     def probe(self, path: str) -> str | None:
         """Record a path, each component on the way and what its links lead to; give that last."""
@@ -82,19 +88,22 @@ class SysrootWalk:
     def walk(self, top: str) -> None:
         """Record a directory, to which `top` may be a link, and all below it."""
         pending = self._real_dir(top)
+        self.tops += pending
+        glanced = bool(pending) and pending[0] in self.glanced
         while pending:
             path = pending.pop()
-            self._list(path)
-            for name in self.names[path]:
-                child = posixpath.join(path, name)
-                entry = self.entries[child]
-                if entry is not None and entry.kind == DIR and child not in self.names:
-                    pending.append(child)
+            if not (glanced and self._is_untouched(path)):
+                self._list(path)
+            pending += [child for child in self._directories(path) if child not in self.names]
 
     def list_dir(self, top: str) -> None:
         """Record a directory, to which `top` may be a link, and the entries in it; after walk()."""
         for path in self._real_dir(top):
             self._list(path)
+
+    def listed(self) -> list[str]:
+        """What stands in the directories that are not as they were known."""
+        return [posixpath.join(top, name) for top in self._listings for name in self.names[top]]
 
     def expect(self, path: str, *, tree: bool = False) -> None:
         """Nothing to prepare: each path is looked at as it is asked for."""
@@ -137,7 +146,9 @@ class SysrootWalk:
             whole = len(children) == len(listing.entries)
             if settled and whole and not any(child in self.errors for child in children):
                 entries = {child: cast(SourceStat, self.entries[child]) for child in children}
-                kept[path] = KnownDirectory(listing.fingerprint, self.names[path], entries)
+                kept[path] = KnownDirectory(
+                    listing.fingerprint, self.names[path], entries, self._directories(path)
+                )
             else:
                 kept.pop(path, None)
         return kept
@@ -202,6 +213,27 @@ class SysrootWalk:
             return []
         return [real]
 
+    def _is_untouched(self, path: str) -> bool:
+        """Is a directory as it is known, as a glance at it shows? Then that is taken."""
+        known = self.known.get(path)
+        if known is None or self.touched is None or self._host_path(path) in self.touched:
+            return False
+        self._take(path, known)
+        return True
+
+    def _take(self, path: str, known: KnownDirectory) -> None:
+        self.names[path] = known.names
+        self.entries.update(known.entries)
+        self._taken.add(path)
+
+    def _directories(self, path: str) -> tuple[str, ...]:
+        """The directories in a listed directory."""
+        if path in self._taken:
+            return self.known[path].directories
+        children = (posixpath.join(path, name) for name in self.names[path])
+        found = ((child, self.entries[child]) for child in children)
+        return tuple(child for child, entry in found if entry is not None and entry.kind == DIR)
+
     def _list(self, path: str) -> None:
         try:
             listing = list_directory(self._host_path(path))
@@ -211,8 +243,7 @@ class SysrootWalk:
             return
         known = self.known.get(path)
         if known is not None and known.fingerprint == listing.fingerprint:
-            self.names[path] = known.names
-            self.entries.update(known.entries)
+            self._take(path, known)
             return
         self._listings[path] = listing
         names = []

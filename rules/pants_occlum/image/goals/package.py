@@ -23,7 +23,7 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
-from pants_occlum.dist.sync import sync_tree
+from pants_occlum.dist.sync import glance_at, sync_tree
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies
@@ -39,6 +39,7 @@ from pants_occlum.image.target_types import (
 from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.subsystem import OcclumSubsystem
+from pants_occlum.sysroot.glance import Glance
 
 logger = logger_of(__name__)
 
@@ -62,10 +63,8 @@ class _WriteImage:
     output: str
 
 
-# Not memoised, so that a tree that was deleted from dist comes back in the next run.
-@_uncacheable_rule
-async def write_image(
-    request: _WriteImage, places: DistPlaces, occlum: OcclumSubsystem
+async def _write(
+    request: _WriteImage, places: DistPlaces, occlum: OcclumSubsystem, glance: Glance | None
 ) -> Packaged:
     field_set, output = request.field_set, request.output
     image = await make_image(ImageRequest(field_set.address), **implicitly())
@@ -90,7 +89,7 @@ async def write_image(
     trees = [f"{output}/image"] if "dir" in formats else []
     if trees:
         host = await host_copies(image.plan, str(image.address))
-        await sync_tree(places, trees[0], image.tree, host)
+        await sync_tree(places, trees[0], image.tree, host, glance=glance)
     manifest = sync_manifest(places, output, image)
     logger.info(
         "%s: image sha256:%s, %s %s, %s bytes",
@@ -113,6 +112,15 @@ async def write_image(
         gives=listed(names),
         lacks="" if "tar" in formats else 'add "tar" to its `formats`: then image.tar is given too',
     )
+
+
+# Not memoised, so that a tree that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def write_image(
+    request: _WriteImage, places: DistPlaces, occlum: OcclumSubsystem
+) -> Packaged:
+    with glance_at(places, f"{request.output}/image") as glance:  # while the host is looked at
+        return await _write(request, places, occlum, glance)
 
 
 # Of a content that is missing Pants tells only who asks for the rule that asked for the content.
