@@ -61,6 +61,8 @@ class Knowledge:
     deferred: dict[str, ProjectFileRequest] = field(default_factory=dict)
     packages: dict[str, tuple[str, str]] = field(default_factory=dict)  # beside those of pins
     asked: Asked = field(default_factory=Asked)  # by attempts that were told everything
+    looks: list[tuple[SysrootRequest, SysrootSnapshot]] = field(default_factory=list)
+    undeferred: set[str] = field(default_factory=set)  # files that were deferred, and asked for
 
     def __post_init__(self) -> None:
         if self.lock is None:
@@ -99,12 +101,8 @@ class Knowledge:
                 self.stats[directory] = SourceStat(DIR, 0o755)
 
     def add_file(self, path: str, file: ProjectFile) -> None:
-        mode = 0o755 if file.is_executable else 0o644
-        sha256, size = file.digest.fingerprint, file.digest.serialized_bytes_length
-        self.stats[path] = SourceStat(
-            FILE, mode, size, sha256=sha256, is_elf_or_zip=file.is_elf_or_zip
-        )
-        self.digests[sha256] = file.digest
+        self.stats[path] = stat_of(file)
+        self.digests[file.digest.fingerprint] = file.digest
 
     def add_sysroot(self, request: SysrootRequest, snapshot: SysrootSnapshot) -> None:
         # What only a listing tells must not make a known content unknown again.
@@ -133,6 +131,13 @@ class Knowledge:
         for path in unknown.directories:
             self.names[path] = ()
             self.errors[path] = f"the names in it are not pinned in {self.sysroot.lockfile}"
+
+
+def stat_of(file: ProjectFile) -> SourceStat:
+    """What the planner is told of a file of the project."""
+    mode = 0o755 if file.is_executable else 0o644
+    sha256, size = file.digest.fingerprint, file.digest.serialized_bytes_length
+    return SourceStat(FILE, mode, size, sha256=sha256, is_elf_or_zip=file.is_elf_or_zip)
 
 
 async def settle(
@@ -171,6 +176,7 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
         files = await concurrently(project_file(one) for one in deferred)
         for one, file in zip(deferred, files):
             known.add_file(one.path, file)
+            known.undeferred.add(one.path)
         return
     if unknown.paths or unknown.trees or unknown.directories:
         if known.lock is not None:
@@ -184,6 +190,7 @@ async def learn(known: Knowledge, unknown: Unknown, of: str) -> None:
         )
         with told_of(known.sysroot.named_by):
             snapshot = await look_at_sysroot(request, **implicitly())
+        known.looks.append((request, snapshot))
         with quiet_gc():
             known.add_sysroot(request, snapshot)
         return

@@ -26,7 +26,7 @@ from pants.util.frozendict import FrozenDict
 
 from occlum_build.errors import Problem
 from occlum_build.image.entries import DIR, FILE, Entry
-from occlum_build.image.manifest import ManifestText, manifest_text
+from occlum_build.image.manifest import ManifestText
 from occlum_build.image.missing import ELSEWHERE
 from occlum_build.process.complete import TABLE, table_json
 from pants_occlum.bom.target_types import ImageBomsField
@@ -43,6 +43,7 @@ from pants_occlum.findings import allowed_of, findings_of, tell
 from pants_occlum.image.planned import PlannedImage, check_host, is_for_others
 from pants_occlum.image.planning import PlanRequest, plan_image
 from pants_occlum.image.target_types import AllowMissingField, PackageMetadataField
+from pants_occlum.image.texts import texts_of
 from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
@@ -146,8 +147,7 @@ async def make_image(request: ImageRequest, occlum: OcclumSubsystem) -> Image:
     with image_errors(request.address):
         findings.raise_errors()
     with quiet_gc():
-        manifest = manifest_text(plan.entries, plan.sha256.__getitem__, plan.packages)
-        tree = tuple(_tree_entry(entry, plan.sha256) for entry in plan.entries if entry.path)
+        manifest, tree = texts_of(request.address, plan)
         return Image(request.address, manifest.digest, tree, manifest, plan, findings.told)
 
 
@@ -228,11 +228,6 @@ def _layer_requests(image: Image, digests: Mapping[str, FileDigest]) -> list[Lay
         )
         for _, entries in sorted(slices.items())
     ]
-
-
-def _tree_entry(entry: Entry, sha256: Mapping[str, str]) -> TreeEntry:
-    content = sha256[entry.source] if entry.kind == FILE else ""
-    return TreeEntry(entry.path, entry.kind, entry.mode, content, entry.size, entry.target)
 
 
 def rules() -> Iterable[Rule]:

@@ -11,7 +11,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import WrappedTargetRequest
 from pants.util.logging import LogLevel
 
-from occlum_build.bom.operations import Operations, bom_operations
+from occlum_build.bom.operations import bom_operations
 from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root
 from occlum_build.errors import ERROR, OcclumError, Problem, Report
@@ -19,7 +19,6 @@ from occlum_build.image.builder import normal_mode
 from occlum_build.image.entries import FILE, Entry
 from occlum_build.image.missing import VERSION
 from occlum_build.image.plan import (
-    BomSet,
     PlanOptions,
     complete_image,
     draft_image,
@@ -27,16 +26,22 @@ from occlum_build.image.plan import (
 )
 from occlum_build.occlum.own_keys import key_in_image
 from occlum_build.sources.model import Sources
+from occlum_build.sources.recorded import Asked
 from occlum_build.sysroot.looked import Looked, differences, looked_at
 from pants_occlum.bom.knowledge import Knowledge, knowledge_of, settle
-from pants_occlum.bom.loading import LoadRequest, load
+from pants_occlum.bom.loading import LoadedBoms, LoadRequest, load
 from pants_occlum.bom.ownership import PartlyOwnedRequest, explain, partly_owned
-from pants_occlum.bom.project_sources import DeferredSourcesRequest, defer_sources
+from pants_occlum.bom.project_sources import (
+    DeferredSourcesRequest,
+    ProjectSources,
+    defer_sources,
+)
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import resolve_target
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.metadata import add_metadata, packages_of_image
 from pants_occlum.image.planned import PlannedImage, is_for_others, planned_image
+from pants_occlum.image.replanning import PlanInputs, remember, replan
 from pants_occlum.problems import invalid_image
 from pants_occlum.subsystem import Conflicts, LockMode, OcclumSubsystem
 from pants_occlum.sysroot.own_keys import OwnKeys, own_keys
@@ -71,15 +76,26 @@ async def _tell_warnings(
     await tell(findings_of(wrapped.target, told, occlum), **implicitly())
 
 
-async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem) -> PlannedImage:
+async def _plan(
+    request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem, *, is_afresh: bool = False
+) -> PlannedImage:
+    """`is_afresh`: also where the last plan of the request would tell it."""
     if request.package_metadata:
         packages_of_image(request.address, known.sysroot)
     keys = await own_keys(**implicitly())
     of = str(request.address)
     loaded = await load(LoadRequest(request.boms, known.sysroot, of))
+    project = await defer_sources(DeferredSourcesRequest(request.boms, loaded.files))
+    chosen = (occlum.cpu_level.value, occlum.conflicts)
+    inputs = PlanInputs(loaded, project, keys, chosen)
+    if not is_afresh:
+        replanned = await replan(request, of, inputs, known)
+        if replanned is not None:
+            unowned = await partly_owned(_owned(loaded, project), **implicitly())
+            if unowned.warnings == replanned[1]:
+                return replanned[0]
     known.add_looked(loaded.stats, loaded.asked)
     known.undecodable.update(dict.fromkeys(loaded.undecodable))
-    project = await defer_sources(DeferredSourcesRequest(request.boms, loaded.files))
     known.add_project(project)
     options = PlanOptions(
         cpu_level=occlum.cpu_level.value,
@@ -100,9 +116,11 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
     own = [one for one in planned.entries if _is_key(one.source, known, keys)]
     if own:
         raise OcclumError.of([_key_problem(one) for one in own])
+    asked, known.asked = known.asked, Asked()
     sha256, hashing = await settle(
         known, of, lambda sources, report: _hash(planned.entries, sources, report)
     )
+    hashed, known.asked = known.asked, asked
     reports = (drafting, closing, adding, hashing)
     errors = [*loaded.errors, *(problem for report in reports for problem in report.errors)]
     errors += [
@@ -117,6 +135,8 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
             of,
             lambda sources, _: check_image(Root(planned.entries, sources, planned.searched)),
         )
+    asked = replace(known.asked, contents={*asked.contents}, decisive={*asked.decisive})
+    known.asked.update(hashed)
     unpinned = await _unpinned(known, is_whole=not errors)
     if errors or unpinned:
         await _tell_warnings(request.address, warnings, occlum)
@@ -124,13 +144,14 @@ async def _plan(request: PlanRequest, known: Knowledge, occlum: OcclumSubsystem)
         if known.sysroot.packages is not None:
             told = _of_suites(told)
         raise invalid_image(request.address, [*told, *unpinned])
-    unowned = await partly_owned(
-        PartlyOwnedRequest(_operations(loaded.sets), project.paths()), **implicitly()
-    )
+    unowned = await partly_owned(_owned(loaded, project), **implicitly())
     findings = [*warnings, *unowned.warnings, *found]
     if known.sysroot.packages is not None:
         findings = _of_suites(findings)
-    return planned_image(planned, sha256, known, findings)
+    image = planned_image(planned, sha256, known, findings)
+    if not request.package_metadata:
+        remember(request, inputs, known, asked, unowned.warnings, image)
+    return image
 
 
 async def _unpinned(known: Knowledge, *, is_whole: bool) -> list[Problem]:
@@ -191,14 +212,17 @@ async def look_for_pins(request: LookedAtBy, occlum: OcclumSubsystem) -> Looked:
     plan = request.plan
     sysroot = await find_sysroot(SysrootOf((plan.address, *plan.boms)), **implicitly())
     known = Knowledge(replace(sysroot, lock=LockMode.off))
-    await _plan(plan, known, occlum)
+    await _plan(plan, known, occlum, is_afresh=True)
     return looked_at(known.stats, known.asked)
 
 
-def _operations(sets: Iterable[BomSet]) -> tuple[Operations, ...]:
-    return tuple(
-        bom_operations(bom, one.workspace, one.env, Report()) for one in sets for bom in one.boms
+def _owned(loaded: LoadedBoms, project: ProjectSources) -> PartlyOwnedRequest:
+    operations = tuple(
+        bom_operations(bom, one.workspace, one.env, Report())
+        for one in loaded.sets
+        for bom in one.boms
     )
+    return PartlyOwnedRequest(operations, project.paths())
 
 
 def _is_key(source: str, known: Knowledge, keys: OwnKeys) -> bool:

@@ -51,7 +51,7 @@ class Glance:
             os.close(self._output)
 
     def found(self) -> bytes:
-        """All that was found, in one order as long as nothing changes; b"" where that is unknown."""
+        """All that was found, in an order that changes with the files alone; b"" for unknown."""
         process = self._process
         if process is None:
             return b""

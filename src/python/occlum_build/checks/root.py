@@ -13,7 +13,7 @@ from occlum_build.errors import Place
 from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.missing import Searched
-from occlum_build.sources.model import MAX_LINKS, Sources
+from occlum_build.sources.model import MAX_LINKS, Sources, weigh
 from occlum_build.sources.os import OsSources
 from occlum_build.sources.recorded import RecordedSources
 
@@ -163,9 +163,14 @@ class Root:
         One of more bytes is not read: an image may have it, and no check can tell anything of it.
         """
         found = self._file(path)
-        if found is None or found.size > limit:
+        if found is None or self.size(found) > limit:
             return None
         return self.sources.read(found.source, limit)
+
+    def size(self, entry: Entry) -> int:
+        """The size of an entry, in bytes, for who decides by it."""
+        weigh(self.sources, entry.source)
+        return entry.size
 
     def lines(self, path: str, comment: str = "#") -> list[str]:
         """The lines of a text file without comments and blanks around them."""

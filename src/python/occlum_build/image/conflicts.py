@@ -11,7 +11,7 @@ from occlum_build.errors import ERROR, WARNING, OcclumError, Place, Problem, Rep
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.tree import ImageTree
 from occlum_build.shown import some
-from occlum_build.sources.model import Sources
+from occlum_build.sources.model import Sources, weigh
 
 _NAMES = {DIR: "directory", FILE: "file", SYMLINK: "link"}
 
@@ -87,6 +87,8 @@ class Overrides:
             return before.target == after.target
         if before.source == after.source:
             return True
+        weigh(self.sources, before.source)
+        weigh(self.sources, after.source)
         return before.size == after.size and (
             self.sources.sha256(before.source) == self.sources.sha256(after.source)
         )

@@ -53,12 +53,31 @@ def manifest_text(
     first = f'{{"mode":"{mode:04o}","path":"/","type":"{DIR}"}}'
     full, rows = [first], {"": first}
     for path in sorted(by_path):
-        entry = by_path[path]
-        head = f'{{"mode":"{entry.mode:04o}","path":{_string("/" + path)},'
-        tail = _tail(entry, sha256)
-        rows[path] = head + tail
-        full.append(f'{head}"provenance":{_provenance(entry, packages)},{tail}')
+        with_provenance, rows[path] = _row(by_path[path], sha256, packages)
+        full.append(with_provenance)
     return ManifestText(_document(full), _document(rows.values()), rows)
+
+
+def exchanged_text(
+    before: ManifestText,
+    exchanged: Iterable[tuple[Entry, Entry]],
+    sha256_before: Callable[[str], str],
+    sha256: Callable[[str], str],
+    packages: OfPackages = _OF_NONE,
+) -> ManifestText:
+    """The text of a manifest in which a few files are exchanged for others at the same paths.
+
+    It is that of `manifest_text`: a row begins with unescaped quotes and a path that no other has,
+    so that it stands in the document once.
+    """
+    full, identity, rows = before.full, before.identity, dict(before.rows)
+    for old, new in exchanged:
+        old_full, old_row = _row(old, sha256_before, packages)
+        new_full, new_row = _row(new, sha256, packages)
+        full = full.replace(old_full.encode(), new_full.encode(), 1)
+        identity = identity.replace(old_row.encode(), new_row.encode(), 1)
+        rows[new.path] = new_row
+    return ManifestText(full, identity, rows)
 
 
 def manifest_of(entries: Iterable[Entry], sha256: Callable[[str], str]) -> dict[str, Any]:
@@ -79,6 +98,13 @@ def image_digest(manifest: Mapping[str, Any]) -> str:
         for entry in manifest["entries"]
     ]
     return hashlib.sha256(canonical_json({**manifest, "entries": entries})).hexdigest()
+
+
+def _row(entry: Entry, sha256: Callable[[str], str], packages: OfPackages) -> tuple[str, str]:
+    """The text of an entry with its provenance, and without."""
+    head = f'{{"mode":"{entry.mode:04o}","path":{_string("/" + entry.path)},'
+    tail = _tail(entry, sha256)
+    return f'{head}"provenance":{_provenance(entry, packages)},{tail}', head + tail
 
 
 def _document(rows: Iterable[str]) -> bytes:

@@ -87,6 +87,16 @@ class Sources(Protocol):
         """
 
 
+def weigh(sources: Sources, path: str) -> None:
+    """Tell sources that keep what was asked of them that the size of a file has counted.
+
+    Whoever decides by `Entry.size` of an image, which no source is asked for, calls it before.
+    """
+    told = getattr(sources, "weigh", None)
+    if told is not None:
+        told(path)
+
+
 def regular_file(sources: Sources, path: str) -> str | None:
     """The real path of a regular file, links followed; None where there is none."""
     real = resolve(sources, path)

@@ -37,16 +37,21 @@ class Unknown:
 
 @dataclass
 class Asked:
-    """What a planner looked at: entries, directories with the names it was told, and contents."""
+    """What a planner looked at: entries, directories with the names it was told, and contents.
+
+    `decisive` are files whose bytes or size counted by themselves, beyond what facts tell of them.
+    """
 
     paths: set[str] = field(default_factory=set)
     listed: dict[str, Sequence[str]] = field(default_factory=dict)
     contents: set[str] = field(default_factory=set)
+    decisive: set[str] = field(default_factory=set)
 
     def update(self, other: Asked) -> None:
         self.paths |= other.paths
         self.listed.update(other.listed)
         self.contents |= other.contents
+        self.decisive |= other.decisive
 
     def in_sysroot(self) -> Asked:
         """What is absolute."""
@@ -54,6 +59,7 @@ class Asked:
             {path for path in self.paths if path.startswith("/")},
             {path: names for path, names in self.listed.items() if path.startswith("/")},
             {path for path in self.contents if path.startswith("/")},
+            {path for path in self.decisive if path.startswith("/")},
         )
 
 
@@ -102,8 +108,13 @@ class RecordedSources:
         self.asked.listed[path] = found
         return found
 
+    def weigh(self, path: str) -> None:
+        """Note that the size of a file counts, of which no source is asked (`sources.model`)."""
+        self.asked.decisive.add(path)
+
     def sha256(self, path: str) -> str:
         self._check_readable(path)
+        self.asked.decisive.add(path)
         return self._content(path)
 
     def _content(self, path: str) -> str:
@@ -158,6 +169,7 @@ class RecordedSources:
 
     def read(self, path: str, limit: int = CONFIG_BYTES) -> bytes | None:
         self._check_readable(path)
+        self.asked.decisive.add(path)
         sha256 = self._content(path)
         if not sha256:
             return None

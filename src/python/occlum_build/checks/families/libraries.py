@@ -18,7 +18,9 @@ _QUOTED_LIBRARY = r'^"([^"]+\.so)"'
 
 def _icu_data(files: Files, path: str) -> Iterator[Finding]:
     entry = files.root.at(path)
-    if entry is None or entry.size >= _ICU_STUB_BYTES or files.has("**/icudt*.dat"):
+    if entry is None or files.root.size(entry) >= _ICU_STUB_BYTES:
+        return
+    if files.has("**/icudt*.dat"):
         return
     yield Finding(
         path,
