@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class DistPlaces:
     def shown(self, name: str) -> str:
         """How messages call what is in dist."""
         return os.path.relpath(os.path.join(self.dist_dir, name), self.build_root)
+
+    def state_of(self, path: str) -> str:
+        """Where what is kept of something in dist begins, given its real path."""
+        return os.path.join(self.state_dir, hashlib.sha256(path.encode("utf-8")).hexdigest())
 
     def wrote(self, *names: str) -> tuple[BuiltPackageArtifact, ...]:
         """Tells of trees and files in dist that are not in a package's digest."""

@@ -20,7 +20,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Callable, NamedTuple
@@ -41,12 +41,12 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
-from pants_occlum.dist.index import index_in_memory, load_index, save_index, tree_lock
+from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import damaged_store
-from pants_occlum.dist.tree import TreeWriter, glance_of
+from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
@@ -96,7 +96,7 @@ def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
         is_ours = os.lstat(path).st_mode == stat.S_IFREG | _FILE_MODE
         if is_ours and read_file(path, len(content)) == content:
             return
-    state = _state(places, path)
+    state = places.state_of(path)
     # One name for all runs, so that none leaves a file of its own; hence the lock.
     temporary = f"{path}.occlum-new"
     with tree_lock(f"{state}.lock", path).held_by(object()), dist_errors(path):
@@ -112,20 +112,6 @@ def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
-
-
-@contextmanager
-def glance_at(places: DistPlaces, name: str) -> Iterator[Glance | None]:
-    """Begin to look at dist/<name> in a process of its own, for a `sync_tree` in the same rule."""
-    glance = None
-    with suppress(OcclumError):  # sync_tree tells
-        root = real_path(places.dist_dir, name)
-        glance = glance_of(root, index_in_memory(f"{_state(places, root)}.rows"))
-    try:
-        yield glance
-    finally:
-        if glance is not None:
-            glance.close()
 
 
 async def sync_tree(
@@ -145,7 +131,7 @@ async def sync_tree(
     looked at or the store is damaged, ValueError for entries that make no tree.
     """
     root = real_path(places.dist_dir, name)
-    state = _state(places, root)
+    state = places.state_of(root)
     lock = tree_lock(f"{state}.lock", root)
     owner = object()
     turn = partial(lock.turn_of, owner)
@@ -270,11 +256,6 @@ def _unwritten(
         for piece in batch
     )
     return [piece for piece in tried if piece.entries]
-
-
-def _state(places: DistPlaces, path: str) -> str:
-    """Where what is kept of something in dist begins."""
-    return os.path.join(places.state_dir, hashlib.sha256(path.encode("utf-8")).hexdigest())
 
 
 def _pieces(entries: Iterable[TreeEntry], packed: Packed | None) -> list[_Piece]:

@@ -17,69 +17,17 @@ from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
-from pants_occlum.sysroot.glance import MANY_FILES, Glance, touched
+from pants_occlum.dist.memory import Synced, TreeMemory
+from pants_occlum.sysroot.glance import Glance, touched
 from pants_occlum.sysroot.listing import Listing, list_directory
 
 # Without O_NONBLOCK, a fifo that took the place of a file would hang us.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 COPY_BYTES = 1 << 20
-_FEW = 1_000  # entries that are exchanged one by one
 
 
 class _OtherContentError(Exception):
     """A file has not the content that is wanted."""
-
-
-class _Synced(NamedTuple):
-    """A directory as a sync left it: what was wanted in it, and the fingerprint of its listing."""
-
-    wanted: Wanted
-    fingerprint: bytes
-
-
-class _Memory:
-    """What this process knows of a tree from its last sync."""
-
-    def __init__(self) -> None:
-        self.entries: Iterable[TreeEntry] | None = None
-        self.wanted: dict[str, Wanted] = {}  # by directory
-        self.directories: dict[str, list[str]] = {}  # those in each
-        self.synced: dict[str, _Synced] = {}  # by directory
-        self.glance = b""  # of the last comparison; what is synced was looked at after it
-
-    def want(self, entries: Iterable[TreeEntry]) -> None:
-        """Know what is wanted in each directory. Raises ValueError for entries that make no tree."""
-        if self.entries is entries:
-            return
-        wanted = self._exchanged(entries)
-        if wanted is None:
-            wanted = children_of(entries)
-            self.directories = {
-                path: [entry.path for entry in found.values() if entry.kind == DIR]
-                for path, found in wanted.items()
-            }
-        self.wanted = wanted
-        self.entries = entries
-
-    def _exchanged(self, entries: Iterable[TreeEntry]) -> dict[str, Wanted] | None:
-        """What is wanted where the same paths and kinds are as before, and few entries differ."""
-        before = self.entries
-        if not (isinstance(before, tuple) and isinstance(entries, tuple)):
-            return None
-        if len(before) != len(entries):
-            return None
-        others = [(old, new) for old, new in zip(before, entries) if old is not new and old != new]
-        if len(others) > _FEW or any(old[:2] != new[:2] for old, new in others):
-            return None
-        wanted = dict(self.wanted)
-        for _, entry in others:
-            folder, _, name = entry.path.rpartition("/")
-            wanted[folder] = {**wanted[folder], name.encode("utf-8"): entry}
-        return wanted
-
-    @property
-    def is_large(self) -> bool:
-        return sum(map(len, self.wanted.values())) >= MANY_FILES
 
 
 class TreeWriter:
@@ -99,7 +47,7 @@ class TreeWriter:
         glance: Glance | None = None,
     ) -> None:
         self._root = root
-        memory = index.memory if isinstance(index.memory, _Memory) else _Memory()
+        memory = index.memory if isinstance(index.memory, TreeMemory) else TreeMemory()
         memory.want(entries)
         index.memory = memory
         self._children, self._synced = memory.wanted, memory.synced
@@ -183,7 +131,7 @@ class TreeWriter:
             return
         try:
             with self._open(path) as fd:
-                self._synced[path] = _Synced(wanted, list_directory(fd).fingerprint)
+                self._synced[path] = Synced(wanted, list_directory(fd).fingerprint)
         except OSError:  # not open to its owner
             return
 
@@ -289,16 +237,6 @@ class TreeWriter:
             yield fd
         finally:
             os.close(fd)
-
-
-def glance_of(root: str, index: DistIndex | None) -> Glance | None:
-    """A glance at a tree that was synced before, for its TreeWriter; None where it is not worth it.
-
-    It has to be begun in the run that uses it.
-    """
-    memory = index.memory if index is not None else None
-    is_large = isinstance(memory, _Memory) and memory.is_large
-    return Glance([os.fsencode(root)]) if is_large else None
 
 
 def _chunks(source: bytes, size: int, offset: int | None) -> Iterator[bytes]:

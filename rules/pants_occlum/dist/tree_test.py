@@ -15,6 +15,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FIFO, FILE, SYMLINK
 from pants_occlum.dist import index as dist_index
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.memory import glance_of
 from pants_occlum.dist.tree import TreeWriter
 
 
@@ -35,9 +36,10 @@ class Disk:
         self.contents[path] = content
         return file(path, content, mode)
 
-    def sync(self, *entries: TreeEntry) -> list[str]:
+    def sync(self, *entries: TreeEntry, glanced: bool = False) -> list[str]:
         """The paths that were written."""
-        writer = TreeWriter(str(self.root), entries, self.index)
+        glance = glance_of(str(self.root), self.index) if glanced else None
+        writer = TreeWriter(str(self.root), entries, self.index, glance)
         differing = writer.compare()
         for entry in differing:
             writer.put(entry, self.contents[entry.path])

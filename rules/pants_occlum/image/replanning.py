@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pants.engine.fs import FileDigest
 
-from occlum_build.elf.facts import Outcome
+from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome
 from occlum_build.errors import Problem
 from occlum_build.image.entries import FILE
 from occlum_build.sources.model import SourceStat
@@ -33,6 +33,7 @@ from pants_occlum.sysroot.own_keys import OwnKeys
 
 _FEW = 1_000  # files that may differ
 _MOST_PLANS = 16
+BINARY = (ElfFacts, Malformed, Archive)
 
 Looks = Sequence[tuple[SysrootRequest, SysrootSnapshot]]
 
@@ -111,7 +112,10 @@ async def replan(
     digests = {file.digest.fingerprint: file.digest for file in inputs.project.files.values()}
     asked = {path: stat for path, stat in wanted.items() if plan.sha256[path] in plan.facts}
     facts = dict(plan.facts)
-    if unknown := {one.sha256: path for path, one in asked.items() if one.sha256 not in facts}:
+    unknown = {one.sha256: path for path, one in asked.items() if one.sha256 not in facts}
+    if any(isinstance(facts[plan.sha256[path]], BINARY) for path in unknown.values()):
+        return None  # rarely the same, and a whole plan scans it together with others
+    if unknown:
         learnt = Knowledge(known.sysroot, stats=dict(asked), digests=digests)
         await learn(learnt, Unknown(facts=unknown), of)
         facts.update(learnt.facts)

@@ -1,9 +1,9 @@
 """What has changed in large trees since they were last looked at, told by `find`.
 
-Python needs 4 µs for the status of a file, `find` half of that, and on a core of its own, as it does
-not hold Python's lock. What it prints is compared as a whole. Only a list of differing directories
-comes of it, which are then read as ever: where `find` is missing, is not GNU's or meets an error,
-all of them are.
+Python needs 4 µs for the status of a file, `find` half of that, and on a core of its own, as it
+does not hold Python's lock. What it prints is compared as a whole. Only a list of differing
+directories comes of it, which are then read as ever: where `find` is missing, is not GNU's or meets
+an error, all of them are.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ from pants_occlum.compat.pants_rules import (
     merge_digests,
     resolve_target,
 )
+from pants_occlum.dist.memory import glance_at
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import StoredRequest, check_stored
-from pants_occlum.dist.sync import glance_at, sync_tree
+from pants_occlum.dist.sync import sync_tree
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import ImageRequest, make_image
 from pants_occlum.image.planned import explain_missing, host_copies

@@ -11,6 +11,7 @@ from occlum_build.errors import Place
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.manifest import (
     canonical_json,
+    exchanged_text,
     image_digest,
     manifest_of,
     manifest_text,
@@ -167,3 +168,20 @@ def test_schema_refuses(number: int, change: dict[str, Any]) -> None:
 def test_schema_refuses_other_versions() -> None:
     with pytest.raises(ValueError, match=r"^\$\.schema: "):
         check_manifest({**_manifest(), "schema": 2})
+
+
+def test_files_that_are_exchanged_make_the_manifest_of_all_entries() -> None:
+    def sha256(source: str) -> str:
+        return source.encode().hex().rjust(64, "0")
+
+    def another(source: str) -> str:
+        return sha256(source).replace("0", "f") if source == "/lib/b" else sha256(source)
+
+    name = 'like "b","size":7'
+    entries = [*ENTRIES, Entry("a/b", FILE, LIBRARY, 0o4755, "/b", 7), Entry(name, FILE, ORIGIN)]
+    old = entries[1]
+    new = old._replace(size=8)
+    packages = {"/lib/b": ("b", "1")}
+    before = manifest_text(entries, sha256, packages)
+    after = manifest_text([entries[0], new, *entries[2:]], another, packages)
+    assert exchanged_text(before, [(old, new)], sha256, another, packages) == after

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pants_occlum.sysroot import glance
+from pants_occlum.sysroot.glance import Glance, touched
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    for path in ("a/x", "a/new\nline", "b/c/y"):
+        file = tmp_path / "top" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(path)
+    return tmp_path / "top"
+
+
+def found(*tops: Path) -> bytes:
+    return Glance([os.fsencode(one) for one in tops]).found()
+
+
+def test_nothing_differs(top: Path) -> None:
+    before = found(top)
+    assert before
+    assert touched(before, found(top)) == ()
+
+
+def test_directories_with_what_differs(top: Path) -> None:
+    before = found(top)
+    (top / "a/new\nline").chmod(0o600)
+    file, folder = os.fsencode(top / "a/new\nline"), os.fsencode(top / "a")
+    assert touched(before, found(top)) == {file, folder}
+
+
+def test_what_is_gone_and_what_is_new(top: Path) -> None:
+    before = found(top)
+    shutil.rmtree(top / "b/c")
+    (top / "a/z").symlink_to("x")
+    differing = touched(before, found(top))
+    assert differing is not None
+    assert {os.fsencode(top / one) for one in ("a", "b", "b/c")} <= set(differing)
+
+
+def test_several_directories(top: Path) -> None:
+    tops = (top / "b", top / "a")
+    before = found(*tops)
+    (top / "b/c/y").write_text("another")
+    assert os.fsencode(top / "b/c") in (touched(before, found(*tops)) or ())
+
+
+def test_all_differs_where_nothing_is_known(top: Path) -> None:
+    assert touched(b"", found(top)) is None
+    assert touched(found(top), b"") is None
+
+
+def test_what_is_no_directory_is_unknown(top: Path) -> None:
+    (top.parent / "link").symlink_to(top)
+    assert found(top.parent / "link") == b""
+    assert found(top / "a/x") == b""
+    assert found(top.parent / "absent") == b""
+    assert Glance([]).found() == b""
+
+
+def test_a_directory_that_is_closed_is_unknown(top: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads every directory")
+    (top / "b").chmod(0)
+    assert found(top) == b""
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 1", "echo find: unrecognized: -printf >&2; exit 1", "exec /usr/bin/find $1"]
+)
+def test_another_find_tells_nothing(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    find = tmp_path / "bin/find"
+    find.parent.mkdir()
+    find.write_text(f"#!/bin/sh\n{script}\n")
+    find.chmod(0o755)
+    monkeypatch.setattr(glance, "_PLACES", str(find.parent))
+    assert found(top) == b""
+
+
+def test_no_find(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glance, "_PLACES", str(tmp_path))
+    assert found(top) == b""
+
+
+def test_one_that_is_closed_has_ended(top: Path) -> None:
+    open_files = os.listdir("/proc/self/fd")
+    one = Glance([os.fsencode(top)])
+    one.close()
+    one.close()
+    assert one.found() == b""
+    assert os.listdir("/proc/self/fd") == open_files

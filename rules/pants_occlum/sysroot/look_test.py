@@ -1,0 +1,139 @@
+"""Looks at the host with a glance, and without."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from pants.engine.internals.session import RunId
+
+from pants_occlum.sysroot import hash_memo, own_keys
+from pants_occlum.sysroot import host as sysroot
+from pants_occlum.sysroot import walk as sysroot_walk
+from pants_occlum.sysroot.glance import Glance
+from pants_occlum.sysroot.host import SysrootRequest
+from pants_occlum.sysroot.listing import Listing, list_directory
+
+NO_KEYS = own_keys.OwnKeys()
+SCHEDULER = sysroot.Scheduler()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a file, with its directories."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def _another_directory(top: Path) -> None:
+    (top / "a/b").rename(top / "b")
+    (top / "a/b").mkdir()
+
+
+def _emptied(top: Path) -> None:
+    shutil.rmtree(top)
+    top.mkdir()
+
+
+def _another_top(top: Path) -> None:
+    top.rename(top.parent / "old")
+    write(top / "z", b"z")
+
+
+def _replaced_by_link(top: Path) -> None:
+    (top / "a").rename(top.parent / "moved")
+    (top / "a").symlink_to("../moved")
+
+
+CHANGED: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda top: None,
+    "a content": lambda top: (top / "a/x").write_bytes(b"another"),
+    "a mode": lambda top: (top / "a/x").chmod(0o600),
+    "a file more": lambda top: write(top / "a/b/more", b"more"),
+    "a file less": lambda top: (top / "a/b/y").unlink(),
+    "a directory more": lambda top: write(top / "new/one/file", b"new"),
+    "a directory less": lambda top: shutil.rmtree(top / "a/b"),
+    "an empty directory less": lambda top: (top / "empty").rmdir(),
+    "another directory": _another_directory,
+    "a link": _replaced_by_link,
+    "all": _emptied,
+    "another top": _another_top,
+    "no top": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED.keys())
+def test_a_glance_changes_nothing_of_what_is_found(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    top = root / "top"
+    for path in ("a/x", "a/b/y", "c/z"):
+        write(top / path, path.encode())
+    (top / "empty").mkdir()
+    (root / "to-c").symlink_to("top/c")
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
+    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    asked = SysrootRequest(
+        str(root), hash_paths=("/top/a/x",), trees=("/top", "/to-c"), directories=("/top/a",)
+    )
+    glances: list[Sequence[bytes]] = []
+
+    def glance(tops: Sequence[bytes]) -> Glance:
+        glances.append(tops)
+        return Glance(tops)
+
+    monkeypatch.setattr(sysroot, "Glance", glance)
+    found = []
+    for fewest in (1, 1 << 60):
+        monkeypatch.setattr(sysroot, "MANY_FILES", fewest)
+        sysroot._looks.clear()
+        snapshots = []
+        for number in range(6):
+            time.sleep(0.02)  # a tick of the clock of files
+            if number == 3 and fewest == 1:
+                change(top)
+            run = sysroot.Run(SCHEDULER, RunId(number))
+            snapshots.append(sysroot._look(asked, run, memo, NO_KEYS))
+        found.append(snapshots)
+    assert len(glances) >= 3
+    assert found[0][0] is found[0][2]
+    assert found[0][3:] == found[1][3:]
+    assert found[0][4] is found[0][5]
+
+
+def test_a_glance_spares_the_look_at_each_file(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("a/x", "b/y"):
+        write(root / "top" / path, path.encode())
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
+    monkeypatch.setattr(sysroot, "MANY_FILES", 1)
+    listed: list[bytes | int] = []
+
+    def listing(path: bytes | int) -> Listing:
+        listed.append(path)
+        return list_directory(path)
+
+    monkeypatch.setattr(sysroot_walk, "list_directory", listing)
+    memo, asked = (
+        hash_memo.HashMemo(str(tmp_path / "memo")),
+        SysrootRequest(str(root), trees=("/",)),
+    )
+    sysroot._looks.clear()
+    for number in range(3):
+        sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(number)), memo, NO_KEYS)
+    listed.clear()
+    sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(3)), memo, NO_KEYS)
+    assert not listed
+    write(root / "top/b/y", b"another")
+    sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(4)), memo, NO_KEYS)
+    assert listed == [os.fsencode(root / "top/b")]
