@@ -9,7 +9,7 @@ import fcntl
 import os
 import posixpath
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Callable
@@ -24,11 +24,18 @@ from occlum_build.files.handles import (
     remove_entry,
 )
 from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
+from occlum_build.files.shared_work import share_work
 from occlum_build.files.stages import PREFIX
 from occlum_build.image.content import copy_content, same_content
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
 from occlum_build.sources.os import OsSources
+
+# From so many entries or bytes on, other processes help to write them.
+MANY = 256
+MANY_BYTES = 64 << 20
+_PART_ENTRIES = 64
+_PART_BYTES = 8 << 20
 
 
 @dataclass
@@ -49,6 +56,7 @@ class ImageWriter:
         self.result = Written()
         self._sources = sources
         self._directories: dict[str, tuple[int, int]] = {}  # path -> device and inode
+        self._made: set[str] = set()  # directories that were not there
 
     def write(
         self,
@@ -76,22 +84,54 @@ class ImageWriter:
 
     def _write(self, plan: ImagePlan, progress: Callable[[Entry], None] | None) -> None:
         directories = [entry for entry in plan.entries if entry.kind == DIR]
+        others = [entry for entry in plan.entries if entry.kind != DIR]
         for entry in directories:
             with self._told_of(entry.path):
                 self._make_dir(entry)
-        self._remove_leftovers({entry.path for entry in plan.entries if entry.kind != DIR})
-        for entry in plan.entries:
-            if progress:
-                progress(entry)
-            with self._told_of(entry.path):
-                if entry.kind == SYMLINK:
-                    self._write_link(entry)
-                elif entry.kind == FILE:
-                    self._write_file(entry)
+        self._remove_leftovers({entry.path for entry in others})
+        if len(others) < MANY and sum(entry.size for entry in others) < MANY_BYTES:
+            self._write_entries(others, progress)
+        else:
+            self._share(others, progress)
         for entry in reversed(directories):
             with self._told_of(entry.path):
                 self._finish_dir(entry)
         self._require_in_place("")
+
+    def _write_entries(
+        self, entries: Iterable[Entry], progress: Callable[[Entry], None] | None = None
+    ) -> None:
+        for entry in entries:
+            if progress:
+                progress(entry)
+            try:
+                if entry.kind == SYMLINK:
+                    self._write_link(entry)
+                elif entry.kind == FILE:
+                    self._write_file(entry)
+            except OSError as error:
+                raise _cannot_be_written(self._image.path(entry.path), error) from None
+
+    def _share(self, entries: Sequence[Entry], progress: Callable[[Entry], None] | None) -> None:
+        """Write many entries with the help of other processes; who writes what is all the same."""
+        told, mine, before = 0, os.getpid(), self.result
+
+        def write(part: range) -> tuple[int, int, int]:
+            nonlocal told
+            if progress and os.getpid() == mine:  # what comes before is written, or being so
+                for entry in entries[told : part.stop]:
+                    progress(entry)
+                told = max(told, part.stop)
+            self.result = Written()
+            self._write_entries(entries[part.start : part.stop])
+            return self.result.written, self.result.unchanged, self.result.bytes
+
+        found = share_work(_parts_of(entries), write)
+        self.result = before
+        for written, unchanged, size in found:
+            self.result.written += written
+            self.result.unchanged += unchanged
+            self.result.bytes += size
 
     @contextmanager
     def _told_of(self, path: str) -> Iterator[None]:
@@ -103,7 +143,7 @@ class ImageWriter:
 
     def _remove_leftovers(self, planned: Collection[str]) -> None:
         """Delete the temporary files of a run that was killed."""
-        for directory in sorted({posixpath.dirname(path) for path in planned}):
+        for directory in sorted({posixpath.dirname(path) for path in planned} - self._made):
             with self._told_of(directory):
                 here = self._image.at(directory)
                 with os.scandir(here) as found:
@@ -137,6 +177,7 @@ class ImageWriter:
             here, name = self._image.beside(entry.path)
             try:
                 os.mkdir(name, 0o700 | entry.mode, dir_fd=here)
+                self._made.add(entry.path)
                 self.result.written += 1
             except FileExistsError:
                 os.close(open_to_owner(here, name))
@@ -185,24 +226,27 @@ class ImageWriter:
             if os.readlink(name, dir_fd=here) == entry.target:
                 self.result.unchanged += 1
                 return
-        with self._replacing(here, name) as temporary:
-            os.symlink(entry.target, temporary, dir_fd=here)
+        self._replace(here, name, lambda made: os.symlink(entry.target, made, dir_fd=here))
 
     def _write_file(self, entry: Entry) -> None:
+        directory, _, name = entry.path.rpartition("/")
         with self._open(entry.source) as source:
-            here, name = self._image.beside(entry.path)
-            if self._is_up_to_date(here, name, source, entry):
+            here = self._image.at(directory)
+            is_new = directory in self._made
+            if not is_new and self._is_up_to_date(here, name, source, entry):
                 self.result.unchanged += 1
                 return
-            with self._replacing(here, name) as temporary:
-                out = os.open(temporary, CREATE, 0o600, dir_fd=here)
-                try:
-                    self._copy(source, out, entry)
-                    os.fchmod(out, entry.mode)
-                    os.utime(out, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
-                finally:
-                    os.close(out)
-        self.result.bytes += source.size
+            self._replace(here, name, lambda made: self._make_file(entry, source, here, made))
+            self.result.bytes += source.size
+
+    def _make_file(self, entry: Entry, source: SourceFile, here: int, name: str) -> None:
+        out = os.open(name, CREATE, 0o600, dir_fd=here)
+        try:
+            self._copy(source, out, entry)
+            os.fchmod(out, entry.mode)
+            os.utime(out, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
+        finally:
+            os.close(out)
 
     def _open(self, source: str) -> SourceFile:
         """A source as it was planned."""
@@ -250,18 +294,29 @@ class ImageWriter:
             raise source.changed()
         source.check_unchanged()
 
-    @contextmanager
-    def _replacing(self, here: int, name: str) -> Iterator[str]:
-        """A temporary name beside another; what is made there takes its place if nothing fails."""
+    def _replace(self, here: int, name: str, make: Callable[[str], None]) -> None:
+        """Let what is made under a temporary name take the place of another, if nothing fails."""
         temporary = f"{PREFIX}{os.urandom(8).hex()}"
         try:
-            yield temporary
+            make(temporary)
             os.replace(temporary, name, src_dir_fd=here, dst_dir_fd=here)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=here)
             raise
         self.result.written += 1
+
+
+def _parts_of(entries: Sequence[Entry]) -> list[range]:
+    """Some entries after each other each, few or of few bytes, so that all processes end at once."""
+    parts, start, size = [], 0, 0
+    for number, entry in enumerate(entries):
+        if number - start == _PART_ENTRIES or size > _PART_BYTES:
+            parts.append(range(start, number))
+            start, size = number, 0
+        size += entry.size
+    parts.append(range(start, len(entries)))
+    return parts
 
 
 def _lock(directory: int, path: str) -> None:

@@ -1,0 +1,136 @@
+"""Work that this process shares with copies of itself: what one core alone would be long at.
+
+Not threads, as what is done for each of many small files is as much Python as system calls.
+"""
+
+from __future__ import annotations
+
+import gc
+import marshal
+import os
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Callable, TypeVar
+
+T = TypeVar("T")
+Numbers = tuple[int, ...]
+
+MOST_PROCESSES = 4
+_NUMBER = struct.Struct("=I")
+_READ_BYTES = 1 << 16
+
+
+def share_work(parts: Sequence[T], do: Callable[[T], Numbers]) -> list[Numbers]:
+    """What `do` gives for each part, some of it done in copies of this process.
+
+    For a process without other threads. What a copy failed at is done again here, as is all when
+    there can be none: so every error is raised here, and nothing else comes back from a copy.
+    """
+    done: dict[int, Numbers] = {}
+    copies = min(MOST_PROCESSES, len(os.sched_getaffinity(0)), len(parts)) - 1
+    if copies > 0:
+        _share(parts, do, copies, done)
+    return [done[number] if number in done else do(part) for number, part in enumerate(parts)]
+
+
+def _share(
+    parts: Sequence[T], do: Callable[[T], Numbers], copies: int, done: dict[int, Numbers]
+) -> None:
+    """Work through the parts until none is left to begin with; `done` gets the results."""
+    queue = _queue_of(len(parts))
+    results: dict[int, int] = {}  # process id -> where it tells what it has done
+    try:
+        with suppress(OSError):  # too many processes: then with fewer
+            while len(results) < copies:
+                process, result = _copy(parts, do, queue)
+                results[process] = result
+        _take_parts(parts, do, queue, done)
+        for result in results.values():
+            done.update(_told(result))
+    finally:
+        _drain(queue)
+        os.close(queue)
+        for process, result in results.items():
+            os.close(result)
+            with suppress(ChildProcessError):  # where the system was told to wait for it
+                os.waitpid(process, 0)
+
+
+def _queue_of(count: int) -> int:
+    """A pipe that holds the numbers of the parts, each of which one process takes.
+
+    Those for which it has no room are left over.
+    """
+    queue, end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        with suppress(BlockingIOError):
+            os.write(end, b"".join(map(_NUMBER.pack, range(count))))
+    finally:
+        os.close(end)
+    return queue
+
+
+def _take_parts(
+    parts: Sequence[T], do: Callable[[T], Numbers], queue: int, done: dict[int, Numbers]
+) -> None:
+    while len(taken := os.read(queue, _NUMBER.size)) == _NUMBER.size:
+        (number,) = _NUMBER.unpack(taken)
+        done[number] = do(parts[number])
+
+
+def _copy(parts: Sequence[T], do: Callable[[T], Numbers], queue: int) -> tuple[int, int]:
+    """Start a copy of this process; its id, and a pipe with its results. May raise OSError."""
+    result, end = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
+    try:
+        process = os.fork()
+    except OSError:
+        os.close(result)
+        os.close(end)
+        raise
+    if process:
+        os.close(end)
+        return process, result
+    try:
+        gc.disable()  # what it would look through is all of this process
+        os.close(result)
+        _work_for(parent, parts, do, queue, end)
+    finally:
+        os._exit(0)
+
+
+def _work_for(
+    parent: int, parts: Sequence[T], do: Callable[[T], Numbers], queue: int, end: int
+) -> None:
+    """What a copy does, until nothing is left to be done or nobody waits for it any more."""
+    done: dict[int, Numbers] = {}
+
+    def do_for_parent(part: T) -> Numbers:
+        if os.getppid() != parent:
+            os._exit(1)
+        return do(part)
+
+    with suppress(BaseException):  # the parent does it again, and meets the error itself
+        _take_parts(parts, do_for_parent, queue, done)
+    _drain(queue)
+    with open(end, "wb") as stream:
+        stream.write(marshal.dumps(done))
+
+
+def _told(result: int) -> dict[int, Numbers]:
+    """What a copy has done; nothing where it came to an end before it told."""
+    chunks = []
+    while chunk := os.read(result, _READ_BYTES):
+        chunks.append(chunk)
+    try:
+        found: dict[int, Numbers] = marshal.loads(b"".join(chunks))
+    except (EOFError, ValueError, TypeError):
+        return {}
+    return found
+
+
+def _drain(queue: int) -> None:
+    """Leave nobody anything to begin with."""
+    while os.read(queue, _READ_BYTES):
+        pass
