@@ -46,7 +46,7 @@ class Files:
     @cached_property
     def filled(self) -> frozenset[str]:
         """The directories that have something in them."""
-        return frozenset(posixpath.dirname(path) for path in self.root.paths if path != "/")
+        return frozenset(path.rpartition("/")[0] or "/" for path in self.root.paths if path != "/")
 
     def _matching(self, pattern: str) -> Iterator[str]:
         if not _WILD.search(pattern):
@@ -70,7 +70,8 @@ class Files:
         """Base name of a directory -> the paths of all that is in such a one."""
         by_parent: dict[str, list[str]] = {}
         for path in self.root.paths:
-            by_parent.setdefault(posixpath.basename(posixpath.dirname(path)), []).append(path)
+            parent = path.rpartition("/")[0].rpartition("/")[2]
+            by_parent.setdefault(parent, []).append(path)
         return by_parent
 
     def _with_name_like(self, pattern: str) -> Iterator[str]:

@@ -35,7 +35,7 @@ def libgcc_problems(root: Root) -> Iterator[Problem]:
 
 def _unwinds(root: Root, path: str) -> bool:
     entry = root.at(path)
-    name = posixpath.basename(path)
+    name = path.rpartition("/")[2]
     if entry is None or name in OWN or not (entry.mode & 0o111 or ".so" in name):
         return False
     facts = root.sources.facts(entry.source)

@@ -19,7 +19,12 @@ def name_problems(image: Root) -> Iterator[Problem]:
     """An error "name-too-long" for each name, path and link target that is."""
     for path in image.paths:
         entry = image.at(path)
-        if entry is not None and max(len(path), len(entry.target)) * 4 > NAME_MAX:
+        if entry is None:
+            continue
+        longest = max(len(path), len(entry.target))  # in characters
+        if longest > NAME_MAX or (
+            longest * 4 > NAME_MAX and not (path.isascii() and entry.target.isascii())
+        ):
             yield from _of(path, entry)
 
 

@@ -48,9 +48,9 @@ def told_programs(root: Root) -> set[tuple[str, str]]:
 
 def is_to_be_run(entry: Entry) -> bool:
     """Whether a file was named by a BOM, or lies in a directory of programs; no library."""
-    if entry.is_library or posixpath.basename(entry.path).partition(".so")[1]:
+    if entry.origin.in_tree and not _is_in_program_directory(entry):
         return False
-    return not entry.origin.in_tree or _is_in_program_directory(entry)
+    return not entry.is_library and ".so" not in posixpath.basename(entry.path)
 
 
 def _unstartable(root: Root) -> Iterator[tuple[Entry, Refusal | str]]:
@@ -81,7 +81,7 @@ def _of_script(root: Root, path: str, script: Script) -> Refusal | str | None:
 
 
 def _is_in_program_directory(entry: Entry) -> bool:
-    return posixpath.basename(posixpath.dirname(entry.path)) in PROGRAM_DIRECTORIES
+    return entry.path.rpartition("/")[0].rpartition("/")[2] in PROGRAM_DIRECTORIES
 
 
 def _is_program(root: Root, path: str) -> bool:

@@ -58,10 +58,10 @@ class Root:
         self.is_planned, self.searched = searched is not None, searched or Searched()
         self._entries = {f"/{entry.path}": entry for entry in entries}
         for path in list(self._entries):
-            parent = posixpath.dirname(path)
+            parent = path.rpartition("/")[0] or "/"
             while parent not in self._entries:
                 self._entries[parent] = Entry(parent[1:], DIR, self._entries[path].origin)
-                parent = posixpath.dirname(parent)
+                parent = parent.rpartition("/")[0] or "/"
 
     @classmethod
     def of_directory(cls, directory: str) -> Root:
@@ -192,7 +192,7 @@ class Root:
         by_name: dict[str, list[str]] = {}
         for path in self.paths:
             if self._entries[path].kind != DIR:
-                by_name.setdefault(posixpath.basename(path), []).append(path)
+                by_name.setdefault(path.rpartition("/")[2], []).append(path)
         return by_name
 
     def children(self, path: str) -> list[str]:

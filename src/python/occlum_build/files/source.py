@@ -69,6 +69,7 @@ class SourceFile:
         self.descriptor = descriptor
         self.status = os.fstat(descriptor)
         self.size = self.status.st_size
+        self._identity = identity_of(self.status)
         self._path, self._code = path, code
         if not stat.S_ISREG(self.status.st_mode):
             raise self._error(_NOT_REGULAR)
@@ -81,13 +82,13 @@ class SourceFile:
 
     def check(self, planned: Identity | None) -> None:
         """Raise where it is not the file that was planned, None where that is not known."""
-        if planned and identity_of(self.status)[_compared] != planned[_compared]:
+        if planned and self._identity[_compared] != planned[_compared]:
             raise self._error("changed after the image was planned")
 
     def check_unchanged(self) -> None:
         """Raise where it was written to since it was opened; to be called after the last read."""
-        before, now = identity_of(self.status), identity_of(os.fstat(self.descriptor))
-        if now[_compared] != before[_compared]:
+        now = identity_of(os.fstat(self.descriptor))
+        if now[_compared] != self._identity[_compared]:
             raise self.changed()
 
     def changed(self) -> OcclumError:

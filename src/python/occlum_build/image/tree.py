@@ -45,6 +45,7 @@ class ImageTree:
         self.base = base
         self.entries: dict[str, Entry] = {}
         self._parents: set[str] = set()  # of entries
+        self._parents_before: dict[str, bool] = {}  # directory -> is there one from before
         self._paths_bytes = 0
         # The links from before that paths of the plan led through.
         self.followed: set[str] = set()
@@ -64,7 +65,15 @@ class ImageTree:
         entry = self.entries.get(path)
         if entry is not None:
             return SourceStat(entry.kind, entry.mode, entry.size, entry.target)
-        return SourceStat(DIR, 0o755) if path == "" else self.base.lstat(path)
+        return SourceStat(DIR, 0o755) if path == "" else self._lstat_before(path)
+
+    def _lstat_before(self, path: str) -> SourceStat | None:
+        """What stands there from before; not looked for where its parent is not there either."""
+        parent = path.rpartition("/")[0]
+        is_there = not parent or self._parents_before.get(parent)
+        if is_there is None:
+            is_there = self._parents_before[parent] = self.base.lstat(parent) is not None
+        return self.base.lstat(path) if is_there else None
 
     def kind(self, path: str) -> str:
         """The kind of what stands at a real in-image path, "" where there is nothing."""
@@ -130,7 +139,8 @@ class ImageTree:
         """
         parent, _, name = path.rpartition("/")
         if not follow_last and parent in self._directories:
-            return posixpath.join(self._directories[parent], name)
+            real = self._directories[parent]
+            return f"{real}/{name}" if real else name
         here, pending, links = "", path.split("/")[::-1] if path else [], 0
         while pending:
             part = pending.pop()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as stat_module
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from occlum_build.elf.budget import Unpacking
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
@@ -51,11 +50,14 @@ class OsSources:
         """Nothing to prepare: everything can be looked at right away."""
 
     def lstat(self, path: str) -> SourceStat | None:
-        if path not in self._stats:
-            self._stats[path], identity = _look(self.os_path(path))
-            if identity is not None:
-                self._identities[path] = identity
-        return self._stats[path]
+        try:
+            return self._stats[path]
+        except KeyError:
+            stat, identity = _look(self.os_path(path))
+        self._stats[path] = stat
+        if identity is not None:
+            self._identities[path] = identity
+        return stat
 
     def identity(self, path: str) -> Identity | None:
         """What a regular file was when it was looked at; None where nobody looked."""
@@ -78,18 +80,16 @@ class OsSources:
 
     def sha256(self, path: str) -> str:
         if path not in self._hashes:
-            with self._opened(path) as file:
-                self._hashes[path] = file.sha256()
-                file.check_unchanged()
+            try:
+                with self._open(path) as file:
+                    self._hashes[path] = file.sha256()
+                    file.check_unchanged()
+            except OSError as error:
+                raise _unreadable(path, error) from None
         return self._hashes[path]
 
-    @contextmanager
-    def _opened(self, path: str) -> Iterator[SourceFile]:
-        try:
-            with open_source(self.os_path(path), planned=self._identities.get(path)) as file:
-                yield file
-        except OSError as error:
-            raise _unreadable(path, error) from None
+    def _open(self, path: str) -> SourceFile:
+        return open_source(self.os_path(path), planned=self._identities.get(path))
 
     def facts(self, path: str) -> ElfFacts | None:
         found = self._known_facts(path)
@@ -113,14 +113,17 @@ class OsSources:
         return self._facts[path]
 
     def _read_facts(self, path: str) -> Outcome:
-        with self._opened(path) as source:
-            if not may_hold_elf(os.pread(source.descriptor, 4, 0)):
-                return None
-            from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
+        try:
+            with self._open(path) as source:
+                if not may_hold_elf(os.pread(source.descriptor, 4, 0)):
+                    return None
+                from occlum_build.elf.archive import read_outcome  # not every run meets an ELF file
 
-            with open(source.descriptor, "rb", closefd=False) as file:
-                self._unpacking.path = path
-                return read_outcome(file, self._unpacking)
+                with open(source.descriptor, "rb", closefd=False) as file:
+                    self._unpacking.path = path
+                    return read_outcome(file, self._unpacking)
+        except OSError as error:
+            raise _unreadable(path, error) from None
 
 
 def lstat(os_path: str) -> SourceStat | None:

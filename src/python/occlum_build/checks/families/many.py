@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 
 from occlum_build.checks.root import Root
@@ -24,16 +23,16 @@ class CopiedWhole:
         if entry is None:
             return False
         directories = self._directories.get(entry.origin.place, set())
-        return bool(directories) and (entry.is_library or posixpath.dirname(path) in directories)
+        return bool(directories) and (entry.is_library or path.rpartition("/")[0] in directories)
 
 
 def _many(root: Root) -> dict[Place, set[str]]:
     """Items of a BOM that copied many files to a directory -> these directories."""
-    counts = Counter(posixpath.dirname(path) for path in root.files)
+    counts = Counter([path.rpartition("/")[0] for path in root.files])
     many = {directory for directory, count in counts.items() if count >= MANY}
     items: Counter[tuple[Place, str]] = Counter()
     for path in root.files:
-        directory = posixpath.dirname(path)
+        directory = path.rpartition("/")[0]
         entry = root.at(path) if directory in many else None
         if entry is not None and not entry.is_library:
             items[entry.origin.place, directory] += 1
