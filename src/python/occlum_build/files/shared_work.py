@@ -6,7 +6,6 @@ Not threads, as what is done for each of many small files is as much Python as s
 from __future__ import annotations
 
 import gc
-import marshal
 import os
 import struct
 from collections.abc import Sequence
@@ -115,7 +114,7 @@ def _work_for(
         _take_parts(parts, do_for_parent, queue, done)
     _drain(queue)
     with open(end, "wb") as stream:
-        stream.write(marshal.dumps(done))
+        stream.write(_packed(done))
 
 
 def _told(result: int) -> dict[int, Numbers]:
@@ -123,11 +122,26 @@ def _told(result: int) -> dict[int, Numbers]:
     chunks = []
     while chunk := os.read(result, _READ_BYTES):
         chunks.append(chunk)
-    try:
-        found: dict[int, Numbers] = marshal.loads(b"".join(chunks))
-    except (EOFError, ValueError, TypeError):
+    return _unpacked(b"".join(chunks))
+
+
+def _packed(done: dict[int, Numbers]) -> bytes:
+    """Results as integers: how many, then of each part its number, its length and its own ones."""
+    flat = [one for number, found in done.items() for one in (number, len(found), *found)]
+    return struct.pack(f"={1 + len(flat)}q", len(flat), *flat)
+
+
+def _unpacked(data: bytes) -> dict[int, Numbers]:
+    size = struct.calcsize("=q")
+    if len(data) < size or len(data) % size:
         return {}
-    return found
+    count, *flat = struct.unpack(f"={len(data) // size}q", data)
+    done, start = {}, 0
+    while count == len(flat) and start < count:
+        number, length = flat[start : start + 2]
+        start += 2 + length
+        done[number] = tuple(flat[start - length : start])
+    return done
 
 
 def _drain(queue: int) -> None:

@@ -131,12 +131,15 @@ class ImageBuilder:
         self.overrides.note(self.tree.entries.get(entry.path), entry)
         self._put(entry)
 
-    def _put(self, entry: Entry) -> None:
-        """Plan an entry, and its parent where that is a directory of the image from before."""
+    def _put(self, entry: Entry, before: str | None = None) -> None:
+        """Plan an entry, and its parent where that is a directory of the image from before.
+
+        `before` as in `ImageTree.put`.
+        """
         parent = entry.path.rpartition("/")[0]
         if parent and parent not in self.tree.entries and self.tree.is_dir(parent):
             self.make_dirs(parent, entry.origin)
-        self.tree.put(entry)
+        self.tree.put(entry, before)
 
     def _make_link(self, operation: MakeLink) -> None:
         origin = Origin(operation.place)
@@ -161,18 +164,20 @@ class ImageBuilder:
             mode = self.mode(found.source, stat)
         entry = Entry(path, stat.kind, origin, mode, found.source, stat.size, stat.target)
         before = tree.entries.get(path)
+        kind = tree.kind(path)
         if before is not None and (before.kind == DIR) != (stat.kind == DIR):
             self.merging.replace(before, entry, found.path)
             programs.pop(path, None)
         elif before is None:
-            self.merging.add(entry, found.path)
+            if kind:
+                self.merging.add(entry, found.path)
         else:
             if stat.kind == DIR:
                 entry = before._replace(mode=mode, source=found.source)
             else:
                 self.overrides.note(before, entry)
             programs.pop(path, None)
-        self._put(entry)
+        self._put(entry, kind)
         # Where it is known, the many files that are no program are left out from the start.
         if stat.kind == FILE and stat.is_elf_or_zip is not False:
             programs[path] = Program(found.source, path, origin, required=False)

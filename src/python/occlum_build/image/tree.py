@@ -11,6 +11,8 @@ from occlum_build.errors import OcclumError, Place, TooMuch
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.sources.model import MAX_LINKS, SourceStat
 
+_ROOT = SourceStat(DIR, 0o755)
+
 
 class Base(Protocol):
     """What the image's directory holds before, by in-image path."""
@@ -65,7 +67,7 @@ class ImageTree:
         entry = self.entries.get(path)
         if entry is not None:
             return SourceStat(entry.kind, entry.mode, entry.size, entry.target)
-        return SourceStat(DIR, 0o755) if path == "" else self._lstat_before(path)
+        return self._lstat_before(path) if path else _ROOT
 
     def _lstat_before(self, path: str) -> SourceStat | None:
         """What stands there from before; not looked for where its parent is not there either."""
@@ -80,11 +82,13 @@ class ImageTree:
         entry = self.entries.get(path)
         if entry is not None:
             return entry.kind
-        stat = self.lstat(path)
+        stat = self._lstat_before(path) if path else _ROOT
         return stat.kind if stat is not None else ""
 
-    def put(self, entry: Entry) -> None:
-        before = self.kind(entry.path)
+    def put(self, entry: Entry, before: str | None = None) -> None:
+        """Plan an entry; `before` is the kind of what stands there, for who knows it."""
+        if before is None:
+            before = self.kind(entry.path)
         if SYMLINK in (entry.kind, before) or (before == DIR and entry.kind != DIR):
             self._directories = {"": ""}
         if entry.path not in self.entries:

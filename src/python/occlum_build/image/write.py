@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import posixpath
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Callable
 
@@ -21,11 +20,16 @@ from occlum_build.files.handles import (
     DirectoryHandles,
     make_directories,
     open_to_owner,
-    remove_entry,
 )
-from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
 from occlum_build.files.shared_work import share_work
+from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
 from occlum_build.files.stages import PREFIX
+from occlum_build.image.clearing import (
+    cannot_be_written,
+    remove_leftovers,
+    remove_others,
+    told_of,
+)
 from occlum_build.image.content import copy_content, same_content
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
@@ -76,25 +80,26 @@ class ImageWriter:
                 _lock(image.at(""), self.root)
                 self._note_directory("")
                 if sync:
-                    self._clean({entry.path: entry.kind for entry in plan.entries})
+                    kinds = {entry.path: entry.kind for entry in plan.entries}
+                    self.result.removed += remove_others(image, kinds)
                 self._write(plan, progress)
         except OSError as error:
-            raise _cannot_be_written(error.filename or self.root, error) from None
+            raise cannot_be_written(error.filename or self.root, error) from None
         return self.result
 
     def _write(self, plan: ImagePlan, progress: Callable[[Entry], None] | None) -> None:
         directories = [entry for entry in plan.entries if entry.kind == DIR]
         others = [entry for entry in plan.entries if entry.kind != DIR]
         for entry in directories:
-            with self._told_of(entry.path):
+            with told_of(self._image, entry.path):
                 self._make_dir(entry)
-        self._remove_leftovers({entry.path for entry in others})
+        remove_leftovers(self._image, {entry.path for entry in others}, self._made)
         if len(others) < MANY and sum(entry.size for entry in others) < MANY_BYTES:
             self._write_entries(others, progress)
         else:
             self._share(others, progress)
         for entry in reversed(directories):
-            with self._told_of(entry.path):
+            with told_of(self._image, entry.path):
                 self._finish_dir(entry)
         self._require_in_place("")
 
@@ -110,18 +115,22 @@ class ImageWriter:
                 elif entry.kind == FILE:
                     self._write_file(entry)
             except OSError as error:
-                raise _cannot_be_written(self._image.path(entry.path), error) from None
+                raise cannot_be_written(self._image.path(entry.path), error) from None
 
     def _share(self, entries: Sequence[Entry], progress: Callable[[Entry], None] | None) -> None:
-        """Write many entries with the help of other processes; who writes what is all the same."""
+        """Write many entries in several processes; who writes what is all the same."""
         told, mine, before = 0, os.getpid(), self.result
 
-        def write(part: range) -> tuple[int, int, int]:
+        def tell(end: int) -> None:  # also of what others write
             nonlocal told
-            if progress and os.getpid() == mine:  # what comes before is written, or being so
-                for entry in entries[told : part.stop]:
+            if progress:
+                for entry in entries[told:end]:
                     progress(entry)
-                told = max(told, part.stop)
+            told = max(told, end)
+
+        def write(part: range) -> tuple[int, int, int]:
+            if os.getpid() == mine:
+                tell(part.stop)
             self.result = Written()
             self._write_entries(entries[part.start : part.stop])
             return self.result.written, self.result.unchanged, self.result.bytes
@@ -132,44 +141,7 @@ class ImageWriter:
             self.result.written += written
             self.result.unchanged += unchanged
             self.result.bytes += size
-
-    @contextmanager
-    def _told_of(self, path: str) -> Iterator[None]:
-        """Let an error tell of a path: of what is done in a directory it has only the name."""
-        try:
-            yield
-        except OSError as error:
-            raise _cannot_be_written(self._image.path(path), error) from None
-
-    def _remove_leftovers(self, planned: Collection[str]) -> None:
-        """Delete the temporary files of a run that was killed."""
-        for directory in sorted({posixpath.dirname(path) for path in planned} - self._made):
-            with self._told_of(directory):
-                here = self._image.at(directory)
-                with os.scandir(here) as found:
-                    names = [one.name for one in found if one.name.startswith(PREFIX)]
-                for name in names:
-                    is_dir = stat.S_ISDIR(os.lstat(name, dir_fd=here).st_mode)
-                    if not is_dir and posixpath.join(directory, name) not in planned:
-                        os.unlink(name, dir_fd=here)
-
-    def _clean(self, kinds: dict[str, str]) -> None:
-        pending = [""]
-        while pending:
-            directory = pending.pop()
-            here = self._image.at(directory)
-            with os.scandir(here) as listing:
-                found = list(listing)
-            for one in found:
-                path = posixpath.join(directory, one.name)
-                is_dir = one.is_dir(follow_symlinks=False)
-                kind = DIR if is_dir else SYMLINK if one.is_symlink() else FILE
-                if kinds.get(path) != kind:
-                    with self._told_of(directory if one.name.startswith(PREFIX) else path):
-                        remove_entry(here, one.name)
-                    self.result.removed += 1
-                elif is_dir:
-                    pending.append(path)
+        tell(len(entries))
 
     def _make_dir(self, entry: Entry) -> None:
         """Make a directory, or see to it that its owner can write in it until it is finished."""
@@ -308,7 +280,7 @@ class ImageWriter:
 
 
 def _parts_of(entries: Sequence[Entry]) -> list[range]:
-    """Some entries after each other each, few or of few bytes, so that all processes end at once."""
+    """Entries after each other: few or of few bytes, so that all processes end at one time."""
     parts, start, size = [], 0, 0
     for number, entry in enumerate(entries):
         if number - start == _PART_ENTRIES or size > _PART_BYTES:
@@ -326,7 +298,3 @@ def _lock(directory: int, path: str) -> None:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OcclumError("write", f"another run is writing to {path}") from None
-
-
-def _cannot_be_written(path: str, error: OSError) -> OcclumError:
-    return OcclumError("write", f"{path} cannot be written: {error.strerror}")

@@ -13,7 +13,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import read_file
 from occlum_build.files.source import Identity, SourceFile, identity_of, open_source
-from occlum_build.sources.extras import holes_of, xattrs_of
+from occlum_build.sources.extras import SPARSE_BYTES, holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceStat
 
 _KINDS = {
@@ -143,8 +143,9 @@ def _look(os_path: str) -> tuple[SourceStat | None, Identity | None]:
     mode = stat_module.S_IMODE(found.st_mode)
     if kind != FILE:
         return SourceStat(kind, mode, found.st_size, target), None
-    xattrs, holes = xattrs_of(os_path), holes_of(os_path, found)
-    stat = SourceStat(kind, mode, found.st_size, xattrs=xattrs, holes=holes)
+    size = found.st_size
+    holes = holes_of(os_path, found) if size >= SPARSE_BYTES else 0
+    stat = SourceStat(kind, mode, size, "", "", None, xattrs_of(os_path), holes)
     return stat, identity_of(found)
 
 
