@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from occlum_build.bom.load import load_boms, reader_of
-from occlum_build.bom.model import Bom
 from occlum_build.checks.allowed import parse_allowed
 from occlum_build.cli.copy_bom_checks import OnThisMachine, check_copy
 from occlum_build.cli.copy_bom_manifest import with_absolute_boms, write_manifest
+from occlum_build.cli.copy_bom_plan import ExistingImage, plan_copy
+from occlum_build.cli.memo import find
+from occlum_build.cli.memo.find import OPTION
 from occlum_build.cli.output import (
     Progress,
     add_allow_option,
@@ -22,18 +22,17 @@ from occlum_build.cli.output import (
     print_operation,
     print_problems,
     say_json,
+    told_text,
     working_directory,
 )
-from occlum_build.elf.loader_config import CONFIG_PATH, LoaderConfig, parse_loader_config
 from occlum_build.errors import OcclumError, Report
-from occlum_build.image.builder import keep_mode, normal_mode
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
-from occlum_build.image.existing import files_by_name
-from occlum_build.image.plan import BomSet, ImagePlan, PlanOptions, plan_image
-from occlum_build.image.tree import Base, EmptyBase
-from occlum_build.image.write import ImageWriter
-from occlum_build.sources.model import SourceStat, join, regular_file, why_no_file
-from occlum_build.sources.os import OsSources, lstat
+from occlum_build.image.plan import ImagePlan
+from occlum_build.image.write import ImageWriter, Written
+from occlum_build.sources.os import OsSources
+
+if TYPE_CHECKING:  # not every run writes a memo
+    from occlum_build.cli.memo.record import Recorder
 
 EPILOG = """\
 exit codes: 0 done; {usage} usage; 255 a BOM, an included BOM or a file to hash is missing;
@@ -86,6 +85,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="project files 0644 or 0755, as under Pants, instead of the modes they have",
     )
+    add(
+        OPTION,
+        action="store_true",
+        help="neither use nor write what makes a run without a change quick (docs/bom.md)",
+    )
     add_allow_option(parser)
     parser.set_defaults(func=run)
 
@@ -93,11 +97,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Plan everything first, then write; raises OcclumError before one byte changes."""
     report, plan = Report(), ImagePlan(())
-    root = os.path.realpath(options.root)
-    sources = OsSources(os.path.realpath(options.sysroot), image=root)
+    root, sysroot = os.path.realpath(options.root), os.path.realpath(options.sysroot)
+    recorder = _recorder(options, root, sysroot)
+    sources = recorder.sources if recorder else OsSources(sysroot, image=root)
+    env = recorder.variables if recorder else os.environ
+    others: Sequence[str] = ()
     with report:
-        plan = _plan(options, sources, root, report)
-        check_copy(
+        plan = _plan(options, sources, env, root, recorder, report)
+        others = check_copy(
             plan,
             sources,
             root,
@@ -106,7 +113,8 @@ def run(options: argparse.Namespace) -> None:
             allowed=parse_allowed(options.allow),
         )
     on_this_machine = OnThisMachine(working_directory(), root, os.path.abspath(options.file))
-    print_problems(map(on_this_machine, report.warnings))
+    told = [on_this_machine(one) for one in report.warnings]
+    print_problems(told)
     if report.errors:
         raise OcclumError.of([on_this_machine(one) for one in dict.fromkeys(report.errors)])
     if options.why is not None:
@@ -117,79 +125,49 @@ def run(options: argparse.Namespace) -> None:
     _log(plan, root, sources)
     if options.manifest is not None:
         write_manifest(plan, sources, Path(options.manifest), root)
-    if not options.dry_run:
-        _write(plan, root, sources, sync=options.sync)
+    if options.dry_run:
+        return
+    written = _write(plan, root, sources, sync=options.sync)
+    if recorder:
+        recorder.finish(plan, told_text(told), others, written)
 
 
-def _plan(options: argparse.Namespace, sources: OsSources, root: str, report: Report) -> ImagePlan:
-    # The parent as copy_bom takes it: of the text, so that for "." it is the working directory.
-    workspace = os.path.abspath(os.path.dirname(options.root.rstrip("/"))).lstrip("/")
-    bom_set = BomSet(
-        boms=_load(options, sources, report),
-        workspace=workspace,
-        env=os.environ,
-        loader_config=_loader_config(options.loader_config, sources, report),
-    )
-    base: Base = _ExistingImage(root)
-    if options.sync:
-        base = EmptyBase()
-    mode = normal_mode if options.normalize_modes else keep_mode
-    plan_options = PlanOptions(cpu_level=options.cpu_level, mode=mode, base=base)
-    return plan_image([bom_set], plan_options, sources, report)
+def _plan(
+    options: argparse.Namespace,
+    sources: OsSources,
+    env: Mapping[str, str],
+    root: str,
+    recorder: Recorder | None,
+    report: Report,
+) -> ImagePlan:
+    base = None if options.sync else ExistingImage(root)
+    plan = plan_copy(options, sources, env, base, report)
+    if recorder:
+
+        def plan_again(base: ExistingImage | None, report: Report) -> ImagePlan:
+            return plan_copy(options, sources, env, base, report)
+
+        recorder.planned(base, plan_again, report)
+    return plan
 
 
-def _load(options: argparse.Namespace, sources: OsSources, report: Report) -> tuple[Bom, ...]:
-    top = os.path.abspath(options.file).lstrip("/")
-    include_dirs = [  # absolute ones are in the sysroot
-        join("", one) or "" if os.path.isabs(one) else os.path.abspath(one).lstrip("/")
-        for one in options.include_dir
-    ]
-    return load_boms(top, include_dirs, os.environ, reader_of(sources), report)
-
-
-def _loader_config(file: str | None, sources: OsSources, report: Report) -> LoaderConfig | None:
-    """The loader config: the given file, or Occlum's own in the sysroot; None where none is."""
-    path = os.path.abspath(file).lstrip("/") if file else CONFIG_PATH
-    real = regular_file(sources, path)
-    if real is None and file:
-        raise OcclumError("file", why_no_file(sources, path, "loader config", file))
-    if real is None:
+def _recorder(options: argparse.Namespace, root: str, sysroot: str) -> Recorder | None:
+    """Who writes the memo for the next run; None for a run that prints more than problems."""
+    is_plain = options.why is None and options.manifest is None and not options.json
+    if not find.memo_file or not is_plain or options.dry_run or logs_operations():
         return None
-    with report:
-        return parse_loader_config(sources.read(real).decode("utf-8", "replace"), path)
-    return None
+    from occlum_build.cli.memo.record import Recorder
+
+    return Recorder(root, sysroot, (options.root, options.sysroot, options.file))
 
 
-class _ExistingImage:
-    """What the image's directory holds before this run."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.found: dict[str, SourceStat | None] = {}
-
-    def lstat(self, path: str) -> SourceStat | None:
-        if path not in self.found:
-            self.found[path] = lstat(os.path.join(self.root, path))
-        return self.found[path]
-
-    def source(self, path: str) -> str:
-        return os.path.join(self.root, path).lstrip("/")
-
-    def named(self, name: str) -> Collection[str]:
-        return self._by_name.get(name, ())
-
-    @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        """Only asked for what is missing."""
-        return files_by_name(self.root)
-
-
-def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> None:
-    size = sum(entry.size for entry in plan.entries if entry.kind == FILE)
-    progress = Progress("copy", size)
-    writer = ImageWriter(root, sources)
-    writer.write(plan, sync=sync, progress=lambda entry: progress.advance(entry.size))
+def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> Written:
+    progress = Progress("copy", sum(entry.size for entry in plan.entries if entry.kind == FILE))
+    written = ImageWriter(root, sources).write(
+        plan, sync=sync, progress=lambda entry: progress.advance(entry.size)
+    )
     progress.close()
+    return written
 
 
 def _print_why(plan: ImagePlan, options: argparse.Namespace) -> None:

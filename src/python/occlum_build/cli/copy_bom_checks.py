@@ -25,9 +25,10 @@ def check_copy(
     *,
     syncs_from: str | None,
     allowed: Mapping[str, str],
-) -> None:
+) -> Sequence[str]:
     """Check what the image in the directory `root` will be, and leave out what is allowed.
 
+    Returns the paths of what stays in the image beside the plan, as `others_in` has them.
     `syncs_from` is the BOM where all else will be deleted, None where that will stay.
     """
     others = others_in(root, plan) if syncs_from is None else []
@@ -45,6 +46,7 @@ def check_copy(
     found = [] if report.errors else check_image(image)
     errors, report.warnings = sort_out([*report.warnings, *found], allowed)
     report.errors += errors
+    return others
 
 
 def _check_sync(plan: ImagePlan, sources: OsSources, root: str, bom: str, report: Report) -> None:

@@ -120,12 +120,23 @@ def print_problem(problem: Problem) -> None:
 
     Its place is shown relative to the working directory when below it.
     """
+    text = _told(problem)
+    if text:
+        _tell(text)
+
+
+def _told(problem: Problem) -> str:
     if not _is_told(problem.severity):
-        return
+        return ""
     here, place = working_directory(), problem.place
     if here and place and place.file.startswith(here) and place.file != here:
         problem = replace(problem, place=replace(place, file=place.file[len(here) :]))
-    _tell(f"{problem.severity}: {problem}\n")
+    return f"{problem.severity}: {problem}\n"
+
+
+def told_text(problems: Iterable[Problem]) -> str:
+    """What `print_problems` prints."""
+    return "".join(map(_told, first_told(problems)))
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

@@ -24,9 +24,17 @@ class Stopped(KeyboardInterrupt):
 
 def start() -> None:
     """For the first lines of a command: until its verb runs, a signal ends it at once."""
+    _end_by_signals()
+    _add_packages()
+
+
+def _end_by_signals() -> None:
     for number in _SIGNALS:
         if _signal.getsignal(number) != _signal.SIG_IGN:  # as nohup and a shell's `&` leave it
             _signal.signal(number, _end_at_once)
+
+
+def _add_packages() -> None:
     if sys.flags.no_site:  # left out by the command, so that not even this comes before us
         import site
 
@@ -38,7 +46,12 @@ def start() -> None:
 
 def occlum_build() -> int:
     """The command `occlum-build`; returns the exit code."""
-    start()
+    _end_by_signals()
+    if sys.argv[1:2] == ["copy-bom"]:
+        code = _from_memo()
+        if code is not None:
+            return code
+    _add_packages()
     from occlum_build.cli.main import main
 
     return main()
@@ -46,10 +59,20 @@ def occlum_build() -> int:
 
 def copy_bom() -> int:
     """The command `copy_bom`; returns the exit code."""
-    start()
+    _end_by_signals()
+    code = _from_memo()
+    if code is not None:
+        return code
+    _add_packages()
     from occlum_build.cli.copy_bom_command import main
 
     return main()
+
+
+def _from_memo() -> int | None:
+    from occlum_build.cli.memo.find import attempt
+
+    return attempt(sys.argv)
 
 
 def occlum() -> int:
@@ -63,6 +86,11 @@ def occlum() -> int:
 def clean_up_when_stopped() -> None:
     """From now on a signal raises Stopped. Does nothing in a program that did not `start`."""
     _replace(_end_at_once, _raise_stopped)
+
+
+def end_at_once_again() -> None:
+    """The inverse of `clean_up_when_stopped`, for who goes on with what needs no cleaning up."""
+    _replace(_raise_stopped, _end_at_once)
 
 
 def finish() -> None:

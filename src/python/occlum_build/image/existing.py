@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from occlum_build.files.handles import DirectoryHandles
 from occlum_build.files.stages import PREFIX
-from occlum_build.image.plan import ImagePlan
+
+if TYPE_CHECKING:
+    from occlum_build.image.plan import ImagePlan
 
 _PATH_MAX = 4096  # bytes; nothing opens what has a longer path
 
@@ -19,10 +22,20 @@ def others_in(root: str, plan: ImagePlan) -> list[str]:
 
     The directories above a planned entry count as named, and the links that the BOM led through.
     """
-    named = {*(entry.path for entry in plan.entries), *plan.followed, ""}
+    return others_than(root, named_by((entry.path for entry in plan.entries), plan.followed))
+
+
+def named_by(entries: Iterable[str], followed: Iterable[str] = ()) -> set[str]:
+    """The paths of entries and links, and of all directories above them; "" is the image's own."""
+    named = {*entries, *followed, ""}
     for path in list(named):
         while (path := posixpath.dirname(path)) not in named:
             named.add(path)
+    return named
+
+
+def others_than(root: str, named: Collection[str]) -> list[str]:
+    """The in-image paths in the directory `root` that are not named, topmost and sorted."""
     others: list[str] = []
     pending = [""]
     with suppress(OSError), DirectoryHandles(root) as image:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Callable
+from typing import TYPE_CHECKING, Callable, Protocol
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.handles import (
@@ -32,8 +32,28 @@ from occlum_build.image.clearing import (
 )
 from occlum_build.image.content import copy_content, same_content
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
-from occlum_build.image.plan import ImagePlan
-from occlum_build.sources.os import OsSources
+
+if TYPE_CHECKING:  # slow to import, and an image is also written without planning it anew
+    from collections.abc import Sequence
+
+    from occlum_build.files.source import Identity
+
+
+class Planned(Protocol):
+    """What is written: the entries of a plan."""
+
+    @property
+    def entries(self) -> Sequence[Entry]: ...
+
+
+class Sources(Protocol):
+    """Where the bytes are: `OsSources`, or what stands for it."""
+
+    def os_path(self, path: str) -> str: ...
+
+    def identity(self, path: str) -> Identity | None: ...
+
+    def known_sha256(self, path: str) -> str: ...
 
 # From so many entries or bytes on, other processes help to write them.
 MANY = 256
@@ -55,7 +75,7 @@ class Written:
 class ImageWriter:
     """Brings the directory `root` to the plan, with the files that `sources` have looked at."""
 
-    def __init__(self, root: str, sources: OsSources) -> None:
+    def __init__(self, root: str, sources: Sources) -> None:
         self.root = os.path.realpath(root)
         self.result = Written()
         self._sources = sources
@@ -64,7 +84,7 @@ class ImageWriter:
 
     def write(
         self,
-        plan: ImagePlan,
+        plan: Planned,
         *,
         sync: bool = False,
         progress: Callable[[Entry], None] | None = None,
@@ -87,7 +107,7 @@ class ImageWriter:
             raise cannot_be_written(error.filename or self.root, error) from None
         return self.result
 
-    def _write(self, plan: ImagePlan, progress: Callable[[Entry], None] | None) -> None:
+    def _write(self, plan: Planned, progress: Callable[[Entry], None] | None) -> None:
         directories = [entry for entry in plan.entries if entry.kind == DIR]
         others = [entry for entry in plan.entries if entry.kind != DIR]
         for entry in directories:

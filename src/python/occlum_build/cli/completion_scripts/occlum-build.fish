@@ -112,6 +112,7 @@ complete -c occlum-build -n '_shtab_occlum_build_using copy-bom' -l sysroot -xka
 complete -c occlum-build -n '_shtab_occlum_build_using copy-bom' -l loader-config -xka "(__fish_complete_path (commandline -ct))" -d 'Occlum'"'"'s occlum_elf_loader.config'
 complete -c occlum-build -n '_shtab_occlum_build_using copy-bom' -l cpu-level -xka "baseline v2 v3 v4" -d 'x86-64 level whose glibc-hwcaps libraries may be taken (default: baseline)'
 complete -c occlum-build -n '_shtab_occlum_build_using copy-bom' -l normalize-modes -d 'project files 0644 or 0755, as under Pants, instead of the modes they have'
+complete -c occlum-build -n '_shtab_occlum_build_using copy-bom' -l no-memo -d 'neither use nor write what makes a run without a change quick (docs/bom.md)'
 complete -c occlum-build -n '_shtab_occlum_build_using copy-bom' -l allow -x -d 'do not tell of what a check finds (docs/checks.md); can be given more than once'
 complete -c occlum-build -n '_shtab_occlum_build_using; and test $_shtab_occlum_build_npos -eq 0' -a gen-conf -d 'Check an Occlum.json and make of it the signing tool'"'"'s Enclave.xml and the libOS'"'"'s system config. Every mistake is an error; on an error nothing is written.'
 complete -c occlum-build -n '_shtab_occlum_build_using gen-conf' -s h -l help -d 'show this help message and exit'

@@ -134,6 +134,7 @@ _shtab_occlum_build_copy_bom_options=(
   "--loader-config[Occlum\'s occlum_elf_loader.config]:FILE:_files"
   "--cpu-level[x86-64 level whose glibc-hwcaps libraries may be taken (default\: baseline)]:cpu_level:(baseline v2 v3 v4)"
   "--normalize-modes[project files 0644 or 0755, as under Pants, instead of the modes they have]"
+  "--no-memo[neither use nor write what makes a run without a change quick (docs\/bom.md)]"
   "*--allow[do not tell of what a check finds (docs\/checks.md)\; can be given more than once]:CODE:"
 )
 
