@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import posix
-import shutil
-from collections.abc import Callable
-
 import pytest
 
-from occlum_build.cli.memo.find import OPTION
-from occlum_build.cli.memo.testing import LOADER, MORE, OLD_NS, Workspace
+from occlum_build.cli.memo.testing import LOADER, MORE, OLD_NS, Change, Workspace, twice
 from occlum_build.elf.layout import DT_NEEDED, DT_SONAME
 from occlum_build.elf.testing_made import made_elf
-
-Change = Callable[[Workspace], Workspace]
-
 
 # What changes between two runs; after those in KNOWN the next one is known by the memo.
 CHANGES: dict[str, Change] = {
@@ -107,21 +98,17 @@ KNOWN = {"nothing", "variable that is nobody's", "no image"}
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_run_with_a_memo_is_one_without(ws: Workspace, name: str, options: list[str]) -> None:
     ws.options = options
-    before = ws.top.with_name("before")
-    shutil.copytree(ws.top, before, symlinks=True)
-    results = []
-    for more in ((), (OPTION,)):
+
+    def runs(*more: str) -> list[object]:
+        ws.setenv("NAME", "named")
+        for variable in ("OCCLUM_LOG_LEVEL", "SOMETHING"):
+            ws.setenv(variable, "")
         first, second = ws.run(*more), ws.run(*more)
         assert first.code == second.code == 0, first.err
         assert ws.was_known is (not more)
         CHANGES[name](ws)
         after = ws.run(*more)
         assert ws.was_known is (not more and name in KNOWN)
-        results.append([first, second, after, ws.run(*more), ws.run(*more)])
-        ws.setenv("NAME", "named")
-        for variable in ("OCCLUM_LOG_LEVEL", "SOMETHING"):
-            os.environ.pop(variable, None)
-            posix.environ.pop(variable.encode(), None)
-        shutil.rmtree(ws.top)
-        shutil.copytree(before, ws.top, symlinks=True)
-    assert results[0] == results[1]
+        return [first, second, after, ws.run(*more), ws.run(*more)]
+
+    assert twice(ws, runs)

@@ -7,6 +7,7 @@ import posix
 import shutil
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import pytest
 
 from occlum_build.cli.main import main
 from occlum_build.cli.memo import find
+from occlum_build.cli.memo.find import OPTION
 from occlum_build.elf.layout import DT_NEEDED, DT_RUNPATH
 from occlum_build.elf.testing_made import made_elf
 
@@ -55,6 +57,7 @@ class Workspace:
         self.top, self.image, self._capfd = top, top / "ws/image", capfd
         self._monkeypatch, self.cache = monkeypatch, top.with_name("cache")
         self.options: list[str] = []
+        self.root = "image"
         self.was_known = False  # the last run came of its memo
         for path in ("host/usr/lib", "host/lib", "host/lib64", "host/etc", "early", "late"):
             (top / path).mkdir(parents=True)
@@ -137,7 +140,7 @@ class Workspace:
 
     def arguments(self, *options: str) -> list[str]:
         """The command and its arguments."""
-        roots = ["-f", "../bom.yaml", "--root", "image", "--sysroot", "../host"]
+        roots = ["-f", "../bom.yaml", "--root", self.root, "--sysroot", "../host"]
         include = ["--include-dir", "../early", "../late"]
         return ["occlum-build", "copy-bom", *roots, *include, *self.options, *options]
 
@@ -153,3 +156,16 @@ class Workspace:
                 text += f" {status.st_mtime_ns} {path.read_bytes()!r}"
             found[str(path.relative_to(self.image))] = text
         return found
+
+
+Change = Callable[[Workspace], Workspace]
+
+
+def twice(ws: Workspace, runs: Callable[..., list[object]]) -> bool:
+    """Are some runs the same with a memo as without one, each from the same begin?"""
+    before = ws.top.with_name("before")
+    shutil.copytree(ws.top, before, symlinks=True)
+    with_memo = runs()
+    shutil.rmtree(ws.top)
+    shutil.copytree(before, ws.top, symlinks=True)
+    return with_memo == runs(OPTION)

@@ -1,0 +1,106 @@
+"""What a memo says of an image: where it was another one, or is another one by the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from occlum_build.cli import copy_bom
+from occlum_build.cli.memo.testing import Change, Workspace, twice
+from occlum_build.image.write import ImageWriter
+
+
+def test_a_plan_over_an_image_is_not_that_of_none(ws: Workspace) -> None:
+    """What is linked in the image leads elsewhere; without the image it does not."""
+
+    def runs(*options: str) -> list[object]:
+        ws.mkdir("ws/image").mkdir("ws/image/elsewhere").link("ws/image/app", "elsewhere")
+        first, second = ws.run(*options), ws.run(*options)
+        assert ws.was_known is (not options)
+        assert "elsewhere/run" in second.image
+        ws.remove("ws/image")
+        third = ws.run(*options)
+        assert not ws.was_known
+        assert "app/run" in third.image
+        return [first, second, third, ws.run(*options)]
+
+    assert twice(ws, runs)
+
+
+def test_a_directory_that_was_there_keeps_its_mode_until_it_goes(ws: Workspace) -> None:
+    def runs(*options: str) -> list[object]:
+        ws.mkdir("ws/image").mkdir("ws/image/app").chmod("ws/image/app", 0o711)
+        first, second = ws.run(*options), ws.run(*options)
+        assert ws.was_known is (not options)
+        ws.remove("ws/image")
+        third = ws.run(*options)
+        assert not ws.was_known
+        assert (first.image["app"], third.image["app"]) == ("drwx--x--x", "drwxr-xr-x")
+        return [first, second, third, ws.run(*options)]
+
+    assert twice(ws, runs)
+
+
+def test_a_plan_over_what_a_run_left_may_be_another_one(ws: Workspace) -> None:
+    """The link that overrides a file is there in the second run, where it leads the file on."""
+    top = "includes: [more.yaml]\ntargets:\n- target: /d\n  mkdirs: [real]\n"
+    ws.write("bom.yaml", top + "  copy: [{from: src, files: [a.txt]}]\n")
+    link = "targets:\n- target: /d\n  createlinks: [{src: real, linkname: a.txt}]\n"
+    ws.write("late/more.yaml", link)
+
+    def runs(*options: str) -> list[object]:
+        first, second = ws.run(*options), ws.run(*options)
+        assert not ws.was_known
+        assert ("d/real/a.txt" in first.image, "d/real/a.txt" in second.image) == (False, True)
+        return [first, second, ws.run(*options), ws.run(*options)]
+
+    assert twice(ws, runs)
+
+
+def test_a_root_below_a_link_that_leads_elsewhere_then(ws: Workspace) -> None:
+    ws.mkdir("one").mkdir("other").link("images", "one")
+    ws.root = "../images/image"
+    ws.write("bom.yaml", "targets:\n- target: /bin\n  copy: [{files: [/usr/bin/app]}]\n")
+
+    def runs(*options: str) -> list[object]:
+        ws.image = ws.top / "one/image"
+        first, second = ws.run(*options), ws.run(*options)
+        assert ws.was_known is (not options)
+        ws.link("images", "other")
+        ws.image = ws.top / "other/image"
+        third = ws.run(*options)
+        assert third.image == first.image
+        return [first, second, third, ws.run(*options)]
+
+    assert twice(ws, runs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ws: ws.write("ws/image/app/stray", "stray"),
+        lambda ws: ws.write("ws/image/app/run", "#!/bin/SH\n").utime("ws/image/app/run", 1),
+        lambda ws: ws.chmod("ws/image/app/run", 0o600),
+        lambda ws: ws.link("ws/image/app/start", "conf"),
+        lambda ws: ws.remove("ws/image/app/tmp"),
+    ],
+)
+def test_what_somebody_changes_behind_the_writer_is_not_what_the_run_left(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    class Writer(ImageWriter):
+        def write(self, *arguments: Any, **options: Any) -> Any:
+            written = super().write(*arguments, **options)
+            change(ws)
+            return written
+
+    def runs(*options: str) -> list[object]:
+        with monkeypatch.context() as patched:
+            patched.setattr(copy_bom, "ImageWriter", Writer)
+            first = ws.run(*options)
+        second = ws.run(*options)
+        assert not ws.was_known
+        return [first, second, ws.run(*options)]
+
+    assert twice(ws, runs)
