@@ -78,6 +78,11 @@ class Layout:
         return -(-self.data_nodes // DATA_PER_MHT)
 
     @property
+    def mht_nodes_with_children(self) -> int:
+        """How many MHT nodes have some of the others as children: the first ones."""
+        return -(-max(0, self.mht_nodes - 1) // CHILDREN_PER_MHT)
+
+    @property
     def host_length(self) -> int:
         """Length of the file on disk in bytes."""
         return (1 + self.data_nodes + self.mht_nodes) * NODE_SIZE
