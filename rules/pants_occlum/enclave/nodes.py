@@ -33,15 +33,13 @@ from pants_occlum.enclave import target_types as fields
 from pants_occlum.enclave.init import init_of
 from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
 from pants_occlum.enclave.rootfs import boot_settings
+from pants_occlum.enclave.sealing import SealedImage, SealRequest, seal_image
 from pants_occlum.enclave.steps import (
     TOOLCHAIN,
     ConfigureRequest,
     InitfsRequest,
     Parts,
-    SealedImage,
-    SealRequest,
     configure_enclave,
-    seal_image,
     seal_initfs,
 )
 from pants_occlum.enclave.toolchain import HEADER, ToolchainFiles, ToolchainRequest, find_toolchain
@@ -179,7 +177,7 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     asked = await _initfs_request(target, toolchain, image_type, key, boot)
     seal = SealRequest(root.address, key, str(target.address))
     try:
-        image, initfs = await concurrently(seal_image(seal), seal_initfs(asked))
+        image, initfs = await concurrently(seal_image(seal, **implicitly()), seal_initfs(asked))
     except Exception as error:  # whatever Pants raises, if it names a content
         for one in (root, await image_of(target, fields.EnclaveInitfsField)):
             if one is not None:

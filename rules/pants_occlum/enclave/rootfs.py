@@ -21,7 +21,7 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave import boot_types as fields
 from pants_occlum.enclave.keys import ImageKeyRequest, image_key
-from pants_occlum.enclave.steps import SealRequest, seal_image
+from pants_occlum.enclave.sealing import SealRequest, seal_image
 from pants_occlum.enclave.target_types import EnclaveBootField
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.nodes import Image, image_of
@@ -120,7 +120,7 @@ async def make_boot_rootfs(request: BootRootfsRequest, occlum: OcclumSubsystem) 
         key = await image_key(ImageKeyRequest(target.address), **implicitly())
     seal = SealRequest(image.address, key, str(target.address))
     try:
-        sealed = await seal_image(seal)
+        sealed = await seal_image(seal, **implicitly())
     except Exception as error:  # noqa: BLE001 - whatever Pants raises, if it names a content
         raise await explain_missing(error, image.plan, target.address) from None
     return BootRootfs(image, tuple(sealed.packed.tree("", 0o644)), sealed.packed)

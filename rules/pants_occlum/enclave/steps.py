@@ -1,4 +1,7 @@
-"""The steps of an enclave: modules of occlum_build.occlum, each run as one process."""
+"""The steps of an enclave: modules of occlum_build.occlum, each run as one process.
+
+That of its image is in sealing.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from pants.engine.addresses import Address
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -21,34 +23,23 @@ from pants.engine.rules import Rule
 from pants.util.frozendict import FrozenDict
 
 from occlum_build.occlum.runtime_boot import BootSettings
-from occlum_build.occlum.seal import ROOT, ROOT_MAC
-from occlum_build.process.complete import TABLE
-from occlum_build.process.packs import INDEX, PACKS, read_index
+from occlum_build.occlum.seal import ROOT
 from occlum_build.shown import escaped, output_of
-from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.by_name import collect_rules, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
-    get_digest_contents,
     get_digest_entries,
     merge_digests,
 )
-from pants_occlum.dist.packed import Packed
 from pants_occlum.enclave.keys import KEY_CACHE, KEY_DIR, ImageKey
-from pants_occlum.image.nodes import (
-    ImageContentRequest,
-    ImageRequest,
-    image_content,
-    make_image,
-    try_image_process,
-)
 from pants_occlum.problems import InvalidEnclave
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool
 
 COMPILED = ("cryptography", "cffi")
 PURE = ("pyelftools", "pycparser")
-_REQUEST, _OUT, TOOLCHAIN = "request.json", "out", "toolchain"
+REQUEST, _OUT, TOOLCHAIN = "request.json", "out", "toolchain"
 # Inputs of a step beside a file of the project, which keeps its path, as errors name it.
 _STEP = ".step"
 # What errors call the patch of Occlum.json: by the field that it is given in.
@@ -66,7 +57,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """A run of a module of occlum_build.occlum that writes the directory `out`.
 
     `argv` comes before and `key` after it: a path that leads to the image key, and the fingerprint.
@@ -82,7 +73,7 @@ class _Step:
     caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
 
 
-async def _process_of(step: _Step) -> Process:
+async def process_of(step: Step) -> Process:
     return await prepare_tool_process(
         ToolProcessRequest(
             module=f"occlum_build.occlum.{step.module}",
@@ -103,7 +94,7 @@ async def _process_of(step: _Step) -> Process:
     )
 
 
-async def _parts_of(step: _Step, result: FallibleProcessResult) -> Parts:
+async def parts_of_step(step: Step, result: FallibleProcessResult) -> Parts:
     if result.exit_code:
         raise InvalidEnclave(f"{escaped(step.description)} failed:\n\n{output_of(result.stderr)}")
     entries = await get_digest_entries(result.output_digest)
@@ -116,63 +107,9 @@ async def _parts_of(step: _Step, result: FallibleProcessResult) -> Parts:
 
 
 @rule
-async def run_step(step: _Step) -> Parts:
-    process = await _process_of(step)
-    return await _parts_of(step, await run_tool(process))
-
-
-@dataclass(frozen=True)
-class SealRequest:
-    """The secure file system of an image; with a key it is an encrypted one."""
-
-    image: Address
-    key: ImageKey | None
-    of: str = field(compare=False)
-
-
-@dataclass(frozen=True)
-class SealedImage:
-    """A secure file system: the text of its MAC, and the files of its flat directory."""
-
-    mac: FileDigest
-    packed: Packed
-
-
-async def _seal(request: SealRequest, *, is_whole: bool) -> _Step:
-    image = await make_image(ImageRequest(request.image), **implicitly())
-    content = await image_content(ImageContentRequest(request.image, is_whole), **implicitly())
-    tree, manifest = await concurrently(
-        add_prefix(AddPrefix(content.digest, "tree")),
-        create_digest(CreateDigest([FileContent("manifest.json", image.manifest.identity)])),
-    )
-    return _Step(
-        module="seal",
-        argv=("tree", "manifest.json", TABLE),
-        input=await merge_digests(MergeDigests([tree, manifest, content.table])),
-        description=f"Make the secure file system of {request.of}",
-        key=(request.key.path, request.key.fingerprint) if request.key else (),
-        uses_key=request.key is not None,
-        caches=content.caches,
-    )
-
-
-@rule
-async def seal_image(request: SealRequest) -> SealedImage:
-    step = await _seal(request, is_whole=False)
-    result = await try_image_process(await _process_of(step), request.image)
-    if result is None:
-        parts = await run_step(await _seal(request, is_whole=True))
-    else:
-        parts = await _parts_of(step, result)
-    index = await create_digest(CreateDigest([FileEntry(INDEX, parts.files[INDEX])]))
-    (content,) = await get_digest_contents(index)
-    below = f"{PACKS}/"
-    packs = (
-        (path[len(below) :], digest)
-        for path, digest in parts.files.items()
-        if path.startswith(below)
-    )
-    return SealedImage(parts.files[ROOT_MAC], Packed(tuple(packs), read_index(content.content)))
+async def run_step(step: Step) -> Parts:
+    process = await process_of(step)
+    return await parts_of_step(step, await run_tool(process))
 
 
 @dataclass(frozen=True)
@@ -205,16 +142,16 @@ async def seal_initfs(request: InitfsRequest) -> Parts:
         "key_fingerprint": request.key.fingerprint if request.key else None,
         "boot": asdict(request.boot) if request.boot else None,
     }
-    files = [FileContent(_REQUEST, _json(asked))]
+    files = [FileContent(REQUEST, _json(asked))]
     inputs = [request.toolchain]
     if request.image:
         files.append(FileContent("manifest.json", request.identity))
         inputs.append(await add_prefix(AddPrefix(request.image, "tree")))
     inputs.append(await create_digest(CreateDigest(files)))
     return await run_step(
-        _Step(
+        Step(
             module="initfs",
-            argv=(_REQUEST, TOOLCHAIN),
+            argv=(REQUEST, TOOLCHAIN),
             input=await merge_digests(MergeDigests(inputs)),
             description=f"Make the initfs of {request.of}",
             uses_key=request.key is not None,
@@ -267,10 +204,10 @@ async def configure_enclave(request: ConfigureRequest) -> Parts:
         "strict": request.strict,
         "needs_hostfs": request.needs_hostfs,
     }
-    asked_path = f"{_STEP}/{_REQUEST}"
+    asked_path = f"{_STEP}/{REQUEST}"
     files.append(FileContent(asked_path, _json(asked)))
     return await run_step(
-        _Step(
+        Step(
             module="configure",
             argv=(asked_path,),
             input=await create_digest(CreateDigest(files)),

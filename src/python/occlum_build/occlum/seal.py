@@ -1,30 +1,19 @@
-"""Secure file systems of the image and the initfs, as a build lays them out.
-
-Process: `python -m occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY FINGERPRINT]`. MANIFEST is
-`-` to take the modes from the tree; TABLE has what the tree lacks (occlum_build.process.complete);
-KEY is a file, best named by a link, that must hold the key of FINGERPRINT, and makes the image an
-encrypted one. The files of OUT/__ROOT are in packs (occlum_build.process.packs).
-"""
+"""Secure file systems of the image and the initfs, as a build lays them out."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from occlum_build.errors import OcclumError, Problem
-from occlum_build.files.secret import no_core_dumps
 from occlum_build.files.source import Identity, open_source
 from occlum_build.image.manifest import canonical_json, image_digest
-from occlum_build.process.complete import complete_tree
-from occlum_build.process.packs import pack_files
-from occlum_build.process.step import run_step
 from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.hostio import os_errors, place_of
-from occlum_build.sefs.keys import UserKey, read_key_file
+from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.manifest import read_manifest
 from occlum_build.sefs.pf_format import format_mac
 from occlum_build.sefs.pf_writer import SOURCE_CHANGED
@@ -135,32 +124,3 @@ def _content(path: bytes, planned: Identity) -> tuple[int, str]:
         sha256 = file.sha256()
         file.check_unchanged()
     return file.size, sha256
-
-
-def _step(
-    directory: str,
-    manifest: str,
-    table: str,
-    out: str,
-    key: str = "",
-    fingerprint: str | None = None,
-) -> None:
-    """Write OUT, which must not exist."""
-    complete_tree(directory, table)
-    user_key = None
-    if key:
-        no_core_dumps()
-        user_key = read_key_file(Path(key), fingerprint=fingerprint)
-    Path(out).mkdir()
-    seal(
-        Path(directory),
-        Path(out),
-        user_key=user_key,
-        manifest=None if manifest == "-" else Path(manifest),
-    )
-    pack_files(Path(out, ROOT), Path(out))
-
-
-if __name__ == "__main__":
-    usage = "occlum_build.occlum.seal TREE MANIFEST TABLE OUT [KEY FINGERPRINT]"
-    sys.exit(run_step(_step, sys.argv[1:], usage, optional=2))

@@ -60,7 +60,7 @@ def complete_tree(root: str, table: str) -> None:
     tree = _Tree(root)
     host = [HostFile(*row) for row in found["host"]]
     if host:
-        sysroots = [os.path.join(SYSROOTS, name) for name in sorted(os.listdir(SYSROOTS))]
+        sysroots = sysroot_links()
         for file in host:
             _copy(file, tree.path(file.path), sysroots)
     packed = [FileInPack(*row) for row in found["packed"]]
@@ -106,11 +106,21 @@ def _copy(file: HostFile, path: str, sysroots: list[str]) -> None:
         if _has_copied(f"{sysroot}{file.source}", path, file.sha256):
             sysroots.insert(0, sysroots.pop(number))
             return
-    raise OcclumError(
+    raise content_missing(file.source)
+
+
+def content_missing(source: str) -> OcclumError:
+    """The error of a file of the host that has not the content that was planned."""
+    return OcclumError(
         CONTENT_MISSING,
-        f"{file.source} is not there or not what it was when the image was planned",
+        f"{source} is not there or not what it was when the image was planned",
         hint="leave the files of the host alone while images are built",
     )
+
+
+def sysroot_links() -> list[str]:
+    """The links to sysroots, one of which has each file of the host."""
+    return [os.path.join(SYSROOTS, name) for name in sorted(os.listdir(SYSROOTS))]
 
 
 def _has_copied(source: str, path: str, sha256: str) -> bool:

@@ -14,7 +14,8 @@ from occlum_build.files.recovery import sweep
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 # O_NONBLOCK: a fifo that took the place of a regular file must not hang us.
 SOURCE_FLAGS = READ_FLAGS | os.O_NOFOLLOW | os.O_NONBLOCK
-CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE_FLAGS, CREATE_AND_READ_FLAGS = _NEW | os.O_WRONLY, _NEW | os.O_RDWR
 
 
 def place_of(path: str | bytes | Path) -> Place:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ _READ_SIZE = 1 << 18
 
 @dataclass(frozen=True)
 class Manifest:
-    """`modes` of all files and directories by path ("a/b", without the root), and the SHA-256
-    (32 bytes) of the canonical JSON without provenance."""
+    """`modes` of all files and directories by path ("a/b", without the root), the SHA-256
+    (32 bytes) of the canonical JSON without provenance, and the entries as they stand there."""
 
     modes: Mapping[str, int]
     digest: bytes
+    entries: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -60,7 +61,7 @@ def read_manifest(path: Path) -> Manifest:
         place = replace(found.place, file=place_of(path).file) if found.place else place_of(path)
         message = f"not a manifest: {found.message}"
         raise OcclumError("sefs-manifest", message, place=place) from None
-    return Manifest(modes, _digest(document))
+    return Manifest(modes, _digest(document), tuple(document["entries"]))
 
 
 def tree_digest(tree: Tree) -> bytes:

@@ -73,6 +73,21 @@ def zip_image(
     return ZipResult(mac, len(tree.entries), builder.content_bytes, tuple(tree.warnings))
 
 
+def inode_of(tree: Tree, entry: TreeEntry, size: int, mac: bytes) -> Inode:
+    """The inode of an entry whose protected file has so many bytes of content, and this MAC."""
+    name = disk_filename(entry.inode)
+    if entry.type is FileType.DIR:
+        links = 2 + tree.subdirectories(entry.inode)
+        blocks = 2 + len(tree.children[entry.inode])
+        return Inode(0, entry.type, entry.mode, links, blocks, name, mac)
+    return Inode(size, entry.type, entry.mode, 1, 0, name, mac)
+
+
+def directory_content(tree: Tree, entry: TreeEntry) -> bytes:
+    """The content of the protected file of a directory."""
+    return pack_directory(entry.inode, entry.parent, tree.children[entry.inode])
+
+
 class _ImageBuilder:
     """Writes the protected files of one image into an empty directory."""
 
@@ -106,21 +121,21 @@ class _ImageBuilder:
 
     def _write_inode(self, entry: TreeEntry) -> Inode:
         name = disk_filename(entry.inode)
-        if entry.type is FileType.DIR:
-            children = self._tree.children[entry.inode]
-            size, mac = self._write_bytes(name, pack_directory(entry.inode, entry.parent, children))
-            nlinks, blocks = 2 + self._tree.subdirectories(entry.inode), 2 + len(children)
-            return Inode(0, entry.type, entry.mode, nlinks, blocks, name, mac)
-        host_path = self._tree.host_path(entry)
-        if entry.type is FileType.SYMLINK:
-            with os_errors(host_path):
-                target = os.readlink(host_path)
-                if identity_of(os.lstat(host_path)) != self._tree.seen[entry.path]:
-                    raise changed(host_path, SOURCE_CHANGED)
-            size, mac = self._write_bytes(name, target)
+        if entry.type is FileType.FILE:
+            size, mac = self._write_file(name, self._tree.host_path(entry), entry.path)
+        elif entry.type is FileType.DIR:
+            size, mac = self._write_bytes(name, directory_content(self._tree, entry))
         else:
-            size, mac = self._write_file(name, host_path, entry.path)
-        return Inode(size, entry.type, entry.mode, 1, 0, name, mac)
+            size, mac = self._write_bytes(name, self._target(entry))
+        return inode_of(self._tree, entry, size, mac)
+
+    def _target(self, entry: TreeEntry) -> bytes:
+        host_path = self._tree.host_path(entry)
+        with os_errors(host_path):
+            target = os.readlink(host_path)
+            if identity_of(os.lstat(host_path)) != self._tree.seen[entry.path]:
+                raise changed(host_path, SOURCE_CHANGED)
+        return target
 
     def _write_bytes(self, name: bytes, content: bytes) -> tuple[int, bytes]:
         return self._write(name, BytesSource(content))
