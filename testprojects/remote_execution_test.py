@@ -39,7 +39,7 @@ MODULES = {
     "occlum_build.elf.scan",
     "occlum_build.occlum.configure",
     "occlum_build.occlum.initfs",
-    "occlum_build.occlum.seal",
+    "occlum_build.occlum.seal_image",
 }
 
 
@@ -182,7 +182,7 @@ def test_what_needs_a_key_stays_here(server: ExecutionServer, top: Path) -> None
     with server.worker("curious", top) as worker, checkout(top / "encrypted", *options) as pants:
         address = small_enclave(pants, "encrypted", encrypt=True)
         result = pants.run("package", address, env=WHAT).expect(1)
-        assert "occlum_build.occlum.seal" not in modules(worker)
+        assert "occlum_build.occlum.seal_image" not in modules(worker)
     told = error_of(result)
     assert f"{address} is to be encrypted, which is done on this machine only" in told
     assert "build it with --no-remote-execution" in told

@@ -40,6 +40,10 @@ class Record:
         """The record with these values; every field must be given."""
         return self._struct.pack(*(values[name] for name in self.names))
 
+    def pack_in_order(self, *values: Any) -> bytes:
+        """The record with these values, one for each field, for tens of thousands of records."""
+        return self._struct.pack(*values)
+
     def unpack(self, data: bytes | memoryview) -> dict[str, Any]:
         """The values of the fields by name; `data` must have the size of the record."""
         return dict(zip(self.names, self._struct.unpack(data)))

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ from occlum_build.process.step import run_step
 from occlum_build.sefs.fs_format import METADATA_NAME, FileType, disk_filename, pack_metadata
 from occlum_build.sefs.hostio import CREATE_AND_READ_FLAGS, opened, read_at
 from occlum_build.sefs.keys import DerivedKeys, UserKey, read_key_file
-from occlum_build.sefs.manifest import read_manifest
+from occlum_build.sefs.manifest import manifest_entries
 from occlum_build.sefs.pf_crypto import EncryptingSealer, IntegrityOnly, Sealer
 from occlum_build.sefs.pf_format import Layout, format_mac
 from occlum_build.sefs.pf_writer import BytesSource, PfWriter, Source
@@ -71,7 +71,13 @@ class Request:
     macs: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        asked = {
+            "files": self.files,
+            "salt": self.salt,
+            "manifest": self.manifest,
+            "macs": self.macs,
+        }
+        return json.dumps(asked, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Request:
@@ -215,8 +221,8 @@ class _Sealing:
 def seal_image(request: Request, out: Path, user_key: UserKey | None = None) -> None:
     """Write what is asked for into `out`, which exists: packs, their index, and MACs.
 
-    Raises OcclumError: CONTENT_MISSING for a content that no sysroot has, and what `read_manifest`
-    and `planned_tree` raise.
+    Raises OcclumError: CONTENT_MISSING for a content that no sysroot has, and what
+    `manifest_entries` and `planned_tree` raise.
     """
     sealing = _Sealing(out, user_key, bytes.fromhex(request.salt))
     macs = sealing.files(request.files)
@@ -233,7 +239,7 @@ def _seal_tree(request: Request, sealing: _Sealing, macs: dict[int, bytes]) -> s
     for path in request.macs:
         found = json.loads(Path(path).read_bytes())
         macs.update((inode, bytes.fromhex(mac)) for inode, mac in found)
-    entries = read_manifest(Path(request.manifest)).entries
+    entries = manifest_entries(Path(request.manifest))
     tree = planned_tree(entries)
     by_path = {entry["path"].strip("/"): entry for entry in entries}
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,14 @@ from occlum_build.occlum.configure import Settings, config_keys, read_config
 from occlum_build.occlum.inputs import BuildRequest
 from occlum_build.occlum.instance import assemble, plan_instance
 from occlum_build.occlum.measurement import ImageIdentity
-from occlum_build.occlum.seal import digest_of
+from occlum_build.occlum.seal import digest_of, seal
+from occlum_build.occlum.seal_image import CONTENTS, Request
 from occlum_build.occlum.signing import finish_signing, open_signer
-from occlum_build.occlum.testing import run_process, snapshot
+from occlum_build.occlum.testing import image_files, run_process, snapshot
 from occlum_build.occlum.toolchain import BUILD, find
-from occlum_build.process.complete import HostFile, table_json
 from occlum_build.process.packs import read_index
 from occlum_build.sefs.keys import read_key_file
-from occlum_build.sefs.manifest import tree_digest
+from occlum_build.sefs.manifest import read_manifest, tree_digest
 from occlum_build.sefs.tree import scan_tree
 from occlum_build.sgx.measurement import read_sigstruct
 from occlum_build.sgx.sign import Unsigned
@@ -43,13 +42,20 @@ class Sandbox:
     def run(self, step: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run_process(self.root, step, *arguments)
 
-    def table(self, *files: HostFile) -> str:
-        (self.root / "table.json").write_bytes(table_json(files))
-        return "table.json"
-
     def json(self, name: str, value: Any) -> str:
         (self.root / name).write_text(json.dumps(value))
         return name
+
+
+def store(root: Path, tree: Path, manifest: Path) -> dict[str, Any]:
+    """Put the files of a tree where the step looks for what is stored; what to ask it for."""
+    shutil.copyfile(manifest, root / "manifest.json")
+    (root / CONTENTS).mkdir()
+    files = image_files(manifest)
+    for path, file in files.items():
+        shutil.copyfile(tree / path, root / CONTENTS / file.sha256)
+    salt = read_manifest(manifest).digest.hex()
+    return json.loads(Request(tuple(files.values()), salt, "manifest.json").to_json())  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -63,14 +69,11 @@ def test_steps_make_what_build_makes(
     request = replace(build_request, image_key=image_key, settings=Settings(edmm=True))
     expected = build(request).measurement
     root, inst = sandbox.root, request.instance
-    shutil.copytree(inst / "image", root / "tree", symlinks=True)
-    shutil.copyfile(inst / "manifest.json", root / "manifest.json")
+    asked = store(root, inst / "image", inst / "manifest.json")
     shutil.copytree(request.toolchain, root / "toolchain")
     shutil.copyfile(inst / "Occlum.json", root / "Occlum.json")
     os.symlink(image_key, root / "key")
-    # A build graph's file store keeps no modes but the executable bit: the manifest has them.
-    (root / "tree/tmp").chmod(0o700)
-    result = sandbox.run("seal", "tree", "manifest.json", sandbox.table(), "image", "key")
+    result = sandbox.run("seal_image", sandbox.json("request.json", asked), "image", "key")
     assert result.stderr == ""
     initfs = {"version": "0.31.0", "sgx_mode": "HW", "image_type": "encrypted"}
     result = sandbox.run("initfs", sandbox.json("initfs.json", initfs), "toolchain", "initfs")
@@ -144,35 +147,31 @@ def _unpack(folder: Path) -> None:
 
 
 def test_a_manifest_is_that_of_the_tree(sandbox: Sandbox, instance: Path) -> None:
-    os.symlink(instance / "image", sandbox.root / "tree")
-    assert sandbox.run("seal", "tree", "-", sandbox.table(), "out").returncode == 0
-    manifest = json.loads((sandbox.root / "out/manifest.json").read_text())
+    seal(instance / "image", sandbox.root)
+    manifest = json.loads((sandbox.root / "manifest.json").read_text())
     assert digest_of(manifest) == tree_digest(scan_tree(instance / "image")).hex()
 
 
 def test_a_tree_without_the_files_of_the_host(sandbox: Sandbox, instance: Path) -> None:
     root, host = sandbox.root, instance / "image"
-    shutil.copytree(host, root / "whole", symlinks=True)
-    assert sandbox.run("seal", "whole", "-", sandbox.table(), "expected").returncode == 0
+    seal(host, root)
     paths = [path for path in sorted(host.rglob("*")) if path.is_file() and not path.is_symlink()]
     assert paths
-    shutil.copytree(host, root / "tree", symlinks=True)
-    for path in paths:
-        (root / "tree" / path.relative_to(host)).unlink()
     files = [
-        HostFile(str(path.relative_to(host)), sha256(path.read_bytes()).hexdigest(), f"/{path}")
-        for path in paths
+        file._replace(source=f"/{host}/{path}")
+        for path, file in image_files(root / "manifest.json").items()
     ]
     (root / ".sysroots").mkdir()
-    table = sandbox.table(*files)
-    failed = sandbox.run("seal", "tree", "expected/manifest.json", table, "out")
+    asked = Request(tuple(files), "", "manifest.json")
+    request = sandbox.json("request.json", json.loads(asked.to_json()))
+    failed = sandbox.run("seal_image", request, "out")
     assert failed.returncode == 3
     assert f"{paths[0]} is not there" in failed.stderr
     (root / ".sysroots/host").symlink_to("/")
-    result = sandbox.run("seal", "tree", "expected/manifest.json", table, "out")
+    shutil.rmtree(root / "out")
+    result = sandbox.run("seal_image", request, "out")
     assert result.stderr == ""
-    mac = (root / "expected/.ROOT_MAC").read_text()
-    assert (root / "out/.ROOT_MAC").read_text() == mac
+    assert (root / "out/.ROOT_MAC").read_text() == (root / ".ROOT_MAC").read_text()
 
 
 def test_initfs_of_a_tree_with_all_that_can_be_added(sandbox: Sandbox, image_key: Path) -> None:
@@ -232,19 +231,19 @@ def test_keys_whose_paths_are_far_longer_than_the_file(tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_says_why(sandbox: Sandbox) -> None:
-    (sandbox.root / "tree").mkdir()
-    result = sandbox.run("seal", "tree", "none.json", sandbox.table(), "out")
+    asked = sandbox.json("asked.json", json.loads(Request((), "", "none.json").to_json()))
+    result = sandbox.run("seal_image", asked, "out")
     assert result.returncode == 1 and "none.json: No such file" in result.stderr
     request = {"configs": [], "libos": "none.so", "image_mac": "none", "initfs_mac": "none"}
     result = sandbox.run("configure", sandbox.json("request.json", request), "out2")
     assert result.returncode == 1 and "none cannot be read" in result.stderr
     (sandbox.root / "key").write_text("c0ffee")
     (sandbox.root / "key").chmod(0o600)
-    result = sandbox.run("seal", "tree", "-", "table.json", "out3", "key")
+    result = sandbox.run("seal_image", asked, "out3", "key")
     assert result.returncode == 1 and "c0ffee" not in result.stderr
     assert sandbox.run("configure").returncode == 2
     (sandbox.root / "out4").mkdir()
-    result = sandbox.run("seal", "tree", "-", "table.json", "out4/none/out")
+    result = sandbox.run("seal_image", asked, "out4/none/out")
     assert result.returncode == 1 and result.stderr == "out4/none/out: No such file or directory\n"
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from occlum_build.occlum.inputs import BuildRequest
+from occlum_build.occlum.seal_image import ImageFile
+from occlum_build.sefs.planned import numbered
 
 TESTPROJECTS = Path(__file__).resolve().parents[4] / "testprojects"
 SOURCES = Path(__file__).resolve().parents[2]
@@ -39,6 +41,17 @@ def run_process(directory: Path, step: str, *arguments: str) -> subprocess.Compl
         text=True,
         check=False,
     )
+
+
+def image_files(manifest: Path) -> dict[str, ImageFile]:
+    """The regular files of a manifest by path ("a/b"), as they are to be sealed."""
+    entries = {one["path"].strip("/"): one for one in json.loads(manifest.read_bytes())["entries"]}
+    entries.pop("", None)
+    return {
+        path: ImageFile(inode, entries[path]["size"], entries[path]["sha256"], "")
+        for path, inode in numbered(entries).items()
+        if entries[path]["type"] == "file"
+    }
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:

@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
-from occlum_build.process import packs
 from occlum_build.process.complete import SYSROOTS, FileInPack, HostFile, complete_tree, table_json
-from occlum_build.process.packs import pack_files, read_index
 
 
 @pytest.fixture(autouse=True)
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(packs, "PACK_BYTES", 2 << 20)
     Path(SYSROOTS).mkdir()
     return tmp_path
 
@@ -82,53 +79,18 @@ def test_no_sysroot() -> None:
 
 def test_files_in_packs(sandbox: Path) -> None:
     contents = {f"{number:03}": os.urandom(number * 125_000) for number in range(40)}
-    folder = sandbox / "folder"
-    folder.mkdir()
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    pack_files(folder, sandbox)
-    index = read_index((sandbox / "packs.json").read_bytes())
-    assert [(one.name, one.sha256, one.size) for one in index] == [
-        (name, hashlib.sha256(content).hexdigest(), len(content))
-        for name, content in contents.items()
-    ]
-    names = {path.name for path in (sandbox / "packs").iterdir()}
-    assert names == {one.pack for one in index}
-    assert 20 < len(names) <= 64
-    assert not folder.exists()
-    wanted = [FileInPack(f"a/{one.name}", one.pack, one.offset, one.size) for one in index]
+    (sandbox / "packs").mkdir()
+    wanted = []
+    for names in (list(contents)[:30], list(contents)[30:]):
+        offset = 0
+        for name in names:
+            wanted.append(FileInPack(f"a/{name}", names[0], offset, len(contents[name])))
+            offset += len(contents[name])
+        (sandbox / "packs" / names[0]).write_bytes(b"".join(contents[name] for name in names))
     (sandbox / "table").write_bytes(table_json([], wanted))
     complete_tree("tree", "table")
     found = {path.name: path.read_bytes() for path in (sandbox / "tree/a").iterdir()}
     assert found == contents
-
-
-def test_a_change_of_one_file_changes_one_pack(tmp_path: Path) -> None:
-    digests = []
-    for changed in (b"a", b"b"):
-        folder = tmp_path / "folder"
-        folder.mkdir()
-        for number in range(100):
-            content = changed if number == 50 else bytes([number])
-            (folder / str(number)).write_bytes(content * 250_000)
-        out = tmp_path / changed.decode()
-        out.mkdir()
-        pack_files(folder, out)
-        digests.append(
-            {
-                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in (out / "packs").iterdir()
-            }
-        )
-    first, second = digests
-    assert first.keys() == second.keys()
-    assert sum(first[name] != second[name] for name in first) == 1
-
-
-def test_empty_directory(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    pack_files(tmp_path / "folder", tmp_path)
-    assert read_index((tmp_path / "packs.json").read_bytes()) == ()
 
 
 def test_table_is_sorted() -> None:

@@ -49,6 +49,7 @@ INODE = Record(
         Field("inode_mac", 96, "16s"),
     ),
 )
+_NO_OWNER_AND_TIMES = (0,) * 8
 DIRENT = Record(264, (Field("inode", 0, "I"), Field("name", 4, "256s"), Field("type", 260, "I")))
 
 
@@ -88,8 +89,10 @@ class Inode(NamedTuple):
 
     def pack(self) -> bytes:
         """The 112 bytes of the inode; owner and times are zero, as in every new image."""
-        zeros = dict.fromkeys(INODE.names, 0)
-        return INODE.pack(**{**zeros, **self._asdict()})
+        size, file_type, mode, nlinks, blocks, disk_filename, mac = self
+        return INODE.pack_in_order(
+            size, file_type, mode, nlinks, blocks, *_NO_OWNER_AND_TIMES, disk_filename, mac
+        )
 
     @classmethod
     def unpack(cls, data: bytes) -> Inode:
@@ -168,7 +171,7 @@ def pack_directory(inode: int, parent: int, children: Iterable[Dirent]) -> bytes
     dots = (Dirent(inode, b".", FileType.DIR), Dirent(parent, b"..", FileType.DIR))
     for child in (children := tuple(children)):
         check_name(child.name)
-    return b"".join(DIRENT.pack(**entry._asdict()) for entry in (*dots, *children))
+    return b"".join(DIRENT.pack_in_order(*entry) for entry in (*dots, *children))
 
 
 def unpack_directory(content: bytes) -> list[Dirent]:
@@ -186,12 +189,12 @@ def unpack_directory(content: bytes) -> list[Dirent]:
 
 def check_name(name: bytes) -> None:
     """Raise OcclumError `sefs-name` unless `name` can be the name of a child of a directory."""
-    shown = quoted(name)
     if not 1 <= len(name) <= MAX_NAME:
-        raise OcclumError("sefs-name", f"a name must have 1 to {MAX_NAME} bytes: {shown}")
+        raise OcclumError("sefs-name", f"a name must have 1 to {MAX_NAME} bytes: {quoted(name)}")
     if name in (b".", b"..") or b"/" in name or b"\0" in name:
-        raise OcclumError("sefs-name", f"{shown} cannot be the name of a directory entry")
+        raise OcclumError("sefs-name", f"{quoted(name)} cannot be the name of a directory entry")
     try:
         name.decode("utf-8")
     except UnicodeDecodeError:
-        raise OcclumError("sefs-name", f"the name {shown} is not UTF-8", hint="rename it") from None
+        message = f"the name {quoted(name)} is not UTF-8"
+        raise OcclumError("sefs-name", message, hint="rename it") from None

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,11 @@ _READ_SIZE = 1 << 18
 
 @dataclass(frozen=True)
 class Manifest:
-    """`modes` of all files and directories by path ("a/b", without the root), the SHA-256
-    (32 bytes) of the canonical JSON without provenance, and the entries as they stand there."""
+    """`modes` of all files and directories by path ("a/b", without the root), and the SHA-256
+    (32 bytes) of the canonical JSON without provenance."""
 
     modes: Mapping[str, int]
     digest: bytes
-    entries: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -43,25 +43,48 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises OcclumError `sefs-manifest` when it is something else, `sefs-io`.
     """
-    name = str(path)
-    with opened(path, READ_FLAGS | os.O_NONBLOCK) as descriptor:
-        text = read_descriptor(descriptor, path, MANIFEST_BYTES, code="sefs-io")
-    try:
-        document = load_json(text, name, code="sefs-manifest")
-        check_shape(document, _SHAPE, name, code="sefs-manifest")
-        if document["schema"] != SCHEMA:
-            raise _wrong(f"its schema is {document['schema']}, not {SCHEMA}")
+    with _told(path):
+        document = _document(path)
         modes = {}
         for entry in document["entries"]:
             inside, mode = entry["path"].strip("/"), _mode_of(entry)
             if inside and entry["type"] != "symlink":
                 modes[inside] = mode
+    return Manifest(modes, _digest(document))
+
+
+def manifest_entries(path: Path) -> list[Mapping[str, Any]]:
+    """The entries of the manifest in a JSON file, as they stand there; raises as read_manifest."""
+    with _told(path):
+        entries: list[Mapping[str, Any]] = _document(path)["entries"]
+        for entry in entries:
+            _mode_of(entry)
+    return entries
+
+
+def _document(path: Path) -> Any:
+    name = str(path)
+    with opened(path, READ_FLAGS | os.O_NONBLOCK) as descriptor:
+        text = read_descriptor(descriptor, path, MANIFEST_BYTES, code="sefs-io")
+    document = load_json(text, name, code="sefs-manifest")
+    check_shape(document, _SHAPE, name, code="sefs-manifest")
+    if document["schema"] != SCHEMA:
+        raise _wrong(f"its schema is {document['schema']}, not {SCHEMA}")
+    return document
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Errors of what is in a manifest say that it is none."""
+    try:
+        yield
     except OcclumError as error:
+        if error.code != "sefs-manifest":
+            raise
         found = error.problems[0]
         place = replace(found.place, file=place_of(path).file) if found.place else place_of(path)
         message = f"not a manifest: {found.message}"
         raise OcclumError("sefs-manifest", message, place=place) from None
-    return Manifest(modes, _digest(document), tuple(document["entries"]))
 
 
 def tree_digest(tree: Tree) -> bytes:

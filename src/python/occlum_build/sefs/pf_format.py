@@ -85,7 +85,8 @@ class Layout:
     @property
     def host_length(self) -> int:
         """Length of the file on disk in bytes."""
-        return (1 + self.data_nodes + self.mht_nodes) * NODE_SIZE
+        nodes = self.data_nodes
+        return (1 + nodes + -(-nodes // DATA_PER_MHT)) * NODE_SIZE
 
     def data_nodes_of(self, mht: int) -> int:
         """How many data nodes are attached to MHT node `mht`."""

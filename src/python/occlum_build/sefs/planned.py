@@ -43,7 +43,7 @@ def planned_tree(entries: Iterable[Mapping[str, Any]]) -> Tree:
     tree.children[ROOT_INODE] = []
     directories = {b"": ROOT_INODE}
     for text, number in numbered(by_path).items():
-        entry, path = by_path[text], text.encode("utf-8", "surrogateescape")
+        entry, path = by_path[text], text.encode("utf-8", "surrogatepass")
         if len(path) > PATH_BYTES:
             raise OcclumError("sefs-io", f"{quoted(path)}: {TOO_LONG}")
         folder, _, name = path.rpartition(b"/")
@@ -67,4 +67,4 @@ def planned_tree(entries: Iterable[Mapping[str, Any]]) -> Tree:
 
 def _order(path: str) -> bytes:
     """Depth first, siblings by the bytes of their names, in which there is no zero."""
-    return path.encode("utf-8", "surrogateescape").replace(b"/", b"\0")
+    return path.encode("utf-8", "surrogatepass").replace(b"/", b"\0")
