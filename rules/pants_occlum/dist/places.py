@@ -11,6 +11,7 @@ from pants.base.build_root import BuildRoot
 from pants.core.goals.package import BuiltPackageArtifact
 from pants.core.util_rules import distdir
 from pants.core.util_rules.distdir import DistDir
+from pants.engine.process import ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.option.global_options import GlobalOptions
 
@@ -18,13 +19,15 @@ from pants_occlum.compat.by_name import collect_rules, rule
 from pants_occlum.process import execution
 from pants_occlum.process.execution import Execution
 
+MOST_BYTES_SENT = 64 << 20
+
 
 @dataclass(frozen=True)
 class DistPlaces:
     """Absolute paths: of the project, of dist, and of where the state of each tree is kept.
 
     executes_remotely: processes may run on another machine, and then cannot write here.
-    store_dir: Pants' local store.
+    store_dir: Pants' local store. sends_results: a remote cache is written to.
     """
 
     build_root: str
@@ -32,6 +35,16 @@ class DistPlaces:
     state_dir: str
     executes_remotely: bool
     store_dir: str
+    sends_results: bool = False
+
+    def scope_of(self, size: int, *, is_shared: bool = True) -> ProcessCacheScope:
+        """In which caches an output goes of about so many bytes, or what a key made.
+
+        Pants holds in memory what it sends to a remote cache, and has no scope for the local one.
+        """
+        if not is_shared or (self.sends_results and size > MOST_BYTES_SENT):
+            return ProcessCacheScope.PER_RESTART_SUCCESSFUL
+        return ProcessCacheScope.SUCCESSFUL
 
     def shown(self, name: str) -> str:
         """How messages call what is in dist."""
@@ -57,6 +70,7 @@ async def dist_places(
         state_dir,
         execution.remote_execution,
         global_options.local_store_dir,
+        global_options.remote_cache_write,
     )
 
 

@@ -18,6 +18,7 @@ from pants_occlum.compat.pants_rules import (
     create_digest,
     merge_digests,
 )
+from pants_occlum.dist.places import DistPlaces
 from pants_occlum.image.nodes import (
     ImageContentRequest,
     ImageRequest,
@@ -43,7 +44,7 @@ class ImageTar:
     digest: Digest
 
 
-async def _process(address: Address, *, is_whole: bool) -> Process:
+async def _process(address: Address, places: DistPlaces, *, is_whole: bool) -> Process:
     image = await make_image(ImageRequest(address), **implicitly())
     content = await image_content(ImageContentRequest(address, is_whole), **implicitly())
     entries = FileContent(_ENTRIES, entries_json(image.plan.entries))
@@ -59,15 +60,16 @@ async def _process(address: Address, *, is_whole: bool) -> Process:
             input_digest=await merge_digests(MergeDigests([*inputs, content.table])),
             output_files=(_OUTPUT,),
             append_only_caches=content.caches,
+            cache_scope=places.scope_of(image.size_bytes),
         ),
     )
 
 
 @rule(desc="Archive an image")
-async def archive_image(request: ImageTarRequest) -> ImageTar:
-    process = await _process(request.address, is_whole=False)
+async def archive_image(request: ImageTarRequest, places: DistPlaces) -> ImageTar:
+    process = await _process(request.address, places, is_whole=False)
     if await try_image_process(process, request.address) is None:
-        process = await _process(request.address, is_whole=True)
+        process = await _process(request.address, places, is_whole=True)
     return ImageTar((await run_tool_or_raise(process)).output_digest)
 
 

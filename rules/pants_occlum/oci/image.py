@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from pants.engine.addresses import Address
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, FileDigest, MergeDigests
-from pants.engine.process import ProcessCacheScope
 from pants.engine.rules import Rule
 from pants.engine.target import Target, WrappedTargetRequest
 
@@ -37,6 +36,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.places import DistPlaces
 from pants_occlum.findings import findings_of, tell
 from pants_occlum.image.planned import explain_missing, look_into
 from pants_occlum.oci import target_types as fields
@@ -158,7 +158,7 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
 
 
 @rule(desc="Archive an OCI image")
-async def archive_layout(request: OciArchiveRequest) -> OciArchive:
+async def archive_layout(request: OciArchiveRequest, places: DistPlaces) -> OciArchive:
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.tree)
     layout = await create_digest(CreateDigest(digest_entries(request.tree)))
     inputs = await concurrently(
@@ -172,9 +172,9 @@ async def archive_layout(request: OciArchiveRequest) -> OciArchive:
             description=f"Archive the OCI image of {request.of}",
             input_digest=await merge_digests(MergeDigests(inputs)),
             output_files=(ARCHIVE,),
-            cache_scope=ProcessCacheScope.SUCCESSFUL
-            if request.is_shared
-            else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+            cache_scope=places.scope_of(
+                sum(entry.size for entry in request.tree), is_shared=request.is_shared
+            ),
         ),
     )
     result = await run_tool_or_raise(process)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from pants.engine.fs import (
     AddPrefix,
@@ -13,10 +14,11 @@ from pants.engine.fs import (
     DigestSubset,
     FileContent,
     FileDigest,
+    FileEntry,
     MergeDigests,
     PathGlobs,
 )
-from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 from pants.util.frozendict import FrozenDict
@@ -24,6 +26,7 @@ from pants.util.frozendict import FrozenDict
 from occlum_build.oci.grouping import Group, with_parents, within_budget
 from occlum_build.oci.layer import ZSTD, LayerInfo, entries_json
 from occlum_build.oci.layout import ImageLayer
+from occlum_build.oci.parts import parts_of
 from occlum_build.process.complete import TABLE, HostFile, table_json
 from occlum_build.sources.model import DIR
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
@@ -48,6 +51,7 @@ from pants_occlum.sysroot.pins import HostContents, host_contents
 
 _ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
 _INFO = f"{_LAYER}.json"
+_PARTS, _PARTS_MODULE = "parts", "occlum_build.oci.parts"
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,39 @@ class LayerBlobRequest:
             for entry in self.entries
             if entry.sha256 in sources
         )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all contents."""
+        return sum(entry.size for entry in self.entries)
+
+    def parts(self) -> list[LayerBlobRequest]:
+        """A request for each part (occlum_build.oci.parts), alone where that is all."""
+        counts = parts_of((entry.path, entry.size) for entry in self.entries)
+        if len(counts) == 1:
+            return [self]
+        ends = list(accumulate(counts))
+        return [self._part(self.entries[a:b]) for a, b in zip([0, *ends], ends)]
+
+    def _part(self, entries: tuple[TreeEntry, ...]) -> LayerBlobRequest:
+        host = self.host
+        if host is not None:
+            wanted = {entry.sha256 for entry in entries}
+            blobs = tuple(blob for blob in host.blobs if blob.sha256 in wanted)
+            host = replace(host, blobs=blobs) if blobs else None
+        return replace(self, entries=entries, host=host)
+
+
+@dataclass(frozen=True)
+class LayerPartRequest:
+    """Some entries of a layer, and the contents of these."""
+
+    part: LayerBlobRequest
+
+
+@dataclass(frozen=True)
+class LayerPart:
+    file: FileDigest
 
 
 @dataclass(frozen=True)
@@ -116,7 +153,9 @@ def layers_request(rootfs: Rootfs, max_layers: int, compression: str, of: str) -
     )
 
 
-async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
+async def _process(
+    request: LayerBlobRequest, places: DistPlaces, *, is_part: bool, is_whole: bool
+) -> Process:
     if is_whole and request.host is not None:
         await host_contents(request.host)
     host = () if is_whole else request.host_files()
@@ -134,28 +173,70 @@ async def _process(request: LayerBlobRequest, *, is_whole: bool) -> Process:
     ]
     if request.packed is not None:
         inputs.append(await packs_input(request.packed, packed))
+    argv = (request.compression, _ROOT, _ENTRIES, _LAYER, TABLE)
+    of = "a part of a layer" if is_part else "a layer"
     return await prepare_tool_process(
         ToolProcessRequest(
-            module="occlum_build.oci.layer",
-            argv=(request.compression, _ROOT, _ENTRIES, _LAYER, TABLE),
-            description=f"Compress a layer of an OCI image ({request.name})",
+            module=_PARTS_MODULE if is_part else "occlum_build.oci.layer",
+            argv=("pack", *argv) if is_part else argv,
+            description=f"Compress {of} of an OCI image ({request.name})",
             input_digest=await merge_digests(MergeDigests(inputs)),
-            compiled_requirements=("zstandard",) if request.compression == ZSTD else (),
+            compiled_requirements=_requirements(request.compression),
             append_only_caches=SYSROOT_CACHES if host else FrozenDict({}),
-            output_files=(_LAYER, _INFO),
-            cache_scope=ProcessCacheScope.SUCCESSFUL
-            if request.is_shared
-            else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+            output_files=(_LAYER,) if is_part else (_LAYER, _INFO),
+            cache_scope=places.scope_of(request.size, is_shared=request.is_shared),
         ),
     )
 
 
+async def _compress(
+    request: LayerBlobRequest, places: DistPlaces, *, is_part: bool
+) -> ProcessResult:
+    process = await _process(request, places, is_part=is_part, is_whole=places.executes_remotely)
+    if await try_process(process, request.host) is None:
+        process = await _process(request, places, is_part=is_part, is_whole=True)
+    return await run_tool_or_raise(process)
+
+
+def _requirements(compression: str) -> tuple[str, ...]:
+    return ("zstandard",) if compression == ZSTD else ()
+
+
+@rule(desc="Make a part of a layer of an OCI image")
+async def make_layer_part(request: LayerPartRequest, places: DistPlaces) -> LayerPart:
+    result = await _compress(request.part, places, is_part=True)
+    return LayerPart((await file_digests(result.output_digest))[_LAYER])
+
+
+async def _join(
+    request: LayerBlobRequest, parts: Iterable[LayerBlobRequest], places: DistPlaces
+) -> ProcessResult:
+    """The layer of parts that are made one by one; what is sent to a remote cache is these."""
+    made = await concurrently(
+        make_layer_part(LayerPartRequest(one), **implicitly()) for one in parts
+    )
+    files = (FileEntry(f"{_PARTS}/{number:06}", one.file) for number, one in enumerate(made))
+    process = await prepare_tool_process(
+        ToolProcessRequest(
+            module=_PARTS_MODULE,
+            argv=("join", request.compression, _PARTS, _LAYER),
+            description=f"Join the parts of a layer of an OCI image ({request.name})",
+            input_digest=await create_digest(CreateDigest(files)),
+            compiled_requirements=_requirements(request.compression),
+            output_files=(_LAYER, _INFO),
+            cache_scope=places.scope_of(request.size, is_shared=request.is_shared),
+        )
+    )
+    return await run_tool_or_raise(process)
+
+
 @rule(desc="Make a layer of an OCI image")
 async def make_layer_blob(request: LayerBlobRequest, places: DistPlaces) -> LayerBlob:
-    process = await _process(request, is_whole=places.executes_remotely)
-    if await try_process(process, request.host) is None:
-        process = await _process(request, is_whole=True)
-    result = await run_tool_or_raise(process)
+    parts = request.parts()
+    if len(parts) == 1:
+        result = await _compress(request, places, is_part=False)
+    else:
+        result = await _join(request, parts, places)
     files = await file_digests(result.output_digest)
     small = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs([_INFO])))
     contents = await get_digest_contents(small)

@@ -84,7 +84,7 @@ async def _write(
         digests.append(await write_report(field_set.address, image, (*image.told, *findings.told)))
         names.append(REPORT)
     if "tar" in formats:
-        archive = await archive_image(ImageTarRequest(field_set.address))
+        archive = await archive_image(ImageTarRequest(field_set.address), **implicitly())
         digests.append(archive.digest)
         names.append("image.tar")
     trees = [f"{output}/image"] if "dir" in formats else []

@@ -52,7 +52,7 @@ async def package_oci(field_set: OciFieldSet, places: DistPlaces) -> Packaged:
     digests, names = [await create_digest(CreateDigest([name]))], [DIGEST]
     if "archive" in formats:
         archive = await archive_layout(
-            OciArchiveRequest(layout.tree, layout.is_shared, str(field_set.address))
+            OciArchiveRequest(layout.tree, layout.is_shared, str(field_set.address)), **implicitly()
         )
         digests.append(archive.digest)
         names.append(ARCHIVE)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, cast
 
 from occlum_build.image.manifest import canonical_json
-from occlum_build.image.tar import write_tar
-from occlum_build.process.complete import complete_tree
+from occlum_build.image.tar import add_rows, archive_on
+from occlum_build.process.contents import Contents
 from occlum_build.process.step import run_step
 
 # gzip, RFC 1952: magic, deflate, no flags, no time, no extra flags, system unknown. Fixed here, as
@@ -59,67 +58,125 @@ def entries_json(entries: Iterable[tuple[str, str, int, str]]) -> bytes:
 
 
 def write_layer(
-    root: str, rows: Sequence[Mapping[str, Any]], out: str, compression: str
+    root: str,
+    rows: Sequence[Mapping[str, Any]],
+    out: str,
+    compression: str,
+    table: str = "",
 ) -> LayerInfo:
-    """Write the layer of the rows, whose files are below `root`: same content, same bytes.
+    """Write the layer of the rows, whose files are below `root` or in the table.
 
-    `compression` is a key of MEDIA_TYPES. Another file beside `out` holds the archive while it is
-    compressed.
+    Same content, same bytes. `compression` is a key of MEDIA_TYPES.
     """
-    archive = f"{out}.tar"
-    write_tar(root, rows, archive)
-    try:
-        with open(archive, "rb") as source, open(out, "wb") as sink:
-            return compress(source, sink, compression)
-    finally:
-        os.unlink(archive)
+    with open(out, "wb") as sink:
+        packer = Packer(sink, compression)
+        with archive_on(cast("BinaryIO", packer)) as archive:
+            add_rows(archive, rows, Contents(root, table))
+        return packer.finish()
 
 
 def compress(source: BinaryIO, sink: BinaryIO, compression: str) -> LayerInfo:
     """Compress a stream at a fixed level, in pieces; `compression` is a key of MEDIA_TYPES."""
-    plain, packed = hashlib.sha256(), hashlib.sha256()
-
-    def chunks() -> Iterator[bytes]:
-        while chunk := source.read(_CHUNK_BYTES):
-            plain.update(chunk)
-            yield chunk
-
-    size = 0
-    for data in (_gzip if compression == GZIP else _zstd)(chunks()):
-        packed.update(data)
-        size += sink.write(data)
-    diff_id = f"sha256:{plain.hexdigest()}"
-    return LayerInfo(MEDIA_TYPES[compression], f"sha256:{packed.hexdigest()}", size, diff_id)
+    packer = Packer(sink, compression)
+    while chunk := source.read(_CHUNK_BYTES):
+        packer.write(chunk)
+    return packer.finish()
 
 
-def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    crc = length = 0
-    yield GZIP_HEADER
-    for chunk in chunks:
-        crc = zlib.crc32(chunk, crc)
-        length += len(chunk)
-        yield deflate.compress(chunk)
-    yield deflate.flush()
-    yield struct.pack("<II", crc, length & 0xFFFFFFFF)
+class Packer:
+    """Compresses what is written to it, at a fixed level, into one member or frame of the sink."""
+
+    def __init__(self, sink: BinaryIO, compression: str) -> None:
+        self._sink, self._compression = sink, compression
+        self._codec = _codec_of(compression)
+        self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
+        self._waiting = bytearray()
+        self._length = self._size = 0
+        self._put(self._codec.start())
+
+    def write(self, data: bytes) -> int:
+        self._length += len(data)
+        self._waiting += data
+        while len(self._waiting) >= _CHUNK_BYTES:
+            self._pack(bytes(self._waiting[:_CHUNK_BYTES]))
+            del self._waiting[:_CHUNK_BYTES]
+        return len(data)
+
+    def tell(self) -> int:
+        return self._length
+
+    def finish(self) -> LayerInfo:
+        """What an image says of all that was written; to be called once."""
+        self._pack(bytes(self._waiting))
+        self._put(self._codec.end())
+        return LayerInfo(
+            MEDIA_TYPES[self._compression],
+            f"sha256:{self._packed.hexdigest()}",
+            self._size,
+            f"sha256:{self._plain.hexdigest()}",
+        )
+
+    def _pack(self, data: bytes) -> None:
+        self._plain.update(data)
+        self._put(self._codec.pack(data))
+
+    def _put(self, data: bytes) -> None:
+        self._packed.update(data)
+        self._size += self._sink.write(data)
 
 
-def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    # Imported here, as layers of gzip do without it.
-    from zstandard import ZstdCompressor
+class _Codec(Protocol):
+    def start(self) -> bytes: ...
 
-    compressor = ZstdCompressor(level=ZSTD_LEVEL).compressobj()
-    for chunk in chunks:
-        yield compressor.compress(chunk)
-    yield compressor.flush()
+    def pack(self, data: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
+def _codec_of(compression: str) -> _Codec:
+    if compression == GZIP:
+        return _Gzip()
+    return _Zstd()
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._crc = self._length = 0
+
+    def start(self) -> bytes:
+        return GZIP_HEADER
+
+    def pack(self, data: bytes) -> bytes:
+        self._crc = zlib.crc32(data, self._crc)
+        self._length += len(data)
+        return self._deflate.compress(data)
+
+    def end(self) -> bytes:
+        return self._deflate.flush() + struct.pack("<II", self._crc, self._length & 0xFFFFFFFF)
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        # Imported here, as layers of gzip do without it.
+        from zstandard import ZstdCompressor
+
+        self._compressor = ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+
+    def start(self) -> bytes:
+        return b""
+
+    def pack(self, data: bytes) -> bytes:
+        return self._compressor.compress(data)
+
+    def end(self) -> bytes:
+        return self._compressor.flush()
 
 
 def _step(compression: str, root: str, entries: str, out: str, table: str = "") -> None:
-    if table:
-        complete_tree(root, table)
     with open(entries, encoding="utf-8") as file:
         rows = json.load(file)
-    info = write_layer(root, rows, out, compression)
+    info = write_layer(root, rows, out, compression, table)
     with open(f"{out}.json", "w", encoding="utf-8") as file:
         json.dump(asdict(info), file, sort_keys=True)
 

@@ -110,7 +110,7 @@ def _copy(file: HostFile, path: str, sysroots: list[str]) -> None:
 
 
 def content_missing(source: str) -> OcclumError:
-    """The error of a file of the host that has not the content that was planned."""
+    """The error of a file of the host, by its path there, that no sysroot has as it was planned."""
     return OcclumError(
         CONTENT_MISSING,
         f"{source} is not there or not what it was when the image was planned",
