@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -55,6 +56,17 @@ def children_of(entries: Iterable[TreeEntry]) -> dict[str, Wanted]:
                 raise ValueError(f"{path!r} is a {entry.kind} and has entries below it")
             path = folder
     return {folder: dict(sorted(wanted.items())) for folder, wanted in children.items()}
+
+
+def with_parents_of(tree: Iterable[TreeEntry]) -> dict[str, TreeEntry]:
+    """The entries by path, with the directories that are only implied by others' paths."""
+    by_path = {entry.path: entry for entry in tree}
+    for path in list(by_path):
+        parent = posixpath.dirname(path)
+        while parent and parent not in by_path:
+            by_path[parent] = TreeEntry(parent, DIR, DEFAULT_DIR_MODE)
+            parent = posixpath.dirname(parent)
+    return by_path
 
 
 def _split(path: str) -> tuple[str, bytes]:

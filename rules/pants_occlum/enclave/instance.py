@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pants.engine.addresses import Address
@@ -31,8 +31,10 @@ from occlum_build.files.trees import clear, make_way
 from occlum_build.occlum import configure
 from occlum_build.occlum.initfs import IMAGE_KEY
 from occlum_build.occlum.instance import TREE, InstanceEntry, plan_instance
-from occlum_build.occlum.package import package
+from occlum_build.occlum.package import archived, package
 from occlum_build.occlum.seal import MANIFEST, SECRET_MODE
+from occlum_build.oci.layer import GZIP
+from occlum_build.oci.parts import PART_BYTES
 from occlum_build.process.complete import TABLE, table_json
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 from pants_occlum.compat.by_name import collect_rules, implicitly, rule
@@ -44,7 +46,7 @@ from pants_occlum.compat.pants_rules import (
     merge_digests,
 )
 from pants_occlum.dist.digest import digest_entries, file_of, store_files
-from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.entries import TreeEntry, with_parents_of
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import row_of
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
@@ -53,10 +55,12 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
+from pants_occlum.image.blobs import LayerBlobRequest, make_layer_blob
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
 
 INSTANCE = "occlum_instance"
+ARCHIVE = f"{INSTANCE}.tar.gz"
 _PARTS = {
     "sys_json": configure.SYS_JSON,
     "protected": configure.PROTECTED,
@@ -172,10 +176,11 @@ async def lay_out_instance(request: InstanceRequest) -> Instance:
 
 @dataclass(frozen=True)
 class ArchiveRequest:
-    """The archive of a signed instance, whose directory in it is called `top`."""
+    """The archive of a signed instance, in which its directory is called INSTANCE."""
 
-    input: Digest
-    top: str
+    input: Digest  # has all that is archived of the instance
+    instance: Instance = field(compare=False)
+    sgx_mode: str
     of: str
 
 
@@ -186,20 +191,53 @@ class InstanceArchive:
 
 @rule(desc="Archive an instance")
 async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
-    name = f"{request.top}.tar.gz"
+    by_path = with_parents_of(request.instance.tree)
+    if sum(entry.size for entry in by_path.values()) > PART_BYTES and not any(
+        entry.mode == SECRET_MODE for entry in by_path.values()
+    ):
+        return InstanceArchive(await _archive_of_parts(request, by_path))
     process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.occlum.package",
-            argv=(INSTANCE, name, request.top, TABLE),
+            argv=(INSTANCE, ARCHIVE, INSTANCE, TABLE),
             description=f"Archive the instance of {request.of}",
             input_digest=request.input,
             requirements=PURE,
             compiled_requirements=COMPILED,
-            output_files=(name,),
+            output_files=(ARCHIVE,),
         ),
     )
     result = await run_tool_or_raise(process)
     return InstanceArchive(result.output_digest)
+
+
+async def _archive_of_parts(request: ArchiveRequest, by_path: Mapping[str, TreeEntry]) -> Digest:
+    """The archive of a large instance. What is in it is what the process above archives."""
+    kinds = {path: entry.kind for path, entry in by_path.items()}
+    entries = (by_path[path] for path in archived(kinds, request.sgx_mode))
+    blob = await make_layer_blob(
+        LayerBlobRequest(
+            tuple(
+                entry._replace(path=f"{INSTANCE}/{entry.path}", mode=_archived_mode(entry))
+                for entry in entries
+            ),
+            GZIP,
+            True,
+            None,
+            request.instance.packed,
+            name=request.of,
+            what="the archive of an instance",
+        ),
+        **implicitly(),
+    )
+    return await create_digest(CreateDigest([FileEntry(ARCHIVE, blob.file)]))
+
+
+def _archived_mode(entry: TreeEntry) -> int:
+    """As `package` has them."""
+    if entry.kind == SYMLINK:
+        return 0o777
+    return 0o755 if entry.kind == DIR or entry.mode & 0o100 else 0o644
 
 
 def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None:
@@ -208,7 +246,7 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None
     For an encrypted one: a process would leave the archive in caches that are shared, or run again
     in each session without pantsd. Raises what `package` raises, and OcclumError `dist`.
     """
-    archive = Path(real_path(places.dist_dir, f"{output}/{INSTANCE}.tar.gz"))
+    archive = Path(real_path(places.dist_dir, f"{output}/{ARCHIVE}"))
     state = hashlib.sha256(str(archive).encode()).hexdigest()
     record = os.path.join(places.state_dir, f"{state}.archive")
     with suppress(OcclumError, OSError):

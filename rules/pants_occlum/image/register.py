@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.image import host_packages, nodes, planning, sbom, tar
+from pants_occlum.image import blobs, host_packages, nodes, planning, sbom, tar
 from pants_occlum.image.goals import generate_lock, package, tailor
 from pants_occlum.image.target_types import OcclumImage
 
@@ -19,6 +19,7 @@ def target_types() -> list[type[Target]]:
 
 def rules() -> Iterable[Rule | UnionRule]:
     modules = (
+        blobs,
         host_packages,
         nodes,
         planning,

@@ -36,6 +36,7 @@ from pants_occlum.enclave.checked import (
 )
 from pants_occlum.enclave.expected import expected_of
 from pants_occlum.enclave.instance import (
+    ARCHIVE,
     INSTANCE,
     ArchiveRequest,
     InstanceRequest,
@@ -104,10 +105,10 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
             archive_in_dist(places, output, instance)
     elif sign:
         archive = await archive_instance(
-            ArchiveRequest(instance.input, INSTANCE, str(field_set.address))
+            ArchiveRequest(instance.input, instance, sgx_mode, str(field_set.address))
         )
         digests.append(archive.digest)
-        names.append(f"{INSTANCE}.tar.gz")
+        names.append(ARCHIVE)
     merged = await merge_digests(MergeDigests(digests))
     stored = await check_stored(StoredRequest(merged), **implicitly())
     return Packaged(
@@ -126,11 +127,9 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
 def _lacks(sign: bool, is_encrypted: bool) -> str:
     """What to do where the archive of the instance is not in the digest."""
     if not sign:
-        return f"{INSTANCE}.tar.gz is made of signed enclaves: leave out `sign=False`"
+        return f"{ARCHIVE} is made of signed enclaves: leave out `sign=False`"
     if is_encrypted:
-        return (
-            f"what is encrypted is in no cache, and so in dist/ alone: take {INSTANCE}.tar.gz there"
-        )
+        return f"what is encrypted is in no cache, and so in dist/ alone: take {ARCHIVE} there"
     return ""
 
 

@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -36,6 +36,7 @@ from occlum_build.sefs.fs_format import FileType
 from occlum_build.sefs.reader import ImageReader
 from occlum_build.sgx.attributes import FLAG_DEBUG
 from occlum_build.sgx.measurement import read_sigstruct
+from occlum_build.sources.model import DIR
 
 SUFFIX = ".tar.gz"
 # What `tar -z` has: level 9 takes twice the time for a hundredth of the size.
@@ -111,6 +112,23 @@ def package(instance: Path, out: Path, top: str) -> tuple[Problem, ...]:
         message = error.strerror or "cannot be written"
         raise OcclumError("package", message, place=Place(str(error.filename or out))) from error
     return tuple(left_out)
+
+
+def archived(tree: Mapping[str, str], mode: str) -> list[str]:
+    """The paths that `package` archives of a complete instance of an SGX mode, in its order.
+
+    `tree` has the kind of each path, as of occlum_build.sources.model.
+    """
+    names = tuple(f"build/lib/{pal_name(one)}" for one in ("HW", mode))
+    libraries = [
+        path for path in tree if path.startswith(names) and path.count("/") == names[0].count("/")
+    ]
+    paths = []
+    for member in sorted({*_MEMBERS, *libraries}):
+        paths.append(member)
+        if tree[member] == DIR:
+            paths += sorted(path for path in tree if path.startswith(f"{member}/"))
+    return paths
 
 
 def _paths(instance: Path, left_out: list[Problem]) -> Iterator[str]:

@@ -19,8 +19,9 @@ from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings
 from occlum_build.occlum.inputs import BuildRequest
 from occlum_build.occlum.instance import reading, writing
-from occlum_build.occlum.package import check_packageable, package
+from occlum_build.occlum.package import archived, check_packageable, package
 from occlum_build.occlum.testing import changed
+from occlum_build.sources.model import DIR, FILE, SYMLINK
 
 
 def members(archive: Path) -> list[tarfile.TarInfo]:
@@ -60,6 +61,21 @@ def test_members_are_those_of_occlum(build_request: BuildRequest, tmp_path: Path
     ]
     assert all((m.mtime, m.uid, m.gid, m.uname, m.gname) == (0, 0, 0, "", "") for m in found)
     assert {member.mode for member in found} == {0o644, 0o755, 0o777}
+
+
+@pytest.mark.parametrize("mode", ["HW", "SIM"])
+def test_what_is_archived_is_told_by_the_tree_too(
+    build_request: BuildRequest, tmp_path: Path, mode: str
+) -> None:
+    settings = replace(build_request.settings, sgx_mode=mode)
+    build(replace(build_request, settings=settings))
+    inst, out = build_request.instance, tmp_path / "out.tar.gz"
+    package(inst, out, "top")
+    kinds = {}
+    for path in inst.rglob("*"):
+        kind = SYMLINK if path.is_symlink() else DIR if path.is_dir() else FILE
+        kinds[str(path.relative_to(inst))] = kind
+    assert [f"top/{path}" for path in archived(kinds, mode)] == [one.name for one in members(out)]
 
 
 def test_compressed_as_tar_does(build_request: BuildRequest, tmp_path: Path) -> None:
