@@ -45,6 +45,7 @@ class _Row(NamedTuple):
 
 _TYPES = [int, int, int, int, int, str, bool]
 _SHA256 = re.compile("[0-9a-f]{64}")
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class HashMemo:
@@ -151,11 +152,13 @@ def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
         digest = hashlib.sha256()
         # Of a file that grows all the time, no more than it had: it is another one anyway.
         left = before.st_size or UNSIZED_BYTES
-        head = chunk = file.read(CHUNK_BYTES)
+        # Not more than there is, as a buffer of the whole size is made for each read.
+        most = min(left + 1, CHUNK_BYTES)
+        head = chunk = file.read(most)
         while chunk and left > 0:
             digest.update(chunk)
             left -= len(chunk)
-            chunk = file.read(CHUNK_BYTES)
+            chunk = file.read(most) if left > 0 or not before.st_size else b""
         if chunk and not before.st_size:
             raise OSError(f"says that it is empty, but has more than {shown_bytes(UNSIZED_BYTES)}")
         is_elf_or_zip = head.startswith(MAGIC) or (may_hold_elf(head) and is_zip(file))
@@ -166,7 +169,7 @@ def _read_once(path: bytes) -> tuple[os.stat_result, str, bool] | None:
 
 
 def _line(path: str, row: _Row | None) -> bytes:
-    body = json.dumps([path, row], separators=(",", ":")).encode("ascii")
+    body = _json([path, row]).encode("ascii")
     return xxhash.xxh3_64_hexdigest(body).encode("ascii") + b" " + body + b"\n"
 
 

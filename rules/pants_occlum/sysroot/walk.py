@@ -19,6 +19,7 @@ from pants_occlum.sysroot.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.sysroot.listing import Listing, host_path, list_directory
 
 HASH_THREADS = 2
+HASHED_IN_A_TURN = 64
 IS_KEY = "it is a key that this build uses"
 MUCH_BYTES = 64 << 20  # so much that a user who waits wants to know what for
 
@@ -103,7 +104,7 @@ class SysrootWalk:
 
     def listed(self) -> list[str]:
         """What stands in the directories that are not as they were known."""
-        return [posixpath.join(top, name) for top in self._listings for name in self.names[top]]
+        return [child for top in self._listings for child in self._children(top)]
 
     def expect(self, path: str, *, tree: bool = False) -> None:
         """Nothing to prepare: each path is looked at as it is asked for."""
@@ -127,8 +128,12 @@ class SysrootWalk:
         size = sum(self._files[path].st_size for path in unread)
         if size > MUCH_BYTES:
             logger.info(f"Hash {len(unread):,} new files below {self.root}, {size >> 20:,} MB")
+        # In groups, as handing a path to a thread takes as long as hashing a small file.
+        starts = range(0, len(unread), HASHED_IN_A_TURN)
+        groups = [unread[start : start + HASHED_IN_A_TURN] for start in starts]
         with ThreadPoolExecutor(HASH_THREADS) as pool:
-            self.entries.update(zip(unread, pool.map(lambda path: self._read(path, memo), unread)))
+            for read in pool.map(lambda group: self._read_all(group, memo), groups):
+                self.entries.update(read)
         self.entries.update({path: self.entries[real] for path, real in self._aliases.items()})
 
     def found(self) -> Found:
@@ -141,7 +146,7 @@ class SysrootWalk:
         """
         kept = {path: one for path, one in self.known.items() if path in self.names}
         for path, listing in self._listings.items():
-            children = {posixpath.join(path, name): name for name in self.names[path]}
+            children = self._children(path)
             settled = self.started_ns - listing.newest_ns > SETTLED_NS
             whole = len(children) == len(listing.entries)
             if settled and whole and not any(child in self.errors for child in children):
@@ -155,6 +160,9 @@ class SysrootWalk:
 
     def _host_path(self, path: str) -> bytes:
         return host_path(self.root, path)
+
+    def _read_all(self, paths: Iterable[str], memo: HashMemo) -> dict[str, SourceStat | None]:
+        return {path: self._read(path, memo) for path in paths}
 
     def _read(self, path: str, memo: HashMemo) -> SourceStat | None:
         try:
@@ -230,9 +238,13 @@ class SysrootWalk:
         """The directories in a listed directory."""
         if path in self._taken:
             return self.known[path].directories
-        children = (posixpath.join(path, name) for name in self.names[path])
-        found = ((child, self.entries[child]) for child in children)
+        found = ((child, self.entries[child]) for child in self._children(path))
         return tuple(child for child, entry in found if entry is not None and entry.kind == DIR)
+
+    def _children(self, path: str) -> list[str]:
+        """The paths of what stands in a listed directory."""
+        above = path if path == "/" else f"{path}/"
+        return [above + name for name in self.names[path]]
 
     def _list(self, path: str) -> None:
         try:
@@ -247,6 +259,7 @@ class SysrootWalk:
             return
         self._listings[path] = listing
         names = []
+        above = path if path == "/" else f"{path}/"
         for raw, found in listing.entries:
             try:
                 name = raw.decode("utf-8")
@@ -254,7 +267,7 @@ class SysrootWalk:
                 self.undecodable.add(escaped(posixpath.join(path.encode("utf-8"), raw)))
                 continue
             names.append(name)
-            child = posixpath.join(path, name)
+            child = above + name
             if child not in self.entries:
                 self.entries[child] = self._child(child, found)
         self.names[path] = tuple(names)
