@@ -11,12 +11,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+
+from occlum_build.files.bounds import MIB
 
 # Fewer files than this are looked at before `find` has started.
 MANY_FILES = 2_000
 _MOST_TOPS = 200
+_MOST_BYTES = 256 * MIB  # a million files or more
 _PLACES = "/usr/bin:/bin"
 # Device, inode, type and mode, size (bytes), times of content and of inode (ns), path.
 _FORMAT = r"%D %i %y%m %s %T@ %C@ %p\0"
@@ -35,20 +39,20 @@ class Glance:
         program = shutil.which("find", path=_PLACES)
         if program is None or not 0 < len(tops) <= _MOST_TOPS:
             return
-        # A file, as a pipe would have to be read while Python does other work.
-        self._output = os.memfd_create("occlum-glance", os.MFD_CLOEXEC)
-        try:
+        with ExitStack() as stack, suppress(OSError):
+            # A file, as a pipe would have to be read while Python does other work.
+            output = stack.enter_context(tempfile.TemporaryFile())
             # Without close_fds the process starts without a copy of this one's page tables.
             self._process = subprocess.Popen(
                 [program, *self._tops, "-printf", _FORMAT],
                 stdin=subprocess.DEVNULL,
-                stdout=self._output,
+                stdout=output,
                 stderr=subprocess.DEVNULL,
                 env={"LC_ALL": "C"},
                 close_fds=False,
             )
-        except OSError:
-            os.close(self._output)
+            self._output = output
+            stack.pop_all()
 
     def found(self) -> bytes:
         """All that was found, in an order that changes with the files alone; b"" for unknown."""
@@ -56,17 +60,18 @@ class Glance:
         if process is None:
             return b""
         process.wait()
-        # The process has moved the offset that it shares with us.
-        text = os.pread(self._output, os.fstat(self._output).st_size, 0)
+        self._output.seek(0)  # from where the process, which shares it, has left it
+        text = self._output.read(_MOST_BYTES)
         self.close()
-        return text if process.returncode == 0 and self._is_exact(text) else b""
+        is_whole = process.returncode == 0 and len(text) < _MOST_BYTES
+        return text if is_whole and self._is_exact(text) else b""
 
     def close(self) -> None:
         """End the process, if it still runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            os.close(self._output)
+            self._output.close()
             self._process = None
 
     def _is_exact(self, text: bytes) -> bool:
