@@ -33,6 +33,7 @@ from occlum_build.elf.zip_reader import (
     member_name,
     open_zip,
     overlapping_members,
+    start_of,
 )
 from occlum_build.shown import some, with_bytes
 
@@ -131,6 +132,9 @@ class _Reader:
         )
 
     def _read_member(self, archive: ZipFile, member: ZipInfo, folder: str, depth: int) -> None:
+        start = start_of(archive, member)
+        if start is not None and not start.startswith((LOCAL_MAGIC, MAGIC)):
+            return
         chunks = member_content(archive, member)
         first = next(chunks)
         is_archive = first.startswith(LOCAL_MAGIC)

@@ -24,8 +24,12 @@ DAMAGED = "it is damaged"
 
 _LOCAL_BYTES = 30  # of a member's header, without its name
 _END_BYTES = 22  # the end record, behind which a comment may stand
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of a member
 _FIRST_BYTES, _CHUNK_BYTES = 1 << 8, 1 << 20
+_LOCAL = struct.Struct("<4s2xH18xHH")  # its magic number, flags, sizes of name and extra field
+_UNUSUAL = _ENCRYPTED | 1 << 5 | 1 << 6  # flags: also of patches and of strong encryption
+_READ_BYTES = zipfile.ZipExtFile.MIN_READ_SIZE
 
 
 class BadZip(Exception):
@@ -79,7 +83,7 @@ def member_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterato
     """A member's content in chunks, a short one first. Raises BadZip, maybe at the end."""
     if member.flag_bits & _ENCRYPTED:
         raise BadZip("it is encrypted")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    if member.compress_type not in _METHODS:
         raise BadZip(f"it is compressed by method {member.compress_type}")
     left = member.file_size
     with _told(), archive.open(member) as file:
@@ -90,6 +94,50 @@ def member_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterato
             chunk = file.read(_CHUNK_BYTES)
     if left:
         raise BadZip(DAMAGED)
+
+
+def start_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
+    """What a member starts with, None where `member_content` may find something wrong so far.
+
+    As that reads it, in a fraction of the time: an archive has thousands that begin as no ELF file.
+    """
+    if member.flag_bits & _UNUSUAL or member.compress_type not in _METHODS:
+        return None
+    file = cast("BinaryIO", archive.fp)
+    try:
+        file.seek(member.header_offset)
+        head = file.read(_LOCAL_BYTES + _READ_BYTES)
+        magic, flags, name_size, extra_size = _LOCAL.unpack_from(head)
+        name = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF8 else "cp437")
+        start = _LOCAL_BYTES + name_size + extra_size
+        end = getattr(member, "_end_offset", None)  # of newer Pythons
+        is_beyond = end is not None and member.header_offset + start + member.compress_size > end
+        if magic != LOCAL_MAGIC or (flags ^ member.flag_bits) & _UTF8 or is_beyond:
+            return None
+        if head[_LOCAL_BYTES : _LOCAL_BYTES + name_size] != name:
+            return None
+        size = min(member.compress_size, _READ_BYTES)
+        packed = head[start : start + size]
+        if len(packed) < size:
+            file.seek(member.header_offset + start)
+            packed = file.read(size)
+        return _unpacked_start(member, packed) if len(packed) == size else None
+    except (OSError, OverflowError, ValueError, struct.error, zlib.error):
+        return None
+
+
+def _unpacked_start(member: zipfile.ZipInfo, packed: bytes) -> bytes | None:
+    data, is_end = packed, member.compress_size == len(packed)
+    if member.compress_type == zipfile.ZIP_DEFLATED:
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        data = unpacker.decompress(packed, _READ_BYTES)
+        is_end = unpacker.eof or (is_end and not unpacker.unconsumed_tail)
+        if is_end:
+            data += unpacker.flush()
+    data = data[: member.file_size]
+    if is_end or len(data) == member.file_size:
+        return data if data and zlib.crc32(data) == member.CRC else None
+    return data if len(data) >= _FIRST_BYTES else None
 
 
 class _Bounded:
