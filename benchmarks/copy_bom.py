@@ -1,15 +1,18 @@
 """Measures `occlum-build copy-bom`, beside a reference command where one is given.
 
-    COPY_BOM=/path/to/copy_bom NUMPY=/path/to/numpy benchmarks/run copy_bom
+    COPY_BOM=/path/to/copy_bom NUMPY=/path/to/numpy PREFIX=/path/to/prefix benchmarks/run copy_bom
 
-For each image: `cold` writes into a missing directory, `no-change` runs again over the result. The
-commands take turns in each round; the table shows the median of the rounds and the ratio.
+For each image: `first` writes into a missing directory, and ours finds nothing of an earlier run;
+`cold` writes into a missing directory once more; `no-change` runs again over the result. The
+commands take turns, in another order in each round; the table has the medians of the rounds, and
+the ratios of these.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import resource
 import shlex
 import shutil
 import statistics
@@ -19,22 +22,28 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tables import Cell, Column, Table, options, report
 
 OURS, REFERENCE = "occlum-build copy-bom", "reference"
-STATES = ("cold", "no-change")
+STATES = ("first", "cold", "no-change")
 COLUMNS = (
-    *(Column("image"), Column("entries"), Column("state"), Column(OURS, "{:.2f} s")),
-    *(Column(REFERENCE, "{:.2f} s"), Column("ratio", "{:.2f}")),
+    *(Column("image"), Column("entries"), Column("state"), Column(OURS, "{:.3f} s")),
+    *(Column(REFERENCE, "{:.3f} s"), Column("ratio", "{:.2f}"), Column("ratio of CPU", "{:.2f}")),
 )
 NUMPY = os.environ.get("NUMPY", "/usr/lib/python3/dist-packages/numpy")
+PREFIX = os.environ.get("PREFIX", "")
+JDK = os.path.realpath("/usr/lib/jvm/default-java")
+# ext4 without a journal takes no inode that was freed less than five seconds ago, and looks for
+# another one for as long as that takes: what is measured would be what was removed before.
+SECONDS_AFTER_REMOVAL = 6
 
 
 @dataclass(frozen=True)
 class Image:
     name: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     dirs: tuple[str, ...] = ()
 
     def bom(self) -> str:
@@ -47,6 +56,16 @@ class Image:
         return "\n".join(lines) + "\n"
 
 
+class Took(NamedTuple):
+    """Seconds of a run by the clock, and of CPU in all its processes."""
+
+    wall: float
+    cpu: float
+
+
+Times = dict[tuple[str, str], list[Took]]  # by command and state
+
+
 def images() -> list[Image]:
     """The images that this machine has the programs for."""
     python = os.path.realpath("/usr/bin/python3")
@@ -54,54 +73,82 @@ def images() -> list[Image]:
     # numpy's libraries (BLAS and such) that it finds by itself lie beside it
     numpy = (NUMPY, *sorted(glob.glob(NUMPY + ".libs")))
     found = [
+        Image("hello", ("/usr/bin/cat",)),
+        Image("bash", ("/usr/bin/bash",)),
         Image("redis", ("/usr/bin/redis-server", "/usr/bin/redis-cli")),
         Image("python3 + stdlib", (python,), (stdlib,)),
         Image("python3 + stdlib + numpy", (python,), (stdlib, *numpy)),
+        Image("a prefix with Python", (), (PREFIX,)),
+        Image("JDK", (), (JDK,)),
     ]
     return [one for one in found if all(map(os.path.exists, (*one.files, *one.dirs)))]
 
 
-def seconds(command: list[str], root: str, bom: str) -> float:
+def run(command: list[str], root: str, bom: str, cache: str) -> Took:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run([*command, "-f", bom, "--root", root], check=True, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    subprocess.run(
+        [*command, "-f", bom, "--root", root],
+        check=True,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+    )
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Took(wall, sum(after[:2]) - sum(before[:2]))  # of user and system
 
 
 def measure(
     image: Image, commands: dict[str, list[str]], rounds: int
 ) -> Iterator[tuple[Cell, ...]]:
     """The rows of one image."""
-    times: dict[tuple[str, str], list[float]] = {}
-    entries = 0
+    times: Times = {}
     with tempfile.TemporaryDirectory(prefix="copy-bom-") as scratch:
         bom = os.path.join(scratch, "bom.yaml")
         with open(bom, "w", encoding="utf-8") as file:
             file.write(image.bom())
-        for _ in range(rounds):
-            for name, command in commands.items():
-                root = os.path.join(scratch, "image")
+        for number in range(rounds):
+            for name in list(commands)[:: -1 if number % 2 else 1]:
+                here = os.path.join(scratch, f"{number} {name}")
+                root, cache = os.path.join(here, "image"), os.path.join(here, "cache")
+                os.makedirs(cache)
                 for state in STATES:
-                    times.setdefault((name, state), []).append(seconds(command, root, bom))
-                entries = sum(len(dirs) + len(files) for _, dirs, files in os.walk(root))
-                shutil.rmtree(root)
+                    if state == "cold":
+                        os.rename(root, os.path.join(here, "first"))
+                    took = run(commands[name], root, bom, cache)
+                    times.setdefault((name, state), []).append(took)
+        root = os.path.join(scratch, f"0 {OURS}", "image")
+        entries = sum(len(dirs) + len(files) for _, dirs, files in os.walk(root))
+        shutil.rmtree(scratch)
+        os.mkdir(scratch)
+    time.sleep(SECONDS_AFTER_REMOVAL)
     for state in STATES:
-        ours = statistics.median(times[OURS, state])
-        given = times.get((REFERENCE, state))
-        reference = statistics.median(given) if given else None
-        ratio = ours / reference if reference else None
-        yield image.name, entries, state, ours, reference, ratio
+        ours, reference = _median(times, OURS, state), _median(times, REFERENCE, state)
+        assert ours is not None
+        if reference is None:
+            yield image.name, entries, state, ours.wall, None, None, None
+        else:
+            ratios = ours.wall / reference.wall, ours.cpu / reference.cpu
+            yield (image.name, entries, state, ours.wall, reference.wall, *ratios)
+
+
+def _median(times: Times, command: str, state: str) -> Took | None:
+    found = times.get((command, state))
+    return Took(*map(statistics.median, zip(*found))) if found else None
 
 
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--rounds", type=int, help="default: 5")
+    parser.add_argument("--only", nargs="+", metavar="IMAGE", help="these images alone")
     args = parser.parse_args()
     here = os.path.dirname(sys.executable)
     commands = {OURS: [os.path.join(here, "occlum-build"), "copy-bom"]}
     if os.environ.get("COPY_BOM"):
         commands[REFERENCE] = shlex.split(os.environ["COPY_BOM"])
     rounds = args.rounds or (1 if args.quick else 5)
-    rows = [row for image in images() for row in measure(image, commands, rounds)]
+    some = [one for one in images() if not args.only or one.name in args.only]
+    rows = [row for image in some for row in measure(image, commands, rounds)]
     report([Table("copy-bom", COLUMNS, tuple(rows))], args.json)
 
 
