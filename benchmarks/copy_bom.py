@@ -90,6 +90,7 @@ def run(command: list[str], root: str, bom: str, cache: str) -> Took:
     subprocess.run(
         [*command, "-f", bom, "--root", root],
         check=True,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "XDG_CACHE_HOME": cache},
     )
@@ -109,7 +110,7 @@ def measure(
             file.write(image.bom())
         for number in range(rounds):
             for name in list(commands)[:: -1 if number % 2 else 1]:
-                here = os.path.join(scratch, f"{number} {name}")
+                here = os.path.join(scratch, f"{number}-{name.split()[0]}")  # copy_bom splits paths
                 root, cache = os.path.join(here, "image"), os.path.join(here, "cache")
                 os.makedirs(cache)
                 for state in STATES:
@@ -117,7 +118,7 @@ def measure(
                         os.rename(root, os.path.join(here, "first"))
                     took = run(commands[name], root, bom, cache)
                     times.setdefault((name, state), []).append(took)
-        root = os.path.join(scratch, f"0 {OURS}", "image")
+        root = os.path.join(scratch, f"0-{OURS.split()[0]}", "image")
         entries = sum(len(dirs) + len(files) for _, dirs, files in os.walk(root))
         shutil.rmtree(scratch)
         os.mkdir(scratch)
