@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Callable
 
 from hostile.injected import KILL, Call, Injector, Ran
-from occlum_build.files.stages import JOURNAL, PREFIX, is_temporary
+from occlum_build.files.prefix import PREFIX
+from occlum_build.files.stages import JOURNAL, is_temporary
 
 KEY = "c0-ff-ee-00-11-22-33-44-55-66-77-88-99-aa-bb-cd\n"
 Record = Callable[[str, object], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 import posixpath
 import re
 from collections import Counter
@@ -240,6 +239,8 @@ def reader_of(sources: Sources) -> Reader:
             except OcclumError as error:
                 raise OcclumError("bom-missing", error.problems[0].message) from None
         if path == BASE_BOM:
+            import pkgutil  # few BOMs include that one
+
             return pkgutil.get_data("occlum_build.bom", "base.yaml")
         if resolve(sources, path) is None:
             return None

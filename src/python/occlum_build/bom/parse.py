@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Callable, TypeVar
 
@@ -175,6 +174,8 @@ class _Reader:
     def known_key(self, key: str, known: tuple[str, ...]) -> str:
         """A hint that names the most similar key, or all; comparing takes long."""
         near = len(key) <= MOST_QUOTED and len(self.report.errors) < MOST_COMPARISONS
+        import difflib
+
         found = difflib.get_close_matches(key, known, n=1, cutoff=0.5) if near else []
         return f"did you mean {found[0]!r}?" if found else f"known keys: {_listing(known)}"
 

@@ -15,7 +15,6 @@ from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
 from occlum_build.image.missing import Searched
 from occlum_build.sources.model import MAX_LINKS, Sources, weigh
 from occlum_build.sources.os import OsSources
-from occlum_build.sources.recorded import RecordedSources
 
 
 def entries_below(sources: Sources, base: str, paths: Iterable[str] = ("",)) -> Iterator[Entry]:
@@ -72,6 +71,8 @@ class Root:
     @classmethod
     def of_paths(cls, entries: Iterable[Entry]) -> Root:
         """Entries of whose contents nothing will be asked."""
+        from occlum_build.sources.recorded import RecordedSources
+
         return cls(entries, RecordedSources({}, {}, {}, {}))
 
     @cached_property

@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlum_build.checks.allowed import parse_allowed
@@ -25,6 +24,7 @@ from occlum_build.cli.output import (
     told_text,
     working_directory,
 )
+from occlum_build.cli.usage import RawFormatter
 from occlum_build.errors import OcclumError, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
@@ -48,7 +48,7 @@ def add_parser(verbs: Any) -> None:
         description="Copy the files of a BOM, and the shared libraries that they need, into an "
         "image directory. A drop-in for Occlum's copy_bom that runs no program of the host.",
         epilog=EPILOG.format(usage=2),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawFormatter,
         allow_abbrev=False,
     )
     add_options(parser)
@@ -124,6 +124,8 @@ def run(options: argparse.Namespace) -> None:
         _print_json(plan, sources)
     _log(plan, root, sources)
     if options.manifest is not None:
+        from pathlib import Path
+
         write_manifest(plan, sources, Path(options.manifest), root)
     if options.dry_run:
         return

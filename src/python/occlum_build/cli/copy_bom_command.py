@@ -7,13 +7,12 @@ from occlum_build.cli.start import start
 if __name__ == "__main__":
     start()
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from occlum_build.cli import copy_bom
 from occlum_build.cli.main import run
-from occlum_build.cli.usage import EXIT_USAGE, CommandParser, add_version
+from occlum_build.cli.usage import EXIT_USAGE, CommandParser, RawFormatter, add_version
 
 _VERSION_OF_OCCLUMS = "0.1.0"
 
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Copy the files of a BOM, and the shared libraries that they need, into an "
         "image directory, as Occlum's copy_bom does.",
         epilog=copy_bom.EPILOG.format(usage=EXIT_USAGE),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawFormatter,
         allow_abbrev=False,
     )
     add_version(parser, _VERSION_OF_OCCLUMS)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from occlum_build.errors import OcclumError
 from occlum_build.image.entries import Entry
 from occlum_build.image.plan import ImagePlan
 from occlum_build.sources.os import OsSources
+
+if TYPE_CHECKING:  # slow to import, and not every run writes a manifest
+    from pathlib import Path
 
 
 def with_absolute_boms(plan: ImagePlan) -> Iterator[Entry]:

@@ -9,10 +9,8 @@ import contextlib
 import io
 import itertools
 import posixpath
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
-from zipfile import ZipFile, ZipInfo
 
 from occlum_build.elf.facts import (
     SHEBANG_BYTES,
@@ -37,7 +35,9 @@ from occlum_build.elf.zip_reader import (
 )
 from occlum_build.shown import some, with_bytes
 
-if TYPE_CHECKING:  # what scans a file has no part in a run
+if TYPE_CHECKING:  # what scans a file has no part in a run, and most files are no archives
+    from zipfile import ZipFile, ZipInfo
+
     from occlum_build.elf.budget import Unpacking
 
 MAX_DEPTH = 3  # of archives in an archive
@@ -168,9 +168,15 @@ class _Reader:
             raise BadZip("it is too large")
         self._bytes_left -= size
         self._count(size=size)
-        with io.BytesIO() if size <= _IN_MEMORY_BYTES else tempfile.TemporaryFile() as file:
+        with io.BytesIO() if size <= _IN_MEMORY_BYTES else _temporary_file() as file:
             file.writelines(chunks)
             yield file
+
+
+def _temporary_file() -> BinaryIO:
+    import tempfile
+
+    return tempfile.TemporaryFile()
 
 
 def _names_of(facts: ElfFacts) -> Iterator[str]:

@@ -10,12 +10,13 @@ import contextlib
 import errno
 import io
 import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from occlum_build.elf.facts import SHEBANG
+
+if TYPE_CHECKING:  # slow to import, and most files are no archives
+    import zipfile
 
 MIN_BYTES = 64  # a smaller file holds no ELF file
 MAX_DIRECTORY_BYTES = 16 << 20
@@ -23,13 +24,13 @@ LOCAL_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x05\x06"
 DAMAGED = "it is damaged"
 
 _LOCAL_BYTES = 30  # of a member's header, without its name
-_END_BYTES = 22  # the end record, behind which a comment may stand
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_END_BYTES, _COMMENT_BYTES = 22, 0xFFFF  # the end record, behind which a comment may stand
+_STORED, _DEFLATED = _METHODS = 0, 8
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of a member
 _FIRST_BYTES, _CHUNK_BYTES = 1 << 8, 1 << 20
 _LOCAL = struct.Struct("<4s2xH18xHH")  # its magic number, flags, sizes of name and extra field
 _UNUSUAL = _ENCRYPTED | 1 << 5 | 1 << 6  # flags: also of patches and of strong encryption
-_READ_BYTES = zipfile.ZipExtFile.MIN_READ_SIZE
+_READ_BYTES = 4096  # that zipfile reads at once
 
 
 class BadZip(Exception):
@@ -47,6 +48,8 @@ def is_zip(stream: BinaryIO) -> bool:
 
 def open_zip(stream: BinaryIO) -> zipfile.ZipFile:
     """The archive in a seekable stream, which stays open when it is closed. Raises BadZip."""
+    import zipfile
+
     if not _has_end(stream):
         raise BadZip("its end is missing")
     with _told():
@@ -101,6 +104,8 @@ def start_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
 
     As that reads it, in a fraction of the time: an archive has thousands that begin as no ELF file.
     """
+    import zlib
+
     if member.flag_bits & _UNUSUAL or member.compress_type not in _METHODS:
         return None
     file = cast("BinaryIO", archive.fp)
@@ -127,8 +132,10 @@ def start_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
 
 
 def _unpacked_start(member: zipfile.ZipInfo, packed: bytes) -> bytes | None:
+    import zlib
+
     data, is_end = packed, member.compress_size == len(packed)
-    if member.compress_type == zipfile.ZIP_DEFLATED:
+    if member.compress_type == _DEFLATED:
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         data = unpacker.decompress(packed, _READ_BYTES)
         is_end = unpacker.eof or (is_end and not unpacker.unconsumed_tail)
@@ -155,14 +162,17 @@ class _Bounded:
 
 def _has_end(stream: BinaryIO) -> bool:
     size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(size - _END_BYTES - zipfile.ZIP_MAX_COMMENT, 0))
-    tail = stream.read(_END_BYTES + zipfile.ZIP_MAX_COMMENT)
+    stream.seek(max(size - _END_BYTES - _COMMENT_BYTES, 0))
+    tail = stream.read(_END_BYTES + _COMMENT_BYTES)
     return tail.rfind(END_MAGIC, 0, len(tail) - _END_BYTES + len(END_MAGIC)) >= 0
 
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     """Whatever zipfile raises for the content of an archive, as BadZip."""
+    import zipfile
+    import zlib
+
     try:
         yield
     except NotImplementedError:

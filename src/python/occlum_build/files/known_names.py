@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from occlum_build.errors import OcclumError, Problem
-from occlum_build.files.stages import PREFIX
+from occlum_build.files.prefix import PREFIX
 
 
 class KnownNames:

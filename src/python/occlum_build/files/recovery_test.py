@@ -13,8 +13,9 @@ import pytest
 from occlum_build.errors import OcclumError
 from occlum_build.files import moves
 from occlum_build.files.change import Change
+from occlum_build.files.prefix import PREFIX
 from occlum_build.files.recovery import sweep
-from occlum_build.files.stages import PREFIX, has_stages
+from occlum_build.files.stages import has_stages
 from occlum_build.files.testing import content, killed, two_files
 
 NEW = {"a": "new a", "b": "new b"}

@@ -7,17 +7,18 @@ to a page that was written before moves no time, and is not seen.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.bounds import UNSIZED_BYTES, shown_bytes
 from occlum_build.files.reading import READ_FLAGS
+
+if TYPE_CHECKING:  # slow to import, and not every run needs it
+    from pathlib import Path
 
 # O_NOFOLLOW: a link that took the place of a file would be another file.
 SOURCE_FLAGS = READ_FLAGS | os.O_NOFOLLOW
@@ -110,6 +111,8 @@ class SourceFile:
 
     def sha256(self) -> str:
         """The SHA-256 of its bytes, in hex."""
+        import hashlib
+
         digest = hashlib.sha256()
         for chunk in self.chunks():
             digest.update(chunk)

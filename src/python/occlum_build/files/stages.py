@@ -17,9 +17,9 @@ from pathlib import Path
 
 from occlum_build.files.handles import OPEN_DIR
 from occlum_build.files.locks import try_lock
+from occlum_build.files.prefix import PREFIX
 from occlum_build.files.trees import remove_tree
 
-PREFIX = ".occlum-build-"
 # The plan of a change that is decided (files.journal); without one a dead stage is only removed.
 JOURNAL = "journal"
 _NAME = re.compile(rf"{re.escape(PREFIX)}[0-9a-f]{{16}}")

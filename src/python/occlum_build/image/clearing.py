@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.handles import DirectoryHandles, remove_entry
-from occlum_build.files.stages import PREFIX
+from occlum_build.files.prefix import PREFIX
 from occlum_build.image.entries import DIR, FILE, SYMLINK
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from occlum_build.files.source import CHUNK_BYTES, SourceFile
@@ -27,6 +26,8 @@ def copy_content(source: SourceFile, out: int, *, is_hashed: bool) -> str:
 
 
 def _copy_chunks(source: SourceFile, out: int) -> str:
+    import hashlib  # slow to import, and few files are hashed
+
     digest = hashlib.sha256()
     with open(out, "wb", closefd=False) as stream:
         for chunk in source.chunks():

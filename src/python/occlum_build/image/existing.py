@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from occlum_build.files.handles import DirectoryHandles
-from occlum_build.files.stages import PREFIX
+from occlum_build.files.prefix import PREFIX
 
 if TYPE_CHECKING:
     from occlum_build.image.plan import ImagePlan

@@ -21,9 +21,9 @@ from occlum_build.files.handles import (
     make_directories,
     open_to_owner,
 )
+from occlum_build.files.prefix import PREFIX
 from occlum_build.files.shared_work import share_work
 from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
-from occlum_build.files.stages import PREFIX
 from occlum_build.image.clearing import (
     cannot_be_written,
     remove_leftovers,
@@ -54,6 +54,7 @@ class Sources(Protocol):
     def identity(self, path: str) -> Identity | None: ...
 
     def known_sha256(self, path: str) -> str: ...
+
 
 # From so many entries or bytes on, other processes help to write them.
 MANY = 256

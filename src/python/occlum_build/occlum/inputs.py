@@ -11,10 +11,11 @@ from typing import Any
 from occlum_build.checks.allowed import sort_out
 from occlum_build.errors import WARNING, OcclumError, Place, Problem
 from occlum_build.files.bounds import CONFIG_BYTES
+from occlum_build.files.prefix import PREFIX
 from occlum_build.files.reading import read_file
 from occlum_build.files.recovery import sweep
 from occlum_build.files.source import Identity
-from occlum_build.files.stages import PREFIX, has_stages
+from occlum_build.files.stages import has_stages
 from occlum_build.occlum import entries as tree
 from occlum_build.occlum import measurement
 from occlum_build.occlum.configure import Settings, read_config

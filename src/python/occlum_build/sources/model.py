@@ -7,7 +7,6 @@ in normal form: no empty, `.` or `..` component, no trailing slash; the project'
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -187,6 +186,8 @@ def _nearest(sources: Sources, path: str) -> str:
 
 def similar_name(name: str, names: Sequence[str]) -> str:
     """The most similar of the names in a directory; "" for none, or where there are very many."""
+    import difflib
+
     near = difflib.get_close_matches(name, names, n=1) if len(names) <= MOST_COMPARED else []
     return near[0] if near else ""
 

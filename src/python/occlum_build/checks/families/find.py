@@ -16,6 +16,10 @@ from occlum_build.errors import NOTE, Problem
 from occlum_build.image.entries import DIR
 from occlum_build.shown import listed, some
 
+_FEW_NAMES = 200
+# Letters and the like; the last one is left out where it may be followed by how often it comes.
+_GROUP = re.compile(r"\([^()]*\)")
+_PLAIN_BEGIN = re.compile(r"(?:[\w-](?![*?{]))*")
 ANY = "*"  # what a group took no part in may be
 
 
@@ -71,16 +75,29 @@ def _note_of_many(titles: Mapping[str, str]) -> Problem:
 def _candidates(root: Root, families: Sequence[Family]) -> dict[str, list[str]]:
     """Pattern of base names -> the paths of the regular files that have one, sorted."""
     patterns = sorted({family.files for family in families})
-    anonymous = (re.sub(r"\(\?P<\w+>", "(?:", pattern) for pattern in patterns)
-    any_of_them = re.compile("|".join(f"(?:{one})" for one in anonymous)).fullmatch
-    names = [name for name in root.names if any_of_them(name)]
+    names = root.names
+    if len(names) > _FEW_NAMES:
+        anonymous = (re.sub(r"\(\?P<\w+>", "(?:", pattern) for pattern in patterns)
+        any_of_them = re.compile("|".join(f"(?:{one})" for one in anonymous)).fullmatch
+        names = [name for name in names if any_of_them(name)]
     found: dict[str, list[str]] = {}
     for pattern in patterns:
-        matches = re.compile(pattern).fullmatch
+        # To compile all patterns takes longer than the check of a small image.
+        begins = begins_of(pattern)
+        likely = [name for name in names if name.startswith(begins)]
+        matches = re.compile(pattern).fullmatch if likely else None
         found[pattern] = sorted(
-            path for name in names if matches(name) for path in root.named(name)
+            path for name in likely if matches and matches(name) for path in root.named(name)
         )
     return found
+
+
+def begins_of(pattern: str) -> tuple[str, ...]:
+    """With one of these all that a pattern of the table matches begins; "" where that is open."""
+    while (flat := _GROUP.sub(".", pattern)) != pattern:
+        pattern = flat
+    begins = map(_PLAIN_BEGIN.match, pattern.split("|"))
+    return tuple(begin[0] if begin is not None else "" for begin in begins)
 
 
 def _seen(family: Family, paths: Iterable[str], files: Files) -> Iterator[_Seen]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from occlum_build.checks.families.model import Config, Family, Finding, Need
 from occlum_build.checks.files import Files
 from occlum_build.errors import OcclumError
-from occlum_build.files.json_text import load_json
 from occlum_build.shown import some
 
 # A standard library in an archive: CPython's own, PyInstaller's, cx_Freeze's.
@@ -36,6 +35,8 @@ def _node_files(files: Files, path: str) -> Iterator[Finding]:
 def _dotnet_icu(files: Files, path: str) -> Iterator[Finding]:
     if files.has("**/libicuuc.so*"):
         return
+    from occlum_build.files.json_text import load_json  # slow to import
+
     for config in files.matching("**/*.runtimeconfig.json"):
         try:
             options = load_json(files.root.read(config) or b"{}", config)["runtimeOptions"]

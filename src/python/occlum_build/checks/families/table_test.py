@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import posixpath
 import re
 
 import pytest
 
 from occlum_build.checks.codes import CODES
+from occlum_build.checks.families.find import begins_of
 from occlum_build.checks.families.table import FAMILIES
 from occlum_build.checks.families.testing import SCRIPT, Case, Content
 from occlum_build.checks.families.testing_languages import LANGUAGE_CASES
@@ -60,6 +62,22 @@ def test_what_has_the_name_and_is_no_elf_file_shows_nothing(case: Case) -> None:
 def test_every_row_has_an_example_and_a_code() -> None:
     assert [case.title for case in CASES] == [family.title for family in FAMILIES]
     assert {family.code for family in FAMILIES} <= set(CODES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_each_name_begins_as_its_pattern(case: Case) -> None:
+    (family,) = (family for family in FAMILIES if family.title == case.title)
+    names = {posixpath.basename(path) for path in case.shown}
+    found = [name for name in names if re.fullmatch(family.files, name)]
+    assert found
+    assert all(name.startswith(begins_of(family.files)) for name in found)
+
+
+def test_begins_of_patterns() -> None:
+    assert begins_of(r"libc\.so\.6") == ("libc",)
+    assert begins_of(r"perl(?:5\.[\d.]+)?(?:-[\w-]+)?") == ("perl",)
+    assert begins_of(r"(?:lib)?python(?:3(?:\.(?P<minor>\d+))?)?") == ("",)
+    assert begins_of(r"aplay|vim(?:\.\w+)?|b*") == ("aplay", "vim", "")
 
 
 def test_every_pattern_is_valid() -> None:
