@@ -48,7 +48,7 @@ async def check_stored(
     memo = memo_of(str(named_caches_dir.val))
     damaged = []
     for file in (await file_digests(request.digest)).values():
-        path = os.fsencode(_file(places, file.fingerprint))
+        path = os.fsencode(stored_file(places, file.fingerprint))
         try:
             found = memo.known(path, os.lstat(path)) or memo.read(path)
         except OSError:  # small ones are in a database
@@ -62,7 +62,7 @@ async def check_stored(
 
 
 def _problem(places: DistPlaces, sha256: str) -> Problem:
-    file = _file(places, sha256)
+    file = stored_file(places, sha256)
     if os.path.lexists(file):
         what, message = file, "has another content than its name says"
     else:
@@ -70,7 +70,7 @@ def _problem(places: DistPlaces, sha256: str) -> Problem:
     return Problem(DAMAGED, f"Pants' local store is damaged: {what} {message}", hint=HINT)
 
 
-def _file(places: DistPlaces, sha256: str) -> str:
+def stored_file(places: DistPlaces, sha256: str) -> str:
     """Where Pants keeps a content of 512 KiB and more."""
     return os.path.join(places.store_dir, "immutable/files", sha256[:2], sha256)
 

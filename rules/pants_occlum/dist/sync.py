@@ -20,6 +20,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -45,8 +46,8 @@ from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.dist.stored import damaged_store
-from pants_occlum.dist.tree import TreeWriter
+from pants_occlum.dist.stored import damaged_store, stored_file
+from pants_occlum.dist.tree import COPY_BYTES, TreeWriter
 from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
@@ -158,6 +159,8 @@ async def sync_tree(
             if differing and host is not None:
                 missing = await _copy_from_host(writer, differing, host, turn)
             pieces = _pieces(missing, packed)
+            if packed is not None and not places.executes_remotely:
+                pieces = _write_from_store(writer, places, pieces, turn)
             stored_size = sum(piece.size for piece in pieces)
             if stored_size <= MOST_BYTES_IN_MEMORY or places.executes_remotely:
                 damaged = []
@@ -245,6 +248,28 @@ async def _write_by_process(
     finally:
         with suppress(OSError):
             clear(staged)
+
+
+def _write_from_store(
+    writer: TreeWriter, places: DistPlaces, pieces: Sequence[_Piece], turn: Turn
+) -> list[_Piece]:
+    """Write small files that are parts of large ones, by several threads; what was not written.
+
+    Large ones are files of the store, which need not be copied to be read.
+    """
+
+    def write(piece: _Piece) -> _Piece:
+        small = [one for one in piece.entries if one[0].size <= COPY_BYTES]
+        left = [one for one in piece.entries if one[0].size > COPY_BYTES]
+        source = os.fsencode(stored_file(places, piece.sha256))
+        return piece._replace(entries=[*left, *writer.copy_slices(source, small)])
+
+    done: list[_Piece] = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        for batch in _batches(pieces, STAGED_BYTES):
+            with turn():
+                done += threads.map(write, batch)
+    return [piece for piece in done if piece.entries]
 
 
 def _unwritten(

@@ -214,6 +214,17 @@ def test_files_in_packs(
 LARGE = bytes(range(256)) * 4096  # beyond 512 KiB, in a file of its own in the store
 
 
+def test_files_in_large_packs_are_read_where_the_store_has_them(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(dist_sync, "_write_by_process")
+    monkeypatch.setattr(dist_sync, "MOST_BYTES_IN_MEMORY", 1 << 10)
+    write_content(rule_runner, {"big": b""})
+    PACKS["0"] = {str(number): os.urandom(100_000) for number in range(20)}
+    written = run_package(rule_runner)
+    assert {name: written[name] for name in PACKS["0"]} == PACKS["0"]
+
+
 def stored_file(runner: RuleRunner, content: bytes) -> Path:
     places = runner.request(DistPlaces, [])
     sha256 = hashlib.sha256(content).hexdigest()

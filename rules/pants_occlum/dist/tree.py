@@ -6,9 +6,11 @@ import hashlib
 import os
 import posixpath
 import stat
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import groupby
 from typing import BinaryIO, NamedTuple
 
 from occlum_build.files.handles import CREATE, OPEN_DIR, remove_entry
@@ -55,6 +57,7 @@ class TreeWriter:
         self._modes: dict[str, int] = {}  # of directories, to be set in the end
         self._temporary = f".occlum-{uuid.uuid4().hex}".encode()
         self._index = index
+        self._lock = threading.Lock()  # over the next two
         self._touched: dict[str, dict[str, IndexRow]] = {}  # directory -> its rows
         self._missing: dict[str, int] = {}  # directory -> number of files still to be written
         self.removed = 0
@@ -95,6 +98,59 @@ class TreeWriter:
         With an offset, in bytes, the content is a part of the other file.
         """
         return self._fill(entry, _chunks(source, entry.size, offset))
+
+    def copy_slices(
+        self, source: bytes, wanted: Iterable[tuple[TreeEntry, int]]
+    ) -> list[tuple[TreeEntry, int]]:
+        """Write files that are parts of one file, each from an offset in bytes; those that differ.
+
+        Several threads may do this at a time.
+        """
+        differing = []
+        with ExitStack() as opened:
+            try:
+                file = opened.enter_context(open(os.open(source, READ), "rb", buffering=0))
+            except OSError:
+                return list(wanted)
+            for folder, slices in groupby(wanted, key=lambda one: one[0].path.rpartition("/")[0]):
+                with dist_errors(self._path(folder)), self._open(folder) as fd:
+                    for entry, offset in slices:
+                        if not self._copy_slice(file.fileno(), entry, offset, folder, fd):
+                            differing.append((entry, offset))
+        return differing
+
+    def _copy_slice(
+        self, source: int, entry: TreeEntry, offset: int, folder: str, fd: int
+    ) -> bool:
+        try:
+            content = os.pread(source, entry.size, offset)
+        except OSError:
+            return False
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            return False
+        temporary = self._temporary + b"-%d" % threading.get_ident()
+        with dist_errors(self._path(entry.path)):
+            new = os.open(temporary, CREATE, 0o600, dir_fd=fd)
+            try:
+                try:
+                    while content:
+                        content = content[os.write(new, content) :]
+                    os.fchmod(new, entry.mode)
+                finally:
+                    os.close(new)
+                name = entry.path.rpartition("/")[2].encode("utf-8")
+                written = self._move_into_place(fd, name, temporary)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=fd)
+                raise
+        with self._lock:
+            self._written(folder, name, written, entry)
+        return True
+
+    def _written(self, folder: str, name: bytes, found: os.stat_result, entry: TreeEntry) -> None:
+        self._touched[folder][name.decode("utf-8")] = row_of(found, entry.sha256)
+        self._missing[folder] -= 1
 
     def _fill(self, entry: TreeEntry, chunks: Iterable[bytes]) -> bool:
         hasher = hashlib.sha256()
@@ -168,13 +224,12 @@ class TreeWriter:
                     yield stream
                     stream.truncate()  # where a hole is at its end
                     os.fchmod(stream.fileno(), entry.mode)  # last: a write drops the setuid bit
-                written = self._move_into_place(fd, name.encode("utf-8"))
+                written = self._move_into_place(fd, name.encode("utf-8"), self._temporary)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(self._temporary, dir_fd=fd)
                 raise
-        self._touched[folder][name] = row_of(written, entry.sha256)
-        self._missing[folder] -= 1
+        self._written(folder, name.encode("utf-8"), written, entry)
 
     def _make_root(self) -> None:
         os.makedirs(os.path.dirname(self._root), exist_ok=True)
@@ -215,10 +270,10 @@ class TreeWriter:
         is_link = found is not None and stat.S_ISLNK(found.st_mode)
         if not is_link or os.readlink(name, dir_fd=fd) != target:
             os.symlink(target, self._temporary, dir_fd=fd)
-            self._move_into_place(fd, name)
+            self._move_into_place(fd, name, self._temporary)
 
-    def _move_into_place(self, fd: int, name: bytes) -> os.stat_result:
-        os.rename(self._temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    def _move_into_place(self, fd: int, name: bytes, temporary: bytes) -> os.stat_result:
+        os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         return os.lstat(name, dir_fd=fd)
 
     def _path(self, path: str) -> str:

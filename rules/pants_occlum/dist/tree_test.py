@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -368,3 +369,33 @@ def test_holes_stay_holes(disk: Disk, tmp_path: Path) -> None:
     writer.finish()
     assert (disk.root / "a").read_bytes() == content
     assert (disk.root / "a").stat().st_blocks * 512 < 2 << 20
+
+
+def test_parts_of_a_file_are_written_by_several_threads(disk: Disk, tmp_path: Path) -> None:
+    contents = {f"{number % 3}/{number}": os.urandom(number * 10) for number in range(300)}
+    entries = [disk.file(path, content, 0o640) for path, content in contents.items()]
+    pack, slices = tmp_path / "pack", []
+    for entry in entries:
+        slices.append((entry, sum(one.size for one, _ in slices)))
+    damaged = slices[150]
+    pack.write_bytes(b"".join(contents.values()))
+    flip_bit(pack, damaged[1])
+    writer = TreeWriter(str(disk.root), entries, disk.index)
+    assert len(writer.compare()) == 300
+    with ThreadPoolExecutor(3) as threads:
+        halves = slices[:100], slices[100:200], slices[200:]
+        left = threads.map(lambda some: writer.copy_slices(os.fsencode(pack), some), halves)
+        assert list(left) == [[], [damaged], []]
+    assert writer.copy_slices(os.fsencode(tmp_path / "none"), slices[:1]) == slices[:1]
+    writer.finish()
+    del contents[damaged[0].path]
+    found = {path: (disk.root / path).read_bytes() for path in disk.listing() if "/" in path}
+    assert found == contents
+    assert set(disk.listing().values()) == {"drwxr-xr-x", "-rw-r-----"}
+    assert disk.sync(*entries) == [damaged[0].path]
+
+
+def flip_bit(file: Path, offset: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[offset] ^= 1
+    file.write_bytes(content)
