@@ -15,6 +15,7 @@ READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 # O_NONBLOCK: a fifo that took the place of a regular file must not hang us.
 SOURCE_FLAGS = READ_FLAGS | os.O_NOFOLLOW | os.O_NONBLOCK
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+WRITE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE_FLAGS, CREATE_AND_READ_FLAGS = _NEW | os.O_WRONLY, _NEW | os.O_RDWR
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from occlum_build.errors import Problem
 from occlum_build.files.source import Identity, changed, identity_of, open_source
+from occlum_build.process.forked import do_tasks, processors
 from occlum_build.sefs.fs_format import (
     METADATA_NAME,
     FileType,
@@ -17,15 +21,19 @@ from occlum_build.sefs.fs_format import (
     pack_directory,
     pack_metadata,
 )
-from occlum_build.sefs.hostio import (
-    changing,
-    os_errors,
-)
+from occlum_build.sefs.hostio import CREATE_FLAGS, WRITE_FLAGS, changing, opened, os_errors
 from occlum_build.sefs.keys import DerivedKeys, KeySource, UserKey
 from occlum_build.sefs.manifest import tree_digest
 from occlum_build.sefs.pf_crypto import EncryptingSealer, IntegrityOnly, Sealer
 from occlum_build.sefs.pf_format import format_mac
-from occlum_build.sefs.pf_writer import SOURCE_CHANGED, BytesSource, DescriptorSource, PfWriter
+from occlum_build.sefs.pf_writer import (
+    SOURCE_CHANGED,
+    BytesSource,
+    DescriptorSource,
+    PfWriter,
+    inline_data,
+)
+from occlum_build.sefs.shared_work import SHARED_BYTES, Work, shared_work, split_groups
 from occlum_build.sefs.tree import Tree, TreeEntry, scan_tree
 
 
@@ -88,6 +96,10 @@ def directory_content(tree: Tree, entry: TreeEntry) -> bytes:
     return pack_directory(entry.inode, entry.parent, tree.children[entry.inode])
 
 
+_Written = tuple[int, bytes]  # bytes of content of an entry, and the MAC of its protected file
+_WRITTEN = struct.Struct("<Q16s")
+
+
 class _ImageBuilder:
     """Writes the protected files of one image into an empty directory."""
 
@@ -109,25 +121,94 @@ class _ImageBuilder:
 
     def write(self) -> bytes:
         """All inodes, then `metadata`, which holds their MACs; the MAC of `metadata`."""
-        inodes = [(entry.inode, self._write_inode(entry)) for entry in self._tree.entries]
+        entries, written = self._tree.entries, self._write_entries()
+        self.content_bytes = sum(size for size, _ in written)
+        inodes = [
+            (entry.inode, inode_of(self._tree, entry, size, mac))
+            for entry, (size, mac) in zip(entries, written)
+        ]
         content = BytesSource(pack_metadata(inodes))
         path, name = f"{self._directory}/{METADATA_NAME}", METADATA_NAME.encode("ascii")
         return self._writer.write(path, name, content, self._sealer(name))
+
+    def _write_entries(self) -> list[_Written]:
+        """Size and MAC of each entry; where they are much, several processes write them."""
+        entries, seen = self._tree.entries, self._tree.seen
+        sizes = [seen[entry.path].size if entry.path in seen else 0 for entry in entries]
+        workers = processors() if sum(sizes) >= SHARED_BYTES else 1
+        if workers == 1:
+            return [self._write_entry(entry) for entry in entries]
+        work = shared_work(sizes)
+        for one in work:
+            if one.groups is not None and not one.groups.start:
+                with opened(self._path(entries[one.start]), CREATE_FLAGS):
+                    pass  # the groups of a large file are written to it in any order
+        results = do_tasks(len(work), lambda number: self._do(work[number]), workers)
+        written: list[_Written] = []
+        for start, done in groupby(zip(work, results), key=lambda one: one[0].start):
+            found = list(done)
+            if found[0][0].groups is None:
+                written += _WRITTEN.iter_unpack(found[0][1])
+            else:
+                written.append(self._finish(entries[start], b"".join(text for _, text in found)))
+        return written
+
+    def _do(self, work: Work) -> bytes:
+        """What one of several processes does."""
+        entries = self._tree.entries[work.start : work.end]
+        if work.groups is None:
+            return b"".join(_WRITTEN.pack(*self._write_entry(entry)) for entry in entries)
+        sealer, path = self._sealer(_name(entries[0])), self._path(entries[0])
+        with self._source(entries[0]) as source, opened(path, WRITE_FLAGS) as descriptor:
+            return b"".join(self._writer.write_groups(descriptor, work.groups, source, sealer))
+
+    def _finish(self, entry: TreeEntry, groups: bytes) -> _Written:
+        """Complete a large file, of which all groups are written."""
+        name = _name(entry)
+        with self._source(entry) as source:
+            inline = inline_data(source)
+            with opened(self._path(entry), WRITE_FLAGS) as descriptor:
+                mac = self._writer.finish(
+                    descriptor,
+                    name,
+                    source.size,
+                    inline,
+                    split_groups(groups, source.size),
+                    self._sealer(name),
+                )
+        return source.size, mac
+
+    def _write_entry(self, entry: TreeEntry) -> _Written:
+        if entry.type is FileType.FILE:
+            with self._source(entry) as source:
+                return self._write(entry, source)
+        if entry.type is FileType.DIR:
+            return self._write(entry, BytesSource(directory_content(self._tree, entry)))
+        return self._write(entry, BytesSource(self._target(entry)))
+
+    def _write(self, entry: TreeEntry, source: BytesSource | DescriptorSource) -> _Written:
+        name = _name(entry)
+        return source.size, self._writer.write(self._path(entry), name, source, self._sealer(name))
 
     def _sealer(self, name: bytes) -> Sealer:
         if self._user_key is None or self._keys is None:
             return IntegrityOnly()
         return EncryptingSealer(self._user_key, self._keys.for_file(name))
 
-    def _write_inode(self, entry: TreeEntry) -> Inode:
-        name = disk_filename(entry.inode)
-        if entry.type is FileType.FILE:
-            size, mac = self._write_file(name, self._tree.host_path(entry), entry.path)
-        elif entry.type is FileType.DIR:
-            size, mac = self._write_bytes(name, directory_content(self._tree, entry))
-        else:
-            size, mac = self._write_bytes(name, self._target(entry))
-        return inode_of(self._tree, entry, size, mac)
+    def _path(self, entry: TreeEntry) -> str:
+        return f"{self._directory}/{_name(entry).decode('ascii')}"
+
+    @contextmanager
+    def _source(self, entry: TreeEntry) -> Iterator[DescriptorSource]:
+        """A regular file, for the body to read; it must not change until the end of that."""
+        host_path = self._tree.host_path(entry)
+        planned = self._planned.get(entry.path) or self._tree.seen[entry.path]
+        with os_errors(host_path):
+            file = open_source(host_path, code=SOURCE_CHANGED, planned=planned)
+        with file:
+            source = DescriptorSource(file.descriptor, host_path)
+            yield source
+            source.check_unchanged()
 
     def _target(self, entry: TreeEntry) -> bytes:
         host_path = self._tree.host_path(entry)
@@ -137,23 +218,7 @@ class _ImageBuilder:
                 raise changed(host_path, SOURCE_CHANGED)
         return target
 
-    def _write_bytes(self, name: bytes, content: bytes) -> tuple[int, bytes]:
-        return self._write(name, BytesSource(content))
 
-    def _write_file(self, name: bytes, host_path: bytes, path: bytes) -> tuple[int, bytes]:
-        planned = self._planned.get(path) or self._tree.seen[path]
-        with os_errors(host_path):
-            file = open_source(host_path, code=SOURCE_CHANGED, planned=planned)
-        with file:
-            source = DescriptorSource(file.descriptor, host_path)
-            written = self._write(name, source)
-            source.check_unchanged()
-        return written
-
-    def _write(self, name: bytes, source: BytesSource | DescriptorSource) -> tuple[int, bytes]:
-        hex_name = name.hex()
-        sealer = self._sealer(hex_name.encode("ascii"))
-        path = f"{self._directory}/{hex_name}"
-        mac = self._writer.write(path, hex_name.encode("ascii"), source, sealer)
-        self.content_bytes += source.size
-        return source.size, mac
+def _name(entry: TreeEntry) -> bytes:
+    """The name of the protected file of an entry."""
+    return disk_filename(entry.inode).hex().encode("ascii")
