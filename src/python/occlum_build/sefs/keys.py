@@ -153,6 +153,9 @@ class KeySource(Protocol):
         """The keys of the protected file with this clean file name."""
 
 
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+
+
 class DerivedFileKeys:
     """Keys as HMAC-SHA256 of node number and plaintext under the key of the file (section 2.5).
 
@@ -162,14 +165,14 @@ class DerivedFileKeys:
 
     def __init__(self, file_key: bytes) -> None:
         block = file_key.ljust(64, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self._inner = hashlib.sha256(block.translate(_INNER)).copy
+        self._outer = hashlib.sha256(block.translate(_OUTER)).copy
 
     def _hmac(self, node: int, plaintext: bytes | memoryview) -> bytes:
-        inner = self._inner.copy()
+        inner = self._inner()
         inner.update(_node_number(node))
         inner.update(plaintext)
-        outer = self._outer.copy()
+        outer = self._outer()
         outer.update(inner.digest())
         return outer.digest()
 
