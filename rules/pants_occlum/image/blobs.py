@@ -79,11 +79,25 @@ class LayerBlobRequest:
 
     def parts(self) -> list[LayerBlobRequest]:
         """A request for each part (occlum_build.oci.parts), alone where that is all."""
-        counts = parts_of((entry.path, entry.size) for entry in self.entries)
+        entries = self._by_pack()
+        counts = parts_of((entry.path, entry.size) for entry in entries)
         if len(counts) == 1:
             return [self]
         ends = list(accumulate(counts))
-        return [self._part(self.entries[a:b]) for a, b in zip([0, *ends], ends)]
+        return [self._part(entries[a:b]) for a, b in zip([0, *ends], ends)]
+
+    def _by_pack(self) -> tuple[TreeEntry, ...]:
+        """The entries with those in packs last, as they lie there: a part needs few packs then."""
+        if self.packed is None:
+            return self.entries
+        packed = {one.path: one for one in in_packs(self.entries, self.packed.slices())}
+        return (
+            *(entry for entry in self.entries if entry.path not in packed),
+            *sorted(
+                (entry for entry in self.entries if entry.path in packed),
+                key=lambda entry: packed[entry.path][1:3],
+            ),
+        )
 
     def _part(self, entries: tuple[TreeEntry, ...]) -> LayerBlobRequest:
         host = self.host

@@ -28,7 +28,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         project.host(f"data/d/{number:02}", os.urandom(MB), 0o755)
     project.write(
         {
-            "app/bom.yaml": "targets: [{target: /, copy: [{dirs: [/data/d]}, {files: [../own.txt]}]}]",
+            "app/bom.yaml": """
+            targets: [{target: /, copy: [{dirs: [/data/d]}, {files: [../own.txt]}]}]
+            """,
             "app/own.txt": "a file of the project\n",
             "app/BUILD": """
             files(name="own", sources=["own.txt"])
@@ -47,7 +49,7 @@ def _document(layout: Path, descriptor: Any) -> Any:
 
 
 def _blob(layout: Path, descriptor: Any) -> bytes:
-    content = (layout / "blobs/sha256" / descriptor["digest"][len("sha256:") :]).read_bytes()
+    content: bytes = (layout / "blobs/sha256" / descriptor["digest"][len("sha256:") :]).read_bytes()
     assert f"sha256:{hashlib.sha256(content).hexdigest()}" == descriptor["digest"]
     assert len(content) == descriptor["size"]
     return content
