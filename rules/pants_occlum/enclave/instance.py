@@ -189,30 +189,8 @@ class InstanceArchive:
     digest: Digest
 
 
-@rule(desc="Archive an instance")
-async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
-    by_path = with_parents_of(request.instance.tree)
-    if sum(entry.size for entry in by_path.values()) > PART_BYTES and not any(
-        entry.mode == SECRET_MODE for entry in by_path.values()
-    ):
-        return InstanceArchive(await _archive_of_parts(request, by_path))
-    process = await prepare_tool_process(
-        ToolProcessRequest(
-            module="occlum_build.occlum.package",
-            argv=(INSTANCE, ARCHIVE, INSTANCE, TABLE),
-            description=f"Archive the instance of {request.of}",
-            input_digest=request.input,
-            requirements=PURE,
-            compiled_requirements=COMPILED,
-            output_files=(ARCHIVE,),
-        ),
-    )
-    result = await run_tool_or_raise(process)
-    return InstanceArchive(result.output_digest)
-
-
 async def _archive_of_parts(request: ArchiveRequest, by_path: Mapping[str, TreeEntry]) -> Digest:
-    """The archive of a large instance. What is in it is what the process above archives."""
+    """The archive of a large instance. It has what the process below archives."""
     kinds = {path: entry.kind for path, entry in by_path.items()}
     entries = (by_path[path] for path in archived(kinds, request.sgx_mode))
     blob = await make_layer_blob(
@@ -238,6 +216,28 @@ def _archived_mode(entry: TreeEntry) -> int:
     if entry.kind == SYMLINK:
         return 0o777
     return 0o755 if entry.kind == DIR or entry.mode & 0o100 else 0o644
+
+
+@rule(desc="Archive an instance")
+async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
+    by_path = with_parents_of(request.instance.tree)
+    if sum(entry.size for entry in by_path.values()) > PART_BYTES and not any(
+        entry.mode == SECRET_MODE for entry in by_path.values()
+    ):
+        return InstanceArchive(await _archive_of_parts(request, by_path))
+    process = await prepare_tool_process(
+        ToolProcessRequest(
+            module="occlum_build.occlum.package",
+            argv=(INSTANCE, ARCHIVE, INSTANCE, TABLE),
+            description=f"Archive the instance of {request.of}",
+            input_digest=request.input,
+            requirements=PURE,
+            compiled_requirements=COMPILED,
+            output_files=(ARCHIVE,),
+        ),
+    )
+    result = await run_tool_or_raise(process)
+    return InstanceArchive(result.output_digest)
 
 
 def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None:
