@@ -11,6 +11,7 @@ import pytest
 
 from occlum_build.elf.testing_made import made_elf
 from occlum_build.image.manifest import manifest_text
+from occlum_build.image.plan import draft_image
 from pants_occlum.image import planning, replanning, texts
 from pants_occlum.image.planned import PlannedImage
 from pants_occlum.sysroot import host
@@ -67,19 +68,26 @@ class Compared:
 
 
 @pytest.fixture
-def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compared]:
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compared:
+    """A project of which nothing was planned."""
     replanning._plans.clear()
     texts._texts.clear()
     monkeypatch.setattr(host, "MANY_FILES", 1)
     project = Project(tmp_path)
-    compared = Compared(project)
+    prepared = Compared(project)
     project.write({"app/BUILD": BUILD, "app/bom.yaml": BOM})
     project.write({"app/hello.txt": "Hello.\n", "app/long.txt": LONG, "app/run.sh": "#!/bin/sh\n"})
-    compared.host("bin/app", made_elf(), 0o755)
+    prepared.host("bin/app", made_elf(), 0o755)
     for number in range(10):
-        compared.host(f"data/part/{number}", b"%d" % number)
+        prepared.host(f"data/part/{number}", b"%d" % number)
     for folder in ("one", "two"):
-        compared.host(f"{folder}/same", b"the same")
+        prepared.host(f"{folder}/same", b"the same")
+    return prepared
+
+
+@pytest.fixture
+def compared(prepared: Compared, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compared]:
+    compared = prepared
     replan, remember = replanning.replan, replanning.remember
 
     async def both_ways(*args: Any) -> None:
@@ -147,3 +155,28 @@ def test_one_edit_after_another(compared: Compared) -> None:
     assert not compared.package()
     compared.host("data/part/more", b"4")
     assert compared.package()
+
+
+def test_what_is_packaged_by_a_plan_of_the_last_one(
+    prepared: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared.project.package("app:image")
+    drafted: list[object] = []
+
+    def drafting(*args: Any) -> Any:
+        drafted.append(args)
+        return draft_image(*args)
+
+    monkeypatch.setattr(planning, "draft_image", drafting)
+    prepared.host("data/part/3", b"another")
+    prepared.project.write({"app/hello.txt": "Good day.\n"})
+    artefacts = prepared.project.package("app:image")
+    assert not drafted
+    assert (artefacts / "image/data/part/3").read_bytes() == b"another"
+    assert (artefacts / "image/hello.txt").read_text() == "Good day.\n"
+    for path, content in (("/data/part/3", b"another"), ("/hello.txt", b"Good day.\n")):
+        entry = entries(artefacts)[path]
+        assert (entry["size"], entry["sha256"]) == (len(content), sha256(content).hexdigest())
+    prepared.host("data/part/more", b"more")
+    assert (prepared.project.package("app:image") / "image/data/part/more").is_file()
+    assert drafted
