@@ -374,7 +374,8 @@ def test_holes_stay_holes(disk: Disk, tmp_path: Path) -> None:
 def test_parts_of_a_file_are_written_by_several_threads(disk: Disk, tmp_path: Path) -> None:
     contents = {f"{number % 3}/{number}": os.urandom(number * 10) for number in range(300)}
     entries = [disk.file(path, content, 0o640) for path, content in contents.items()]
-    pack, slices = tmp_path / "pack", []
+    pack = tmp_path / "pack"
+    slices: list[tuple[TreeEntry, int]] = []
     for entry in entries:
         slices.append((entry, sum(one.size for one, _ in slices)))
     damaged = slices[150]
