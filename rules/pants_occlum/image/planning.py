@@ -135,7 +135,7 @@ async def _plan(
             of,
             lambda sources, _: check_image(Root(planned.entries, sources, planned.searched)),
         )
-    asked = replace(known.asked, contents={*asked.contents}, decisive={*asked.decisive})
+    asked = Asked(contents={*known.asked.contents}, decisive={*known.asked.decisive})
     known.asked.update(hashed)
     unpinned = await _unpinned(known, is_whole=not errors)
     if errors or unpinned:
