@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Protocol
+from typing import Callable
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.handles import (
@@ -32,29 +32,7 @@ from occlum_build.image.clearing import (
 )
 from occlum_build.image.content import copy_content, same_content
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
-
-if TYPE_CHECKING:  # slow to import, and an image is also written without planning it anew
-    from collections.abc import Sequence
-
-    from occlum_build.files.source import Identity
-
-
-class Planned(Protocol):
-    """What is written: the entries of a plan."""
-
-    @property
-    def entries(self) -> Sequence[Entry]: ...
-
-
-class Sources(Protocol):
-    """Where the bytes are: `OsSources`, or what stands for it."""
-
-    def os_path(self, path: str) -> str: ...
-
-    def identity(self, path: str) -> Identity | None: ...
-
-    def known_sha256(self, path: str) -> str: ...
-
+from occlum_build.image.planned import Planned, Sources
 
 # From so many entries or bytes on, other processes help to write them.
 MANY = 256
