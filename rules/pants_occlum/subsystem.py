@@ -148,6 +148,37 @@ class OcclumSubsystem(Subsystem):
             """
         ),
     )
+    encrypted_cache = BoolOption(
+        default=True,
+        help=softwrap(
+            """
+            Keep encrypted secure file systems in a directory of this machine, below no cache of
+            Pants, so that a run without pantsd, or with a new one, need not encrypt again what it
+            has. What lies there is ciphertext; where that is too much, turn it off.
+            """
+        ),
+    )
+    encrypted_cache_dir = StrOption(
+        default=None,
+        advanced=True,
+        help=softwrap(
+            """
+            Where `[occlum].encrypted_cache` is: an absolute path. Default: `pants-occlum/encrypted`
+            below `$XDG_CACHE_HOME`, or below `~/.cache`.
+            """
+        ),
+    )
+    encrypted_cache_mb = IntOption(
+        default=10_000,
+        advanced=True,
+        help="How many megabytes `[occlum].encrypted_cache` may have; what was taken longest ago "
+        "goes first.",
+    )
+    encrypted_cache_days = IntOption(
+        default=30,
+        advanced=True,
+        help="After how many days `[occlum].encrypted_cache` drops what no run has taken.",
+    )
     sign_key_file = StrOption(
         default=None,
         help=softwrap(

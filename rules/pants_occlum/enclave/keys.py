@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pants.engine.addresses import Address
@@ -21,6 +21,8 @@ from pants_occlum.process.tool_process import link_in_cache
 from pants_occlum.subsystem import OcclumSubsystem
 
 KEY_CACHE, KEY_DIR = "occlum_image_key", ".key"
+ENCRYPTED_CACHE, ENCRYPTED_DIR = "occlum_encrypted", ".encrypted"
+_FOLDER = "folder"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class ImageKey:
     """
 
     fingerprint: str
+    cache: tuple[str, ...] = ()  # of what was encrypted: place in a sandbox, most bytes, days
 
     @property
     def path(self) -> str:
@@ -81,7 +84,25 @@ async def image_key(
     with told_of("[occlum].image_key_file"), read_key_file(Path(file)) as read:
         key = ImageKey(read.fingerprint())
     link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
-    return key
+    return replace(key, cache=_encrypted_cache(occlum, named_caches_dir))
+
+
+def _encrypted_cache(
+    occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
+) -> tuple[str, ...]:
+    """Arguments of the process that encrypts, none where nothing is to be kept.
+
+    The directory is not a named cache itself, as CI systems keep and share those.
+    """
+    if not occlum.encrypted_cache:
+        return ()
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = _absolute(occlum.encrypted_cache_dir, "encrypted_cache_dir")
+    folder = folder or os.path.join(home, "pants-occlum", "encrypted")
+    link_in_cache(folder, str(named_caches_dir.val / ENCRYPTED_CACHE / _FOLDER))
+    most_bytes = max(occlum.encrypted_cache_mb, 0) * 1_000_000
+    days = max(occlum.encrypted_cache_days, 0)
+    return (f"{ENCRYPTED_DIR}/{_FOLDER}", str(most_bytes), str(days))
 
 
 @_uncacheable_rule

@@ -26,22 +26,25 @@ from pants.util.frozendict import FrozenDict
 
 from occlum_build.image.entries import FILE
 from occlum_build.occlum.seal import ROOT_MAC
-from occlum_build.occlum.seal_image import CONTENTS, MACS, ImageFile, Request, parts_of
+from occlum_build.occlum.seal_image import CONTENTS, MACS, TAKEN, ImageFile, Request, parts_of
 from occlum_build.process.packs import INDEX, PACKS, read_index
 from occlum_build.sefs.planned import numbered
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents, merge_digests
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.places import DistPlaces
-from pants_occlum.enclave.keys import ImageKey
+from pants_occlum.enclave.keys import ENCRYPTED_CACHE, ENCRYPTED_DIR, ImageKey
 from pants_occlum.enclave.steps import REQUEST, Parts, Step, parts_of_step, process_of, run_step
 from pants_occlum.image.nodes import Image, ImageRequest, make_image
 from pants_occlum.image.planned import check_host
+from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.awaited_contents import awaited, try_process
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
 from pants_occlum.sysroot.pins import HostContents, host_contents
 from pants_occlum.sysroot.sysroots import Sysroot
+
+logger = logger_of(__name__)
 
 _MANIFEST = "manifest.json"
 
@@ -95,6 +98,8 @@ async def seal_part(request: SealPartRequest) -> Parts:
     step = await _step(request, awaited(contents))
     result = await try_process(await process_of(step), contents)
     if result is not None:
+        if TAKEN.encode() in result.stdout:
+            logger.debug("%s: a part of the secure file system was %s", request.of, TAKEN)
         return await parts_of_step(step, result)
     found = (await host_contents(contents)).digests
     files = tuple(one._replace(source="") for one in request.asked.files)
@@ -122,9 +127,14 @@ async def _step(request: SealPartRequest, awaits: Iterable[FileEntry]) -> Step:
             MergeDigests([request.inputs, await create_digest(CreateDigest(files))])
         ),
         description=f"Make the secure file system of {request.of}",
-        key=(key.path, key.fingerprint) if key else (),
+        key=(key.path, key.fingerprint, *key.cache) if key else (),
         uses_key=key is not None,
-        caches=SYSROOT_CACHES if len(contents) < len(asked.files) else FrozenDict({}),
+        caches=FrozenDict(
+            {
+                **(SYSROOT_CACHES if len(contents) < len(asked.files) else {}),
+                **({ENCRYPTED_CACHE: ENCRYPTED_DIR} if key and key.cache else {}),
+            }
+        ),
     )
 
 

@@ -25,6 +25,7 @@ _OTHERS_READ_OR_WRITE = 0o066
 _METADATA_LABEL = b"SGX-PROTECTED-FS-METADATA-KEY"
 _IMAGE_CONTEXT = b"occlum-build sefs node keys v1\0"
 _FINGERPRINT_CONTEXT = b"occlum-build sefs key fingerprint v1\0"
+_CACHE_CONTEXT = b"occlum-build encrypted cache v1\0"
 _node_number = struct.Struct("<Q").pack
 
 
@@ -77,6 +78,10 @@ class UserKey:
     def image_key(self, salt: bytes) -> bytes:
         """The key (32 bytes) that all derived node keys of one image come from (section 2.5)."""
         return hmac.digest(self._key(), _IMAGE_CONTEXT + salt, "sha256")
+
+    def cache_mac(self, text: bytes) -> str:
+        """64 hex digits that only who has the key can say of an index of the encrypted cache."""
+        return hmac.digest(self._key(), _CACHE_CONTEXT + text, "sha256").hex()
 
     def _key(self) -> bytearray:
         if not self._value:

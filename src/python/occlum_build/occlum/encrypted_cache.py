@@ -1,0 +1,193 @@
+"""What was encrypted is kept on this machine, so that a later run need not encrypt it again.
+
+An entry is a directory of files and an index with their digests, which is authenticated with the
+image key; it is there complete or not at all. Its name is a digest of the key's fingerprint, of
+what was to be sealed and of the code that did it. Files are 0600 and directories 0700. Nothing in
+it is plaintext, nothing of the key; what has the key itself is never kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlum_build.errors import OcclumError
+from occlum_build.files.bounds import MIB
+from occlum_build.files.handles import CREATE
+from occlum_build.files.json_text import load_json
+from occlum_build.files.reading import READ_FLAGS, read_file
+from occlum_build.sefs.keys import UserKey
+
+INDEX = "index.json"
+_INDEX_BYTES = 64 * MIB
+_TEMPORARY = ".new-"
+_CHUNK_BYTES = 1 << 20
+_DAY_SECONDS = 86_400
+_MODE, _FOLDER_MODE = 0o600, 0o700
+
+
+class _Unusable(Exception):
+    """An entry is damaged, or goes away while it is read."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of all entries together, and for how many days an entry is kept that nobody takes."""
+
+    most_bytes: int
+    days: int
+
+
+@dataclass(frozen=True)
+class EncryptedCache:
+    """The entries in a directory, of whatever key; nothing that fails here is an error of a run."""
+
+    folder: Path
+    limits: Limits
+
+    def take(self, name: str, out: Path, key: UserKey) -> bool:
+        """Copy an entry into `out`, which does not exist; False where there is no right one.
+
+        What is damaged, or has modes that are open to others, is removed.
+        """
+        entry = self.folder / name
+        if not os.path.lexists(entry):
+            return False
+        try:
+            _check_owned(entry)
+            out.mkdir()
+            for path, sha256 in _read_index(entry, key):
+                (out / path).parent.mkdir(parents=True, exist_ok=True)
+                if _copy(entry / path, out / path, 0o644) != sha256:
+                    raise _Unusable
+            os.utime(entry)
+        except (OSError, OcclumError, _Unusable, ValueError):
+            shutil.rmtree(out, ignore_errors=True)
+            self._remove(entry)
+            return False
+        return True
+
+    def keep(self, name: str, made: Path, key: UserKey) -> None:
+        """Keep the files of a directory as an entry, unless it is there, and prune."""
+        temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            temporary.mkdir(_FOLDER_MODE)
+            rows = []
+            for path in sorted(one for one in made.rglob("*") if one.is_file()):
+                relative = path.relative_to(made)
+                (temporary / relative).parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+                rows.append([str(relative), _copy(path, temporary / relative, _MODE)])
+            files = json.dumps(rows, separators=(",", ":"))
+            index = json.dumps({"files": files, "mac": key.cache_mac(f"{name}\0{files}".encode())})
+            with open(os.open(temporary / INDEX, CREATE, _MODE), "w", encoding="utf-8") as stream:
+                stream.write(index)
+            temporary.rename(self.folder / name)
+        except OSError:  # another run was first, or the disk is full
+            shutil.rmtree(temporary, ignore_errors=True)
+        self.prune()
+
+    def prune(self, now: float | None = None) -> None:
+        """Remove what nobody took for long, then what was taken longest ago, down to the limit."""
+        now = time.time() if now is None else now
+        entries = sorted(self._entries())
+        size = sum(one[2] for one in entries)
+        for taken, path, bytes_ in entries:
+            is_left = path.name.startswith(_TEMPORARY) and now - taken > _DAY_SECONDS
+            is_old = now - taken > self.limits.days * _DAY_SECONDS
+            if is_left or is_old or size > self.limits.most_bytes:
+                if path.name.startswith(_TEMPORARY) and not is_left:
+                    continue  # of a run that is at it
+                self._remove(path)
+                size -= bytes_
+
+    def _entries(self) -> Iterator[tuple[float, Path, int]]:
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                with suppress(OSError):
+                    taken = path.lstat().st_mtime
+                    sizes = [one.lstat().st_size for one in path.rglob("*") if one.is_file()]
+                    yield taken, path, sum(sizes)
+
+    def _remove(self, entry: Path) -> None:
+        """Out of the way at once, so that no run takes half of it."""
+        away = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        with suppress(OSError):
+            entry.rename(away)
+            if away.is_symlink() or not away.is_dir():
+                away.unlink()
+            else:
+                shutil.rmtree(away, ignore_errors=True)
+
+
+def open_cache(folder: Path, limits: Limits) -> EncryptedCache | None:
+    """The cache in a directory, which is made; None where that is not this user's own."""
+    try:
+        folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+        real = folder.resolve()
+        if real.stat().st_uid != os.geteuid():
+            return None
+        os.chmod(real, _FOLDER_MODE)
+    except OSError:
+        return None
+    return EncryptedCache(real, limits)
+
+
+def entry_name(fingerprint: str, asked: bytes, tool: Path) -> str:
+    """The name of an entry: of the key, of what is sealed, and of the code in a directory."""
+    hasher = hashlib.sha256()
+    for path in sorted(tool.rglob("*")):
+        if path.is_file():
+            hasher.update(f"{path.relative_to(tool)}\0{_digest(path)}\n".encode())
+    text = json.dumps([fingerprint, hashlib.sha256(asked).hexdigest(), hasher.hexdigest()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_owned(entry: Path) -> None:
+    """An entry is a directory of this user's that nobody else can write to or read."""
+    found = entry.lstat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or entry.is_symlink():
+        raise _Unusable
+
+
+def _read_index(entry: Path, key: UserKey) -> list[tuple[str, str]]:
+    found: Any = load_json(read_file(entry / INDEX, _INDEX_BYTES), INDEX)
+    try:
+        files, mac = found["files"], found["mac"]
+        expected = key.cache_mac(f"{entry.name}\0{files}".encode())
+        if not hmac.compare_digest(mac.encode(), expected.encode()):
+            raise _Unusable
+        return [(path, sha256) for path, sha256 in load_json(files.encode(), INDEX)]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _Unusable from error
+
+
+def _copy(source: Path, target: Path, mode: int) -> str:
+    """The SHA-256 of what was copied to a new file."""
+    hasher = hashlib.sha256()
+    descriptor = os.open(source, READ_FLAGS | os.O_NOFOLLOW)
+    with (
+        open(descriptor, "rb", buffering=0) as original,
+        open(os.open(target, CREATE, mode), "wb", buffering=0) as copy,
+    ):
+        while chunk := original.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+            copy.write(chunk)
+    return hasher.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    hasher = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    return hasher.hexdigest()

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from occlum_build.occlum.encrypted_cache import (
+    INDEX,
+    EncryptedCache,
+    Limits,
+    entry_name,
+    open_cache,
+)
+from occlum_build.sefs.keys import UserKey
+
+KEY, OTHER_KEY = UserKey(bytes(range(16))), UserKey(bytes(16))
+FILES = {"packs/0000": os.urandom(3_000_000), "packs/0001": b"one", ".ROOT_MAC": b"mac"}
+DAY = 86_400
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EncryptedCache:
+    found = open_cache(tmp_path / "home/cache", Limits(100_000_000, 30))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    for path, content in FILES.items():
+        file = tmp_path / "made" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return tmp_path / "made"
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def names(cache: EncryptedCache) -> list[str]:
+    return sorted(os.listdir(cache.folder))
+
+
+def test_what_was_kept_is_taken(cache: EncryptedCache, made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert not cache.take("a", out, KEY)
+    assert not out.exists()
+    cache.keep("a", made, KEY)
+    assert cache.take("a", out, KEY)
+    assert read(out) == FILES
+    assert read(made) == FILES
+    assert not cache.take("b", tmp_path / "b", KEY)
+
+
+def test_nothing_is_open_to_others(cache: EncryptedCache, made: Path) -> None:
+    before = os.umask(0)
+    try:
+        cache.keep("a", made, KEY)
+    finally:
+        os.umask(before)
+    found = [cache.folder, *cache.folder.rglob("*")]
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in found if path.is_file()}
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in found if path.is_dir()}
+    assert (modes, folders) == ({0o600}, {0o700})
+
+
+def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    assert open_cache(tmp_path / "open", Limits(1, 1)) is not None
+    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
+    (tmp_path / "file").touch()
+    assert open_cache(tmp_path / "file", Limits(1, 1)) is None
+
+
+def flip(entry: Path) -> None:
+    path = entry / "packs/0000"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def shorten(entry: Path) -> None:
+    os.truncate(entry / "packs/0001", 1)
+
+
+def lose(entry: Path) -> None:
+    (entry / "packs/0001").unlink()
+
+
+def forge(entry: Path) -> None:
+    (entry / INDEX).write_text('{"files": "[]", "mac": "00"}')
+
+
+def garble(entry: Path) -> None:
+    (entry / INDEX).write_bytes(b"{")
+
+
+def link(entry: Path) -> None:
+    (entry / "packs/0001").unlink()
+    (entry / "packs/0001").symlink_to("/etc/passwd")
+
+
+def open_to_others(entry: Path) -> None:
+    entry.chmod(0o750)
+
+
+@pytest.mark.parametrize("damage", [flip, shorten, lose, forge, garble, link, open_to_others])
+def test_damage_is_removed_and_made_anew(
+    cache: EncryptedCache, made: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    cache.keep("a", made, KEY)
+    damage(cache.folder / "a")
+    assert not cache.take("a", tmp_path / "out", KEY)
+    assert not (tmp_path / "out").exists()
+    assert names(cache) == []
+    cache.keep("a", made, KEY)
+    assert cache.take("a", tmp_path / "out", KEY)
+
+
+def test_entry_of_another_name_or_key_is_none(
+    cache: EncryptedCache, made: Path, tmp_path: Path
+) -> None:
+    cache.keep("a", made, KEY)
+    (cache.folder / "a").rename(cache.folder / "b")
+    assert not cache.take("b", tmp_path / "out", KEY)
+    cache.keep("a", made, KEY)
+    assert not cache.take("a", tmp_path / "out", OTHER_KEY)
+
+
+def test_two_runs_that_keep_the_same(cache: EncryptedCache, made: Path, tmp_path: Path) -> None:
+    cache.keep("a", made, KEY)
+    cache.keep("a", made, KEY)
+    assert names(cache) == ["a"]
+    assert cache.take("a", tmp_path / "out", KEY)
+
+
+def test_old_and_many_entries_are_pruned(made: Path, tmp_path: Path) -> None:
+    cache = open_cache(tmp_path / "cache", Limits(7_000_000, 30))
+    assert cache is not None
+    cache.keep("old", made, KEY)
+    cache.keep("kept", made, KEY)
+    now = (cache.folder / "kept").stat().st_mtime
+    os.utime(cache.folder / "old", (now - 31 * DAY, now - 31 * DAY))
+    (cache.folder / ".new-left").mkdir()
+    os.utime(cache.folder / ".new-left", (now - 2 * DAY, now - 2 * DAY))
+    (cache.folder / ".new-of-a-run").mkdir()
+    cache.prune(now)
+    assert names(cache) == [".new-of-a-run", "kept"]
+    os.utime(cache.folder / "kept", (now - 5, now - 5))
+    cache.keep("second", made, KEY)
+    os.utime(cache.folder / "second", (now - 4, now - 4))
+    assert cache.take("kept", tmp_path / "out", KEY)
+    cache.keep("third", made, KEY)
+    assert names(cache) == [".new-of-a-run", "kept", "third"]
+
+
+def test_names_are_of_key_request_and_code(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    (tool / "a.py").write_text("1")
+    found = {
+        entry_name("f" * 32, b"asked", tool),
+        entry_name("e" * 32, b"asked", tool),
+        entry_name("f" * 32, b"another", tool),
+    }
+    first = entry_name("f" * 32, b"asked", tool)
+    (tool / "a.py").write_text("2")
+    assert len({*found, entry_name("f" * 32, b"asked", tool)}) == 4
+    (tool / "a.py").write_text("1")
+    assert entry_name("f" * 32, b"asked", tool) == first
