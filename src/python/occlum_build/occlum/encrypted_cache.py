@@ -132,8 +132,8 @@ class EncryptedCache:
 def open_cache(folder: Path, limits: Limits) -> EncryptedCache | None:
     """The cache in a directory, which is made; None where that is not this user's own."""
     try:
-        folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-        real = folder.resolve()
+        real = folder.resolve()  # of a link that leads to where nothing may be yet
+        real.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
         if real.stat().st_uid != os.geteuid():
             return None
         os.chmod(real, _FOLDER_MODE)

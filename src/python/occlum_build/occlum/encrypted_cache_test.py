@@ -76,6 +76,9 @@ def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     assert open_cache(tmp_path / "open", Limits(1, 1)) is not None
     assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "deep/new")
+    assert open_cache(tmp_path / "link", Limits(1, 1)) is not None
+    assert stat.S_IMODE((tmp_path / "deep/new").stat().st_mode) == 0o700
     (tmp_path / "file").touch()
     assert open_cache(tmp_path / "file", Limits(1, 1)) is None
 
