@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from occlum_build.files.bounds import MIB
 from occlum_build.files.handles import CREATE
 from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import READ_FLAGS, read_file
+from occlum_build.files.trees import clear, walk
 from occlum_build.sefs.keys import UserKey
 
 INDEX = "index.json"
@@ -72,7 +72,7 @@ class EncryptedCache:
                     raise _Unusable
             os.utime(entry)
         except (OSError, OcclumError, _Unusable, ValueError):
-            shutil.rmtree(out, ignore_errors=True)
+            _clear(out)
             self._remove(entry)
             return False
         return True
@@ -83,17 +83,16 @@ class EncryptedCache:
         try:
             temporary.mkdir(_FOLDER_MODE)
             rows = []
-            for path in sorted(one for one in made.rglob("*") if one.is_file()):
-                relative = path.relative_to(made)
-                (temporary / relative).parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-                rows.append([str(relative), _copy(path, temporary / relative, _MODE)])
+            for path in _files(made):
+                (temporary / path).parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+                rows.append([path, _copy(made / path, temporary / path, _MODE)])
             files = json.dumps(rows, separators=(",", ":"))
             index = json.dumps({"files": files, "mac": key.cache_mac(f"{name}\0{files}".encode())})
             with open(os.open(temporary / INDEX, CREATE, _MODE), "w", encoding="utf-8") as stream:
                 stream.write(index)
             temporary.rename(self.folder / name)
         except OSError:  # another run was first, or the disk is full
-            shutil.rmtree(temporary, ignore_errors=True)
+            _clear(temporary)
         self.prune()
 
     def prune(self, now: float | None = None) -> None:
@@ -115,18 +114,14 @@ class EncryptedCache:
             for path in self.folder.iterdir():
                 with suppress(OSError):
                     taken = path.lstat().st_mtime
-                    sizes = [one.lstat().st_size for one in path.rglob("*") if one.is_file()]
-                    yield taken, path, sum(sizes)
+                    yield taken, path, sum((path / one).lstat().st_size for one in _files(path))
 
     def _remove(self, entry: Path) -> None:
         """Out of the way at once, so that no run takes half of it."""
         away = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         with suppress(OSError):
             entry.rename(away)
-            if away.is_symlink() or not away.is_dir():
-                away.unlink()
-            else:
-                shutil.rmtree(away, ignore_errors=True)
+            clear(str(away))
 
 
 def open_cache(folder: Path, limits: Limits) -> EncryptedCache | None:
@@ -145,11 +140,19 @@ def open_cache(folder: Path, limits: Limits) -> EncryptedCache | None:
 def entry_name(fingerprint: str, asked: bytes, tool: Path) -> str:
     """The name of an entry: of the key, of what is sealed, and of the code in a directory."""
     hasher = hashlib.sha256()
-    for path in sorted(tool.rglob("*")):
-        if path.is_file():
-            hasher.update(f"{path.relative_to(tool)}\0{_digest(path)}\n".encode())
+    for path in _files(tool):
+        hasher.update(f"{path}\0{digest_of(tool / path)}\n".encode())
     text = json.dumps([fingerprint, hashlib.sha256(asked).hexdigest(), hasher.hexdigest()])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path for path, one in walk(folder) if one.is_file(follow_symlinks=False))
+
+
+def _clear(path: Path) -> None:
+    with suppress(OSError):
+        clear(str(path))
 
 
 def _check_owned(entry: Path) -> None:
@@ -185,7 +188,8 @@ def _copy(source: Path, target: Path, mode: int) -> str:
     return hasher.hexdigest()
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
     hasher = hashlib.sha256()
     with open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from occlum_build.errors import OcclumError
 from occlum_build.files.secret import no_core_dumps
 from occlum_build.files.source import open_source
-from occlum_build.occlum.encrypted_cache import Limits, entry_name, open_cache
+from occlum_build.occlum.encrypted_cache import Limits, digest_of, entry_name, open_cache
 from occlum_build.occlum.seal import ROOT_MAC
 from occlum_build.process.complete import content_missing, sysroot_links
 from occlum_build.process.packs import (
@@ -270,9 +270,9 @@ def _seal_tree(request: Request, sealing: _Sealing, macs: dict[int, bytes]) -> s
 def _asked(request: Request) -> bytes:
     """What tells a request from all others: files of the host count by what is in them."""
     files = tuple(one._replace(source="") for one in request.files)
-    inputs = (Path(one).read_bytes() for one in filter(None, (request.manifest, *request.macs)))
-    digests = (hashlib.sha256(one).digest() for one in inputs)
-    return replace(request, files=files).to_json() + b"".join(digests)
+    inputs = filter(None, (request.manifest, *request.macs))
+    digests = "".join(digest_of(Path(one)) for one in inputs)
+    return replace(request, files=files).to_json() + digests.encode()
 
 
 def _step(
