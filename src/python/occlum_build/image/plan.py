@@ -19,6 +19,7 @@ from occlum_build.image.entries import Entry
 from occlum_build.image.missing import ImageLibraries, MissingLibraries, Searched
 from occlum_build.image.tree import Base, EmptyBase, ImageTree
 from occlum_build.sources.model import Sources
+from occlum_build.sources.os import OsSources
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ def plan_image(
     sets: Sequence[BomSet], options: PlanOptions, sources: Sources, report: Report
 ) -> ImagePlan:
     """Plan the union of the sets, later ones overriding earlier ones; the report has mistakes."""
-    draft = only_elf_or_zip(draft_image(sets, options, sources, report), sources)
+    draft = draft_image(sets, options, sources, report)
+    if isinstance(sources, OsSources):
+        copied = (one for _, boms in draft.programs for programs in boms for one in programs)
+        sources.look_ahead([one.source for one in copied])
+    draft = only_elf_or_zip(draft, sources)
     return complete_image(draft, options, sources, report)
 
 

@@ -114,3 +114,40 @@ def test_what_cannot_be_read(tmp_path: Path, method: str) -> None:
     with pytest.raises(OcclumError, match="gone cannot be read: No such file") as caught:
         getattr(OsSources(), method)(gone)
     assert caught.value.code == "file"
+
+
+@pytest.mark.parametrize("count", [10, 2_000])
+def test_a_look_ahead_changes_nothing_of_what_is_told(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of files of all kinds, some of which are others, or gone, when they are read."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    elf = Path("/proc/self/exe").read_bytes()[:4096]
+    contents = (b"text", b"", b"#!/bin/sh\n", b"PK\3\4" + bytes(100), elf, b"\x7fEL")
+    paths, told = [f"/{number}" for number in range(count)], []
+    for is_ahead in (False, True):
+        for number in range(count):
+            (tmp_path / f"{number}").write_bytes(contents[number % len(contents)])
+        sources = OsSources(str(tmp_path))
+        for path in paths:
+            sources.lstat(path)
+        (tmp_path / "7").unlink()
+        (tmp_path / "8").write_bytes(b"other")
+        if is_ahead:
+            sources.look_ahead([*paths, *paths[:3]])
+        told.append([_told_of(sources, path) for path in paths])
+    assert told[0] == told[1]
+    assert told[0][7:9] == [
+        "/7 cannot be read: No such file or directory",
+        "changed after the image was planned",
+    ]
+
+
+def _told_of(sources: OsSources, path: str) -> object:
+    try:
+        return (
+            *(sources.facts(path), sources.malformed(path), sources.archive(path)),
+            sources.script(path),
+        )
+    except OcclumError as error:
+        return error.problems[0].message
