@@ -13,6 +13,7 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.memory import glance_of
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.dist.tree_test import Disk
+from pants_occlum.sysroot.glance import Glance
 from pants_occlum.sysroot.listing import Listing, list_directory
 
 
@@ -139,3 +140,25 @@ def test_entries_that_are_exchanged_in_a_tree(disk: Disk) -> None:
     kinds = (before[0], before[1], TreeEntry("b", DIR, 0o755))
     assert disk.sync(*kinds) == ["a/2"]
     assert not os.listdir(disk.root / "b")
+
+
+def test_what_changes_after_a_glance_is_repaired_by_the_next_sync(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MANY_FILES", 1)
+    entries = (disk.file("a/1", b"1"), disk.file("b/2", b"2"))
+    for _ in range(3):
+        disk.sync(*entries, glanced=True)
+
+    class Late(Glance):
+        def found(self) -> bytes:
+            found = super().found()
+            (disk.root / "a/1").write_bytes(b"3")
+            return found
+
+    monkeypatch.setattr(memory, "Glance", Late)
+    assert disk.sync(*entries, glanced=True) == []
+    monkeypatch.setattr(memory, "Glance", Glance)
+    assert disk.sync(*entries, glanced=True) == ["a/1"]
+    assert disk.sync(*entries, glanced=True) == []
+    assert (disk.root / "a/1").read_bytes() == b"1"

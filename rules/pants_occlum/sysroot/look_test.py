@@ -137,3 +137,35 @@ def test_a_glance_spares_the_look_at_each_file(
     write(root / "top/b/y", b"another")
     sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(4)), memo, NO_KEYS)
     assert listed == [os.fsencode(root / "top/b")]
+
+
+@pytest.mark.parametrize("before", [b"as it was", b"changed before, too"])
+def test_what_changes_after_a_glance_is_found_by_the_next_look(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    file = write(root / "top/a/x", b"as it was")
+    write(root / "top/b/y", b"y")
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
+    monkeypatch.setattr(sysroot, "MANY_FILES", 1)
+    memo, asked = (
+        hash_memo.HashMemo(str(tmp_path / "memo")),
+        SysrootRequest(str(root), trees=("/",)),
+    )
+
+    class Late(Glance):
+        def found(self) -> bytes:
+            found = super().found()
+            write(file, b"changed late")
+            return found
+
+    sysroot._looks.clear()
+    for number in range(6):
+        time.sleep(0.02)  # a tick of the clock of files
+        if number == 3 and before != b"as it was":
+            write(file, before)
+        monkeypatch.setattr(sysroot, "Glance", Late if number == 3 else Glance)
+        run = sysroot.Run(SCHEDULER, RunId(number))
+        snapshot = sysroot._look(asked, run, memo, NO_KEYS)
+    walk = sysroot_walk.SysrootWalk(str(root), time.time_ns())
+    assert snapshot.entries == sysroot._found(walk, asked, memo).entries
+    assert file.read_bytes() == b"changed late"
