@@ -142,7 +142,7 @@ def _are_alike(before: PlanInputs, now: PlanInputs) -> bool:
 def _changed(last: _Last, inputs: PlanInputs, looks: Looks) -> dict[str, SourceStat] | None:
     """The files of another content, as they are now; None where something else differs too."""
     changed: dict[str, SourceStat] = {}
-    pairs = [*_of_project(last.inputs.project.files, inputs.project.files)]
+    differing = [*_of_project(last.inputs.project.files, inputs.project.files)]
     for (_, old), (_, new) in zip(last.looks, looks):
         if new is old:
             continue
@@ -150,10 +150,13 @@ def _changed(last: _Last, inputs: PlanInputs, looks: Looks) -> dict[str, SourceS
             return None
         if new.undecodable != old.undecodable or new.entries.keys() != old.entries.keys():
             return None
-        pairs += [(path, old.entries[path], stat) for path, stat in new.entries.items()]
-    for path, before, now in pairs:
-        if before is now or before == now:
-            continue
+        before_it = old.entries
+        differing += [
+            (path, before_it[path], stat)
+            for path, stat in new.entries.items()
+            if before_it[path] is not stat and before_it[path] != stat
+        ]
+    for path, before, now in differing:
         if before is None or now is None or not _is_other_content(before, now):
             return None
         if path not in changed or not changed[path].sha256:  # of a listing, without its content
@@ -189,17 +192,23 @@ def _exchanged(
     facts: Mapping[str, Outcome],
 ) -> PlannedImage:
     sha256 = {**plan.sha256, **{path: stat.sha256 for path, stat in wanted.items()}}
-    stored = {**plan.project, **digests}
+    entries, project = plan.entries, plan.project
+    # What is as it was stays the same object, which is compared in no time.
+    if any(stat.size != plan.stats[path].size for path, stat in wanted.items()):
+        entries = tuple(
+            entry._replace(size=wanted[entry.source].size)
+            if entry.source in wanted and entry.kind == FILE
+            else entry
+            for entry in entries
+        )
+    if any(path[:1] != "/" for path in wanted):
+        stored = {**project, **digests}
+        project = {one: stored[one] for path, one in sha256.items() if path[:1] != "/"}
     return replace(
         plan,
-        entries=tuple(
-            entry._replace(size=wanted[entry.source].size)
-            if entry.kind == FILE and entry.source in wanted
-            else entry
-            for entry in plan.entries
-        ),
+        entries=entries,
         sha256=sha256,
-        project={one: stored[one] for path, one in sha256.items() if path[:1] != "/"},
+        project=project,
         stats={**plan.stats, **wanted},
         facts={one: facts[one] for one in sha256.values() if one in facts},
     )

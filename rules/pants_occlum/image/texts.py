@@ -68,14 +68,17 @@ def _exchanged(last: _Last, plan: PlannedImage) -> list[tuple[Entry, Entry]] | N
     """The files that differ where the rest is the same, before and now; None for many."""
     if len(last.entries) != len(plan.entries) or last.packages != plan.packages:
         return None
+    before = last.sha256
+    others = {path for path, content in plan.sha256.items() if before.get(path) != content}
+    if len(others) > _FEW:
+        return None
     found = []
-    before, now = last.sha256, plan.sha256
     for old, new in zip(last.entries, plan.entries):
-        if old is not new and old != new:
-            if old._replace(size=new.size) != new:
-                return None
-        elif new.kind != FILE or before[old.source] == now[new.source]:
-            continue
+        if old is new or old == new:
+            if new.source not in others or new.kind != FILE:
+                continue
+        elif old._replace(size=new.size) != new:
+            return None
         found.append((old, new))
         if len(found) > _FEW:
             return None

@@ -93,11 +93,28 @@ def touched(before: bytes, now: bytes) -> Collection[bytes] | None:
         return None
     if before == now:
         return ()
-    paths = [
-        row.split(b" ", _PATH_FIELD)[_PATH_FIELD]
-        for row in set(before.split(b"\0")) ^ set(now.split(b"\0"))
-    ]
+    # Mostly the rows that differ are few and near each other: only what is between is looked at.
+    start = before.rfind(b"\0", 0, _common(before, now)) + 1
+    before, now = before[start:], now[start:]
+    _, _, alike = before[len(before) - _common(before, now, from_end=True) :].partition(b"\0")
+    before, now = (text[: len(text) - len(alike)] for text in (before, now))
+    rows = set(before.split(b"\0")) ^ set(now.split(b"\0"))
+    paths = [row.split(b" ", _PATH_FIELD)[_PATH_FIELD] for row in rows if row]
     return {*paths, *map(os.path.dirname, paths)}
+
+
+def _common(one: bytes, other: bytes, *, from_end: bool = False) -> int:
+    """How many bytes two texts have in common, at their beginning or at their end."""
+    alike, different = 0, min(len(one), len(other)) + 1
+    while different - alike > 1:
+        middle = (alike + different) // 2
+        if from_end:
+            begins = len(one) - middle, len(other) - middle
+            is_alike = one[begins[0] : len(one) - alike] == other[begins[1] : len(other) - alike]
+        else:
+            is_alike = one[alike:middle] == other[alike:middle]
+        alike, different = (middle, different) if is_alike else (alike, middle)
+    return alike
 
 
 def _time(ns: int) -> bytes:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -98,3 +99,35 @@ def test_one_that_is_closed_has_ended(top: Path) -> None:
     one.close()
     assert one.found() == b""
     assert os.listdir("/proc/self/fd") == open_files
+
+
+def _row(number: int, state: int) -> bytes:
+    return b"1 %d f644 %d 1.0 1.0 /t/%d/%d\0" % (number, state, number % 7, number)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_all_rows_that_differ_are_found(seed: int) -> None:
+    random = Random(seed)
+    before = {number: random.randrange(3) for number in range(random.randrange(1, 12))}
+    now = dict(before)
+    for _ in range(random.randrange(1, 4)):
+        number = random.randrange(15)
+        if random.random() < 0.5:
+            now.pop(number, None)
+        else:
+            now[number] = random.randrange(30)
+    # A directory may be told in another order.
+    rows = list(now.items())
+    if seed % 3 == 0:
+        random.shuffle(rows)
+    expected = set()
+    for number in before.keys() | now.keys():
+        if before.get(number) != now.get(number):
+            expected |= {b"/t/%d" % (number % 7), b"/t/%d/%d" % (number % 7, number)}
+    texts = [b"".join(_row(*row) for row in told) for told in (before.items(), rows)]
+    found = touched(*texts)
+    if texts[1]:
+        assert found is not None
+        assert set(found) == expected
+    else:
+        assert found is None
