@@ -139,7 +139,9 @@ def sources_are_same(memo: Memo) -> bool:
 def image_is_same(memo: Memo) -> bool:
     """Is the image as the run left it?"""
     prefix = memo.root.rstrip("/") + "/"
-    return _are_same([prefix + path for path in memo.left], memo.left_numbers)
+    left = [prefix + entry[0] for entry in memo.entries]
+    left += [prefix + path for path in memo.more]
+    return _are_same(left, memo.left_numbers)
 
 
 def _are_same(paths: Sequence[str], numbers: Sequence[int]) -> bool:

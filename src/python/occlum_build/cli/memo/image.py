@@ -69,10 +69,11 @@ def write_image(memo: Memo, file: str) -> int | None:
 
 def _entries(memo: Memo) -> list[Entry]:
     origin = Origin(Place(""))
-    columns = [memo.entry_numbers[one::ENTRY_FIELDS] for one in range(2)]
+    columns = [memo.entry_numbers[one::ENTRY_FIELDS] for one in range(ENTRY_FIELDS)]
+    sources = [*memo.files, ""]  # the last is that of no source
     return [
-        Entry(path, _KINDS[mode & _TYPE], origin, mode & ~_TYPE, source, size, target)
-        for (path, source, target), mode, size in zip(memo.entries, *columns)
+        Entry(path, _KINDS[mode & _TYPE], origin, mode & ~_TYPE, sources[place], size, target)
+        for (path, target), mode, size, place in zip(memo.entries, *columns)
     ]
 
 

@@ -26,15 +26,16 @@ def note_left(
     if is_new and not _next_tick():
         return False
     prefix = memo.root.rstrip("/") + "/"
+    memo.left_numbers = []
     left = [entry[0] for entry in memo.entries]
-    left += sorted(named_by(left, followed).difference(left))
+    memo.more = sorted(named_by(left, followed).difference(left))
+    left += memo.more
     found = [os.lstat(prefix + path) for path in left]
     now = file_clock_ns()
     if not all(is_settled(one.st_ctime_ns, now) for one in found):
         return False
     if not all(map(_is_as_planned, _planned(memo, prefix), found)):
         return False
-    memo.left = left
     memo.left_numbers = [number for one in found for number in stat_fields(one)]
     return others_than(memo.root, set(left)) == list(others)
 
@@ -58,7 +59,7 @@ def _planned(memo: Memo, prefix: str) -> list[_Planned]:
     mtimes = [*memo.file_numbers[_MTIME::FIELDS], -1]  # the last is that of no source
     return [
         (prefix + path, target, mode, size, mtimes[place])
-        for (path, _, target), mode, size, place in zip(memo.entries, *columns)
+        for (path, target), mode, size, place in zip(memo.entries, *columns)
     ]
 
 

@@ -24,11 +24,11 @@ class Memo:
 
     `files` were looked at, or are directories that were listed: their stat data are in
     `file_numbers`. Of `others` only the type and the permissions counted, `absent` were not there.
-    `entries` has for each entry of the plan its path, source ("" for none) and target,
-    `entry_numbers` its kind and mode as stat has them, size, and the place of its source in `files`
-    or -1. `left` are paths in the image with `left_numbers`, all that the run left there;
-    `of_own` says that the run over what it left would plan the same, `of_none` that it planned so
-    where there was no image.
+    `entries` has for each entry of the plan its path and target, `entry_numbers` its kind and mode
+    as stat has them, size, and the place of its source in `files`, -1 for none. All that the run
+    left in the image are the entries and `more`, in their order with `left_numbers`, which are
+    none where that is not surely known. `of_own` says that the run over what it left would plan the
+    same, `of_none` that it planned so where there was no image.
     """
 
     def __init__(self) -> None:
@@ -43,18 +43,10 @@ class Memo:
         self.others: list[str] = []
         self.other_modes: list[int] = []
         self.absent: list[str] = []
-        self.entries: list[tuple[str, str, str]] = []
+        self.entries: list[tuple[str, str]] = []
         self.entry_numbers: list[int] = []
-        self.left: list[str] = []
+        self.more: list[str] = []
         self.left_numbers: list[int] = []
-
-    def is_same_plan(self, other: Memo) -> bool:
-        """Would both write the same, and tell the same?"""
-        if (self.entries, self.told) != (other.entries, other.told):
-            return False
-        columns = range(ENTRY_FIELDS - 1)  # the last is where a source is in the memo
-        mine, others = self.entry_numbers, other.entry_numbers
-        return all(mine[one::ENTRY_FIELDS] == others[one::ENTRY_FIELDS] for one in columns)
 
 
 def hashed(data: bytes) -> str:
@@ -83,7 +75,7 @@ def encode(memo: Memo) -> bytes:
     texts += memo.absent
     for entry in memo.entries:
         texts += entry
-    texts += memo.left
+    texts += memo.more
     numbers = [len(one) for one in _lists(memo)]
     numbers += [memo.of_own, memo.of_none]
     numbers += memo.file_numbers + memo.other_modes + memo.entry_numbers + memo.left_numbers
@@ -93,7 +85,7 @@ def encode(memo: Memo) -> bytes:
 
 
 def _lists(memo: Memo) -> tuple[Sequence[object], ...]:
-    return memo.variables, memo.files, memo.others, memo.absent, memo.entries, memo.left
+    return memo.variables, memo.files, memo.others, memo.absent, memo.entries, memo.more
 
 
 def decode(data: bytes) -> Memo | None:
@@ -111,15 +103,20 @@ def decode(data: bytes) -> Memo | None:
     memo.root, memo.told, memo.values = texts[:3]
     at = 3
     parts = []
-    for length, width in zip(lengths, (1, 1, 1, 1, 3, 1)):
+    for length, width in zip(lengths, (1, 1, 1, 1, 2, 1)):
         parts.append(texts[at : at + length * width])
         at += length * width
-    memo.variables, memo.files, memo.others, memo.absent, entries, memo.left = parts
-    memo.entries = list(zip(entries[::3], entries[1::3], entries[2::3]))
+    end = at
+    memo.variables, memo.files, memo.others, memo.absent, entries, memo.more = parts
+    memo.entries = list(zip(entries[::2], entries[1::2]))
     at = 8
     columns = []
-    for length in (FIELDS * lengths[1], lengths[2], ENTRY_FIELDS * lengths[4], FIELDS * lengths[5]):
+    for length in (FIELDS * lengths[1], lengths[2], ENTRY_FIELDS * lengths[4]):
         columns.append(numbers[at : at + length])
         at += length
-    memo.file_numbers, memo.other_modes, memo.entry_numbers, memo.left_numbers = columns
+    memo.file_numbers, memo.other_modes, memo.entry_numbers = columns
+    memo.left_numbers = numbers[at:]
+    left = FIELDS * (len(memo.entries) + len(memo.more))
+    if end != len(texts) or len(memo.left_numbers) not in (0, left):
+        return None  # an unreleased version of this module had another layout
     return memo

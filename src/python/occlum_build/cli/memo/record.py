@@ -69,7 +69,7 @@ class Recorder:
         place = {path: number for number, path in enumerate(memo.files)}
         for entry in plan.entries:
             source = self.sources.os_path(entry.source) if entry.source else ""
-            memo.entries.append((entry.path, source, entry.target))
+            memo.entries.append((entry.path, entry.target))
             known = place[source] if source and entry.kind != SYMLINK else -1
             memo.entry_numbers += (_TYPES[entry.kind] | entry.mode, entry.size, known)
 

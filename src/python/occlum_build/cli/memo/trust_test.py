@@ -146,9 +146,9 @@ def test_a_memo_is_read_as_it_was_written() -> None:
     memo.of_none, memo.variables = True, ["A", "B"]
     memo.files, memo.file_numbers = ["/\udcff", "/new\nline"], list(range(12))
     memo.others, memo.other_modes, memo.absent = ["/o"], [0o40755], ["/a", "/b", "/c"]
-    memo.entries = [("", "", ""), ("x", "/new\nline", ""), ("y", "", "x")]
+    memo.entries = [("", ""), ("x", ""), ("y", "x")]
     memo.entry_numbers = [1, 2, -1, 3, 4, 1, 5, 6, -1]
-    memo.left, memo.left_numbers = ["", "x"], [1 << 62] * 12
+    memo.more, memo.left_numbers = ["more"], [1 << 62] * 24
     read = decode(encode(memo))
     assert read is not None
     assert vars(read) == vars(memo)
