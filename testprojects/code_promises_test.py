@@ -76,7 +76,6 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     f"{LIBRARY}/oci/parts.py": {("_step", JSON): _OWN_JSON},
     f"{LIBRARY}/process/complete.py": {("complete_tree", JSON): _OWN_JSON},
     f"{LIBRARY}/process/contents.py": {("Contents.__init__", JSON): _OWN_JSON},
-    f"{LIBRARY}/process/forked.py": {("_collect", JSON): _OWN_JSON},
     f"{LIBRARY}/process/packs.py": {("read_index", JSON): _OWN_JSON},
     f"{LIBRARY}/sbom/cyclonedx.py": {("_document", JSON): "the text that was just written"},
     f"{LIBRARY}/sbom/step.py": {("_step", JSON): _OWN_JSON},

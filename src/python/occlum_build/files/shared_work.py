@@ -20,17 +20,23 @@ _NUMBER = struct.Struct("=I")
 _READ_BYTES = 1 << 16
 
 
-def share_work(parts: Sequence[T], do: Callable[[T], Numbers]) -> list[Numbers]:
+def share_work(
+    parts: Sequence[T],
+    do: Callable[[T], Numbers],
+    do_again: Callable[[T], Numbers] | None = None,
+) -> list[Numbers]:
     """What `do` gives for each part, some of it done in copies of this process.
 
-    For a process without other threads. What a copy failed at is done again here, as is all when
-    there can be none: so every error is raised here, and nothing else comes back from a copy.
+    For a process without other threads. What a copy failed at is done again here, by `do_again`
+    where it matters that it was begun, as is all when there can be none: so every error is raised
+    here, and nothing else comes back from a copy.
     """
     done: dict[int, Numbers] = {}
     copies = min(MOST_PROCESSES, len(os.sched_getaffinity(0)), len(parts)) - 1
     if copies > 0:
         _share(parts, do, copies, done)
-    return [done[number] if number in done else do(part) for number, part in enumerate(parts)]
+    again = do_again or do
+    return [done[number] if number in done else again(part) for number, part in enumerate(parts)]
 
 
 def _share(

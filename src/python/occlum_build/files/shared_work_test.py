@@ -82,6 +82,25 @@ def test_what_a_copy_did_not_tell_of_is_done_here(end: signal.Signals | None) ->
     assert _no_child_is_left()
 
 
+def test_what_a_copy_had_begun_is_done_otherwise(tmp_path: Path, cores: int) -> None:
+    here = os.getpid()
+
+    def do(part: int) -> tuple[int, ...]:
+        (tmp_path / str(part)).touch(exist_ok=False)
+        while cores > 1 and not any(tmp_path.glob("left-*")):  # until a copy has left one
+            if os.getpid() != here:
+                (tmp_path / f"left-{part}").touch()
+                raise ValueError
+            os.sched_yield()
+        return (part,)
+
+    def do_again(part: int) -> tuple[int, ...]:
+        (tmp_path / str(part)).unlink(missing_ok=True)
+        return do(part)
+
+    assert share_work(PARTS, do, do_again) == [(part,) for part in PARTS]
+
+
 def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")

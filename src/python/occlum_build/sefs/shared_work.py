@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from occlum_build.process.forked import MOST_TASKS
 from occlum_build.sefs.pf_format import DATA_PER_MHT, ENTRY_SIZE, GROUP_SIZE, Layout
 
 # Less than this is written before another process has begun.
 SHARED_BYTES = 16 << 20
+MOST_TASKS = 8192  # for which there is room in the queue of `share_work`
 _TASK_BYTES = 8 << 20
 _FILE_BYTES = 16 << 10  # what a file costs beside its bytes
 

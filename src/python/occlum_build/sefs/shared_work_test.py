@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlum_build.errors import OcclumError
-from occlum_build.process.forked import MOST_TASKS
 from occlum_build.sefs import shared_work as shared
 from occlum_build.sefs import writer
 from occlum_build.sefs.keys import UserKey
 from occlum_build.sefs.pf_format import Layout
-from occlum_build.sefs.shared_work import shared_work
+from occlum_build.sefs.shared_work import MOST_TASKS, shared_work
 from occlum_build.sefs.tree import scan_tree
 from occlum_build.sefs.verify import verify_image
 from occlum_build.sefs.writer import zip_image
@@ -65,7 +64,7 @@ def test_several_processes_write_what_one_writes(
     tree = make_tree(tmp_path / "tree")
     found = []
     for workers in (1, 3):
-        monkeypatch.setattr(writer, "processors", lambda workers=workers: workers)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=workers: set(range(cores)))
         image = tmp_path / f"image{workers}"
         result = zip_image(tree, image, user_key=key, salt=bytes(32))
         content = {path.name: path.read_bytes() for path in image.iterdir()}
@@ -78,7 +77,7 @@ def test_a_change_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = make_tree(tmp_path / "tree")
-    monkeypatch.setattr(writer, "processors", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
     def scan_and_change(*arguments: object) -> object:
         found = scan_tree(*arguments)  # type: ignore[arg-type]
@@ -95,5 +94,5 @@ def test_a_change_is_told_and_leaves_nothing(
 def test_little_is_written_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/file").write_bytes(bytes(shared.SHARED_BYTES - 1))
-    monkeypatch.delattr(writer, "do_tasks")
+    monkeypatch.delattr(writer, "share_work")
     zip_image(tmp_path / "tree", tmp_path / "image")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from occlum_build.errors import Problem
+from occlum_build.files.shared_work import Numbers, share_work
 from occlum_build.files.source import Identity, changed, identity_of, open_source
-from occlum_build.process.forked import do_tasks, processors
 from occlum_build.sefs.fs_format import (
     METADATA_NAME,
     FileType,
@@ -100,6 +101,15 @@ _Written = tuple[int, bytes]  # bytes of content of an entry, and the MAC of its
 _WRITTEN = struct.Struct("<Q16s")
 
 
+def _numbers_of(data: bytes) -> Numbers:
+    """Bytes as another process tells them: sizes, MACs and keys are multiples of 8."""
+    return struct.unpack(f"={len(data) // 8}q", data)
+
+
+def _bytes_of(numbers: Numbers) -> bytes:
+    return struct.pack(f"={len(numbers)}q", *numbers)
+
+
 class _ImageBuilder:
     """Writes the protected files of one image into an empty directory."""
 
@@ -135,32 +145,42 @@ class _ImageBuilder:
         """Size and MAC of each entry; where they are much, several processes write them."""
         entries, seen = self._tree.entries, self._tree.seen
         sizes = [seen[entry.path].size if entry.path in seen else 0 for entry in entries]
-        workers = processors() if sum(sizes) >= SHARED_BYTES else 1
-        if workers == 1:
+        if sum(sizes) < SHARED_BYTES or threading.active_count() > 1:
             return [self._write_entry(entry) for entry in entries]
         work = shared_work(sizes)
         for one in work:
             if one.groups is not None and not one.groups.start:
                 with opened(self._path(entries[one.start]), CREATE_FLAGS):
                     pass  # the groups of a large file are written to it in any order
-        results = do_tasks(len(work), lambda number: self._do(work[number]), workers)
+        results = share_work(work, self._do, self._do_again)
         written: list[_Written] = []
         for start, done in groupby(zip(work, results), key=lambda one: one[0].start):
             found = list(done)
             if found[0][0].groups is None:
-                written += _WRITTEN.iter_unpack(found[0][1])
+                written += _WRITTEN.iter_unpack(_bytes_of(found[0][1]))
             else:
-                written.append(self._finish(entries[start], b"".join(text for _, text in found)))
+                groups = b"".join(_bytes_of(numbers) for _, numbers in found)
+                written.append(self._finish(entries[start], groups))
         return written
 
-    def _do(self, work: Work) -> bytes:
+    def _do_again(self, work: Work) -> Numbers:
+        """What another process may have begun."""
+        if work.groups is None:
+            for entry in self._tree.entries[work.start : work.end]:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path(entry))
+        return self._do(work)
+
+    def _do(self, work: Work) -> Numbers:
         """What one of several processes does."""
         entries = self._tree.entries[work.start : work.end]
         if work.groups is None:
-            return b"".join(_WRITTEN.pack(*self._write_entry(entry)) for entry in entries)
+            written = (_WRITTEN.pack(*self._write_entry(entry)) for entry in entries)
+            return _numbers_of(b"".join(written))
         sealer, path = self._sealer(_name(entries[0])), self._path(entries[0])
         with self._source(entries[0]) as source, opened(path, WRITE_FLAGS) as descriptor:
-            return b"".join(self._writer.write_groups(descriptor, work.groups, source, sealer))
+            groups = self._writer.write_groups(descriptor, work.groups, source, sealer)
+        return _numbers_of(b"".join(groups))
 
     def _finish(self, entry: TreeEntry, groups: bytes) -> _Written:
         """Complete a large file, of which all groups are written."""
