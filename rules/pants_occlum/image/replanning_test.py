@@ -14,7 +14,7 @@ from occlum_build.image.manifest import manifest_text
 from occlum_build.image.plan import draft_image
 from pants_occlum.image import planning, replanning, texts
 from pants_occlum.image.planned import PlannedImage
-from pants_occlum.sysroot import host
+from pants_occlum.sysroot import glance
 from pants_occlum.testing import Project, entries
 
 BUILD = """
@@ -72,7 +72,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compared:
     """A project of which nothing was planned."""
     replanning._plans.clear()
     texts._texts.clear()
-    monkeypatch.setattr(host, "MANY_FILES", 1)
+    monkeypatch.setattr(glance, "MANY_FILES", 1)
     project = Project(tmp_path)
     prepared = Compared(project)
     project.write({"app/BUILD": BUILD, "app/bom.yaml": BOM})

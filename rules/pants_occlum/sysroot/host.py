@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -36,7 +36,7 @@ from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import link_in_cache, link_python
-from pants_occlum.sysroot.glance import MANY_FILES, Glance, touched
+from pants_occlum.sysroot.glance import glance_again
 from pants_occlum.sysroot.hash_memo import HashMemo, memo_of
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.own_keys import OwnKeys
@@ -179,7 +179,9 @@ def _look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> S
             return last.snapshot
         started_ns = time.time_ns()
         known = last.directories if last.keys == keys else {}
-        glance, changed = _glance(last, request.root)
+        files = sum(len(one.names) for one in known.values())
+        tops = [host_path(request.root, top) for top in last.tops]
+        glance, changed = glance_again(tops, files, last.glance)
         walk = SysrootWalk(request.root, started_ns, known, keys.files, last.tops, changed)
         found = _found(walk, request, memo)
         snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
@@ -188,18 +190,6 @@ def _look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> S
         last.run, last.keys, last.directories = run, keys, walk.directories()
         last.glance, last.tops = glance if last.tops == tuple(walk.tops) else b"", tuple(walk.tops)
         return last.snapshot
-
-
-def _glance(last: _Looks, root: str) -> tuple[bytes, Collection[bytes] | None]:
-    """A glance at the trees of the last look, and what differs from the one of then."""
-    if sum(len(one.names) for one in last.directories.values()) < MANY_FILES:
-        return b"", None
-    glance = Glance([host_path(root, top) for top in last.tops])
-    try:
-        found = glance.found()
-    finally:
-        glance.close()
-    return found, touched(last.glance, found)
 
 
 def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:

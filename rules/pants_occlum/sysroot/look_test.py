@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pants.engine.internals.session import RunId
 
-from pants_occlum.sysroot import hash_memo, own_keys
+from pants_occlum.sysroot import glance, hash_memo, own_keys
 from pants_occlum.sysroot import host as sysroot
 from pants_occlum.sysroot import walk as sysroot_walk
 from pants_occlum.sysroot.glance import Glance
@@ -87,14 +87,14 @@ def test_a_glance_changes_nothing_of_what_is_found(
     )
     glances: list[Sequence[bytes]] = []
 
-    def glance(tops: Sequence[bytes]) -> Glance:
+    def counted(tops: Sequence[bytes]) -> Glance:
         glances.append(tops)
         return Glance(tops)
 
-    monkeypatch.setattr(sysroot, "Glance", glance)
+    monkeypatch.setattr(glance, "Glance", counted)
     found = []
     for fewest in (1, 1 << 60):
-        monkeypatch.setattr(sysroot, "MANY_FILES", fewest)
+        monkeypatch.setattr(glance, "MANY_FILES", fewest)
         sysroot._looks.clear()
         snapshots = []
         for number in range(6):
@@ -116,7 +116,7 @@ def test_a_glance_spares_the_look_at_each_file(
     for path in ("a/x", "b/y"):
         write(root / "top" / path, path.encode())
     monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
-    monkeypatch.setattr(sysroot, "MANY_FILES", 1)
+    monkeypatch.setattr(glance, "MANY_FILES", 1)
     listed: list[bytes | int] = []
 
     def listing(path: bytes | int) -> Listing:
@@ -146,7 +146,7 @@ def test_what_changes_after_a_glance_is_found_by_the_next_look(
     file = write(root / "top/a/x", b"as it was")
     write(root / "top/b/y", b"y")
     monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
-    monkeypatch.setattr(sysroot, "MANY_FILES", 1)
+    monkeypatch.setattr(glance, "MANY_FILES", 1)
     memo, asked = (
         hash_memo.HashMemo(str(tmp_path / "memo")),
         SysrootRequest(str(root), trees=("/",)),
@@ -163,7 +163,7 @@ def test_what_changes_after_a_glance_is_found_by_the_next_look(
         time.sleep(0.02)  # a tick of the clock of files
         if number == 3 and before != b"as it was":
             write(file, before)
-        monkeypatch.setattr(sysroot, "Glance", Late if number == 3 else Glance)
+        monkeypatch.setattr(glance, "Glance", Late if number == 3 else Glance)
         run = sysroot.Run(SCHEDULER, RunId(number))
         snapshot = sysroot._look(asked, run, memo, NO_KEYS)
     walk = sysroot_walk.SysrootWalk(str(root), time.time_ns())
