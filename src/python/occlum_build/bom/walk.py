@@ -25,7 +25,8 @@ from occlum_build.sources.model import (
     resolve,
 )
 
-_HELD = (FILE, DIR, SYMLINK)
+_PLAIN = (FILE, DIR)
+_HELD = (*_PLAIN, SYMLINK)
 _ONLY_UTF8 = "the secure file system holds only UTF-8; exclude it or give it another name"
 
 
@@ -110,11 +111,17 @@ class _Walker:
             if following is None:
                 pending.pop()
                 continue
-            taken = self.take(*following, is_followed=is_followed)
-            is_followed = False
-            if taken is None:
-                continue
-            entry, way = taken
+            path, source, stat, way = following
+            if stat.kind in _PLAIN and path.isascii() and not is_followed:  # nearly all of them
+                if self.excluded(path, stat.kind == DIR):
+                    continue
+                entry = WalkEntry(path, source, stat)
+            else:
+                taken = self.take(*following, is_followed=is_followed)
+                is_followed = False
+                if taken is None:
+                    continue
+                entry, way = taken
             yield entry
             # Of a path that no kernel takes, a check tells; what is below it is of no use either.
             if entry.stat.kind == DIR and len(entry.path) <= PATH_BYTES:

@@ -90,8 +90,11 @@ class ImageBuilder:
                         keep_link=keep,
                         looked=self._looked,
                     ):
-                        with here:
+                        try:
                             self._copy_entry(entry, matched.path, origin, programs)
+                        except OcclumError:
+                            with here:  # only now, as there are so many entries
+                                raise
         for copy_file in operations.files:
             here = self.report.at(copy_file.place)
             with here:
@@ -180,7 +183,7 @@ class ImageBuilder:
         self._put(entry, kind)
         # Where it is known, the many files that are no program are left out from the start.
         if stat.kind == FILE and stat.is_elf_or_zip is not False:
-            programs[path] = Program(found.source, path, origin, required=False)
+            programs[path] = Program(found.source, path, origin, False)
 
     def _copy_file(self, operation: CopyFile, programs: dict[str, Program]) -> None:
         place, shown = operation.place, operation.source

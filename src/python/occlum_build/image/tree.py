@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection
 from typing import Protocol
 
@@ -151,9 +150,9 @@ class ImageTree:
             if part in ("", "."):
                 continue
             if part == "..":
-                here = posixpath.dirname(here)
+                here = here.rpartition("/")[0]
                 continue
-            child = posixpath.join(here, part)
+            child = f"{here}/{part}" if here else part
             stat = self.lstat(child)
             if stat is not None and stat.kind == SYMLINK and (pending or follow_last):
                 if child not in self.entries:
@@ -170,6 +169,6 @@ class ImageTree:
         return here
 
     def _remember(self, parent: str, real: str, follow_last: bool) -> None:
-        real_parent = posixpath.dirname(real)
+        real_parent = real.rpartition("/")[0]
         if not follow_last and self.is_dir(real_parent):
             self._directories[parent] = real_parent
