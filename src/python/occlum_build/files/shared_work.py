@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Callable, TypeVar
 
@@ -16,6 +16,8 @@ T = TypeVar("T")
 Numbers = tuple[int, ...]
 
 MOST_PROCESSES = 4
+PART_FILES = 64
+PART_BYTES = 8 << 20
 _NUMBER = struct.Struct("=I")
 _READ_BYTES = 1 << 16
 
@@ -37,6 +39,17 @@ def share_work(
         _share(parts, do, copies, done)
     again = do_again or do
     return [done[number] if number in done else again(part) for number, part in enumerate(parts)]
+
+
+def parts_of(sizes: Iterable[int]) -> list[range]:
+    """The numbers of files of these sizes, in parts that are short enough to end at one time."""
+    parts, start, size, end = [], 0, 0, 0
+    for end, one in enumerate(sizes, 1):
+        size += one
+        if end - start >= PART_FILES or size >= PART_BYTES:
+            parts.append(range(start, end))
+            start, size = end, 0
+    return [*parts, range(start, end)] if start < end else parts
 
 
 def _share(
@@ -90,19 +103,18 @@ def _copy(parts: Sequence[T], do: Callable[[T], Numbers], queue: int) -> tuple[i
     parent = os.getpid()
     try:
         process = os.fork()
-    except OSError:
+        if not process:
+            gc.disable()  # what it would look through is all of this process
+            os.close(result)
+            _work_for(parent, parts, do, queue, end)
+    except BaseException:
         os.close(result)
-        os.close(end)
         raise
-    if process:
-        os.close(end)
-        return process, result
-    try:
-        gc.disable()  # what it would look through is all of this process
-        os.close(result)
-        _work_for(parent, parts, do, queue, end)
     finally:
-        os._exit(0)
+        if os.getpid() != parent:  # whatever was raised, and be it by a signal before all else
+            os._exit(0)
+        os.close(end)
+    return process, result
 
 
 def _work_for(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.files import shared_work
-from occlum_build.files.shared_work import share_work
+from occlum_build.files.shared_work import PART_BYTES, PART_FILES, parts_of, share_work
 
 PARTS = tuple(range(100))
 
@@ -144,3 +144,19 @@ def test_what_is_no_result_tells_of_nothing(data: bytes) -> None:
 def test_results_are_packed_and_unpacked() -> None:
     done = {3: (1, 2), 0: (), 7: (1 << 60,)}
     assert shared_work._unpacked(shared_work._packed(done)) == done
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([], []),
+        ([0] * PART_FILES, [PART_FILES]),
+        ([1] * (2 * PART_FILES + 1), [PART_FILES, PART_FILES, 1]),
+        ([PART_BYTES] * 2, [1, 1]),
+        ([1, PART_BYTES, 1, 1], [2, 2]),
+    ],
+)
+def test_parts_are_of_few_files_or_bytes(sizes: list[int], lengths: list[int]) -> None:
+    parts = parts_of(iter(sizes))
+    assert [len(part) for part in parts] == lengths
+    assert [number for part in parts for number in part] == list(range(len(sizes)))

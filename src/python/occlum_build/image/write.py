@@ -22,7 +22,6 @@ from occlum_build.files.handles import (
     open_to_owner,
 )
 from occlum_build.files.prefix import PREFIX
-from occlum_build.files.shared_work import share_work
 from occlum_build.files.source import SOURCE_FLAGS, SourceFile, open_source
 from occlum_build.image.clearing import (
     cannot_be_written,
@@ -37,8 +36,6 @@ from occlum_build.image.planned import Planned, Sources
 # From so many entries or bytes on, other processes help to write them.
 MANY = 256
 MANY_BYTES = 64 << 20
-_PART_ENTRIES = 64
-_PART_BYTES = 8 << 20
 
 
 @dataclass
@@ -118,6 +115,8 @@ class ImageWriter:
 
     def _share(self, entries: Sequence[Entry], progress: Callable[[Entry], None] | None) -> None:
         """Write many entries in several processes; who writes what is all the same."""
+        from occlum_build.files.shared_work import parts_of, share_work  # which few runs need
+
         told, mine, before = 0, os.getpid(), self.result
 
         def tell(end: int) -> None:  # also of what others write
@@ -134,7 +133,7 @@ class ImageWriter:
             self._write_entries(entries[part.start : part.stop])
             return self.result.written, self.result.unchanged, self.result.bytes
 
-        found = share_work(_parts_of(entries), write)
+        found = share_work(parts_of(entry.size for entry in entries), write)
         self.result = before
         for written, unchanged, size in found:
             self.result.written += written
@@ -276,18 +275,6 @@ class ImageWriter:
                 os.unlink(temporary, dir_fd=here)
             raise
         self.result.written += 1
-
-
-def _parts_of(entries: Sequence[Entry]) -> list[range]:
-    """Entries after each other: few or of few bytes, so that all processes end at one time."""
-    parts, start, size = [], 0, 0
-    for number, entry in enumerate(entries):
-        if number - start == _PART_ENTRIES or size > _PART_BYTES:
-            parts.append(range(start, number))
-            start, size = number, 0
-        size += entry.size
-    parts.append(range(start, len(entries)))
-    return parts
 
 
 def _lock(directory: int, path: str) -> None:

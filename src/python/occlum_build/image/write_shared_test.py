@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from occlum_build.errors import OcclumError
+from occlum_build.files import shared_work
 from occlum_build.image import write as write_module
 from occlum_build.image.entries import DIR, Entry
 from occlum_build.image.plan import ImagePlan
@@ -74,7 +75,7 @@ def test_few_files_that_are_large(
     source: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write_module, "MANY_BYTES", 3_000_000)
-    monkeypatch.setattr(write_module, "_PART_BYTES", 1)
+    monkeypatch.setattr(shared_work, "PART_BYTES", 1)
     plan = tuple(one._replace(size=3_000_000) if one.path == "d/b" else one for one in PLAN)
     assert write_image(source, image, *plan) == Written(written=5, bytes=3_000_010)
     assert tree_of(image) == DUE
@@ -109,12 +110,13 @@ def test_a_source_that_has_gone(
 
 KILLED = """
 import os, sys
+from occlum_build.files import shared_work
 from occlum_build.image import testing_write, write
 from pathlib import Path
 
 os.sched_getaffinity = lambda _: {0, 1}
 write.MANY = 2
-write._PART_ENTRIES = 1
+shared_work.PART_FILES = 1
 here = os.getpid()
 
 def killed(source, target, is_hashed):

@@ -12,7 +12,6 @@ from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import CONFIG_BYTES
 from occlum_build.files.reading import read_file
-from occlum_build.files.shared_work import share_work
 from occlum_build.files.source import (
     SOURCE_FLAGS,
     Identity,
@@ -104,6 +103,9 @@ class OsSources:
 
         Of all others, and of those that cannot be read, `facts` and the like tell as ever.
         """
+        if len(paths) <= _PART_FILES:
+            return
+        from occlum_build.files.shared_work import share_work  # which few runs need
 
         def without_facts(part: range) -> tuple[int, ...]:
             return tuple(number for number in part if self._begins_as_data(paths[number]))
