@@ -31,9 +31,7 @@ memo_file = ""
 def attempt(arguments: Sequence[str]) -> int | None:
     """The exit code of a run that a memo knows, None where it must be made in the usual way."""
     global memo_file
-    if OPTION in arguments or None in (sys.stdin, sys.stdout, sys.stderr):
-        return None
-    if sys.getfilesystemencoding() != "utf-8":
+    if OPTION in arguments or not _has_plain_streams():
         return None
     memo_file = _file_of(arguments)
     memo = load(memo_file) if memo_file else None
@@ -50,14 +48,25 @@ def attempt(arguments: Sequence[str]) -> int | None:
 
 
 def tell(text: str) -> None:
-    """Tell once more what a run told; what standard error does not take is lost."""
+    """Tell once more what a run told, escaped; what standard error does not take is lost."""
+    data = text.encode("utf-8", "backslashreplace")
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        from occlum_build.cli.output import close_streams
+        while data:
+            data = data[posix.write(2, data) :]
+    except OSError:
+        return
 
-        close_streams()
+
+def _has_plain_streams() -> bool:
+    """Are all streams there, and is what is written to them UTF-8, as names of files are?"""
+    try:
+        for number in range(3):
+            posix.fstat(number)
+    except OSError:
+        return False
+    if b"PYTHONIOENCODING" in posix.environ and not sys.flags.ignore_environment:
+        return False
+    return sys.getfilesystemencoding() == "utf-8"
 
 
 def directory() -> str:

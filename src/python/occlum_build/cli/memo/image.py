@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import sys
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -78,7 +78,7 @@ def _entries(memo: Memo) -> list[Entry]:
 
 
 def _write(plan: _Plan, writer: ImageWriter) -> None:
-    if not sys.stderr.isatty():
+    if not os.isatty(2):
         writer.write(plan)
         return
     from occlum_build.cli.output import Progress
