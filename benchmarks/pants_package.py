@@ -29,11 +29,11 @@ from tables import Cell, Column, Table, options, report
 from tiny_elf import tiny_elf
 
 TOOLCHAIN = "testprojects/toolchain"
-IMAGE = "app:image"
+IMAGE, SEFS = "app:image", "app:enclave"
 MADE = (
     ("a tar archive", "app:tar"),
     ("an OCI image", "app:oci"),
-    ("a secure file system", "app:enclave"),
+    ("a secure file system", SEFS),
     ("a signed enclave with its archive", "app:signed"),
 )
 BUILD = f"""\
@@ -147,6 +147,10 @@ def measure(size: Size, scratch: Path) -> list[tuple[Cell, ...]]:
             case.rows[0] = case.rows.pop()
             for label, address in MADE:
                 case.add(f"package as {label}", [pants.run("package", address)])
+            content = host_file(host, 0).read_bytes()
+            edits = [_edit_host(pants, host, number, SEFS) for number in range(size.rounds)]
+            case.add("package as a secure file system, a host file edited", edits)
+            host_file(host, 0).write_bytes(content)  # as the remote cache knows it
             last_edits = _edited_files(pants.runner)
         with checkout(scratch / "second", host, server) as pants:
             for path, text in last_edits.items():
@@ -181,11 +185,11 @@ def _edit_project(pants: MeasuredPants, number: int) -> Run:
     return pants.run("package", IMAGE)
 
 
-def _edit_host(pants: MeasuredPants, host: Path, number: int) -> Run:
+def _edit_host(pants: MeasuredPants, host: Path, number: int, address: str = IMAGE) -> Run:
     path = host_file(host, 0)
     content = path.read_bytes()
     path.write_bytes(bytes([number % 256]) + content[1:])
-    return pants.run("package", IMAGE)
+    return pants.run("package", address)
 
 
 def _edited_files(runner: PantsRunner) -> dict[str, str]:

@@ -114,36 +114,45 @@ class TreeWriter:
                 return list(wanted)
             for folder, slices in groupby(wanted, key=lambda one: one[0].path.rpartition("/")[0]):
                 with dist_errors(self._path(folder)), self._open(folder) as fd:
-                    for entry, offset in slices:
-                        if not self._copy_slice(file.fileno(), entry, offset, folder, fd):
-                            differing.append((entry, offset))
+                    with self._own_directory(fd) as own:
+                        for entry, offset in slices:
+                            if not self._copy_slice(file.fileno(), entry, offset, fd, own):
+                                differing.append((entry, offset))
         return differing
 
-    def _copy_slice(
-        self, source: int, entry: TreeEntry, offset: int, folder: str, fd: int
-    ) -> bool:
+    @contextmanager
+    def _own_directory(self, fd: int) -> Iterator[int]:
+        """A new directory in another one, for new files: one at a time can make them in each."""
+        name = self._temporary + b"-%d" % threading.get_ident()
+        os.mkdir(name, 0o700, dir_fd=fd)
+        try:
+            own = os.open(name, OPEN_DIR, dir_fd=fd)
+            try:
+                yield own
+            finally:
+                os.close(own)
+        finally:
+            remove_entry(fd, name)
+
+    def _copy_slice(self, source: int, entry: TreeEntry, offset: int, fd: int, own: int) -> bool:
         try:
             content = os.pread(source, entry.size, offset)
         except OSError:
             return False
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             return False
-        temporary = self._temporary + b"-%d" % threading.get_ident()
+        folder, _, text = entry.path.rpartition("/")
+        name = text.encode("utf-8")
         with dist_errors(self._path(entry.path)):
-            new = os.open(temporary, CREATE, 0o600, dir_fd=fd)
+            new = os.open(name, CREATE, 0o600, dir_fd=own)
             try:
-                try:
-                    while content:
-                        content = content[os.write(new, content) :]
-                    os.fchmod(new, entry.mode)
-                finally:
-                    os.close(new)
-                name = entry.path.rpartition("/")[2].encode("utf-8")
-                written = self._move_into_place(fd, name, temporary)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=fd)
-                raise
+                while content:
+                    content = content[os.write(new, content) :]
+                os.fchmod(new, entry.mode)
+            finally:
+                os.close(new)
+            os.rename(name, name, src_dir_fd=own, dst_dir_fd=fd)
+            written = os.lstat(name, dir_fd=fd)
         with self._lock:
             self._written(folder, name, written, entry)
         return True
@@ -224,7 +233,7 @@ class TreeWriter:
                     yield stream
                     stream.truncate()  # where a hole is at its end
                     os.fchmod(stream.fileno(), entry.mode)  # last: a write drops the setuid bit
-                written = self._move_into_place(fd, name.encode("utf-8"), self._temporary)
+                written = self._move_into_place(fd, name.encode("utf-8"))
             except BaseException:
                 with suppress(OSError):
                     os.unlink(self._temporary, dir_fd=fd)
@@ -270,10 +279,10 @@ class TreeWriter:
         is_link = found is not None and stat.S_ISLNK(found.st_mode)
         if not is_link or os.readlink(name, dir_fd=fd) != target:
             os.symlink(target, self._temporary, dir_fd=fd)
-            self._move_into_place(fd, name, self._temporary)
+            self._move_into_place(fd, name)
 
-    def _move_into_place(self, fd: int, name: bytes, temporary: bytes) -> os.stat_result:
-        os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    def _move_into_place(self, fd: int, name: bytes) -> os.stat_result:
+        os.rename(self._temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         return os.lstat(name, dir_fd=fd)
 
     def _path(self, path: str) -> str:
