@@ -203,5 +203,11 @@ def test_without_pantsd(pants: PantsRunner, hello: BuiltEnclave, tmp_path: Path)
 
     run = run_recorded(pants, "--no-pantsd", option, "package", HELLO, encrypted)
 
+    assert run.ran == []
+    assert (hello.listing(), built_enclave(pants, encrypted).listing()) == before
+
+    off = (option, "--no-occlum-encrypted-cache")
+    run = run_recorded(pants, "--no-pantsd", *off, "package", HELLO, encrypted)
+
     assert run.ran == [f"Make the secure file system of {encrypted}"]
     assert (hello.listing(), built_enclave(pants, encrypted).listing()) == before

@@ -50,6 +50,7 @@ def test_encrypted_once(pants: PantsRunner, tmp_path: Path) -> None:
     assert modes == {(True, 0o700), (False, 0o600)}
     first = built_enclave(pants, address).listing()
 
+    assert package("store", key) == 1
     assert package("another store", key) == 1
     assert entries(pants).keys() == kept.keys()
     assert built_enclave(pants, address).listing() == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pants.engine.addresses import Address
@@ -12,6 +12,7 @@ from pants.engine.rules import Rule
 from pants.option.global_options import NamedCachesDirOption
 
 from occlum_build.errors import OcclumError
+from occlum_build.occlum.encrypted_cache import Limits
 from occlum_build.occlum.signing import KeyFile, Signer, SignerCommand, open_signer
 from occlum_build.sefs.keys import read_key_file
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules
@@ -31,6 +32,21 @@ class ImageKeyRequest:
 
 
 @dataclass(frozen=True)
+class KeptEncrypted:
+    """The cache of what was encrypted, in a directory; `key` authenticates its indexes."""
+
+    folder: str
+    limits: Limits
+    key: str = field(repr=False)
+
+    def arguments(self, name: str) -> tuple[str, ...]:
+        """Those of the process that encrypts, for an entry."""
+        limits = self.limits
+        place = f"{ENCRYPTED_DIR}/{_FOLDER}"
+        return (place, name, str(limits.most_bytes), str(limits.days))
+
+
+@dataclass(frozen=True)
 class ImageKey:
     """The image key by its fingerprint, an HMAC that says nothing about it.
 
@@ -39,7 +55,7 @@ class ImageKey:
     """
 
     fingerprint: str
-    cache: tuple[str, ...] = ()  # of what was encrypted: place in a sandbox, most bytes, days
+    cache: KeptEncrypted | None = None
 
     @property
     def path(self) -> str:
@@ -82,27 +98,27 @@ async def image_key(
             "[occlum].image_key_file",
         )
     with told_of("[occlum].image_key_file"), read_key_file(Path(file)) as read:
-        key = ImageKey(read.fingerprint())
+        cache = _encrypted_cache(occlum, named_caches_dir, read.cache_key())
+        key = ImageKey(read.fingerprint(), cache)
     link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
-    return replace(key, cache=_encrypted_cache(occlum, named_caches_dir))
+    return key
 
 
 def _encrypted_cache(
-    occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption
-) -> tuple[str, ...]:
-    """Arguments of the process that encrypts, none where nothing is to be kept.
+    occlum: OcclumSubsystem, named_caches_dir: NamedCachesDirOption, key: str
+) -> KeptEncrypted | None:
+    """None where nothing is to be kept.
 
     The directory is not a named cache itself, as CI systems keep and share those.
     """
     if not occlum.encrypted_cache:
-        return ()
+        return None
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = _absolute(occlum.encrypted_cache_dir, "encrypted_cache_dir")
     folder = folder or os.path.join(home, "pants-occlum", "encrypted")
     link_in_cache(folder, str(named_caches_dir.val / ENCRYPTED_CACHE / _FOLDER))
     most_bytes = max(occlum.encrypted_cache_mb, 0) * 1_000_000
-    days = max(occlum.encrypted_cache_days, 0)
-    return (f"{ENCRYPTED_DIR}/{_FOLDER}", str(most_bytes), str(days))
+    return KeptEncrypted(folder, Limits(most_bytes, max(occlum.encrypted_cache_days, 0)), key)
 
 
 @_uncacheable_rule

@@ -33,6 +33,7 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly,
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents, merge_digests
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.enclave.kept import kept_name, kept_parts
 from pants_occlum.enclave.keys import ENCRYPTED_CACHE, ENCRYPTED_DIR, ImageKey
 from pants_occlum.enclave.steps import REQUEST, Parts, Step, parts_of_step, process_of, run_step
 from pants_occlum.image.nodes import Image, ImageRequest, make_image
@@ -46,7 +47,8 @@ from pants_occlum.sysroot.sysroots import Sysroot
 
 logger = logger_of(__name__)
 
-_MANIFEST = "manifest.json"
+_MANIFEST, _MODULE = "manifest.json", "occlum_build.occlum.seal_image"
+_TAKEN = f"%s: a part of the secure file system was {TAKEN} %s"
 
 
 @dataclass(frozen=True)
@@ -92,27 +94,8 @@ class SealPartRequest:
         return HostContents(self.sysroot, tuple(blobs.values()), self.of)
 
 
-@rule
-async def seal_part(request: SealPartRequest) -> Parts:
-    contents = request.host_contents()
-    step = await _step(request, awaited(contents))
-    result = await try_process(await process_of(step), contents)
-    if result is not None:
-        if TAKEN.encode() in result.stdout:
-            logger.debug("%s: a part of the secure file system was %s", request.of, TAKEN)
-        return await parts_of_step(step, result)
-    found = (await host_contents(contents)).digests
-    files = tuple(one._replace(source="") for one in request.asked.files)
-    whole = replace(
-        request,
-        asked=replace(request.asked, files=files),
-        stored={**request.stored, **found},
-    )
-    return await run_step(await _step(whole, ()))
-
-
-async def _step(request: SealPartRequest, awaits: Iterable[FileEntry]) -> Step:
-    """`awaits` are inputs that the process needs for what it takes from the sysroot."""
+async def _step(request: SealPartRequest, name: str, awaits: Iterable[FileEntry]) -> Step:
+    """`name` is that of what is kept; `awaits` are inputs that it needs for what is in sysroots."""
     asked, key = request.asked, request.key
     contents = {one.sha256 for one in asked.files if not one.source}
     files: tuple[FileContent | FileEntry, ...] = (
@@ -120,6 +103,13 @@ async def _step(request: SealPartRequest, awaits: Iterable[FileEntry]) -> Step:
         *(FileEntry(f"{CONTENTS}/{one}", request.stored[one]) for one in sorted(contents)),
         *awaits,
     )
+    arguments: tuple[str, ...] = ()
+    caches = {**SYSROOT_CACHES} if len(contents) < len(asked.files) else {}
+    if key is not None:
+        arguments = (key.path, key.fingerprint)
+        if key.cache is not None:
+            arguments += key.cache.arguments(name)
+            caches[ENCRYPTED_CACHE] = ENCRYPTED_DIR
     return Step(
         module="seal_image",
         argv=(REQUEST,),
@@ -127,15 +117,34 @@ async def _step(request: SealPartRequest, awaits: Iterable[FileEntry]) -> Step:
             MergeDigests([request.inputs, await create_digest(CreateDigest(files))])
         ),
         description=f"Make the secure file system of {request.of}",
-        key=(key.path, key.fingerprint, *key.cache) if key else (),
+        key=arguments,
         uses_key=key is not None,
-        caches=FrozenDict(
-            {
-                **(SYSROOT_CACHES if len(contents) < len(asked.files) else {}),
-                **({ENCRYPTED_CACHE: ENCRYPTED_DIR} if key and key.cache else {}),
-            }
-        ),
+        caches=FrozenDict(caches),
     )
+
+
+@rule
+async def seal_part(request: SealPartRequest, places: DistPlaces) -> Parts:
+    files = tuple(one._replace(source="") for one in request.asked.files)
+    asked = replace(request.asked, files=files)
+    name, key = "", request.key
+    if key is not None and key.cache is not None:
+        sha256 = hashlib.sha256(asked.to_json()).hexdigest()
+        name = await kept_name(key, _MODULE, sha256, request.inputs.fingerprint)
+        parts = await kept_parts(key.cache, name, places)
+        if parts is not None:
+            logger.debug(_TAKEN, request.of, "and Pants' store")
+            return parts
+    contents = request.host_contents()
+    step = await _step(request, name, awaited(contents))
+    result = await try_process(await process_of(step), contents)
+    if result is not None:
+        if TAKEN.encode() in result.stdout:
+            logger.debug(_TAKEN, request.of, "by a process")
+        return await parts_of_step(step, result)
+    found = (await host_contents(contents)).digests
+    whole = replace(request, asked=asked, stored={**request.stored, **found})
+    return await run_step(await _step(whole, name, ()))
 
 
 @rule
@@ -160,7 +169,7 @@ async def seal_image(
     inputs: list[FileContent | FileEntry] = [manifest]
     if len(parts) > 1:
         some = [_part(request, plan.sysroot, Request(one, salt), stored) for one in parts]
-        sealed = await concurrently(seal_part(one) for one in some)
+        sealed = await concurrently(seal_part(one, **implicitly()) for one in some)
         macs = [
             FileEntry(f"macs/{number}.json", one.files[MACS]) for number, one in enumerate(sealed)
         ]
@@ -168,7 +177,7 @@ async def seal_image(
         inputs += macs
     rest = _part(request, plan.sysroot, last, stored)
     rest = replace(rest, inputs=await create_digest(CreateDigest(inputs)))
-    root = await seal_part(rest)
+    root = await seal_part(rest, **implicitly())
     return SealedImage(root.files[ROOT_MAC], await _packed((*sealed, root)))
 
 

@@ -1,9 +1,10 @@
 """What was encrypted is kept on this machine, so that a later run need not encrypt it again.
 
-An entry is a directory of files and an index with their digests, which is authenticated with the
-image key; it is there complete or not at all. Its name is a digest of the key's fingerprint, of
-what was to be sealed and of the code that did it. Files are 0600 and directories 0700. Nothing in
-it is plaintext, nothing of the key; what has the key itself is never kept.
+An entry is a directory of files and an index with their digests, which is authenticated with a key
+that is derived of the image key; it is there complete or not at all. Its name is a digest of the
+key's fingerprint, of what was to be sealed and of the code that did it. Files are 0600 and
+directories 0700. Nothing in it is plaintext, nothing of the key; what has the key itself is never
+kept.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MIB
@@ -26,7 +27,6 @@ from occlum_build.files.handles import CREATE
 from occlum_build.files.json_text import load_json
 from occlum_build.files.reading import READ_FLAGS, read_file
 from occlum_build.files.trees import clear, walk
-from occlum_build.sefs.keys import UserKey
 
 INDEX = "index.json"
 _INDEX_BYTES = 64 * MIB
@@ -38,6 +38,14 @@ _MODE, _FOLDER_MODE = 0o600, 0o700
 
 class _Unusable(Exception):
     """An entry is damaged, or goes away while it is read."""
+
+
+class KeptFile(NamedTuple):
+    """A file of an entry: its path, SHA-256 in hex, and size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,26 @@ class EncryptedCache:
     folder: Path
     limits: Limits
 
-    def take(self, name: str, out: Path, key: UserKey) -> bool:
+    def look(self, name: str, key: str) -> tuple[KeptFile, ...]:
+        """The files of an entry, as its index says; none where there is no right one."""
+        try:
+            entry = self.folder / name
+            _check_owned(entry)
+            files = _read_index(entry, key)
+            os.utime(entry)
+        except (OSError, OcclumError, _Unusable, ValueError):
+            return ()
+        return tuple(files)
+
+    def content(self, name: str, file: KeptFile) -> bytes | None:
+        """What a small file of an entry has; None where that is not what its index says."""
+        try:
+            content = read_file(self.folder / name / file.path, file.size)
+        except (OSError, OcclumError):
+            return None
+        return content if hashlib.sha256(content).hexdigest() == file.sha256 else None
+
+    def take(self, name: str, out: Path, key: str) -> bool:
         """Copy an entry into `out`, which does not exist; False where there is no right one.
 
         What is damaged, or has modes that are open to others, is removed.
@@ -66,9 +93,9 @@ class EncryptedCache:
         try:
             _check_owned(entry)
             out.mkdir()
-            for path, sha256 in _read_index(entry, key):
-                (out / path).parent.mkdir(parents=True, exist_ok=True)
-                if _copy(entry / path, out / path, 0o644) != sha256:
+            for file in _read_index(entry, key):
+                (out / file.path).parent.mkdir(parents=True, exist_ok=True)
+                if _copy(entry / file.path, out / file.path, 0o644) != file.sha256:
                     raise _Unusable
             os.utime(entry)
         except (OSError, OcclumError, _Unusable, ValueError):
@@ -77,7 +104,7 @@ class EncryptedCache:
             return False
         return True
 
-    def keep(self, name: str, made: Path, key: UserKey) -> None:
+    def keep(self, name: str, made: Path, key: str) -> None:
         """Keep the files of a directory as an entry, unless it is there, and prune."""
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
@@ -85,9 +112,10 @@ class EncryptedCache:
             rows = []
             for path in _files(made):
                 (temporary / path).parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-                rows.append([path, _copy(made / path, temporary / path, _MODE)])
+                sha256 = _copy(made / path, temporary / path, _MODE)
+                rows.append([path, sha256, (made / path).lstat().st_size])
             files = json.dumps(rows, separators=(",", ":"))
-            index = json.dumps({"files": files, "mac": key.cache_mac(f"{name}\0{files}".encode())})
+            index = json.dumps({"files": files, "mac": _mac(name, files, key)})
             with open(os.open(temporary / INDEX, CREATE, _MODE), "w", encoding="utf-8") as stream:
                 stream.write(index)
             temporary.rename(self.folder / name)
@@ -137,13 +165,13 @@ def open_cache(folder: Path, limits: Limits) -> EncryptedCache | None:
     return EncryptedCache(real, limits)
 
 
-def entry_name(fingerprint: str, asked: bytes, tool: Path) -> str:
-    """The name of an entry: of the key, of what is sealed, and of the code in a directory."""
-    hasher = hashlib.sha256()
-    for path in _files(tool):
-        hasher.update(f"{path}\0{digest_of(tool / path)}\n".encode())
-    text = json.dumps([fingerprint, hashlib.sha256(asked).hexdigest(), hasher.hexdigest()])
-    return hashlib.sha256(text.encode()).hexdigest()
+def entry_name(*parts: str) -> str:
+    """The name of an entry: of the key's fingerprint, of what is sealed, and of the code."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _mac(name: str, files: str, key: str) -> str:
+    return hmac.digest(key.encode(), f"{name}\0{files}".encode(), "sha256").hex()
 
 
 def _files(folder: Path) -> list[str]:
@@ -162,14 +190,13 @@ def _check_owned(entry: Path) -> None:
         raise _Unusable
 
 
-def _read_index(entry: Path, key: UserKey) -> list[tuple[str, str]]:
+def _read_index(entry: Path, key: str) -> list[KeptFile]:
     found: Any = load_json(read_file(entry / INDEX, _INDEX_BYTES), INDEX)
     try:
         files, mac = found["files"], found["mac"]
-        expected = key.cache_mac(f"{entry.name}\0{files}".encode())
-        if not hmac.compare_digest(mac.encode(), expected.encode()):
+        if not hmac.compare_digest(mac.encode(), _mac(entry.name, files, key).encode()):
             raise _Unusable
-        return [(path, sha256) for path, sha256 in load_json(files.encode(), INDEX)]
+        return [KeptFile(*row) for row in load_json(files.encode(), INDEX)]
     except (AttributeError, KeyError, TypeError) as error:
         raise _Unusable from error
 
@@ -185,13 +212,4 @@ def _copy(source: Path, target: Path, mode: int) -> str:
         while chunk := original.read(_CHUNK_BYTES):
             hasher.update(chunk)
             copy.write(chunk)
-    return hasher.hexdigest()
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    hasher = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            hasher.update(chunk)
     return hasher.hexdigest()

@@ -16,7 +16,7 @@ from occlum_build.occlum.encrypted_cache import (
 )
 from occlum_build.sefs.keys import UserKey
 
-KEY, OTHER_KEY = UserKey(bytes(range(16))), UserKey(bytes(16))
+KEY, OTHER_KEY = UserKey(bytes(range(16))).cache_key(), UserKey(bytes(16)).cache_key()
 FILES = {"packs/0000": os.urandom(3_000_000), "packs/0001": b"one", ".ROOT_MAC": b"mac"}
 DAY = 86_400
 
@@ -163,17 +163,19 @@ def test_old_and_many_entries_are_pruned(made: Path, tmp_path: Path) -> None:
     assert names(cache) == [".new-of-a-run", "kept", "third"]
 
 
-def test_names_are_of_key_request_and_code(tmp_path: Path) -> None:
-    tool = tmp_path / "tool"
-    tool.mkdir()
-    (tool / "a.py").write_text("1")
-    found = {
-        entry_name("f" * 32, b"asked", tool),
-        entry_name("e" * 32, b"asked", tool),
-        entry_name("f" * 32, b"another", tool),
-    }
-    first = entry_name("f" * 32, b"asked", tool)
-    (tool / "a.py").write_text("2")
-    assert len({*found, entry_name("f" * 32, b"asked", tool)}) == 4
-    (tool / "a.py").write_text("1")
-    assert entry_name("f" * 32, b"asked", tool) == first
+def test_what_an_entry_has_is_told(cache: EncryptedCache, made: Path) -> None:
+    cache.keep("a", made, KEY)
+    found = cache.look("a", KEY)
+    assert {one.path: one.size for one in found} == {name: len(FILES[name]) for name in FILES}
+    by_path = {one.path: one for one in found}
+    assert cache.content("a", by_path["packs/0001"]) == b"one"
+    assert (cache.look("a", OTHER_KEY), cache.look("b", KEY)) == ((), ())
+    (cache.folder / "a/packs/0001").write_bytes(b"two")
+    assert cache.content("a", by_path["packs/0001"]) is None
+    open_to_others(cache.folder / "a")
+    assert cache.look("a", KEY) == ()
+
+
+def test_names_are_of_all_parts() -> None:
+    found = {entry_name("a", "b"), entry_name("b", "a"), entry_name("ab"), entry_name("a", "b", "")}
+    assert len(found) == 4

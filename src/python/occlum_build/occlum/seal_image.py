@@ -1,10 +1,10 @@
 """The secure file system of an image as packs (occlum_build.process.packs), whole or in parts.
 
-Process: `python -m occlum_build.occlum.seal_image REQUEST OUT [KEY FINGERPRINT [CACHE BYTES DAYS]]`
+Process: `python -m occlum_build.occlum.seal_image REQUEST OUT [KEY FINGERPRINT [CACHE ...]]`.
 REQUEST has a Request as JSON. KEY is a file, best named by a link, that must hold the key of
-FINGERPRINT, and makes the image an encrypted one, which is kept in the directory CACHE
-(occlum_build.occlum.encrypted_cache). A file's content is an input below CONTENTS, or read from a
-sysroot (occlum_build.process.complete) and compared.
+FINGERPRINT, and makes the image an encrypted one. It is kept in the directory CACHE under a NAME,
+which may have so many BYTES and DAYS (occlum_build.occlum.encrypted_cache). A file's content is an
+input below CONTENTS, or read from a sysroot (occlum_build.process.complete) and compared.
 
 A part has some regular files, and leaves their MACs for the process that makes all else.
 """
@@ -16,14 +16,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from occlum_build.errors import OcclumError
 from occlum_build.files.secret import no_core_dumps
 from occlum_build.files.source import open_source
-from occlum_build.occlum.encrypted_cache import Limits, digest_of, entry_name, open_cache
+from occlum_build.occlum.encrypted_cache import Limits, open_cache
 from occlum_build.occlum.seal import ROOT_MAC
 from occlum_build.process.complete import content_missing, sysroot_links
 from occlum_build.process.packs import (
@@ -49,8 +49,6 @@ from occlum_build.sefs.writer import directory_content, inode_of
 CONTENTS, MACS = "contents", "macs.json"
 # Said on standard output where nothing had to be encrypted.
 TAKEN = "taken from the cache of what was encrypted"
-# The code that runs, with the packages that it needs.
-_TOOL = Path(__file__).parents[2]
 # What one process seals: it takes a second or two, beside which its start is little.
 PART_BYTES = 128 << 20
 
@@ -267,20 +265,13 @@ def _seal_tree(request: Request, sealing: _Sealing, macs: dict[int, bytes]) -> s
     return format_mac(sealing.metadata(pack_metadata(inodes)))
 
 
-def _asked(request: Request) -> bytes:
-    """What tells a request from all others: files of the host count by what is in them."""
-    files = tuple(one._replace(source="") for one in request.files)
-    inputs = filter(None, (request.manifest, *request.macs))
-    digests = "".join(digest_of(Path(one)) for one in inputs)
-    return replace(request, files=files).to_json() + digests.encode()
-
-
 def _step(
     request: str,
     out: str,
     key: str = "",
     fingerprint: str | None = None,
     cache: str = "",
+    name: str = "",
     most_bytes: str = "0",
     days: str = "0",
 ) -> None:
@@ -294,16 +285,15 @@ def _step(
     no_core_dumps()
     user_key = read_key_file(Path(key), fingerprint=fingerprint)
     kept = open_cache(Path(cache), Limits(int(most_bytes), int(days))) if cache else None
-    name = entry_name(user_key.fingerprint(), _asked(asked), _TOOL) if kept else ""
-    if kept and kept.take(name, made, user_key):
+    if kept and kept.take(name, made, user_key.cache_key()):
         sys.stdout.write(f"{TAKEN}\n")
         return
     made.mkdir()
     seal_image(asked, made, user_key)
     if kept:
-        kept.keep(name, made, user_key)
+        kept.keep(name, made, user_key.cache_key())
 
 
 if __name__ == "__main__":
-    usage = "occlum_build.occlum.seal_image REQUEST OUT [KEY FINGERPRINT [CACHE BYTES DAYS]]"
-    sys.exit(run_step(_step, sys.argv[1:], usage, optional=5))
+    usage = "occlum_build.occlum.seal_image REQUEST OUT [KEY FINGERPRINT CACHE NAME BYTES DAYS]"
+    sys.exit(run_step(_step, sys.argv[1:], usage, optional=6))

@@ -79,9 +79,9 @@ class UserKey:
         """The key (32 bytes) that all derived node keys of one image come from (section 2.5)."""
         return hmac.digest(self._key(), _IMAGE_CONTEXT + salt, "sha256")
 
-    def cache_mac(self, text: bytes) -> str:
-        """64 hex digits that only who has the key can say of an index of the encrypted cache."""
-        return hmac.digest(self._key(), _CACHE_CONTEXT + text, "sha256").hex()
+    def cache_key(self) -> str:
+        """64 hex digits that authenticate the encrypted cache and say nothing about the key."""
+        return hmac.digest(self._key(), _CACHE_CONTEXT, "sha256").hex()
 
     def _key(self) -> bytearray:
         if not self._value:
