@@ -77,9 +77,9 @@ class TreeWriter:
             path = pending.pop()
             wanted = self._children[path]
             pending += self._memory.directories[path]
-            if changed is not None and os.fsencode(self._path(path)) not in changed:
+            if changed is not None and not (changed and os.fsencode(self._path(path)) in changed):
                 synced = self._synced.get(path)
-                if synced is not None and synced.wanted == wanted:
+                if synced is not None and (synced.wanted is wanted or synced.wanted == wanted):
                     continue
             with dist_errors(self._path(path)), self._open(path) as fd:
                 listing = list_directory(fd)

@@ -224,7 +224,9 @@ class SysrootWalk:
     def _is_untouched(self, path: str) -> bool:
         """Is a directory as it is known, as a glance at it shows? Then that is taken."""
         known = self.known.get(path)
-        if known is None or self.touched is None or self._host_path(path) in self.touched:
+        if known is None or self.touched is None:
+            return False
+        if self.touched and self._host_path(path) in self.touched:
             return False
         self._take(path, known)
         return True
