@@ -47,11 +47,18 @@ def _send(source: int, out: int, size: int) -> None:
         sent += count
 
 
+def _ranges_to_compare(existing: int, source: SourceFile) -> list[tuple[int, int]]:
+    size = source.size
+    if source.status.st_blocks * 512 < size:
+        ranges = data_ranges(source.descriptor, size)
+        if ranges == data_ranges(existing, size):
+            return ranges
+    return [(0, size)]
+
+
 def same_content(existing: int, source: SourceFile) -> bool:
     """Has an open file of the same size the same bytes? Holes that both have are not read."""
-    size = source.size
-    ranges = data_ranges(source.descriptor, size)
-    for start, end in ranges if ranges == data_ranges(existing, size) else [(0, size)]:
+    for start, end in _ranges_to_compare(existing, source):
         while start < end:
             chunk = os.pread(existing, min(end - start, CHUNK_BYTES), start)
             if not chunk or chunk != os.pread(source.descriptor, len(chunk), start):

@@ -148,9 +148,11 @@ class OsSources:
         return found if isinstance(found, Script) else None
 
     def _known_facts(self, path: str) -> Outcome:
-        if path not in self._facts:
-            self._facts[path] = self._read_facts(path)
-        return self._facts[path]
+        try:
+            return self._facts[path]
+        except KeyError:
+            found = self._facts[path] = self._read_facts(path)
+        return found
 
     def _read_facts(self, path: str) -> Outcome:
         try:
