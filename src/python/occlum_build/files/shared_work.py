@@ -29,13 +29,13 @@ def share_work(
 ) -> list[Numbers]:
     """What `do` gives for each part, some of it done in copies of this process.
 
-    For a process without other threads. What a copy failed at is done again here, by `do_again`
-    where it matters that it was begun, as is all when there can be none: so every error is raised
-    here, and nothing else comes back from a copy.
+    What a copy failed at is done again here, by `do_again` where it matters that it was begun, as
+    is all when there can be none: so every error is raised here, and nothing else comes back from
+    a copy.
     """
     done: dict[int, Numbers] = {}
     copies = min(MOST_PROCESSES, len(os.sched_getaffinity(0)), len(parts)) - 1
-    if copies > 0:
+    if copies > 0 and not _has_threads():
         _share(parts, do, copies, done)
     again = do_again or do
     return [done[number] if number in done else again(part) for number, part in enumerate(parts)]
@@ -50,6 +50,14 @@ def parts_of(sizes: Iterable[int]) -> list[range]:
             parts.append(range(start, end))
             start, size = end, 0
     return [*parts, range(start, end)] if start < end else parts
+
+
+def _has_threads() -> bool:
+    """Has this process other threads? A copy would have none, and wait for what they hold."""
+    try:
+        return len(os.listdir("/proc/self/task")) != 1
+    except OSError:  # nobody can tell
+        return True
 
 
 def _share(

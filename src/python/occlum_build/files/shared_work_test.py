@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = len(os.listdir("/proc/self/fd"))
     assert share_work(PARTS, lambda part: (part,)) == [(part,) for part in PARTS]
     assert len(os.listdir("/proc/self/fd")) == opened
+
+
+def test_a_process_with_threads_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("it was copied"))
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        assert share_work(PARTS, lambda part: (part,)) == [(part,) for part in PARTS]
+    finally:
+        end.set()
+        thread.join()
 
 
 def test_more_parts_than_a_pipe_has_room_for() -> None:

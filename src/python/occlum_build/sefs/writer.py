@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -145,7 +144,7 @@ class _ImageBuilder:
         """Size and MAC of each entry; where they are much, several processes write them."""
         entries, seen = self._tree.entries, self._tree.seen
         sizes = [seen[entry.path].size if entry.path in seen else 0 for entry in entries]
-        if sum(sizes) < SHARED_BYTES or threading.active_count() > 1:
+        if sum(sizes) < SHARED_BYTES:
             return [self._write_entry(entry) for entry in entries]
         work = shared_work(sizes)
         for one in work:

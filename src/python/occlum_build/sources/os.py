@@ -99,7 +99,7 @@ class OsSources:
         return open_source(self.os_path(path), planned=self._identities.get(path))
 
     def look_ahead(self, paths: Sequence[str]) -> None:
-        """Find out which of many files have no facts, in several processes; none has threads.
+        """Find out which of many files have no facts, in several processes.
 
         Of all others, and of those that cannot be read, `facts` and the like tell as ever.
         """
