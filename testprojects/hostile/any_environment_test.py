@@ -291,12 +291,14 @@ COMMANDS = {"occlum_build": "main", "copy_bom": "copy_bom_command", "occlum": "o
 def _installed(world: Path, function: str) -> Path:
     """A command as ./pants writes it, of a library whose commands are never done importing."""
     library = world / "src/python/occlum_build"
-    (library / "cli").mkdir(parents=True, exist_ok=True)
+    (library / "cli/memo").mkdir(parents=True, exist_ok=True)
     start = Path(main.__file__).with_name("start.py")
     for name, text in {
         "__init__.py": "",
         "cli/__init__.py": "",
         "cli/start.py": start.read_text(),
+        "cli/memo/__init__.py": "",
+        "cli/memo/find.py": "def attempt(_arguments):\n    return None\n",
         f"cli/{COMMANDS[function]}.py": IMPORTING,
     }.items():
         (library / name).write_text(text)
