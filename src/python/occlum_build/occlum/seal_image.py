@@ -116,6 +116,15 @@ class _Compared:
         self.hasher = hashlib.sha256()
         self._descriptor = descriptor
 
+    def check_size(self, told: int) -> None:
+        """Files of /proc say that they have 0 bytes."""
+        try:
+            is_longer = bool(os.pread(self._descriptor, 1, self.size))
+        except OSError as error:
+            raise _OtherContentError from error
+        if is_longer or told not in (0, self.size):
+            raise _OtherContentError
+
     def read_into(self, view: memoryview, offset: int) -> None:
         try:
             is_there = read_at(self._descriptor, view, offset)
@@ -195,10 +204,9 @@ class _Sealing:
             return None
         with original:
             source = _Compared(original.descriptor, file.size)
-            if original.size not in (0, file.size) or os.pread(original.descriptor, 1, file.size):
-                return None
             before = len(self.packed)
             try:
+                source.check_size(original.size)
                 mac = self._node(descriptor, pack, start, disk_filename(file.inode).hex(), source)
             except _OtherContentError:
                 return None
