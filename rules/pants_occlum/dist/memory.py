@@ -36,7 +36,7 @@ class TreeMemory:
         self.glance = b""  # of the last comparison; what is synced was looked at after it
 
     def want(self, entries: Iterable[TreeEntry]) -> None:
-        """Know what is wanted in each directory. Raises ValueError for entries that make no tree."""
+        """Know what is wanted in each directory; ValueError for entries that make no tree."""
         if self.entries is entries:
             return
         wanted = self._exchanged(entries)

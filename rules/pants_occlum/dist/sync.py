@@ -16,7 +16,6 @@ of a BuiltPackage after its rule has run: it must not be a directory above the t
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from occlum_build.files.handles import CREATE, OPEN_DIR, remove_entry
 from occlum_build.sources.extras import write_or_skip
 from occlum_build.sources.model import DIR, SYMLINK
-from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted, children_of
+from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
 from pants_occlum.dist.memory import Synced, TreeMemory
