@@ -113,11 +113,14 @@ class TreeWriter:
             except OSError:
                 return list(wanted)
             for folder, slices in groupby(wanted, key=lambda one: one[0].path.rpartition("/")[0]):
-                with dist_errors(self._path(folder)), self._open(folder) as fd:
-                    with self._own_directory(fd) as own:
-                        for entry, offset in slices:
-                            if not self._copy_slice(file.fileno(), entry, offset, fd, own):
-                                differing.append((entry, offset))
+                with (
+                    dist_errors(self._path(folder)),
+                    self._open(folder) as fd,
+                    self._own_directory(fd) as own,
+                ):
+                    for entry, offset in slices:
+                        if not self._copy_slice(file.fileno(), entry, offset, fd, own):
+                            differing.append((entry, offset))
         return differing
 
     @contextmanager

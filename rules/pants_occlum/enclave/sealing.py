@@ -147,6 +147,23 @@ async def seal_part(request: SealPartRequest, places: DistPlaces) -> Parts:
     return await run_step(await _step(whole, name, ()))
 
 
+async def _packed(parts: Iterable[Parts]) -> Packed:
+    packs: dict[str, FileDigest] = {}
+    indexes = []
+    below = f"{PACKS}/"
+    for number, part in enumerate(parts):
+        indexes.append(FileEntry(f"{number}.json", part.files[INDEX]))
+        packs.update(
+            (path[len(below) :], digest)
+            for path, digest in part.files.items()
+            if path.startswith(below)
+        )
+    contents = await get_digest_contents(await create_digest(CreateDigest(indexes)))
+    with quiet_gc():
+        files = sorted(one for content in contents for one in read_index(content.content))
+        return Packed(tuple(sorted(packs.items())), tuple(files))
+
+
 @rule
 async def seal_image(
     request: SealRequest, places: DistPlaces, named_caches_dir: NamedCachesDirOption
@@ -179,23 +196,6 @@ async def seal_image(
     rest = replace(rest, inputs=await create_digest(CreateDigest(inputs)))
     root = await seal_part(rest, **implicitly())
     return SealedImage(root.files[ROOT_MAC], await _packed((*sealed, root)))
-
-
-async def _packed(parts: Iterable[Parts]) -> Packed:
-    packs: dict[str, FileDigest] = {}
-    indexes = []
-    below = f"{PACKS}/"
-    for number, part in enumerate(parts):
-        indexes.append(FileEntry(f"{number}.json", part.files[INDEX]))
-        packs.update(
-            (path[len(below) :], digest)
-            for path, digest in part.files.items()
-            if path.startswith(below)
-        )
-    contents = await get_digest_contents(await create_digest(CreateDigest(indexes)))
-    with quiet_gc():
-        files = sorted(one for content in contents for one in read_index(content.content))
-        return Packed(tuple(sorted(packs.items())), tuple(files))
 
 
 def _files(image: Image, stored: Mapping[str, FileDigest]) -> list[ImageFile]:
