@@ -7,18 +7,32 @@ import pytest
 from pants.engine.addresses import Address
 
 from occlum_build.errors import OcclumError
+from occlum_build.occlum.encrypted_cache import Limits
 from pants_occlum.enclave.keys import ImageKey, ImageKeyRequest, image_key
 from pants_occlum.testing import run_alone
 
 
-def _image_key(tmp_path: Path, *, remote_execution: bool, mode: int = 0o600) -> ImageKey:
+def _image_key(
+    tmp_path: Path,
+    *,
+    remote_execution: bool = False,
+    mode: int = 0o600,
+    encrypted_cache: bool = True,
+    encrypted_cache_dir: str | None = None,
+) -> ImageKey:
     key = tmp_path / "key"
     key.write_text("-".join(["5a"] * 16) + "\n")
     key.chmod(mode)
     found = run_alone(
         image_key,
         ImageKeyRequest(Address("app", target_name="enclave")),
-        SimpleNamespace(image_key_file=str(key)),
+        SimpleNamespace(
+            image_key_file=str(key),
+            encrypted_cache=encrypted_cache,
+            encrypted_cache_dir=encrypted_cache_dir,
+            encrypted_cache_mb=2,
+            encrypted_cache_days=-1,
+        ),
         SimpleNamespace(remote_execution=remote_execution),
         SimpleNamespace(val=tmp_path / "caches"),
     )
@@ -31,6 +45,23 @@ def test_key_is_known_by_a_link_of_its_fingerprint(tmp_path: Path) -> None:
     (link,) = (tmp_path / "caches/occlum_image_key").iterdir()
     assert link.name == key.fingerprint
     assert link.resolve() == (tmp_path / "key").resolve()
+
+
+def test_the_cache_of_what_was_encrypted_is_found_by_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    for given, expected in ((None, "home/pants-occlum/encrypted"), (str(tmp_path / "own"), "own")):
+        cache = _image_key(tmp_path, encrypted_cache_dir=given).cache
+        assert cache is not None
+        assert cache.folder == str(tmp_path / expected)
+        assert cache.limits == Limits(2_000_000, 0)
+        assert cache.key not in repr(cache)
+        (link,) = (tmp_path / "caches/occlum_encrypted").iterdir()
+        assert link.resolve() == tmp_path / expected
+    assert _image_key(tmp_path, encrypted_cache=False).cache is None
+    with pytest.raises(OcclumError, match=r"encrypted_cache_dir must be an absolute path"):
+        _image_key(tmp_path, encrypted_cache_dir="own")
 
 
 def test_encrypting_is_refused_with_remote_execution(tmp_path: Path) -> None:
