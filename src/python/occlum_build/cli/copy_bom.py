@@ -160,7 +160,7 @@ def _recorder(options: argparse.Namespace, root: str, sysroot: str) -> Recorder 
         return None
     from occlum_build.cli.memo.record import Recorder
 
-    return Recorder(root, sysroot, (options.root, options.sysroot, options.file))
+    return Recorder(root, sysroot, (options.root, options.sysroot, os.path.abspath(options.file)))
 
 
 def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> Written:

@@ -76,6 +76,35 @@ def test_a_root_below_a_link_that_leads_elsewhere_then(ws: Workspace) -> None:
     assert twice(ws, runs)
 
 
+@pytest.mark.parametrize("option", ["--root", "--sysroot"])
+def test_what_is_named_from_a_link_upwards_is_above_where_the_link_leads(
+    ws: Workspace, option: str
+) -> None:
+    """Also where the name without the link and the `..` is that of something else."""
+    ws.mkdir("one").mkdir("one/sub").mkdir("ws/image").mkdir("ws/host")
+    ws.rename("host", "one/host").copy("one", "other").write("other/host/usr/bin/app", "app")
+    ws.link("ws/link", "../one/sub")
+    ws.write("bom.yaml", "targets:\n- target: /bin\n  copy: [{files: [/usr/bin/app]}]\n")
+    ws.root, ws.sysroot = "link/../image", "link/../host"
+    if option == "--root":
+        ws.sysroot = "../one/host"
+    else:
+        ws.root = "../one/image"
+
+    def runs(*options: str) -> list[object]:
+        ws.image = ws.top / "one/image"
+        first, second = ws.run(*options), ws.run(*options)
+        assert ws.was_known is (not options)
+        ws.link("ws/link", "../other/sub")
+        if option == "--root":
+            ws.image = ws.top / "other/image"
+        third = ws.run(*options)
+        assert (third.code, third.image == first.image) == (0, option == "--root")
+        return [first, second, third]
+
+    assert twice(ws, runs)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -34,7 +34,8 @@ class Recorder:
         self.sources = WatchedSources(sysroot, root)
         self.variables = Variables()
         self._root = root
-        self._ways = [os.path.abspath(path) for path in paths]
+        # Not `abspath`: a link before a `..` counts.
+        self._ways = [os.path.join(os.getcwd(), path) for path in paths]
         self._was_there = os.path.lexists(root)
         self._base: ExistingImage | None = None
         self._plan: Plan | None = None

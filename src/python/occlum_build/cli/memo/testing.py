@@ -57,7 +57,7 @@ class Workspace:
         self.top, self.image, self._capfd = top, top / "ws/image", capfd
         self._monkeypatch, self.cache = monkeypatch, top.with_name("cache")
         self.options: list[str] = []
-        self.root = "image"
+        self.root, self.sysroot = "image", "../host"
         self.was_known = False  # the last run came of its memo
         for path in ("host/usr/lib", "host/lib", "host/lib64", "host/etc", "early", "late"):
             (top / path).mkdir(parents=True)
@@ -140,7 +140,7 @@ class Workspace:
 
     def arguments(self, *options: str) -> list[str]:
         """The command and its arguments."""
-        roots = ["-f", "../bom.yaml", "--root", self.root, "--sysroot", "../host"]
+        roots = ["-f", "../bom.yaml", "--root", self.root, "--sysroot", self.sysroot]
         include = ["--include-dir", "../early", "../late"]
         return ["occlum-build", "copy-bom", *roots, *include, *self.options, *options]
 
