@@ -118,6 +118,7 @@ class ImageWriter:
         from occlum_build.files.shared_work import parts_of, share_work  # which few runs need
 
         told, mine, before = 0, os.getpid(), self.result
+        was_begun = False
 
         def tell(end: int) -> None:  # also of what others write
             nonlocal told
@@ -133,7 +134,14 @@ class ImageWriter:
             self._write_entries(entries[part.start : part.stop])
             return self.result.written, self.result.unchanged, self.result.bytes
 
-        found = share_work(parts_of(entry.size for entry in entries), write)
+        def write_again(part: range) -> tuple[int, int, int]:
+            nonlocal was_begun
+            was_begun = True
+            return write(part)
+
+        found = share_work(parts_of(entry.size for entry in entries), write, write_again)
+        if was_begun:  # a process may have been killed before it removed what it was writing
+            remove_leftovers(self._image, {entry.path for entry in entries}, ())
         self.result = before
         for written, unchanged, size in found:
             self.result.written += written

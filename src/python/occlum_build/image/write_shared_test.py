@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.files import shared_work
+from occlum_build.files.prefix import PREFIX
+from occlum_build.files.source import SourceFile
+from occlum_build.image import content
 from occlum_build.image import write as write_module
 from occlum_build.image.entries import DIR, Entry
 from occlum_build.image.plan import ImagePlan
@@ -111,6 +116,8 @@ def test_a_source_that_has_gone(
 KILLED = """
 import os, sys
 from occlum_build.files import shared_work
+from occlum_build.files.prefix import PREFIX
+from occlum_build.files.source import SourceFile
 from occlum_build.image import testing_write, write
 from pathlib import Path
 
@@ -143,3 +150,21 @@ def test_all_processes_end_with_the_one_that_is_killed(source: Path, image: Path
     write_image(source, image, *(file_at(str(number), "a") for number in range(100)))
     assert set(tree_of(image).values()) == {(0o644, "1" * 10)}
     assert len(tree_of(image)) == 100
+
+
+def test_what_a_process_that_is_killed_leaves_is_removed(
+    source: Path, image: Path, many: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of those that take the most memory is, where there is too little."""
+    here, copy = os.getpid(), content.copy_content
+
+    def killed(source: SourceFile, out: int, *, is_hashed: bool) -> str:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.001)
+        return copy(source, out, is_hashed=is_hashed)
+
+    monkeypatch.setattr(write_module, "copy_content", killed)
+    write_image(source, image, *many)
+    assert not [path for path in image.rglob("*") if path.name.startswith(PREFIX)]
+    assert len(list(image.rglob("*"))) == len(many)
