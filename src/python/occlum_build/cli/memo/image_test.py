@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from occlum_build.cli import copy_bom
+from occlum_build.cli.memo import record
 from occlum_build.cli.memo.testing import Change, Workspace, twice
+from occlum_build.errors import OcclumError
 from occlum_build.image.write import ImageWriter
 
 
@@ -131,5 +133,25 @@ def test_what_somebody_changes_behind_the_writer_is_not_what_the_run_left(
         second = ws.run(*options)
         assert not ws.was_known
         return [first, second, ws.run(*options)]
+
+    assert twice(ws, runs)
+
+
+def test_what_cannot_be_looked_at_afterwards_is_no_error_of_the_run(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As below a directory of the image that this user may not search any more."""
+
+    def no_look(path: str) -> None:
+        raise OcclumError("file", f"{path} cannot be read: Permission denied")
+
+    def runs(*options: str) -> list[object]:
+        ws.mkdir("ws/image")
+        with monkeypatch.context() as patched:
+            patched.setattr(record, "what_stands_at", no_look)
+            first = ws.run(*options)
+        second = ws.run(*options)
+        assert (first.code, ws.was_known) == (0, False)
+        return [first, second]
 
     assert twice(ws, runs)

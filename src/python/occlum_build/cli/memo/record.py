@@ -14,7 +14,7 @@ from occlum_build.cli.memo.left import note_left
 from occlum_build.cli.memo.looks import Variables, WatchedSources
 from occlum_build.cli.memo.model import Memo
 from occlum_build.cli.memo.store import store
-from occlum_build.errors import Problem, Report
+from occlum_build.errors import OcclumError, Problem, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK
 from occlum_build.image.plan import ImagePlan
 from occlum_build.image.write import Written
@@ -49,7 +49,7 @@ class Recorder:
         """Write the memo, if all is surely known; `others` is what the image holds besides."""
         memo = Memo()
         memo.root, memo.told = self._root, told
-        with suppress(OSError, OverflowError, UnicodeError):
+        with suppress(OcclumError, OSError, OverflowError, UnicodeError):
             if not self._is_known(memo, plan):
                 return
             self._note_entries(memo, plan)
