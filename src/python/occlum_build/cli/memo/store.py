@@ -15,6 +15,8 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def store(memo: Memo, file: str) -> None:
     """Write a memo; where it cannot be kept there is none. May raise OSError and OverflowError."""
     directory = os.path.dirname(file)
+    if _is_in_the_way(directory):
+        return
     os.makedirs(os.path.dirname(directory), exist_ok=True)
     with suppress(FileExistsError):
         os.mkdir(directory, 0o700)
@@ -36,6 +38,15 @@ def store(memo: Memo, file: str) -> None:
             os.unlink(temporary)
         raise
     _prune(directory, file)
+
+
+def _is_in_the_way(directory: str) -> bool:
+    """Would root make a directory that a user cannot use then, as with sudo and that one's HOME?"""
+    if os.geteuid() or os.path.lexists(directory):
+        return False
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.stat(directory).st_uid != 0
 
 
 def _prune(directory: str, newest: str) -> None:

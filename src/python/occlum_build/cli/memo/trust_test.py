@@ -126,6 +126,20 @@ def test_a_memo_of_another_user_is_absent(ws: Workspace) -> None:
     assert not ws.was_known
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("path", ["", "cache", "cache/deep"])
+def test_root_makes_nothing_that_is_in_the_way_of_a_user(ws: Workspace, path: str) -> None:
+    """As with sudo, where it leaves HOME that of the user."""
+    home = ws.top / "home"
+    (home / path).mkdir(parents=True)
+    os.chown(home / path, 12345, 12345)
+    ws.setenv("XDG_CACHE_HOME", str(home / "cache/deep"))
+    assert ws.run().code == 0
+    assert ws.run().code == 0
+    assert not ws.was_known
+    assert list((home / path).iterdir()) == []
+
+
 def test_a_damaged_memo_is_absent(ws: Workspace) -> None:
     ws.run()
     (memo,) = memos(ws)
