@@ -28,7 +28,7 @@ from occlum_build.cli.usage import RawFormatter
 from occlum_build.errors import OcclumError, Report
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry
 from occlum_build.image.plan import ImagePlan
-from occlum_build.image.write import ImageWriter, Written
+from occlum_build.image.write import ImageWriter
 from occlum_build.sources.os import OsSources
 
 if TYPE_CHECKING:  # not every run writes a memo
@@ -129,9 +129,9 @@ def run(options: argparse.Namespace) -> None:
         write_manifest(plan, sources, Path(options.manifest), root)
     if options.dry_run:
         return
-    written = _write(plan, root, sources, sync=options.sync)
+    _write(plan, root, sources, recorder, sync=options.sync)
     if recorder:
-        recorder.finish(plan, told_text(told), others, written)
+        recorder.finish(plan, told_text(told), others)
 
 
 def _plan(
@@ -163,13 +163,17 @@ def _recorder(options: argparse.Namespace, root: str, sysroot: str) -> Recorder 
     return Recorder(root, sysroot, (options.root, options.sysroot, os.path.abspath(options.file)))
 
 
-def _write(plan: ImagePlan, root: str, sources: OsSources, *, sync: bool) -> Written:
+def _write(
+    plan: ImagePlan, root: str, sources: OsSources, recorder: Recorder | None, *, sync: bool
+) -> None:
     progress = Progress("copy", sum(entry.size for entry in plan.entries if entry.kind == FILE))
-    written = ImageWriter(root, sources).write(
-        plan, sync=sync, progress=lambda entry: progress.advance(entry.size)
+    ImageWriter(root, sources).write(
+        plan,
+        sync=sync,
+        progress=lambda entry: progress.advance(entry.size),
+        finished=recorder.written if recorder else None,
     )
     progress.close()
-    return written
 
 
 def _print_why(plan: ImagePlan, options: argparse.Namespace) -> None:

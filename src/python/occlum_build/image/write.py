@@ -64,10 +64,12 @@ class ImageWriter:
         *,
         sync: bool = False,
         progress: Callable[[Entry], None] | None = None,
+        finished: Callable[[Written], None] | None = None,
     ) -> Written:
         """Write the entries; raises OcclumError when the image or a source cannot be used.
 
         With `sync` all that the plan does not name, or that has another type, is deleted first.
+        `finished` is called while no other run can write to the image.
         """
         try:
             make_directories(self.root)
@@ -79,6 +81,8 @@ class ImageWriter:
                     kinds = {entry.path: entry.kind for entry in plan.entries}
                     self.result.removed += remove_others(image, kinds)
                 self._write(plan, progress)
+                if finished:
+                    finished(self.result)
         except OSError as error:
             raise cannot_be_written(error.filename or self.root, error) from None
         return self.result

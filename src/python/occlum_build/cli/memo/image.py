@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from occlum_build.cli.memo.find import tell
-from occlum_build.cli.memo.left import note_left
+from occlum_build.cli.memo.left import next_tick, note_left
 from occlum_build.cli.memo.model import ENTRY_FIELDS, FIELDS, Memo
 from occlum_build.cli.memo.store import store
 from occlum_build.cli.start import Stopped, clean_up_when_stopped, end_at_once_again, finish
 from occlum_build.errors import OcclumError, Place
 from occlum_build.files.source import Identity
 from occlum_build.image.entries import DIR, FILE, SYMLINK, Entry, Origin
-from occlum_build.image.write import ImageWriter
+from occlum_build.image.write import ImageWriter, Written
 
 _TYPE, _KINDS = 0o170000, {0o040000: DIR, 0o100000: FILE, 0o120000: SYMLINK}
 
@@ -53,12 +53,12 @@ def write_image(memo: Memo, file: str) -> int | None:
     try:
         clean_up_when_stopped()
         try:
-            _write(_Plan(_entries(memo)), ImageWriter(memo.root, _Sources(memo)))
+            moment_ns = _write(_Plan(_entries(memo)), ImageWriter(memo.root, _Sources(memo)))
         except (OcclumError, OSError):
             end_at_once_again()
             return None
         with suppress(OSError, OverflowError, UnicodeError):
-            if note_left(memo, (), (), is_new=True):
+            if note_left(memo, (), (), moment_ns):
                 store(memo, file)
     except KeyboardInterrupt as stop:
         return stop.exit_code if isinstance(stop, Stopped) else 130
@@ -77,12 +77,20 @@ def _entries(memo: Memo) -> list[Entry]:
     ]
 
 
-def _write(plan: _Plan, writer: ImageWriter) -> None:
+def _write(plan: _Plan, writer: ImageWriter) -> int:
+    """The time up to which nobody else can have written to the image, as `next_tick` has it."""
+    moment_ns = 0
+
+    def finished(_: Written) -> None:
+        nonlocal moment_ns
+        moment_ns = next_tick()
+
     if not os.isatty(2):
-        writer.write(plan)
-        return
+        writer.write(plan, finished=finished)
+        return moment_ns
     from occlum_build.cli.output import Progress
 
     progress = Progress("copy", sum(entry.size for entry in plan.entries if entry.kind == FILE))
-    writer.write(plan, progress=lambda entry: progress.advance(entry.size))
+    writer.write(plan, progress=lambda entry: progress.advance(entry.size), finished=finished)
     progress.close()
+    return moment_ns

@@ -8,6 +8,7 @@ import pytest
 
 from occlum_build.cli import copy_bom
 from occlum_build.cli.memo import record
+from occlum_build.cli.memo.find import OPTION
 from occlum_build.cli.memo.testing import Change, Workspace, twice
 from occlum_build.errors import OcclumError
 from occlum_build.image.write import ImageWriter
@@ -112,13 +113,15 @@ def test_what_is_named_from_a_link_upwards_is_above_where_the_link_leads(
     [
         lambda ws: ws.write("ws/image/app/stray", "stray"),
         lambda ws: ws.write("ws/image/app/run", "#!/bin/SH\n").utime("ws/image/app/run", 1),
+        lambda ws: ws.write("ws/image/app/run", "#!/bin/SH\n"),  # of the same size and time
         lambda ws: ws.chmod("ws/image/app/run", 0o600),
         lambda ws: ws.link("ws/image/app/start", "conf"),
         lambda ws: ws.remove("ws/image/app/tmp"),
     ],
 )
+@pytest.mark.parametrize("is_new", [True, False])
 def test_what_somebody_changes_behind_the_writer_is_not_what_the_run_left(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch, change: Change
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, change: Change, is_new: bool
 ) -> None:
     class Writer(ImageWriter):
         def write(self, *arguments: Any, **options: Any) -> Any:
@@ -127,6 +130,8 @@ def test_what_somebody_changes_behind_the_writer_is_not_what_the_run_left(
             return written
 
     def runs(*options: str) -> list[object]:
+        if not is_new:
+            assert ws.run(OPTION).code == 0
         with monkeypatch.context() as patched:
             patched.setattr(copy_bom, "ImageWriter", Writer)
             first = ws.run(*options)

@@ -15,24 +15,19 @@ _TICK_S, _MOST_TICKS = 0.001, 20
 _MTIME = 4  # of `stat_fields`
 
 
-def note_left(
-    memo: Memo, followed: Collection[str], others: Sequence[str], *, is_new: bool
-) -> bool:
+def note_left(memo: Memo, followed: Collection[str], others: Sequence[str], moment_ns: int) -> bool:
     """Write what is left into a memo; False where it is not, or not surely, what was written.
 
-    `others` is what is there besides the entries and the links `followed`. `is_new`: something was
-    written just now, and what is written to that in the same tick would not be told from it.
+    `others` is what is there besides the entries and the links `followed`. What was written to
+    since `moment_ns` is not surely what the run left.
     """
-    if is_new and not _next_tick():
-        return False
     prefix = memo.root.rstrip("/") + "/"
     memo.left_numbers = []
     left = [entry[0] for entry in memo.entries]
     memo.more = sorted(named_by(left, followed).difference(left))
     left += memo.more
     found = [os.lstat(prefix + path) for path in left]
-    now = file_clock_ns()
-    if not all(is_settled(one.st_ctime_ns, now) for one in found):
+    if not all(is_settled(one.st_ctime_ns, moment_ns) for one in found):
         return False
     if not all(map(_is_as_planned, _planned(memo, prefix), found)):
         return False
@@ -40,14 +35,18 @@ def note_left(
     return others_than(memo.root, set(left)) == list(others)
 
 
-def _next_tick() -> bool:
-    """Wait until what was written before has an earlier time stamp than what is written then."""
+def next_tick() -> int:
+    """Wait until what was written before has an earlier time stamp than what is written then.
+
+    That time, 0 where it does not come. To be called before somebody else can write to the image.
+    """
     before = time.time_ns()  # newer kernels' time stamps may be as fine as that
     for _ in range(_MOST_TICKS):
-        if file_clock_ns() > before:
-            return True
+        now = file_clock_ns()
+        if now > before:
+            return now
         time.sleep(_TICK_S)
-    return False
+    return 0
 
 
 _Planned = tuple[str, str, int, int, int]  # path, target, mode with kind, size, mtime or -1

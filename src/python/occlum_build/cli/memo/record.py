@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 from occlum_build.cli.copy_bom_plan import ExistingImage, what_stands_at
 from occlum_build.cli.memo import find
-from occlum_build.cli.memo.left import note_left
+from occlum_build.cli.memo.left import next_tick, note_left
 from occlum_build.cli.memo.looks import Variables, WatchedSources
 from occlum_build.cli.memo.model import Memo
 from occlum_build.cli.memo.store import store
@@ -40,12 +40,19 @@ class Recorder:
         self._base: ExistingImage | None = None
         self._plan: Plan | None = None
         self._warnings: list[Problem] = []
+        self._left_ns = 0
 
     def planned(self, base: ExistingImage | None, plan: Plan, report: Report) -> None:
         """The plan is made, and the report has what it told."""
         self._base, self._plan, self._warnings = base, plan, list(report.warnings)
 
-    def finish(self, plan: ImagePlan, told: str, others: Sequence[str], written: Written) -> None:
+    def written(self, result: Written) -> None:
+        """The image is written, and nobody else has written to it yet."""
+        # What was only compared was as it is from before on.
+        is_new = result.written or result.removed
+        self._left_ns = next_tick() if is_new else self.sources.started_ns
+
+    def finish(self, plan: ImagePlan, told: str, others: Sequence[str]) -> None:
         """Write the memo, if all is surely known; `others` is what the image holds besides."""
         memo = Memo()
         memo.root, memo.told = self._root, told
@@ -54,8 +61,7 @@ class Recorder:
                 return
             self._note_entries(memo, plan)
             memo.of_none = not self._was_there and not self._found_any()
-            is_new = bool(written.written or written.removed)
-            memo.of_own = note_left(memo, plan.followed, others, is_new=is_new) and (
+            memo.of_own = note_left(memo, plan.followed, others, self._left_ns) and (
                 self._finds_the_same() or self._plans_the_same(plan)
             )
             store(memo, find.memo_file)
