@@ -151,7 +151,8 @@ class _Sealing:
         sysroots = sysroot_links() if any(file.source for file in files) else []
         macs = {}
         for span in spans([_numbered(file) for file in files], PACK_BYTES):
-            pack = f"{span.lowest:08x}"
+            # Not by `lowest`, which is of this process: packs of all parts go together.
+            pack = f"{files[span.start].inode:08x}"
             with opened(self._out / PACKS / pack, CREATE_AND_READ_FLAGS) as descriptor:
                 start = 0
                 for file in files[span.start : span.end]:

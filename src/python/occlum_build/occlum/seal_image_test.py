@@ -131,6 +131,22 @@ def test_an_edit_changes_one_part_and_one_pack(monkeypatch: pytest.MonkeyPatch) 
     assert sum(first[name] != second[name] for name in first) == 1
 
 
+def test_packs_of_all_parts_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "PART_BYTES", 4 * MIB)
+    large = [b"%d" % number * (5 * MIB) for number in range(2)]
+    contents = [*large, *(b"%d" % number for number in range(3, 6))]
+    files = []
+    for inode, content in enumerate(contents, 2):
+        files.append(image_file(inode, content, ""))
+        Path(CONTENTS, files[-1].sha256).write_bytes(content)
+    names = []
+    for number, part in enumerate(parts_of(files)):
+        run(f"part{number}", Request(part, ""))
+        names += os.listdir(f"part{number}/packs")
+    assert len(names) == 3
+    assert len({*names}) == len(names)
+
+
 def sysroot(name: str, files: dict[str, bytes]) -> None:
     for path, content in files.items():
         file = Path("hosts", name, path)
