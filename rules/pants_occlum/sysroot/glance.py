@@ -102,7 +102,10 @@ def glance_again(
 
 
 def touched(before: bytes, now: bytes) -> Collection[bytes] | None:
-    """The directories whose status or entries differ between two glances; None for unknown."""
+    """The directories whose status or entries differ between two glances; None for unknown.
+
+    None of their paths ends in a slash, but `/` itself.
+    """
     if not before or not now:
         return None
     if before == now:
@@ -113,8 +116,13 @@ def touched(before: bytes, now: bytes) -> Collection[bytes] | None:
     _, _, alike = before[len(before) - _common(before, now, from_end=True) :].partition(b"\0")
     before, now = (text[: len(text) - len(alike)] for text in (before, now))
     rows = set(before.split(b"\0")) ^ set(now.split(b"\0"))
-    paths = [row.split(b" ", _PATH_FIELD)[_PATH_FIELD] for row in rows if row]
+    paths = [without_slash(row.split(b" ", _PATH_FIELD)[_PATH_FIELD]) for row in rows if row]
     return {*paths, *map(os.path.dirname, paths)}
+
+
+def without_slash(path: bytes) -> bytes:
+    """A path as those have it that are below its parent; that of a whole root ends in a slash."""
+    return path.rstrip(b"/") or b"/"
 
 
 def _common(one: bytes, other: bytes, *, from_end: bool = False) -> int:

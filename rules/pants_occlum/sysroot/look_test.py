@@ -139,6 +139,29 @@ def test_a_glance_spares_the_look_at_each_file(
     assert listed == [os.fsencode(root / "top/b")]
 
 
+def test_a_content_right_below_the_root_of_a_sysroot(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose path, as the host has it, ends in a slash."""
+    file = write(root / "x", b"x")
+    write(root / "top/y", b"y")
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
+    monkeypatch.setattr(glance, "MANY_FILES", 1)
+    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    asked = SysrootRequest(str(root), trees=("/",))
+    sysroot._looks.clear()
+    sizes = []
+    for number in range(4):
+        time.sleep(0.02)  # a tick of the clock of files
+        if number == 3:
+            file.write_bytes(b"another")
+        run = sysroot.Run(SCHEDULER, RunId(number))
+        found = sysroot._look(asked, run, memo, NO_KEYS).entries["/x"]
+        assert found is not None
+        sizes.append(found.size)
+    assert sizes == [1, 1, 1, 7]
+
+
 @pytest.mark.parametrize("before", [b"as it was", b"changed before, too"])
 def test_what_changes_after_a_glance_is_found_by_the_next_look(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes

@@ -15,6 +15,7 @@ from occlum_build.shown import escaped
 from occlum_build.sources.extras import holes_of, xattrs_of
 from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, Sources, SourceStat, resolve
 from pants_occlum.logs import logger_of
+from pants_occlum.sysroot.glance import without_slash
 from pants_occlum.sysroot.hash_memo import SETTLED_NS, HashMemo
 from pants_occlum.sysroot.listing import Listing, host_path, list_directory
 
@@ -226,7 +227,7 @@ class SysrootWalk:
         known = self.known.get(path)
         if known is None or self.touched is None:
             return False
-        if self.touched and self._host_path(path) in self.touched:
+        if self.touched and without_slash(self._host_path(path)) in self.touched:
             return False
         self._take(path, known)
         return True
