@@ -109,6 +109,8 @@ async def replan(
     wanted = {path: stat for path, stat in changed.items() if path in plan.stats}
     if any(path in last.asked.contents and path not in wanted for path in changed):
         return None  # a library that was looked at and not taken
+    if not all(stat.sha256 for stat in wanted.values()):
+        return None  # another size in a listing, after the look at the content
     digests = {file.digest.fingerprint: file.digest for file in inputs.project.files.values()}
     asked = {path: stat for path, stat in wanted.items() if plan.sha256[path] in plan.facts}
     facts = dict(plan.facts)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ import pytest
 from occlum_build.elf.testing_made import made_elf
 from occlum_build.image.manifest import manifest_text
 from occlum_build.image.plan import draft_image
+from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.image import planning, replanning, texts
 from pants_occlum.image.planned import PlannedImage
 from pants_occlum.sysroot import glance
+from pants_occlum.sysroot.host import SysrootRequest, SysrootSnapshot
 from pants_occlum.testing import Project, entries
 
 BUILD = """
@@ -180,3 +183,26 @@ def test_what_is_packaged_by_a_plan_of_the_last_one(
     prepared.host("data/part/more", b"more")
     assert (prepared.project.package("app:image") / "image/data/part/more").is_file()
     assert drafted
+
+
+def test_a_file_that_changes_between_two_looks_of_a_run(
+    prepared: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing tells another size, and the look at the content was before that."""
+    prepared.project.package("app:image")
+    ((request, last),) = replanning._plans.items()
+    path = next(path for path in last.plan.stats if path.endswith("/data/part/3"))
+    stat = last.plan.stats[path]
+    listing = SysrootRequest(last.plan.sysroot.root, directories=("/data/part",))
+    was, now = (
+        SysrootSnapshot({path: stat._replace(size=size, sha256="")}, {}, {}, ()) for size in (1, 2)
+    )
+    snapshots = {**dict(last.looks), listing: was}
+    replanning._keep(request, last._replace(looks=tuple(snapshots.items())))
+
+    async def look(asked: SysrootRequest, **_: object) -> SysrootSnapshot:
+        return now if asked == listing else snapshots[asked]
+
+    monkeypatch.setattr(replanning, "look_at_sysroot", look)
+    known = Knowledge(last.plan.sysroot)
+    assert asyncio.run(replanning.replan(request, "", last.inputs, known)) is None
