@@ -25,11 +25,12 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MIB
 from occlum_build.files.handles import CREATE
 from occlum_build.files.json_text import load_json
-from occlum_build.files.reading import READ_FLAGS, read_file
+from occlum_build.files.reading import READ_FLAGS, read_file, read_start
 from occlum_build.files.trees import clear, walk
 
 INDEX = "index.json"
 _INDEX_BYTES = 64 * MIB
+_INDEX_START = b'{"files": '
 _TEMPORARY = ".new-"
 _CHUNK_BYTES = 1 << 20
 _DAY_SECONDS = 86_400
@@ -139,7 +140,7 @@ class EncryptedCache:
 
     def _entries(self) -> Iterator[tuple[float, Path, int]]:
         with suppress(OSError):
-            for path in self.folder.iterdir():
+            for path in filter(_is_ours, self.folder.iterdir()):
                 with suppress(OSError):
                     taken = path.lstat().st_mtime
                     yield taken, path, sum((path / one).lstat().st_size for one in _files(path))
@@ -153,13 +154,17 @@ class EncryptedCache:
 
 
 def open_cache(folder: Path, limits: Limits) -> EncryptedCache | None:
-    """The cache in a directory, which is made; None where that is not this user's own."""
+    """The cache in a directory, which is made; None where that is not this user's own.
+
+    Others cannot look into it then, unless there is something else in it, which is left alone.
+    """
     try:
         real = folder.resolve()  # of a link that leads to where nothing may be yet
         real.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
         if real.stat().st_uid != os.geteuid():
             return None
-        os.chmod(real, _FOLDER_MODE)
+        if all(map(_is_ours, real.iterdir())):
+            os.chmod(real, _FOLDER_MODE)
     except OSError:
         return None
     return EncryptedCache(real, limits)
@@ -181,6 +186,16 @@ def _files(folder: Path) -> list[str]:
 def _clear(path: Path) -> None:
     with suppress(OSError):
         clear(str(path))
+
+
+def _is_ours(path: Path) -> bool:
+    """Is it an entry, or one that is made? Somebody may name a directory that has more in it."""
+    if path.name.startswith(_TEMPORARY):
+        return True
+    try:
+        return read_start(path / INDEX, len(_INDEX_START)) == _INDEX_START
+    except (OSError, OcclumError):
+        return False
 
 
 def _check_owned(entry: Path) -> None:

@@ -163,6 +163,23 @@ def test_old_and_many_entries_are_pruned(made: Path, tmp_path: Path) -> None:
     assert names(cache) == [".new-of-a-run", "kept", "third"]
 
 
+def test_nothing_else_in_the_directory_is_touched(made: Path, tmp_path: Path) -> None:
+    """As somebody may name a directory that has other things in it."""
+    home = tmp_path / "home"
+    for path in ("photos/1.jpg", "site/index.json", "0" * 64 + "/text"):
+        (home / path).parent.mkdir(parents=True)
+        (home / path).write_text("[]")
+        os.utime((home / path).parent, (1, 1))
+    home.chmod(0o755)
+    before = read(home)
+    cache = open_cache(home, Limits(0, 0))
+    assert cache is not None
+    cache.keep("a", made, KEY)
+    assert not cache.take("a", tmp_path / "out", KEY)
+    assert read(home) == before
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755
+
+
 def test_what_an_entry_has_is_told(cache: EncryptedCache, made: Path) -> None:
     cache.keep("a", made, KEY)
     found = cache.look("a", KEY)
