@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,7 +24,6 @@ from pants_occlum.subsystem import OcclumSubsystem
 
 KEY_CACHE, KEY_DIR = "occlum_image_key", ".key"
 ENCRYPTED_CACHE, ENCRYPTED_DIR = "occlum_encrypted", ".encrypted"
-_FOLDER = "folder"
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,13 @@ class KeptEncrypted:
 
     def arguments(self, name: str) -> tuple[str, ...]:
         """Those of the process that encrypts, for an entry."""
-        limits = self.limits
-        place = f"{ENCRYPTED_DIR}/{_FOLDER}"
-        return (place, name, str(limits.most_bytes), str(limits.days))
+        place = f"{ENCRYPTED_DIR}/{self.link}"
+        return (place, name, str(self.limits.most_bytes), str(self.limits.days))
+
+    @property
+    def link(self) -> str:
+        """The name in the named cache: runs that keep in different directories may be at once."""
+        return hashlib.sha256(os.fsencode(self.folder)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,15 @@ def _encrypted_cache(
     """
     if not occlum.encrypted_cache:
         return None
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):  # then the specification has it ignored
+        home = os.path.expanduser("~/.cache")
     folder = _absolute(occlum.encrypted_cache_dir, "encrypted_cache_dir")
     folder = folder or os.path.join(home, "pants-occlum", "encrypted")
-    link_in_cache(folder, str(named_caches_dir.val / ENCRYPTED_CACHE / _FOLDER))
     most_bytes = max(occlum.encrypted_cache_mb, 0) * 1_000_000
-    return KeptEncrypted(folder, Limits(most_bytes, max(occlum.encrypted_cache_days, 0)), key)
+    kept = KeptEncrypted(folder, Limits(most_bytes, max(occlum.encrypted_cache_days, 0)), key)
+    link_in_cache(folder, str(named_caches_dir.val / ENCRYPTED_CACHE / kept.link))
+    return kept
 
 
 @_uncacheable_rule
