@@ -1,0 +1,55 @@
+"""Encrypted root file systems that are made in parts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from occlum_build.elf.testing_made import made_elf
+from occlum_build.occlum import seal_image
+from occlum_build.sefs.keys import read_key_file
+from occlum_build.sefs.verify import verify_image
+from pants_occlum.testing import Project
+
+MB = 1_000_000
+BUILD = """
+    occlum_bom(name="bom", source="bom.yaml", loader_config="/loader.config")
+    occlum_image(name="image", boms=[":bom"])
+    occlum_rootfs(name="rootfs", image=":image", lower="/a", upper="/b", key_file="/etc/key")
+    """
+BOM = """
+    targets:
+    - target: /
+      mkdirs: [bin, dev, etc, host, lib, lib64, opt, proc, root, sys, tmp, usr, var, mnt, run, sfs]
+      copy: [{dirs: [/data]}]
+    - {target: /lib64, copy: [{files: [/lib64/ld-linux-x86-64.so.2]}]}
+    """
+
+
+def test_parts_of_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of which is one pack."""
+    monkeypatch.setattr(seal_image, "PART_BYTES", 2 * MB)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    project = Project(tmp_path)
+    project.host("loader.config")
+    project.host("lib64/ld-linux-x86-64.so.2", made_elf(), 0o755)
+    for number in range(6):
+        project.host(f"data/{number}", os.urandom(MB + number))
+    key = tmp_path / "key"
+    key.write_text("-".join(["5a"] * 16))
+    key.chmod(0o600)
+    project.write({"app/BUILD": BUILD, "app/bom.yaml": BOM})
+    for content in (None, b"another"):
+        if content is not None:
+            project.host("data/3", content)
+        made = project.package("app:rootfs", options=(f"--occlum-image-key-file={key}",))
+        with read_key_file(key) as read:
+            assert not verify_image(made / "lower", user_key=read).report.errors
+    kept = [*(tmp_path / "cache/pants-occlum/encrypted").iterdir()]
+    assert len(kept) > 2 * 3
+    assert all(stat.S_IMODE(one.stat().st_mode) == 0o700 for one in kept)
+    (link,) = (project.named_caches / "occlum_encrypted").iterdir()
+    assert link.is_symlink()
