@@ -22,10 +22,6 @@ from pants_occlum.oci.rootfs import Rootfs
 from pants_occlum.sysroot.host import SysrootBlob, link_sysroot
 from pants_occlum.sysroot.pins import HostContents
 
-_ROOT, _ENTRIES, _LAYER = "root", "entries.json", "layer"
-_INFO = f"{_LAYER}.json"
-_PARTS, _PARTS_MODULE = "parts", "occlum_build.oci.parts"
-
 
 @dataclass(frozen=True)
 class LayersRequest:
