@@ -9,6 +9,7 @@ kept.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -35,6 +36,7 @@ _TEMPORARY = ".new-"
 _CHUNK_BYTES = 1 << 20
 _DAY_SECONDS = 86_400
 _MODE, _FOLDER_MODE = 0o600, 0o700
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Unusable(Exception):
@@ -99,9 +101,10 @@ class EncryptedCache:
                 if _copy(entry / file.path, out / file.path, 0o644) != file.sha256:
                     raise _Unusable
             os.utime(entry)
-        except (OSError, OcclumError, _Unusable, ValueError):
+        except (OSError, OcclumError, _Unusable, ValueError) as error:
             _clear(out)
-            self._remove(entry)
+            if getattr(error, "errno", None) not in _NO_SPACE:  # which is not the entry's fault
+                self._remove(entry)
             return False
         return True
 
@@ -222,7 +225,7 @@ def _copy(source: Path, target: Path, mode: int) -> str:
     descriptor = os.open(source, READ_FLAGS | os.O_NOFOLLOW)
     with (
         open(descriptor, "rb", buffering=0) as original,
-        open(os.open(target, CREATE, mode), "wb", buffering=0) as copy,
+        open(os.open(target, CREATE, mode), "wb") as copy,  # buffered: else it may write a part
     ):
         while chunk := original.read(_CHUNK_BYTES):
             hasher.update(chunk)

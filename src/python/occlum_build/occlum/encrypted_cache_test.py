@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from pathlib import Path
 from typing import Callable
@@ -178,6 +179,23 @@ def test_nothing_else_in_the_directory_is_touched(made: Path, tmp_path: Path) ->
     assert not cache.take("a", tmp_path / "out", KEY)
     assert read(home) == before
     assert stat.S_IMODE(home.stat().st_mode) == 0o755
+
+
+def test_what_is_written_in_part_is_not_taken(
+    cache: EncryptedCache, made: Path, tmp_path: Path
+) -> None:
+    """As where the disk is full within the last bytes of a file."""
+    cache.keep("a", made, KEY)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_900_000, before[1]))
+    try:
+        cache.keep("b", made, KEY)
+        assert not cache.take("a", tmp_path / "out", KEY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "out").exists()
+    assert names(cache) == ["a"]
+    assert cache.take("a", tmp_path / "out", KEY)
 
 
 def test_what_an_entry_has_is_told(cache: EncryptedCache, made: Path) -> None:
