@@ -162,3 +162,18 @@ def test_what_changes_after_a_glance_is_repaired_by_the_next_sync(
     assert disk.sync(*entries, glanced=True) == ["a/1"]
     assert disk.sync(*entries, glanced=True) == []
     assert (disk.root / "a/1").read_bytes() == b"1"
+
+
+def test_a_directory_that_is_removed_again_and_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No glance shows it: it is made after each, and gone before the next."""
+    monkeypatch.setattr(memory, "MANY_FILES", 1)
+    entries = (disk.file("a/b/c/1", b"1"), disk.file("a/2", b"2"))
+    for _ in range(3):
+        disk.sync(*entries, glanced=True)
+    for gone, files in (("a/b", ["a/b/c/1"]), ("a", ["a/2", "a/b/c/1"])):
+        for _ in range(3):
+            shutil.rmtree(disk.root / gone)
+            assert disk.sync(*entries, glanced=True) == files
+            assert (disk.root / "a/b/c/1").read_bytes() == b"1"

@@ -268,6 +268,8 @@ class TreeWriter:
     ) -> None:
         if found is None:
             os.mkdir(name, 0o700, dir_fd=fd)
+            # What a glance saw of it, or did not see, was before.
+            self._synced.pop(entry.path, None)
         mode = stat.S_IMODE(found.st_mode) if found else 0o700
         if not _is_open(mode):
             os.chmod(name, 0o700, dir_fd=fd)
