@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -177,3 +177,24 @@ def test_a_directory_that_is_removed_again_and_again(
             shutil.rmtree(disk.root / gone)
             assert disk.sync(*entries, glanced=True) == files
             assert (disk.root / "a/b/c/1").read_bytes() == b"1"
+
+
+def test_a_root_that_goes_after_it_was_glanced_at(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MANY_FILES", 1)
+    entries = (disk.file("a/1", b"1"), disk.file("b/2", b"2"))
+    for _ in range(3):
+        disk.sync(*entries, glanced=True)
+
+    class Late(Glance):
+        def __init__(self, tops: Sequence[bytes]) -> None:
+            super().__init__(tops)
+            self._before = super().found()
+            shutil.rmtree(disk.root)
+
+        def found(self) -> bytes:
+            return self._before
+
+    monkeypatch.setattr(memory, "Glance", Late)
+    assert disk.sync(*entries, glanced=True) == ["a/1", "b/2"]

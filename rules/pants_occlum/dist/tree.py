@@ -249,6 +249,7 @@ class TreeWriter:
             if os.path.lexists(self._root):
                 os.unlink(self._root)
             os.mkdir(self._root)
+            self._synced.clear()
         if stat.S_IMODE(os.lstat(self._root).st_mode) != DEFAULT_DIR_MODE:
             os.chmod(self._root, DEFAULT_DIR_MODE)
 
