@@ -33,6 +33,7 @@ from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly,
 from pants_occlum.compat.pants_rules import create_digest, get_digest_contents, merge_digests
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.dist.stored import damaged_store
 from pants_occlum.enclave.kept import kept_name, kept_parts
 from pants_occlum.enclave.keys import ENCRYPTED_CACHE, ENCRYPTED_DIR, ImageKey
 from pants_occlum.enclave.steps import REQUEST, Parts, Step, parts_of_step, process_of, run_step
@@ -147,7 +148,7 @@ async def seal_part(request: SealPartRequest, places: DistPlaces) -> Parts:
     return await run_step(await _step(whole, name, ()))
 
 
-async def _packed(parts: Iterable[Parts]) -> Packed:
+async def _packed(parts: Iterable[Parts], places: DistPlaces) -> Packed:
     packs: dict[str, FileDigest] = {}
     indexes = []
     below = f"{PACKS}/"
@@ -159,6 +160,14 @@ async def _packed(parts: Iterable[Parts]) -> Packed:
             if path.startswith(below)
         )
     contents = await get_digest_contents(await create_digest(CreateDigest(indexes)))
+    wanted = {entry.path: entry.file_digest.fingerprint for entry in indexes}
+    damaged = [
+        wanted[one.path]
+        for one in contents
+        if hashlib.sha256(one.content).hexdigest() != wanted[one.path]
+    ]
+    if damaged:
+        raise damaged_store(places, damaged)
     with quiet_gc():
         files = sorted(one for content in contents for one in read_index(content.content))
         return Packed(tuple(sorted(packs.items())), tuple(files))
@@ -195,7 +204,7 @@ async def seal_image(
     rest = _part(request, plan.sysroot, last, stored)
     rest = replace(rest, inputs=await create_digest(CreateDigest(inputs)))
     root = await seal_part(rest, **implicitly())
-    return SealedImage(root.files[ROOT_MAC], await _packed((*sealed, root)))
+    return SealedImage(root.files[ROOT_MAC], await _packed((*sealed, root), places))
 
 
 def _files(image: Image, stored: Mapping[str, FileDigest]) -> list[ImageFile]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pants.engine.fs import EMPTY_DIGEST, FileDigest
+from pants.util.frozendict import FrozenDict
 
 from occlum_build.elf.testing_made import made_elf
+from occlum_build.errors import OcclumError
 from occlum_build.occlum import seal_image
 from occlum_build.sefs.keys import read_key_file
 from occlum_build.sefs.verify import verify_image
+from pants_occlum.dist.places import DistPlaces
+from pants_occlum.enclave import sealing
+from pants_occlum.enclave.steps import Parts
 from pants_occlum.testing import Project
 
 MB = 1_000_000
@@ -53,3 +62,31 @@ def test_parts_of_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert all(stat.S_IMODE(one.stat().st_mode) == 0o700 for one in kept)
     (link,) = (project.named_caches / "occlum_encrypted").iterdir()
     assert link.is_symlink()
+
+
+@pytest.mark.parametrize("damage", [b"", b" "])
+def test_an_index_that_the_store_has_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    """Pants does not compare what it reads of a large file."""
+    index = b'[["02","00",4096,"00000002",0]]'
+    digest = FileDigest(hashlib.sha256(index).hexdigest(), len(index))
+
+    async def made(_: object) -> object:
+        return EMPTY_DIGEST
+
+    async def contents(_: object) -> object:
+        return [SimpleNamespace(path="0.json", content=index + damage)]
+
+    monkeypatch.setattr(sealing, "create_digest", made)
+    monkeypatch.setattr(sealing, "get_digest_contents", contents)
+    part = Parts(EMPTY_DIGEST, FrozenDict({"packs.json": digest}))
+    folder = str(tmp_path)
+    places = DistPlaces(folder, folder, folder, executes_remotely=False, store_dir=folder)
+    if not damage:
+        (file,) = asyncio.run(sealing._packed([part], places)).files
+        assert file.name == "02"
+        return
+    with pytest.raises(OcclumError, match="store is damaged") as caught:
+        asyncio.run(sealing._packed([part], places))
+    assert digest.fingerprint in str(caught.value)
