@@ -102,8 +102,8 @@ async def image_key(
             "[occlum].image_key_file",
         )
     with told_of("[occlum].image_key_file"), read_key_file(Path(file)) as read:
-        cache = _encrypted_cache(occlum, named_caches_dir, read.cache_key())
-        key = ImageKey(read.fingerprint(), cache)
+        fingerprint, cache_key = read.fingerprint(), read.cache_key()
+    key = ImageKey(fingerprint, _encrypted_cache(occlum, named_caches_dir, cache_key))
     link_in_cache(file, str(named_caches_dir.val / KEY_CACHE / key.fingerprint))
     return key
 

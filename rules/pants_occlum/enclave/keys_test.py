@@ -104,3 +104,11 @@ def test_the_key_of_the_encrypted_cache_is_not_shown(tmp_path: Path) -> None:
 def _folder_of(key: ImageKey) -> Path:
     assert key.cache is not None
     return Path(key.cache.folder)
+
+
+def test_a_relative_encrypted_cache_is_told_with_its_own_option(tmp_path: Path) -> None:
+    with pytest.raises(OcclumError) as caught:
+        _image_key(tmp_path, cache_dir="cache")
+    told = str(caught.value.problems[0])
+    assert "[occlum].encrypted_cache_dir must be an absolute path, not 'cache'" in told
+    assert "image_key_file" not in told
