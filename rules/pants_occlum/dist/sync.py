@@ -42,11 +42,12 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import load_index, save_index, tree_lock
+from pants_occlum.dist.originals import COPY_BYTES
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import damaged_store, stored_file
-from pants_occlum.dist.tree import COPY_BYTES, TreeWriter
+from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.doubt import HostDoubt, look_again

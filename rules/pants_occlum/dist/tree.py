@@ -20,16 +20,15 @@ from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import DistIndex, IndexRow, row_of
 from pants_occlum.dist.memory import Synced, TreeMemory
+from pants_occlum.dist.originals import (
+    READ,
+    OtherContentError,
+    chunks_of,
+    own_directory,
+    write_slice,
+)
 from pants_occlum.sysroot.glance import Glance, touched
 from pants_occlum.sysroot.listing import Listing, list_directory
-
-# Without O_NONBLOCK, a fifo that took the place of a file would hang us.
-READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-COPY_BYTES = 1 << 20
-
-
-class _OtherContentError(Exception):
-    """A file has not the content that is wanted."""
 
 
 class TreeWriter:
@@ -97,7 +96,7 @@ class TreeWriter:
 
         With an offset, in bytes, the content is a part of the other file.
         """
-        return self._fill(entry, _chunks(source, entry.size, offset))
+        return self._fill(entry, chunks_of(source, entry.size, offset))
 
     def copy_slices(
         self, source: bytes, wanted: Iterable[tuple[TreeEntry, int]]
@@ -116,49 +115,18 @@ class TreeWriter:
                 with (
                     dist_errors(self._path(folder)),
                     self._open(folder) as fd,
-                    self._own_directory(fd) as own,
+                    own_directory(fd, self._temporary) as own,
                 ):
                     for entry, offset in slices:
-                        if not self._copy_slice(file.fileno(), entry, offset, fd, own):
+                        name = posixpath.basename(entry.path).encode("utf-8")
+                        with dist_errors(self._path(entry.path)):
+                            written = write_slice(file.fileno(), entry, offset, own, fd, name)
+                        if written is None:
                             differing.append((entry, offset))
+                            continue
+                        with self._lock:
+                            self._written(folder, name, written, entry)
         return differing
-
-    @contextmanager
-    def _own_directory(self, fd: int) -> Iterator[int]:
-        """A new directory in another one, for new files: one at a time can make them in each."""
-        name = self._temporary + b"-%d" % threading.get_ident()
-        os.mkdir(name, 0o700, dir_fd=fd)
-        try:
-            own = os.open(name, OPEN_DIR, dir_fd=fd)
-            try:
-                yield own
-            finally:
-                os.close(own)
-        finally:
-            remove_entry(fd, name)
-
-    def _copy_slice(self, source: int, entry: TreeEntry, offset: int, fd: int, own: int) -> bool:
-        try:
-            content = os.pread(source, entry.size, offset)
-        except OSError:
-            return False
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            return False
-        folder, _, text = entry.path.rpartition("/")
-        name = text.encode("utf-8")
-        with dist_errors(self._path(entry.path)):
-            new = os.open(name, CREATE, 0o600, dir_fd=own)
-            try:
-                while content:
-                    content = content[os.write(new, content) :]
-                os.fchmod(new, entry.mode)
-            finally:
-                os.close(new)
-            os.rename(name, name, src_dir_fd=own, dst_dir_fd=fd)
-            written = os.lstat(name, dir_fd=fd)
-        with self._lock:
-            self._written(folder, name, written, entry)
-        return True
 
     def _written(self, folder: str, name: bytes, found: os.stat_result, entry: TreeEntry) -> None:
         self._touched[folder][name.decode("utf-8")] = row_of(found, entry.sha256)
@@ -172,8 +140,8 @@ class TreeWriter:
                     write_or_skip(stream, chunk)
                     hasher.update(chunk)
                 if hasher.hexdigest() != entry.sha256:
-                    raise _OtherContentError
-        except _OtherContentError:
+                    raise OtherContentError
+        except OtherContentError:
             return False
         return True
 
@@ -307,25 +275,6 @@ class TreeWriter:
             yield fd
         finally:
             os.close(fd)
-
-
-def _chunks(source: bytes, size: int, offset: int | None) -> Iterator[bytes]:
-    """A whole file that should have so many bytes, or with an offset so many bytes of it.
-
-    Raises _OtherContentError where it cannot be read, is no regular file, or has more.
-    """
-    try:
-        with open(os.open(source, READ), "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _OtherContentError
-            file.seek(offset or 0)
-            while chunk := file.read(min(size, COPY_BYTES)):
-                yield chunk
-                size -= len(chunk)
-            if offset is None and file.read(1):
-                raise _OtherContentError
-    except OSError as error:
-        raise _OtherContentError from error
 
 
 def _is_open(mode: int) -> bool:
