@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 from collections.abc import Collection, Iterator
+from functools import cache
 
 from pants_occlum.process.loaded_sources import LOADED
 
@@ -24,8 +25,7 @@ def tool_modules(module: str) -> dict[str, bytes]:
         if path in found:
             continue
         found[path] = content
-        tree = ast.parse(content, path)
-        for imported in {name.rpartition(".")[0], *_imports(tree)}:
+        for imported in {name.rpartition(".")[0], *_imports(content, path)}:
             if _is_module(imported):
                 pending.append(imported)
     return dict(sorted(found.items()))
@@ -75,8 +75,14 @@ def _read(path: str) -> bytes | None:
     return LOADED.contents.get(path)
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+# Most tools have most modules in common.
+@cache
+def _imports(content: bytes, path: str) -> frozenset[str]:
     """The modules that a module may import when it runs; an imported name may be no module."""
+    return frozenset(_imported(ast.parse(content, path)))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
