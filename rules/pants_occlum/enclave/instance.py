@@ -56,6 +56,7 @@ from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
 from pants_occlum.image.blobs import LayerBlobRequest, make_layer_blob
+from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
 
@@ -81,14 +82,13 @@ class InstanceRequest:
 
 @dataclass(frozen=True)
 class Instance:
-    """A whole instance directory: as entries, and as the input of the process that archives it.
+    """A whole instance directory: `packed` has the files of the secure file system.
 
-    `packed` has the files of the secure file system; all others are in the store.
+    All others are in the store.
     """
 
     tree: tuple[TreeEntry, ...]
     packed: Packed
-    input: Digest
 
 
 def _has_content(planned: InstanceEntry) -> bool:
@@ -132,18 +132,6 @@ def _subtree(
             yield TreeEntry(below, DIR, 0o755)
 
 
-async def _input(tree: Iterable[TreeEntry], packed: Packed) -> Digest:
-    files = in_packs(tree, packed.slices())
-    paths = {one.path for one in files}
-    stored = digest_entries(entry for entry in tree if entry.path not in paths)
-    inputs = [
-        await add_prefix(AddPrefix(await create_digest(CreateDigest(stored)), INSTANCE)),
-        await create_digest(CreateDigest([FileContent(TABLE, table_json([], files))])),
-        await packs_input(packed, files),
-    ]
-    return await merge_digests(MergeDigests(inputs))
-
-
 @rule(desc="Lay out an instance")
 async def lay_out_instance(request: InstanceRequest) -> Instance:
     enclave = await measured_enclave(EnclaveRequest(request.address))
@@ -157,28 +145,51 @@ async def lay_out_instance(request: InstanceRequest) -> Instance:
     )
     own = await store_files({one.path: one.content for one in planned if _has_content(one)})
     tree: list[TreeEntry] = []
-    for one in planned:
-        if one.kind == FILE:
-            digest = parts[one.part] if one.part else own[one.path]
-            tree.append(file_of(one.path, one.mode, digest))
-        elif one.kind == TREE:
-            tree.append(TreeEntry(one.path, DIR, 0o755))
-            if one.part == "image":
-                tree += packed.tree(one.path, 0o644)
+    with quiet_gc():
+        for one in planned:
+            if one.kind == FILE:
+                digest = parts[one.part] if one.part else own[one.path]
+                tree.append(file_of(one.path, one.mode, digest))
+            elif one.kind == TREE:
+                tree.append(TreeEntry(one.path, DIR, 0o755))
+                if one.part == "image":
+                    tree += packed.tree(one.path, 0o644)
+                else:
+                    inner = INITFS_TREE if one.part == "initfs_tree" else SEALED_INITFS
+                    tree += _subtree(one.path, inner, initfs, modes)
             else:
-                inner = INITFS_TREE if one.part == "initfs_tree" else SEALED_INITFS
-                tree += _subtree(one.path, inner, initfs, modes)
-        else:
-            tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
-    entries = tuple(sorted(tree))
-    return Instance(entries, packed, await _input(entries, packed))
+                tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
+        return Instance(tuple(sorted(tree)), packed)
+
+
+@dataclass(frozen=True)
+class ArchiveInput:
+    """All that is archived of an instance, as the input of the process that does it."""
+
+    digest: Digest
+
+
+@rule
+async def archive_input(request: InstanceRequest) -> ArchiveInput:
+    instance = await lay_out_instance(request)
+    with quiet_gc():
+        files = in_packs(instance.tree, instance.packed.slices())
+        paths = {one.path for one in files}
+        stored = digest_entries(entry for entry in instance.tree if entry.path not in paths)
+        table = table_json([], files)
+    inputs = [
+        await add_prefix(AddPrefix(await create_digest(CreateDigest(stored)), INSTANCE)),
+        await create_digest(CreateDigest([FileContent(TABLE, table)])),
+        await packs_input(instance.packed, files),
+    ]
+    return ArchiveInput(await merge_digests(MergeDigests(inputs)))
 
 
 @dataclass(frozen=True)
 class ArchiveRequest:
     """The archive of a signed instance, in which its directory is called INSTANCE."""
 
-    input: Digest  # has all that is archived of the instance
+    input: Digest  # an ArchiveInput
     instance: Instance = field(compare=False)
     sgx_mode: str
     of: str
@@ -240,9 +251,10 @@ async def archive_instance(request: ArchiveRequest) -> InstanceArchive:
     return InstanceArchive(result.output_digest)
 
 
-def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None:
+def archive_in_dist(places: DistPlaces, output: str, input_digest: Digest) -> None:
     """Archive the instance that was just synced to dist/<output>, unless that was done before.
 
+    `input_digest` is its ArchiveInput.
     For an encrypted one: a process would leave the archive in caches that are shared, or run again
     in each session without pantsd. Raises what `package` raises, and OcclumError `dist`.
     """
@@ -250,7 +262,7 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None
     state = hashlib.sha256(str(archive).encode()).hexdigest()
     record = os.path.join(places.state_dir, f"{state}.archive")
     with suppress(OcclumError, OSError):
-        if read_file(record, STATE_BYTES) == _row(archive, instance.input):
+        if read_file(record, STATE_BYTES) == _row(archive, input_digest):
             return
     with dist_errors(str(archive)):
         make_way(str(archive))
@@ -258,12 +270,12 @@ def archive_in_dist(places: DistPlaces, output: str, instance: Instance) -> None
     with suppress(OSError):  # then the next run archives it again
         clear(record)
         with open(record, "xb") as file:
-            file.write(_row(archive, instance.input))
+            file.write(_row(archive, input_digest))
 
 
-def _row(archive: Path, instance: Digest) -> bytes:
+def _row(archive: Path, input_digest: Digest) -> bytes:
     """What tells that a file is the archive of an instance, as it was written."""
-    row = row_of(os.lstat(archive), instance.fingerprint)
+    row = row_of(os.lstat(archive), input_digest.fingerprint)
     return f"{' '.join(map(str, row))}\n".encode()
 
 

@@ -41,6 +41,7 @@ from pants_occlum.enclave.instance import (
     ArchiveRequest,
     InstanceRequest,
     archive_in_dist,
+    archive_input,
     archive_instance,
     lay_out_instance,
 )
@@ -85,7 +86,8 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
         logger.info("%s: MRENCLAVE %s", field_set.address, record["mrenclave"])
         if field_set.builder.value == "occlum":
             await compare_builds(CompareRequest(field_set.address), **implicitly())
-    instance = await lay_out_instance(InstanceRequest(field_set.address, sgx_mode, sign))
+    asked = InstanceRequest(field_set.address, sgx_mode, sign)
+    instance = await lay_out_instance(asked)
     small = {
         MEASUREMENT: measured.measurement,
         "image.digest": f"sha256:{enclave.root.name}\n".encode(),
@@ -101,11 +103,13 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
     await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
     manifest = sync_manifest(places, output, enclave.root)
     if sign and enclave.image_type == ENCRYPTED:
+        archived = await archive_input(asked)
         with enclave_errors(field_set.address):
-            archive_in_dist(places, output, instance)
+            archive_in_dist(places, output, archived.digest)
     elif sign:
+        archived = await archive_input(asked)
         archive = await archive_instance(
-            ArchiveRequest(instance.input, instance, sgx_mode, str(field_set.address))
+            ArchiveRequest(archived.digest, instance, sgx_mode, str(field_set.address))
         )
         digests.append(archive.digest)
         names.append(ARCHIVE)
