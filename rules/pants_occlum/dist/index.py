@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from occlum_build.errors import OcclumError
 from occlum_build.files.bounds import MANIFEST_BYTES
 from occlum_build.files.reading import read_file
 from occlum_build.files.trees import clear, make_way
+from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.logs import logger_of
 
@@ -39,6 +41,15 @@ def row_of(found: os.stat_result, sha256: str) -> IndexRow:
         found.st_ino,
         found.st_mode,
         sha256,
+    )
+
+
+def is_current(entry: TreeEntry, row: IndexRow, found: os.stat_result | None) -> bool:
+    """Is what stands there the file that is wanted, as it was written?"""
+    return (
+        found is not None
+        and row == row_of(found, entry.sha256)
+        and found.st_mode == stat.S_IFREG | entry.mode
     )
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from occlum_build.files.handles import CREATE, OPEN_DIR, remove_entry
 from pants_occlum.dist.entries import TreeEntry
@@ -56,9 +56,12 @@ def own_directory(fd: int, prefix: bytes) -> Iterator[int]:
 
 
 def write_slice(
-    source: int, entry: TreeEntry, offset: int, own: int, fd: int, name: bytes
+    source: int, entry: TreeEntry, offset: int, own: int, fd: int | None, name: bytes
 ) -> os.stat_result | None:
-    """Write a file that is a part of another, by way of an own directory; None for other bytes."""
+    """Write a file that is a part of another one; None for other bytes.
+
+    It is made in the directory `own`, and moved to `fd` from there.
+    """
     try:
         content = os.pread(source, entry.size, offset)
     except OSError:
@@ -70,7 +73,13 @@ def write_slice(
         while content:
             content = content[os.write(new, content) :]
         os.fchmod(new, entry.mode)
+        if fd is None:
+            return os.fstat(new)
+        os.rename(name, name, src_dir_fd=own, dst_dir_fd=fd)
+        return os.lstat(name, dir_fd=fd)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=own)
+        raise
     finally:
         os.close(new)
-    os.rename(name, name, src_dir_fd=own, dst_dir_fd=fd)
-    return os.lstat(name, dir_fd=fd)

@@ -158,7 +158,8 @@ async def sync_tree(
                 )
             if differing and host is not None:
                 missing = await _copy_from_host(writer, differing, host, turn)
-            pieces = _pieces(missing, packed)
+            with quiet_gc():
+                pieces = _pieces(missing, packed)
             if packed is not None and not places.executes_remotely:
                 pieces = _write_from_store(writer, places, pieces, turn)
             stored_size = sum(piece.size for piece in pieces)
@@ -269,6 +270,8 @@ def _write_from_store(
         for batch in _batches(pieces, STAGED_BYTES):
             with turn():
                 done += threads.map(write, batch)
+    with turn():
+        writer.place()
     return [piece for piece in done if piece.entries]
 
 

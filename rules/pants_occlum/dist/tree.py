@@ -18,8 +18,9 @@ from occlum_build.sources.extras import write_or_skip
 from occlum_build.sources.model import DIR, SYMLINK
 from pants_occlum.dist.entries import DEFAULT_DIR_MODE, TreeEntry, Wanted
 from pants_occlum.dist.errors import dist_errors
-from pants_occlum.dist.index import DistIndex, IndexRow, row_of
+from pants_occlum.dist.index import DistIndex, IndexRow, is_current, row_of
 from pants_occlum.dist.memory import Synced, TreeMemory
+from pants_occlum.dist.new_directories import NewDirectories
 from pants_occlum.dist.originals import (
     READ,
     OtherContentError,
@@ -55,6 +56,7 @@ class TreeWriter:
         self._memory, self._glance = memory, glance
         self._modes: dict[str, int] = {}  # of directories, to be set in the end
         self._temporary = f".occlum-{uuid.uuid4().hex}".encode()
+        self._new = NewDirectories(self._open, self._temporary.decode())
         self._index = index
         self._lock = threading.Lock()  # over the next two
         self._touched: dict[str, dict[str, IndexRow]] = {}  # directory -> its rows
@@ -112,11 +114,7 @@ class TreeWriter:
             except OSError:
                 return list(wanted)
             for folder, slices in groupby(wanted, key=lambda one: one[0].path.rpartition("/")[0]):
-                with (
-                    dist_errors(self._path(folder)),
-                    self._open(folder) as fd,
-                    own_directory(fd, self._temporary) as own,
-                ):
+                with dist_errors(self._path(folder)), self._for_files(folder) as (own, fd):
                     for entry, offset in slices:
                         name = posixpath.basename(entry.path).encode("utf-8")
                         with dist_errors(self._path(entry.path)):
@@ -127,6 +125,22 @@ class TreeWriter:
                         with self._lock:
                             self._written(folder, name, written, entry)
         return differing
+
+    @contextmanager
+    def _for_files(self, folder: str) -> Iterator[tuple[int, int | None]]:
+        """Where to write files of a directory, and the directory to move them to then, if any."""
+        if folder in self._new.paths:
+            with self._new.filled(folder) as own:
+                yield own, None
+        else:
+            with self._open(folder) as fd, own_directory(fd, self._temporary) as own:
+                yield own, fd
+
+    def place(self) -> None:
+        """To be called when all calls of copy_slices have ended."""
+        for folder, name, found in self._new.place(self._path):
+            sha256 = self._children[folder][name].sha256
+            self._touched[folder][name.decode("utf-8")] = row_of(found, sha256)
 
     def _written(self, folder: str, name: bytes, found: os.stat_result, entry: TreeEntry) -> None:
         self._touched[folder][name.decode("utf-8")] = row_of(found, entry.sha256)
@@ -147,6 +161,7 @@ class TreeWriter:
 
     def finish(self) -> None:
         """Give the directories their modes, the deepest first, and remember what is there."""
+        self.place()
         for path, mode in sorted(self._modes.items(), reverse=True):
             with dist_errors(self._path(path)), self._open(path) as fd:
                 os.fchmod(fd, mode)
@@ -186,11 +201,13 @@ class TreeWriter:
                 self._make_link(fd, name, entry, found.get(name))
             else:
                 row = rows.get(name.decode("utf-8"))
-                if row is not None and _is_current(entry, row, found.get(name)):
+                if row is not None and is_current(entry, row, found.get(name)):
                     current[name.decode("utf-8")] = row
                 else:
                     missing += 1
                     yield entry
+        if path and missing == len(wanted) and not found:
+            self._new.paths.add(path)
         self._touched[path] = current
         self._missing[path] = missing
 
@@ -280,11 +297,3 @@ class TreeWriter:
 def _is_open(mode: int) -> bool:
     """Can the owner of a directory work in it?"""
     return mode & 0o700 == 0o700
-
-
-def _is_current(entry: TreeEntry, row: IndexRow, found: os.stat_result | None) -> bool:
-    return (
-        found is not None
-        and row == row_of(found, entry.sha256)
-        and found.st_mode == stat.S_IFREG | entry.mode
-    )

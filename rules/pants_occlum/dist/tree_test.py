@@ -5,8 +5,9 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +395,59 @@ def test_parts_of_a_file_are_written_by_several_threads(disk: Disk, tmp_path: Pa
     assert found == contents
     assert set(disk.listing().values()) == {"drwxr-xr-x", "-rw-r-----"}
     assert disk.sync(*entries) == [damaged[0].path]
+
+
+def slices_of(pack: Path, disk: Disk, contents: Mapping[str, bytes]) -> list[tuple[TreeEntry, int]]:
+    """Write a pack of some files; where each of them begins."""
+    pack.write_bytes(b"".join(contents.values()))
+    starts = accumulate((len(content) for content in contents.values()), initial=0)
+    return [(disk.file(*item), start) for item, start in zip(contents.items(), starts)]
+
+
+def test_directory_of_which_nothing_was_there_is_put_in_place_whole(
+    disk: Disk, tmp_path: Path
+) -> None:
+    slices = slices_of(tmp_path / "pack", disk, {"a/x": b"one", "a/y": b"", "b/z": b"three"})
+    folder = TreeEntry("a", DIR, 0o510)
+    wanted = [folder, *(entry for entry, _ in slices)]
+    writer = TreeWriter(str(disk.root), wanted, disk.index)
+    assert len(writer.compare()) == 3
+    assert writer.copy_slices(os.fsencode(tmp_path / "pack"), slices) == []
+    assert list((disk.root / "a").iterdir()) == list((disk.root / "b").iterdir()) == []
+    writer.place()
+    assert [path.name for path in sorted(disk.root.rglob("*"))] == ["a", "x", "y", "b", "z"]
+    writer.finish()
+    assert (disk.root / "a").stat().st_mode & 0o777 == 0o510
+    assert (disk.root / "b/z").read_bytes() == b"three"
+    assert disk.sync(*wanted) == []
+
+
+def test_directory_that_got_another_file_meanwhile_has_all(disk: Disk, tmp_path: Path) -> None:
+    slices = slices_of(tmp_path / "pack", disk, {"a/x": b"one", "a/y": b"two"})
+    wanted = [*(entry for entry, _ in slices), file("a/z", b"three")]
+    writer = TreeWriter(str(disk.root), wanted, disk.index)
+    writer.compare()
+    assert writer.copy_slices(os.fsencode(tmp_path / "pack"), slices) == []
+    assert writer.put(wanted[-1], b"three")
+    writer.finish()
+    assert {path.name: path.read_bytes() for path in (disk.root / "a").iterdir()} == {
+        "x": b"one",
+        "y": b"two",
+        "z": b"three",
+    }
+    assert TreeWriter(str(disk.root), wanted, disk.index).compare() == []
+
+
+def test_files_beside_their_place_do_not_stay_after_an_interruption(
+    disk: Disk, tmp_path: Path
+) -> None:
+    slices = slices_of(tmp_path / "pack", disk, {"a/x": b"one"})
+    writer = TreeWriter(str(disk.root), [slices[0][0]], disk.index)
+    writer.compare()
+    writer.copy_slices(os.fsencode(tmp_path / "pack"), slices)
+    assert len(list(disk.root.iterdir())) == 2
+    assert disk.sync(slices[0][0]) == ["a/x"]
+    assert [path.name for path in sorted(disk.root.rglob("*"))] == ["a", "x"]
 
 
 def flip_bit(file: Path, offset: int) -> None:
