@@ -130,7 +130,7 @@ def test_derivation_is_the_documented_one() -> None:
     file_key = hmac.digest(image_key, name, "sha256")
     keys = DerivedKeys(KEY, salt).for_file(name)
     expected = hmac.digest(file_key, struct.pack("<Q", 7) + NODE.tobytes(), "sha256")[:16]
-    assert keys.node_key(7, NODE) == expected
+    assert keys.node_keys([memoryview(bytes(4096)), NODE], 6)[1] == expected
     part = bytes(3392)
     assert keys.key_id(part) == hmac.digest(file_key, struct.pack("<Q", 0) + part, "sha256")
 
@@ -138,18 +138,19 @@ def test_derivation_is_the_documented_one() -> None:
 def test_every_input_changes_the_derived_key() -> None:
     other = bytes(NODE[:-1]) + b"x"
     keys = [
-        DerivedKeys(KEY, b"s").for_file(b"f").node_key(1, NODE),
-        DerivedKeys(UserKey(bytes(16)), b"s").for_file(b"f").node_key(1, NODE),
-        DerivedKeys(KEY, b"t").for_file(b"f").node_key(1, NODE),
-        DerivedKeys(KEY, b"s").for_file(b"g").node_key(1, NODE),
-        DerivedKeys(KEY, b"s").for_file(b"f").node_key(2, NODE),
-        DerivedKeys(KEY, b"s").for_file(b"f").node_key(1, memoryview(other)),
+        DerivedKeys(KEY, b"s").for_file(b"f").node_keys([NODE], 1)[0],
+        DerivedKeys(UserKey(bytes(16)), b"s").for_file(b"f").node_keys([NODE], 1)[0],
+        DerivedKeys(KEY, b"t").for_file(b"f").node_keys([NODE], 1)[0],
+        DerivedKeys(KEY, b"s").for_file(b"g").node_keys([NODE], 1)[0],
+        DerivedKeys(KEY, b"s").for_file(b"f").node_keys([NODE], 2)[0],
+        DerivedKeys(KEY, b"s").for_file(b"f").node_keys([memoryview(other)], 1)[0],
     ]
     assert len(set(keys)) == len(keys)
 
 
 def test_random_keys_do_not_repeat() -> None:
     keys = RandomKeys().for_file(b"f")
-    assert keys.node_key(1, NODE) != keys.node_key(1, NODE)
+    one, other = keys.node_keys([NODE, NODE], 1)
+    assert one != other
     assert keys.key_id(b"") != keys.key_id(b"")
-    assert (len(keys.node_key(1, NODE)), len(keys.key_id(b""))) == (16, 32)
+    assert (len(one), len(keys.key_id(b""))) == (16, 32)

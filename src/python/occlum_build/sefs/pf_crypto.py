@@ -91,11 +91,9 @@ class EncryptingSealer:
         self._keys = keys
 
     def seal(self, nodes: Sequence[memoryview], first_node: int) -> bytes:
-        # Of the time for a node a third is Python's: no name is looked up twice.
         entries: list[bytes] = []
-        add, node_key, aead, iv = entries.append, self._keys.node_key, AESGCM, _ZERO_IV
-        for number, node in enumerate(nodes, first_node):
-            key = node_key(number, node)
+        add, aead, iv = entries.append, AESGCM, _ZERO_IV  # no name is looked up twice
+        for key, node in zip(self._keys.node_keys(nodes, first_node), nodes):
             sealed = aead(key).encrypt(iv, node, None)
             node[:] = sealed[:NODE_SIZE]
             add(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class RecordedFileKeys:
     """The keys of one file by physical node number, and its key id."""
 
     recorded_key_id: bytes
-    node_keys: dict[int, bytes] = field(default_factory=dict)
+    recorded: dict[int, bytes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path, user_key: UserKey) -> RecordedFileKeys:
@@ -34,14 +35,14 @@ class RecordedFileKeys:
                     parent, offset = mht_parent(mht)
                     entry = reader.mht_node(parent)[offset:]
                 number, node = mht_node_number(mht), reader.mht_node(mht)
-                keys.node_keys[number] = entry[:KEY_SIZE]
+                keys.recorded[number] = entry[:KEY_SIZE]
                 for slot in range(min(DATA_PER_MHT, reader.layout.data_nodes_of(mht))):
                     start = slot * ENTRY_SIZE
-                    keys.node_keys[number + 1 + slot] = node[start : start + KEY_SIZE]
+                    keys.recorded[number + 1 + slot] = node[start : start + KEY_SIZE]
             return keys
 
-    def node_key(self, node: int, plaintext: memoryview) -> bytes:
-        return self.node_keys[node]
+    def node_keys(self, plaintexts: Sequence[memoryview], first_node: int) -> list[bytes]:
+        return [self.recorded[number] for number, _ in enumerate(plaintexts, first_node)]
 
     def key_id(self, encrypted_part: bytes) -> bytes:
         return self.recorded_key_id

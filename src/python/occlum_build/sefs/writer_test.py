@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -108,10 +109,11 @@ def test_no_key_is_used_for_two_plaintexts(tmp_path: Path, user_key: UserKey) ->
         def __init__(self, name: bytes) -> None:
             self.keys = DerivedKeys(user_key, b"salt").for_file(name)
 
-        def node_key(self, node: int, plaintext: memoryview) -> bytes:
-            key = self.keys.node_key(node, plaintext)
-            assert plaintext_of.setdefault(key, bytes(plaintext)) == plaintext
-            return key
+        def node_keys(self, plaintexts: Sequence[memoryview], first_node: int) -> list[bytes]:
+            keys = self.keys.node_keys(plaintexts, first_node)
+            for key, plaintext in zip(keys, plaintexts):
+                assert plaintext_of.setdefault(key, bytes(plaintext)) == plaintext
+            return keys
 
         def key_id(self, encrypted_part: bytes) -> bytes:
             key = self.keys.key_id(encrypted_part)
