@@ -56,6 +56,7 @@ from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
 from pants_occlum.image.blobs import LayerBlobRequest, make_layer_blob
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
@@ -179,7 +180,7 @@ async def archive_input(request: InstanceRequest) -> ArchiveInput:
         table = table_json([], files)
     inputs = [
         await add_prefix(AddPrefix(await create_digest(CreateDigest(stored)), INSTANCE)),
-        await create_digest(CreateDigest([FileContent(TABLE, table)])),
+        await digest_of([FileContent(TABLE, table)]),
         await packs_input(instance.packed, files),
     ]
     return ArchiveInput(await merge_digests(MergeDigests(inputs)))

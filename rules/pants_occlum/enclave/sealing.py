@@ -40,6 +40,7 @@ from pants_occlum.enclave.steps import REQUEST, Parts, Step, parts_of_step, proc
 from pants_occlum.image.nodes import Image, ImageRequest, make_image
 from pants_occlum.image.planned import check_host
 from pants_occlum.logs import logger_of
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.awaited_contents import awaited, try_process
 from pants_occlum.sysroot.host import SYSROOT_CACHES, SysrootBlob, link_sysroot
@@ -114,9 +115,7 @@ async def _step(request: SealPartRequest, name: str, awaits: Iterable[FileEntry]
     return Step(
         module="seal_image",
         argv=(REQUEST,),
-        input=await merge_digests(
-            MergeDigests([request.inputs, await create_digest(CreateDigest(files))])
-        ),
+        input=await merge_digests(MergeDigests([request.inputs, await digest_of(files)])),
         description=f"Make the secure file system of {request.of}",
         key=arguments,
         uses_key=key is not None,
@@ -202,7 +201,7 @@ async def seal_image(
         last = Request((), salt, _MANIFEST, tuple(one.path for one in macs))
         inputs += macs
     rest = _part(request, plan.sysroot, last, stored)
-    rest = replace(rest, inputs=await create_digest(CreateDigest(inputs)))
+    rest = replace(rest, inputs=await digest_of(inputs))
     root = await seal_part(rest, **implicitly())
     return SealedImage(root.files[ROOT_MAC], await _packed((*sealed, root), places))
 

@@ -36,6 +36,7 @@ from pants_occlum.dist.digest import digest_entries, file_digests
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed, in_packs, packs_input
 from pants_occlum.dist.places import DistPlaces
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.sysroot.awaited_contents import awaited, try_process
@@ -142,7 +143,7 @@ async def _process(
         await add_prefix(
             AddPrefix(await create_digest(CreateDigest(digest_entries(stored))), _ROOT)
         ),
-        await create_digest(CreateDigest([*files, *awaits])),
+        await digest_of([*files, *awaits]),
     ]
     if request.packed is not None:
         inputs.append(await packs_input(request.packed, packed))

@@ -47,6 +47,7 @@ from pants_occlum.image.texts import texts_of
 from pants_occlum.invalid import invalid_target
 from pants_occlum.one_address import OneAddressField, named_target
 from pants_occlum.problems import image_errors
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import OcclumSubsystem
 from pants_occlum.sysroot.awaited_contents import awaited, try_process
@@ -185,7 +186,7 @@ async def image_content(
     digest = await merge_digests(MergeDigests(layer.digest for layer in layers))
     rows = FileContent(TABLE, table_json(host))
     awaits = awaited(contents) if host else ()
-    table = await create_digest(CreateDigest([rows, *awaits]))
+    table = await digest_of([rows, *awaits])
     if not host:
         return ImageContent(digest, table, FrozenDict({}))
     link_sysroot(named_caches_dir, image.plan.sysroot.root)

@@ -29,6 +29,7 @@ from pants_occlum.image.nodes import Image, ImageRequest, make_image
 from pants_occlum.invalid import invalid_target
 from pants_occlum.packages.awaited import is_missing
 from pants_occlum.packages.root import MergedRoot, RootOf, merged_root
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.sysroot.host import SysrootBlob
@@ -151,7 +152,7 @@ async def _described(image: Image, rows: ImageRows, debs: _Debs) -> Digest:
             module="occlum_build.sbom.step",
             argv=(_INPUT, _CONTENTS, _DEBS, _BILL),
             description=f"Describe the image of {image.address}",
-            input_digest=await create_digest(CreateDigest(entries)),
+            input_digest=await digest_of(entries),
             output_files=(_BILL,),
         ),
     )

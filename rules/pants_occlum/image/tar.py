@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.fs import AddPrefix, Digest, FileContent, MergeDigests
 from pants.engine.process import Process
 from pants.engine.rules import Rule
 
 from occlum_build.image.tar import entries_json
 from occlum_build.process.complete import TABLE
-from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
-    create_digest,
     merge_digests,
 )
 from pants_occlum.dist.places import DistPlaces
@@ -26,6 +25,7 @@ from pants_occlum.image.nodes import (
     make_image,
     try_image_process,
 )
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
 
@@ -48,10 +48,7 @@ async def _process(address: Address, places: DistPlaces, *, is_whole: bool) -> P
     image = await make_image(ImageRequest(address), **implicitly())
     content = await image_content(ImageContentRequest(address, is_whole), **implicitly())
     entries = FileContent(_ENTRIES, entries_json(image.plan.entries))
-    inputs = await concurrently(
-        add_prefix(AddPrefix(content.digest, _ROOT)),
-        create_digest(CreateDigest([entries])),
-    )
+    inputs = [await add_prefix(AddPrefix(content.digest, _ROOT)), await digest_of([entries])]
     return await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.image.tar",

@@ -27,7 +27,7 @@ from occlum_build.oci.runtimes import RUNE_DIRECTORY
 from occlum_build.oci.settings import read_settings
 from occlum_build.oci.whiteouts import check_whiteouts
 from occlum_build.sources.model import DIR
-from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     add_prefix,
     create_digest,
@@ -45,6 +45,7 @@ from pants_occlum.oci.bundle import Bundle, BundleRequest, make_bundle
 from pants_occlum.oci.layers import layers_request, make_layers
 from pants_occlum.oci.rootfs import Rootfs, RootfsRequest, content_of, lay_out_rootfs
 from pants_occlum.problems import container_errors
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool_or_raise
 from pants_occlum.subsystem import OcclumSubsystem
@@ -161,10 +162,10 @@ async def make_oci_layout(request: OciRequest, occlum: OcclumSubsystem) -> OciLa
 async def archive_layout(request: OciArchiveRequest, places: DistPlaces) -> OciArchive:
     rows = entries_json((e.path, e.kind, e.mode, e.target) for e in request.tree)
     layout = await create_digest(CreateDigest(digest_entries(request.tree)))
-    inputs = await concurrently(
-        add_prefix(AddPrefix(layout, _LAYOUT)),
-        create_digest(CreateDigest([FileContent(_ENTRIES, rows)])),
-    )
+    inputs = [
+        await add_prefix(AddPrefix(layout, _LAYOUT)),
+        await digest_of([FileContent(_ENTRIES, rows)]),
+    ]
     process = await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.image.tar",

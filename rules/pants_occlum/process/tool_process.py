@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from pants.engine.fs import (
     EMPTY_DIGEST,
-    CreateDigest,
     Digest,
     DigestEntries,
     FileContent,
@@ -26,8 +25,9 @@ from pants.util.logging import LogLevel
 
 from occlum_build.shown import escaped
 from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
-from pants_occlum.compat.pants_rules import create_digest, get_digest_entries, merge_digests
+from pants_occlum.compat.pants_rules import get_digest_entries, merge_digests
 from pants_occlum.process import execution as executions
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.execution import PYTHON_CACHE, Execution
 from pants_occlum.process.tool_sources import requirement_modules, tool_modules
 
@@ -148,11 +148,11 @@ class ToolProcess:
     process: Process
 
 
-# On its own, as many tools need the same one: Pants takes 50 ns for each byte of a FileContent.
+# On its own, as many tools need the same one.
 @rule(level=LogLevel.DEBUG)
 async def collect_requirement(request: RequirementRequest) -> RequirementFiles:
     contents = requirement_modules(request.name, compiled=request.compiled, data=request.data)
-    return RequirementFiles(await create_digest(_files(contents)))
+    return RequirementFiles(await digest_of(_files(contents)))
 
 
 @rule(level=LogLevel.DEBUG)
@@ -164,12 +164,12 @@ async def collect_tool_sources(request: ToolSourcesRequest) -> ToolSources:
         *(RequirementRequest(one, True) for one in request.compiled_requirements),
     ]
     requirements = await concurrently(collect_requirement(one) for one in wanted)
-    digests = [await create_digest(_files(modules)), *(one.digest for one in requirements)]
+    digests = [await digest_of(_files(modules)), *(one.digest for one in requirements)]
     return ToolSources(await merge_digests(MergeDigests(digests)))
 
 
-def _files(contents: Mapping[str, bytes]) -> CreateDigest:
-    return CreateDigest(FileContent(path, content) for path, content in sorted(contents.items()))
+def _files(contents: Mapping[str, bytes]) -> list[FileContent]:
+    return [FileContent(path, content) for path, content in sorted(contents.items())]
 
 
 @rule(level=LogLevel.DEBUG)
@@ -193,7 +193,7 @@ async def make_tool_process(request: ToolProcessRequest, python: ToolPython) -> 
     table = _large_files(await get_digest_entries(inputs))
     if table:
         files = [FileContent(INPUTS, json.dumps(table, ensure_ascii=False).encode())]
-        compared = await create_digest(CreateDigest(files))
+        compared = await digest_of(files)
         inputs = await merge_digests(MergeDigests([inputs, compared]))
     made = Process(
         (*python.argv, TOOL_DIR, request.module, *request.argv),

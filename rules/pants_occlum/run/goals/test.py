@@ -25,7 +25,7 @@ from occlum_build.run.junit import junit_xml
 from occlum_build.run.program import check_program
 from occlum_build.run.settings import RunSettings, settings_of
 from occlum_build.sgx.config import check, parse_json
-from pants_occlum.compat.by_name import collect_rules, concurrently, implicitly, rule
+from pants_occlum.compat.by_name import collect_rules, implicitly, rule
 from pants_occlum.compat.pants_rules import (
     EnvironmentField,
     add_prefix,
@@ -41,6 +41,7 @@ from pants_occlum.invalid import invalid_target
 from pants_occlum.logs import logger_of
 from pants_occlum.one_address import named_target
 from pants_occlum.problems import InvalidEnclave, InvalidImage, enclave_errors
+from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
 from pants_occlum.process.tool_result import run_tool
 from pants_occlum.run import target_types as fields
@@ -128,9 +129,7 @@ async def _process(target: Target, runnable: Runnable, case: Case, *, is_whole: 
         FileContent(_ENTRIES, entries_json(runnable.image.plan.entries)),
         FileContent(_CASE, case_json(case)),
     )
-    inputs = await concurrently(
-        add_prefix(AddPrefix(content.digest, _ROOT)), create_digest(CreateDigest(files))
-    )
+    inputs = [await add_prefix(AddPrefix(content.digest, _ROOT)), await digest_of(files)]
     return await prepare_tool_process(
         ToolProcessRequest(
             module="occlum_build.run.case",

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import pytest
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, FileDigest, FileEntry
+from pants.engine.rules import QueryRule, collect_rules
+from pants.testutil.rule_runner import RuleRunner
+
+from pants_occlum.compat.by_name import rule
+from pants_occlum.process.digest_of import MUCH_BYTES, digest_of
+
+SMALL = FileContent("small", b"small")
+LARGE = [
+    FileContent("a/large", os.urandom(MUCH_BYTES), is_executable=True),
+    FileContent("b/as large", os.urandom(MUCH_BYTES + 1)),
+    FileContent("b/the same", bytes(MUCH_BYTES)),
+    FileContent("c/the same", bytes(MUCH_BYTES)),
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    files: tuple[FileContent | FileEntry, ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    digest: Digest
+
+
+@rule
+async def make(wanted: Wanted) -> Made:
+    return Made(await digest_of(wanted.files))
+
+
+@pytest.fixture
+def rule_runner() -> RuleRunner:
+    rules = [
+        *collect_rules(),
+        QueryRule(Made, [Wanted]),
+        QueryRule(Digest, [CreateDigest]),
+        QueryRule(DigestContents, [Digest]),
+    ]
+    return RuleRunner(rules=rules, isolated_local_store=True)
+
+
+def test_digest_is_what_create_digest_makes(rule_runner: RuleRunner) -> None:
+    files = [SMALL, *LARGE]
+    open_before = len(os.listdir("/proc/self/fd"))
+    made = rule_runner.request(Made, [Wanted(tuple(files))]).digest
+    assert len(os.listdir("/proc/self/fd")) <= open_before
+    contents = rule_runner.request(DigestContents, [made])
+    assert [(one.path, one.content, one.is_executable) for one in contents] == sorted(
+        (one.path, one.content, one.is_executable) for one in files
+    )
+    assert made == rule_runner.request(Digest, [CreateDigest(files)])
+
+
+def test_entries_stand_beside_contents(rule_runner: RuleRunner) -> None:
+    entry = FileEntry("entry", FileDigest("0" * 64, 1))
+    made = rule_runner.request(Made, [Wanted((SMALL, entry, LARGE[1]))]).digest
+    assert made == rule_runner.request(Digest, [CreateDigest([SMALL, entry, LARGE[1]])])
