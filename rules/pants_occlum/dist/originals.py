@@ -68,13 +68,16 @@ def write_slice(
         return None
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         return None
-    new = os.open(name, CREATE, 0o600, dir_fd=own)
+    new = os.open(name, CREATE, entry.mode, dir_fd=own)
     try:
         while content:
             content = content[os.write(new, content) :]
-        os.fchmod(new, entry.mode)
+        found = os.fstat(new)
+        if stat.S_IMODE(found.st_mode) != entry.mode:  # for the umask, or the write
+            os.fchmod(new, entry.mode)
+            found = os.fstat(new)
         if fd is None:
-            return os.fstat(new)
+            return found
         os.rename(name, name, src_dir_fd=own, dst_dir_fd=fd)
         return os.lstat(name, dir_fd=fd)
     except BaseException:
