@@ -268,7 +268,7 @@ def _write_from_store(
     done: list[_Piece] = []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         for batch in _batches(pieces, STAGED_BYTES):
-            with turn():
+            with turn(), quiet_gc():
                 done += threads.map(write, batch)
     with turn():
         writer.place()

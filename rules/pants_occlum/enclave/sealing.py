@@ -99,12 +99,13 @@ class SealPartRequest:
 async def _step(request: SealPartRequest, name: str, awaits: Iterable[FileEntry]) -> Step:
     """`name` is that of what is kept; `awaits` are inputs that it needs for what is in sysroots."""
     asked, key = request.asked, request.key
-    contents = {one.sha256 for one in asked.files if not one.source}
-    files: tuple[FileContent | FileEntry, ...] = (
-        FileContent(REQUEST, asked.to_json()),
-        *(FileEntry(f"{CONTENTS}/{one}", request.stored[one]) for one in sorted(contents)),
-        *awaits,
-    )
+    with quiet_gc():
+        contents = {one.sha256 for one in asked.files if not one.source}
+        files: tuple[FileContent | FileEntry, ...] = (
+            FileContent(REQUEST, asked.to_json()),
+            *(FileEntry(f"{CONTENTS}/{one}", request.stored[one]) for one in sorted(contents)),
+            *awaits,
+        )
     arguments: tuple[str, ...] = ()
     caches = {**SYSROOT_CACHES} if len(contents) < len(asked.files) else {}
     if key is not None:
@@ -125,7 +126,9 @@ async def _step(request: SealPartRequest, name: str, awaits: Iterable[FileEntry]
 
 @rule
 async def seal_part(request: SealPartRequest, places: DistPlaces) -> Parts:
-    files = tuple(one._replace(source="") for one in request.asked.files)
+    with quiet_gc():
+        files = tuple(one._replace(source="") for one in request.asked.files)
+        contents = request.host_contents()
     asked = replace(request.asked, files=files)
     name, key = "", request.key
     if key is not None and key.cache is not None:
@@ -135,7 +138,6 @@ async def seal_part(request: SealPartRequest, places: DistPlaces) -> Parts:
         if parts is not None:
             logger.debug(_TAKEN, request.of, "and Pants' store")
             return parts
-    contents = request.host_contents()
     step = await _step(request, name, awaited(contents))
     result = await try_process(await process_of(step), contents)
     if result is not None:
