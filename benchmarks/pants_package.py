@@ -7,7 +7,8 @@ bytes, one in a hundred an ELF file) and a file of the project. First the store 
 is no pantsd. Then the runs of a round take turns; the table shows the median of the rounds. Then a
 tar archive, an OCI image of one layer, a secure file system and the archive of its instance are
 made of the image. Last, a second checkout with an empty store takes from a remote cache
-(BuildGrid) what these runs put there.
+(BuildGrid) what these runs put there, and a third one that has no remote cache makes a secure
+file system, which tells what of its time is for the cache.
 """
 
 from __future__ import annotations
@@ -126,8 +127,10 @@ def host_file(root: Path, number: int) -> Path:
 
 
 @contextlib.contextmanager
-def checkout(top: Path, host: Path, server: CacheServer) -> Iterator[MeasuredPants]:
-    given = (f"--occlum-sysroot={host}", *server.options, f"--remote-store-rpc-concurrency={SENT}")
+def checkout(top: Path, host: Path, server: CacheServer | None) -> Iterator[MeasuredPants]:
+    given: tuple[str, ...] = (f"--occlum-sysroot={host}",)
+    if server is not None:
+        given += (*server.options, f"--remote-store-rpc-concurrency={SENT}")
     with pants_runner(top, parts=(TOOLCHAIN,), backends=None, options=given) as runner:
         runner.write("app/BUILD", BUILD)
         runner.write("app/bom.yaml", BOM)
@@ -158,6 +161,11 @@ def measure(size: Size, scratch: Path) -> list[tuple[Cell, ...]]:
             for label, address in (("the image", IMAGE), *MADE):
                 run = pants.run("package", address)
                 case.add(f"second checkout, remote cache: {label}", [run])
+    with checkout(scratch / "third", host, None) as pants:
+        pants.run("package", IMAGE)
+        case.add("third checkout, no cache: a secure file system", [pants.run("package", SEFS)])
+        edits = [_edit_host(pants, host, number, SEFS) for number in range(size.rounds)]
+        case.add("third checkout, no cache: the same, a host file edited", edits)
     return case.rows
 
 
