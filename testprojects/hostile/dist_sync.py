@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from occlum_build.errors import OcclumError
 from occlum_build.sources.model import DIR, FILE, SYMLINK
 from pants_occlum.dist import index as dist_index
 from pants_occlum.dist.entries import TreeEntry
@@ -14,9 +15,29 @@ from pants_occlum.dist.tree import TreeWriter
 
 # Two states of a tree: files that stay, change, come, go, and trade places with directories.
 STATES: tuple[dict[str, bytes], ...] = (
-    {"kept": b"kept", "changed": b"old", "gone/deep/file": b"gone", "b": b"file", "c/x": b"x"},
-    {"kept": b"kept", "changed": b"new!", "come/deep/file": b"come", "b/x": b"x", "c": b"file"},
+    {
+        **{
+            "kept": b"kept",
+            "changed": b"old",
+            "gone/deep/file": b"gone",
+            "b": b"file",
+            "c/x": b"x",
+        },
+        **{"p/x": b"packed"},
+    },
+    {
+        **{
+            "kept": b"kept",
+            "changed": b"new!",
+            "come/deep/file": b"come",
+            "b/x": b"x",
+            "c": b"file",
+        },
+        **{"p/x": b"changed", "p/y": b"come", "p/new/a": b"first", "p/new/b": b"second"},
+    },
 )
+# What is below it is a part of one file, beside the directory of the tree.
+PACKED = "p/"
 
 
 def tree(state: int) -> Sequence[TreeEntry]:
@@ -29,14 +50,33 @@ def tree(state: int) -> Sequence[TreeEntry]:
     return [*files, link, TreeEntry("closed", DIR, 0o555)]
 
 
+_CONTENTS = b"".join(content for state in STATES for content in state.values())
+
+
+def pack_of(root: str) -> Path:
+    return Path(root).parent.parent / "pack"
+
+
+def write_pack(root: str) -> None:
+    """To be called before the first sync."""
+    pack_of(root).write_bytes(_CONTENTS)
+
+
 def sync(root: str, index_file: str, state: int) -> None:
     """Bring the tree into a state, with what an earlier run left in the index."""
     dist_index._loaded.clear()
     index = dist_index.load_index(index_file)
     writer = TreeWriter(root, tree(state), index)
+    contents = STATES[state]
     try:
-        for entry in writer.compare():
-            if not writer.put(entry, STATES[state][entry.path]):
+        differing = writer.compare()
+        parts = [one for one in differing if one.path.startswith(PACKED)]
+        slices = [(entry, _CONTENTS.index(contents[entry.path])) for entry in parts]
+        if writer.copy_slices(bytes(pack_of(root)), slices):
+            raise OcclumError("dist", "the store is damaged")
+        writer.place()
+        for entry in differing:
+            if entry not in parts and not writer.put(entry, contents[entry.path]):
                 raise ValueError(entry.path)
     finally:
         writer.finish()

@@ -35,6 +35,7 @@ def test_a_sync_that_is_hit(
     record_property: Callable[[str, object], None],
 ) -> None:
     root, index, top = tmp_path / "at/dist", tmp_path / "at/index", tmp_path / "at"
+    dist_sync.write_pack(str(root))
 
     def prepare() -> None:
         if top.exists():

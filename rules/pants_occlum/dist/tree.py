@@ -108,7 +108,7 @@ class TreeWriter:
         Several threads may do this at a time.
         """
         differing = []
-        with ExitStack() as opened:
+        with dist_errors(os.fsdecode(source)), ExitStack() as opened:
             try:
                 file = opened.enter_context(open(os.open(source, READ), "rb", buffering=0))
             except OSError:
