@@ -29,7 +29,7 @@ from occlum_build.sgx import sign as _sign  # noqa: F401
 # that are forked find it in this cache.
 _TEST_KEY = Path(__file__).resolve().parents[1] / "vectors/sign/test_key.pem"
 _load = functools.lru_cache(maxsize=None)(keys.load_private_key)
-keys.load_private_key = lambda pem: _load(bytes(pem))
+keys.load_private_key = lambda pem, **_: _load(bytes(pem))
 keys.load_private_key(_TEST_KEY.read_bytes())
 # Two writers of which one is stopped: nobody ends while the other waits.
 locks.WAIT_SECONDS = 0

@@ -56,7 +56,7 @@ class OpenSigner:
     @property
     def mrsigner(self) -> str:
         """MRSIGNER in hex of what this signer signs."""
-        return hashlib.sha256(self.modulus.to_bytes(MODULUS_SIZE, "little")).hexdigest()
+        return _mrsigner_of(self.modulus)
 
     def sign(self, data: bytes) -> bytes:
         """384 bytes, most significant first; OcclumError `signer` or `io`."""
@@ -80,10 +80,16 @@ def open_signer(signer: Signer) -> OpenSigner:
 def public_test_mrsigner(toolchain: Path) -> str:
     """MRSIGNER of the test key in a toolchain, "" where it has none that can be read."""
     path = public_test_key(toolchain)
+    if path is None:
+        return ""
     try:
-        return "" if path is None else open_signer(KeyFile(path)).mrsigner
+        return _mrsigner_of(keys.modulus_of(keys.read_private_key(path, is_to_sign=False)))
     except OcclumError:
         return ""
+
+
+def _mrsigner_of(modulus: int) -> str:
+    return hashlib.sha256(modulus.to_bytes(MODULUS_SIZE, "little")).hexdigest()
 
 
 def public_test_key(toolchain: Path) -> Path | None:

@@ -17,6 +17,7 @@ from occlum_build.sgx.keys import (
     load_modulus,
     load_private_key,
     modulus_of,
+    read_private_key,
     run_signer,
     sign_data,
 )
@@ -65,6 +66,21 @@ def test_keys_that_are_refused(pem: bytes, message: str) -> None:
     with pytest.raises(OcclumError, match=message) as caught:
         load_private_key(pem)
     assert caught.value.code == "sign-key"
+
+
+def test_numbers_that_make_no_key_do_not_sign_and_have_a_modulus(tmp_path: Path) -> None:
+    private = load_private_key(key())
+    numbers = private.private_numbers()
+    wrong = rsa.RSAPrivateNumbers(
+        *(numbers.p, numbers.q, numbers.d + 2, numbers.dmp1, numbers.dmq1, numbers.iqmp),
+        private.public_key().public_numbers(),
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    path = tmp_path / "key.pem"
+    path.write_bytes(private_pem(wrong))
+    path.chmod(0o600)
+    with pytest.raises(OcclumError, match="no unencrypted PEM RSA private key"):
+        read_private_key(path)
+    assert modulus_of(read_private_key(path, is_to_sign=False)) == modulus_of(private)
 
 
 def test_exponent_has_to_be_3() -> None:
