@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_occlum.process.quiet_gc import quiet_gc
+from pants_occlum.process.quiet_gc import keep_loaded, quiet_gc
 
 # What is imported stays, and so do the rules: looking for garbage among it was a fifth of a second
 # of each start, with what Pants has.
@@ -38,4 +38,6 @@ def rules() -> Iterable[Rule | UnionRule]:
     loaded_sources.LOADED.start_run()
     rooms = (findings, client_env, tool_process, places, stored, *_FAMILIES, takers, package)
     with quiet_gc():
-        return [one for room in rooms for one in room.rules()]
+        found = [one for room in rooms for one in room.rules()]
+    keep_loaded()
+    return found

@@ -65,9 +65,8 @@ def test_rules_give_types_of_pants_only_where_it_asks_plugins_for_them() -> None
     }
 
 
-def test_what_only_few_runs_need_is_no_part_of_each_start() -> None:
-    """packaging 21.3 has pyparsing, which is as much as a room; tests run in their own process."""
-    code = "import sys, pants_occlum.register; print(*sorted(sys.modules), sep='\\n')"
+def _run(code: str) -> list[str]:
+    """The lines that a process of its own prints, which has loaded nothing else."""
     run = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -75,6 +74,22 @@ def test_what_only_few_runs_need_is_no_part_of_each_start() -> None:
         text=True,
         check=True,
     )
-    loaded = run.stdout.splitlines()
+    return run.stdout.splitlines()
+
+
+def test_what_only_few_runs_need_is_no_part_of_each_start() -> None:
+    """packaging 21.3 has pyparsing, which is as much as a room; tests run in their own process."""
+    loaded = _run("import sys, pants_occlum.register; print(*sorted(sys.modules), sep='\\n')")
     assert "occlum_build.wheels.lock" in loaded
     assert {"occlum_build.wheels.choose", "occlum_build.run.case", "pyparsing"}.isdisjoint(loaded)
+
+
+def test_the_collector_leaves_what_is_loaded_alone_and_no_garbage_of_runs() -> None:
+    """Rules are asked for in each run of a pantsd, and what a run leaves is not kept for good."""
+    loaded, later = _run(
+        "import gc, pants_occlum.register as register\n"
+        "for run in range(2):\n"
+        "    known, of_run = register.rules(), [[] for _ in range(100_000)]\n"
+        "    print(gc.get_freeze_count())\n"
+    )
+    assert int(loaded) >= int(later) > 50_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 @contextmanager
@@ -21,3 +22,13 @@ def quiet_gc() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+# Once a process: in pantsd a later run has garbage of the runs before it, which is to be collected.
+@cache
+def keep_loaded() -> None:
+    """Have the collector leave alone, from now on, what the process has: modules and rules stay.
+
+    Its passes at the end of a process took this apart for longer than the plugin took to load.
+    """
+    gc.freeze()
