@@ -194,6 +194,43 @@ def test_awaitables() -> None:
     assert digests <= _awaits(answer.__wrapped__)  # type: ignore[attr-defined]
 
 
+# fmt: off
+async def _over_lines(
+    number: Number,
+) -> Doubled:
+# A comment at the beginning of a line, where a function could end.
+    await add(
+        number,
+
+        Doubled(1),
+)
+    return await double(number)
+# fmt: on
+
+
+async def _from_a_string() -> None:
+    text = """
+async def double(): ...
+"""
+    await double(Number(len(text)))
+
+
+def _made() -> Callable[[], Any]:
+    async def within() -> None:
+        await double(Number(1))
+
+    return within
+
+
+@pytest.mark.parametrize("func", [_from_a_string, _made()])
+def test_awaitables_of_a_function_that_cannot_be_parsed_alone(func: Callable[..., Any]) -> None:
+    assert _awaits(func) == {(Doubled, (Number,))}
+
+
+def test_awaitables_to_the_end_of_a_function() -> None:
+    assert _awaits(_over_lines) == {(Doubled, (Number,)), (Sum, (Number, Doubled))}
+
+
 async def _too_many_arguments() -> None:
     await double(Number(1), Number(2))  # type: ignore[call-arg]
 

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import inspect
 import linecache
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from types import CodeType
 from typing import Any, Callable, Union, get_type_hints
@@ -21,6 +21,8 @@ IMPLICITLY = "__implicitly"
 _LOCAL = "is a local variable here, and the name of a rule"
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+# What a line begins with that ends no function above it, where that stands in its module.
+_WITHIN = tuple(" \t\f\r\n#)]}")
 
 
 def implicitly(*args: Any) -> dict[str, Any]:
@@ -57,6 +59,28 @@ def _read(
 ) -> tuple[tuple[AwaitableConstraints, ...], tuple[Callable[..., Any], ...]]:
     calls = _Calls(func)
     return tuple(calls.awaitables), tuple(calls.helpers)
+
+
+def _definition_alone(lines: Sequence[str], first: int) -> _Definition | None:
+    """A function that stands in its module, by its first line, parsed without the rest of that.
+
+    None where the lines from there to the next statement are no function alone.
+    """
+    end, is_begun = first, False
+    for end in range(first, len(lines) + 1):
+        line = lines[end - 1]
+        if not line.startswith(_WITHIN):
+            if is_begun:
+                break
+            is_begun = line.startswith(("async def ", "def "))
+    else:
+        end = len(lines) + 1
+    try:
+        tree = ast.parse("\n" * (first - 1) + "".join(lines[first - 1 : end - 1]))
+    except SyntaxError:  # such as that of a string that is cut off
+        return None
+    node = tree.body[0] if len(tree.body) == 1 else None
+    return node if isinstance(node, _DEFINITIONS) else None
 
 
 @lru_cache(maxsize=32)
@@ -103,9 +127,11 @@ class _Calls(ast.NodeVisitor):
     def _definition(self) -> _Definition:
         code = self.func.__code__
         lines = linecache.getlines(code.co_filename, self.func.__globals__)
-        found = _definitions("".join(lines)).get(code.co_firstlineno)
+        first = code.co_firstlineno
+        # Half of the time of the whole modules, at each start.
+        found = _definition_alone(lines, first) or _definitions("".join(lines)).get(first)
         if found is None:
-            raise OSError(f"{code.co_filename}:{code.co_firstlineno}: there is no function here")
+            raise OSError(f"{code.co_filename}:{first}: there is no function here")
         return found
 
     def _binding_of(self, name: str) -> ast.expr | ast.arg:
