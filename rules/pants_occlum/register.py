@@ -26,6 +26,8 @@ with quiet_gc():
     from pants_occlum.sysroot import register as sysroot
     from pants_occlum.wheels import register as wheels
 
+    keep_loaded("modules")
+
 _FAMILIES = (packages, wheels, sysroot, bom, image, enclave, oci, report, run)
 
 
@@ -39,5 +41,5 @@ def rules() -> Iterable[Rule | UnionRule]:
     rooms = (findings, client_env, tool_process, places, stored, *_FAMILIES, takers, package)
     with quiet_gc():
         found = [one for room in rooms for one in room.rules()]
-    keep_loaded()
+        keep_loaded("rules")
     return found

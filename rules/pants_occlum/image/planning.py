@@ -12,7 +12,6 @@ from pants.engine.target import WrappedTargetRequest
 from pants.util.logging import LogLevel
 
 from occlum_build.bom.operations import bom_operations
-from occlum_build.checks.image import check_image
 from occlum_build.checks.root import Root
 from occlum_build.errors import ERROR, OcclumError, Problem, Report
 from occlum_build.image.builder import normal_mode
@@ -130,6 +129,9 @@ async def _plan(
     warnings = [_with_pins(problem, known.sysroot) for problem in warnings]
     found: list[Problem] = []
     if not errors:  # else what is missing would be told twice
+        # Here, as the checks are many modules, and a start of Pants needs none.
+        from occlum_build.checks.image import check_image
+
         found, _ = await settle(
             known,
             of,

@@ -26,9 +26,9 @@ def quiet_gc() -> Iterator[None]:
 
 # Once a process: in pantsd a later run has garbage of the runs before it, which is to be collected.
 @cache
-def keep_loaded() -> None:
-    """Have the collector leave alone, from now on, what the process has: modules and rules stay.
+def keep_loaded(what: str) -> None:
+    """Have the collector leave alone, from now on, what the process has, as modules or rules stay.
 
-    Its passes at the end of a process took this apart for longer than the plugin took to load.
+    Its passes at the end of a process took this apart for half as long as the plugin took to load.
     """
     gc.freeze()

@@ -22,7 +22,7 @@ from pants.util.frozendict import FrozenDict
 from pants.util.strutil import help_text
 
 from occlum_build.run.expected import pattern_problem
-from occlum_build.run.server import READY
+from occlum_build.run.spec import READY
 from pants_occlum.compat.pants_rules import EnvironmentField
 from pants_occlum.invalid import invalid_field
 from pants_occlum.one_address import OneAddressField

@@ -19,7 +19,6 @@ from occlum_build.files.reading import read_start
 from occlum_build.run.inside import Inside
 from occlum_build.run.spec import Program
 
-READY = ("file", "tcp", "unix")  # what `wait_for` can wait for: `file:/path`, `tcp:80`
 MOST_BYTES = 1 * MIB  # of a text that is compared
 _CUT = "(the rest, after 1 MiB, is not compared)"
 _PAUSE_SECONDS = 0.01

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 # away; or to be written to itself.
 READ_ONLY, SCRATCH, IN_PLACE = "read-only", "scratch", "in-place"
 
+READY = ("file", "tcp", "unix")  # what `wait_for` can wait for: `file:/path`, `tcp:80`
+
 EXIT_NOT_STARTED = 127  # as a shell has it
 EXIT_SIGNAL = 128  # and the number of the signal
 
