@@ -83,7 +83,7 @@ def test_what_only_few_runs_need_is_no_part_of_each_start() -> None:
     for_few = {f"occlum_build.{one}" for one in (*checks, *run, "wheels.choose")}
     loaded = _run("import sys, pants_occlum.register; print(*sorted(sys.modules), sep='\\n')")
     assert "occlum_build.wheels.lock" in loaded
-    assert {*for_few, "pyparsing", "xml.etree"}.isdisjoint(loaded)
+    assert {*for_few, "elftools", "pyparsing", "xml.etree"}.isdisjoint(loaded)
 
 
 def test_the_collector_leaves_what_is_loaded_alone_and_no_garbage_of_runs() -> None:

@@ -99,10 +99,11 @@ def _source_files(folder: Traversable, name: str) -> Iterator[tuple[str, Travers
         path = f"{name}/{file.name}"
         if file.name.startswith(".") or file.name == "__pycache__":
             continue
-        if file.is_dir():
+        if file.name.endswith(_SUFFIXES):
+            if not file.name.endswith("_test.py"):
+                yield path, file
+        elif file.is_dir():
             yield from _source_files(file, path)
-        elif file.name.endswith(_SUFFIXES) and not file.name.endswith("_test.py"):
-            yield path, file
 
 
 def _stat(file: Path) -> _Stat:

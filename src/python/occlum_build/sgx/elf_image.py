@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-from elftools.common.utils import struct_parse
-from elftools.construct import ConstructError
-from elftools.elf.elffile import ELFFile
-
 from occlum_build.errors import OcclumError
 from occlum_build.sgx.layout_ids import SI_EXECUTE, SI_READ, SI_REGULAR, SI_WRITE
 from occlum_build.sgx.records import PAGE_SIZE, round_up
@@ -23,12 +18,9 @@ _DYNAMIC_ENTRY = struct.Struct("<qQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SI_OF_SEGMENT_FLAG = ((4, SI_READ), (2, SI_WRITE), (1, SI_EXECUTE))
 MAX_IMAGE_BYTES = 1 << 36
-_open_elf: Any = ELFFile  # pyelftools has no types
-# What pyelftools raises on damaged files: it checks little before it follows a header.
-_DAMAGED = (
-    *(ELFError, ConstructError, ValueError, KeyError),
-    *(TypeError, OverflowError, AttributeError, IndexError),
-)
+# What pyelftools raises on damaged files, beside its own errors: it checks little before it follows
+# a header.
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, AttributeError, IndexError)
 _SEGMENT_BYTES, _SECTION_BYTES = 56, 64  # of a header in a table, 64 bit
 MAX_ALIGNMENT = 1 << 30  # bytes; linkers align to 4 KiB, 64 KiB or 2 MiB
 MAX_NAME = 4096  # bytes
@@ -79,10 +71,16 @@ class ElfImage:
     """Tables of an ELF file; OcclumError `enclave-elf` when it is damaged or of another kind."""
 
     def __init__(self, data: bytes) -> None:
+        # Here, as these are 50 modules, and a start of Pants reads no enclave.
+        from elftools.common.exceptions import ELFError
+        from elftools.construct import ConstructError
+        from elftools.elf.elffile import ELFFile
+
         self.data = data
+        open_elf: Any = ELFFile  # pyelftools has no types
         try:
-            self._load(_open_elf(io.BytesIO(data)))
-        except _DAMAGED as error:
+            self._load(open_elf(io.BytesIO(data)))
+        except (ELFError, ConstructError, *_DAMAGED) as error:
             raise elf_error(f"no readable ELF file: {error}") from error
 
     def _load(self, elf: Any) -> None:
@@ -109,6 +107,8 @@ class ElfImage:
     def _table(self, elf: Any, which: str, record: Any, size: int, what: str) -> list[Any]:
         """The headers of a table, each by itself: pyelftools' own loops take any number and size of
         them, and follow the links between sections."""
+        from elftools.common.utils import struct_parse
+
         header = elf.header
         offset, count = header[f"e_{which}off"], header[f"e_{which}num"]
         if count and header[f"e_{which}entsize"] != size:
