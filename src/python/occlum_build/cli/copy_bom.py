@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +130,10 @@ def run(options: argparse.Namespace) -> None:
         write_manifest(plan, sources, Path(options.manifest), root)
     if options.dry_run:
         return
-    _write(plan, root, sources, recorder, sync=options.sync)
-    if recorder:
-        recorder.finish(plan, told_text(told), others)
+    with recorder.writing() if recorder else nullcontext():
+        _write(plan, root, sources, recorder, sync=options.sync)
+        if recorder:
+            recorder.finish(told_text(told), others)
 
 
 def _plan(
@@ -149,7 +151,7 @@ def _plan(
         def plan_again(base: ExistingImage | None, report: Report) -> ImagePlan:
             return plan_copy(options, sources, env, base, report)
 
-        recorder.planned(base, plan_again, report)
+        recorder.planned(plan, base, plan_again, report)
     return plan
 
 

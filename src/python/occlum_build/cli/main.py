@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from occlum_build.cli.start import Stopped, clean_up_when_stopped, finish, start
+from occlum_build.cli.start import GC_THRESHOLD, Stopped, clean_up_when_stopped, finish, start
 
 if __name__ == "__main__":
     start()
@@ -78,8 +78,6 @@ EXIT_CODES = {
     "program": 248,
 }
 EXIT_FAILURE = 1
-# A plan has many objects that all stay: to look through them again and again is a tenth of a run.
-GC_THRESHOLD = 200_000
 EXIT_INTERRUPTED = 130
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import struct
+from _signal import SIGKILL  # `signal` takes longer to load
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Callable, TypeVar
@@ -41,6 +42,40 @@ def share_work(
     return [done[number] if number in done else again(part) for number, part in enumerate(parts)]
 
 
+class Meanwhile:
+    """What a copy of this process finds out while this one does something else.
+
+    To be used as a context manager: at its end the copy has ended, done or not.
+    """
+
+    def __init__(self, find: Callable[[], Numbers]) -> None:
+        self._process = self._result = 0
+        self._has_told = False
+        if len(os.sched_getaffinity(0)) > 1 and not _has_threads():
+            with suppress(OSError):  # too many processes
+                self._process, self._result = _copy(lambda end: _tell(end, {0: find()}))
+
+    def __enter__(self) -> Meanwhile:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if not self._process:
+            return
+        os.close(self._result)
+        if not self._has_told:
+            with suppress(ProcessLookupError):
+                os.kill(self._process, SIGKILL)
+        _wait_for(self._process)
+
+    def found(self) -> Numbers | None:
+        """What it was, waited for; None where the copy failed, or there is none. Asked once."""
+        if not self._process:
+            return None
+        told = _told(self._result)
+        self._has_told = True
+        return told.get(0)
+
+
 def parts_of(sizes: Iterable[int]) -> list[range]:
     """The numbers of files of these sizes, in parts that are short enough to end at one time."""
     parts, start, size, end = [], 0, 0, 0
@@ -64,12 +99,12 @@ def _share(
     parts: Sequence[T], do: Callable[[T], Numbers], copies: int, done: dict[int, Numbers]
 ) -> None:
     """Work through the parts until none is left to begin with; `done` gets the results."""
-    queue = _queue_of(len(parts))
+    queue, parent = _queue_of(len(parts)), os.getpid()
     results: dict[int, int] = {}  # process id -> where it tells what it has done
     try:
         with suppress(OSError):  # too many processes: then with fewer
             while len(results) < copies:
-                process, result = _copy(parts, do, queue)
+                process, result = _copy(lambda end: _work_for(parent, parts, do, queue, end))
                 results[process] = result
         _take_parts(parts, do, queue, done)
         for result in results.values():
@@ -79,8 +114,7 @@ def _share(
         os.close(queue)
         for process, result in results.items():
             os.close(result)
-            with suppress(ChildProcessError):  # where the system was told to wait for it
-                os.waitpid(process, 0)
+            _wait_for(process)
 
 
 def _queue_of(count: int) -> int:
@@ -105,8 +139,16 @@ def _take_parts(
         done[number] = do(parts[number])
 
 
-def _copy(parts: Sequence[T], do: Callable[[T], Numbers], queue: int) -> tuple[int, int]:
-    """Start a copy of this process; its id, and a pipe with its results. May raise OSError."""
+def _wait_for(process: int) -> None:
+    with suppress(ChildProcessError):  # where the system was told to wait for it
+        os.waitpid(process, 0)
+
+
+def _copy(work: Callable[[int], None]) -> tuple[int, int]:
+    """Start a copy of this process, which gets the end of a pipe to tell its results.
+
+    Its id, and that pipe. May raise OSError.
+    """
     result, end = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     try:
@@ -114,7 +156,7 @@ def _copy(parts: Sequence[T], do: Callable[[T], Numbers], queue: int) -> tuple[i
         if not process:
             gc.disable()  # what it would look through is all of this process
             os.close(result)
-            _work_for(parent, parts, do, queue, end)
+            work(end)
     except BaseException:
         os.close(result)
         raise
@@ -139,6 +181,10 @@ def _work_for(
     with suppress(BaseException):  # the parent does it again, and meets the error itself
         _take_parts(parts, do_for_parent, queue, done)
     _drain(queue)
+    _tell(end, done)
+
+
+def _tell(end: int, done: dict[int, Numbers]) -> None:
     with open(end, "wb") as stream:
         stream.write(_packed(done))
 

@@ -3,12 +3,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from occlum_build.files import shared_work
-from occlum_build.files.shared_work import PART_BYTES, PART_FILES, parts_of, share_work
+from occlum_build.files.shared_work import (
+    PART_BYTES,
+    PART_FILES,
+    Meanwhile,
+    parts_of,
+    share_work,
+)
 
 PARTS = tuple(range(100))
 
@@ -173,3 +180,45 @@ def test_parts_are_of_few_files_or_bytes(sizes: list[int], lengths: list[int]) -
     parts = parts_of(iter(sizes))
     assert [len(part) for part in parts] == lengths
     assert [number for part in parts for number in part] == list(range(len(sizes)))
+
+
+def test_something_is_found_out_meanwhile(cores: int) -> None:
+    with Meanwhile(lambda: (3, os.getpid())) as other:
+        found = other.found()
+    if cores == 1:
+        assert found is None
+    else:
+        assert found is not None
+        assert found[0] == 3
+        assert found[1] != os.getpid()
+    assert _no_child_is_left()
+
+
+def test_what_fails_meanwhile_is_not_found(cores: int) -> None:
+    with Meanwhile(lambda: (1 // 0,)) as other:
+        assert other.found() is None
+    assert _no_child_is_left()
+
+
+def test_what_is_not_asked_for_is_not_waited_for(cores: int) -> None:
+    def find() -> tuple[int, ...]:
+        time.sleep(30)
+        return (1,)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Meanwhile(find):
+        raise KeyboardInterrupt
+    assert time.monotonic() - start < 20
+    assert _no_child_is_left()
+
+
+def test_nothing_is_found_meanwhile_where_there_are_threads(cores: int) -> None:
+    is_over = threading.Event()
+    thread = threading.Thread(target=is_over.wait)
+    thread.start()
+    try:
+        with Meanwhile(lambda: (1,)) as other:
+            assert other.found() is None
+    finally:
+        is_over.set()
+        thread.join()

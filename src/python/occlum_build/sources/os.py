@@ -103,6 +103,7 @@ class OsSources:
 
         Of all others, and of those that cannot be read, `facts` and the like tell as ever.
         """
+        paths = [path for path in paths if path not in self._facts]
         if len(paths) <= _PART_FILES:
             return
         from occlum_build.files.shared_work import share_work  # which few runs need

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -83,7 +84,7 @@ def _write(plan: _Plan, writer: ImageWriter) -> int:
 
     def finished(_: Written) -> None:
         nonlocal moment_ns
-        moment_ns = next_tick()
+        moment_ns = next_tick(time.time_ns())
 
     if not os.isatty(2):
         writer.write(plan, finished=finished)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
 from occlum_build.cli import copy_bom
+from occlum_build.cli.copy_bom_plan import ExistingImage
 from occlum_build.cli.memo import record
 from occlum_build.cli.memo.find import OPTION
-from occlum_build.cli.memo.testing import Change, Workspace, twice
+from occlum_build.cli.memo.testing import BOM, LOADER, Change, Workspace, twice
+from occlum_build.elf.layout import DT_NEEDED, DT_RUNPATH
+from occlum_build.elf.testing_made import made_elf
 from occlum_build.errors import OcclumError
 from occlum_build.image.write import ImageWriter
+
+
+@pytest.fixture
+def _on(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the machine had so many: with more than one, a copy of the process plans once more."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
 
 
 def test_a_plan_over_an_image_is_not_that_of_none(ws: Workspace) -> None:
@@ -45,6 +55,47 @@ def test_a_directory_that_was_there_keeps_its_mode_until_it_goes(ws: Workspace) 
     assert twice(ws, runs)
 
 
+@pytest.mark.usefixtures("_on")
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_plan_over_what_a_run_left_may_ask_for_its_content(ws: Workspace) -> None:
+    """A library that one program brings is found for another one once it is there."""
+    origin = made_elf(LOADER, tags=[(DT_NEEDED, b"libq.so"), (DT_RUNPATH, b"$ORIGIN")])
+    there = made_elf(LOADER, tags=[(DT_NEEDED, b"libq.so"), (DT_RUNPATH, b"$ORIGIN/../../opt")])
+    ws.write("host/opt/brings", origin).write("host/opt/libq.so", made_elf())
+    ws.write("ws/src/conf/a", there)
+    opt = "- target: /opt\n  copy: [{files: [/opt/brings]}]\n"
+    ws.write("bom.yaml", BOM + opt)
+
+    def runs(*options: str) -> list[object]:
+        first, second = ws.run(*options), ws.run(*options)
+        assert "opt/libq.so" in first.image
+        assert ("libq.so" in first.err, "libq.so" in second.err) == (True, False)
+        assert not ws.was_known
+        return [first, second, ws.run(*options), ws.run(*options)]
+
+    assert twice(ws, runs)
+
+
+def test_what_an_image_will_be_is_what_it_is_then(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan over what will be written sees what one over what was written would see."""
+    told: list[dict[str, object]] = []
+
+    class Recorder(record.Recorder):
+        def planned(self, plan: Any, *arguments: Any) -> None:
+            super().planned(plan, *arguments)
+            will_be = record._ImageOf(str(ws.image), plan)
+            told.append({entry.path: will_be.lstat(entry.path) for entry in plan.entries})
+
+    monkeypatch.setattr(record, "Recorder", Recorder)
+    assert ws.run().code == 0
+    assert len(told[0]) > 10
+    assert told[0] == {path: ExistingImage(str(ws.image)).lstat(path) for path in told[0]}
+
+
+@pytest.mark.usefixtures("_on")
+@pytest.mark.parametrize("cores", [1, 2])
 def test_a_plan_over_what_a_run_left_may_be_another_one(ws: Workspace) -> None:
     """The link that overrides a file is there in the second run, where it leads the file on."""
     top = "includes: [more.yaml]\ntargets:\n- target: /d\n  mkdirs: [real]\n"

@@ -35,15 +35,15 @@ def note_left(memo: Memo, followed: Collection[str], others: Sequence[str], mome
     return others_than(memo.root, set(left)) == list(others)
 
 
-def next_tick() -> int:
-    """Wait until what was written before has an earlier time stamp than what is written then.
+def next_tick(before_ns: int) -> int:
+    """Wait until what was written up to a time has an earlier time stamp than what is written then.
 
-    That time, 0 where it does not come. To be called before somebody else can write to the image.
+    The time then, 0 where it does not come. To be called before somebody else can write to the
+    image, with what `time` tells: newer kernels' time stamps may be as fine as that.
     """
-    before = time.time_ns()  # newer kernels' time stamps may be as fine as that
     for _ in range(_MOST_TICKS):
         now = file_clock_ns()
-        if now > before:
+        if now > before_ns:
             return now
         time.sleep(_TICK_S)
     return 0
