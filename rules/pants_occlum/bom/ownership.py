@@ -205,7 +205,7 @@ def _copied(copy: Copy, sources: Sources, excluded: Excluded, looked: Looked) ->
         return
     report = Report()  # of the plan, which tells it
     for source in matched:
-        one = replace(copy, source=source)
+        one = copy._replace(source=source)
         for entry in walk_copy(sources, one, excluded, report, looked=looked):
             if entry.stat.kind == FILE:
                 yield entry.source

@@ -6,8 +6,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from occlum_build.bom.model import Bom, Text
 from occlum_build.bom.parse import parse_bom
@@ -48,8 +47,7 @@ def load_boms(
     return ()
 
 
-@dataclass(frozen=True)
-class _Include:
+class _Include(NamedTuple):
     path: str
     place: Place
 

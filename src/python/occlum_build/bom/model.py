@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.errors import Place
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     value: str
     place: Place
 
 
-@dataclass(frozen=True)
-class DirItem:
+class DirItem(NamedTuple):
     """A directory to make; `mode` is its permission bits (0 to 0o7777), None where none is said."""
 
     path: Text
     mode: int | None = None
 
 
-@dataclass(frozen=True)
-class LinkItem:
+class LinkItem(NamedTuple):
     src: Text
     linkname: Text
 
 
-@dataclass(frozen=True)
-class FileItem:
+class FileItem(NamedTuple):
     name: Text
     hash: Text | None = None
     autodep: bool = True
     rename: Text | None = None
 
 
-@dataclass(frozen=True)
-class CopyItem:
+class CopyItem(NamedTuple):
     """One item of `copy:`; without `dirs` and `files` (both None) the whole source is meant."""
 
     place: Place
@@ -45,16 +40,14 @@ class CopyItem:
     files: tuple[FileItem, ...] | None
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     target: Text
     mkdirs: tuple[DirItem, ...] = ()
     createlinks: tuple[LinkItem, ...] = ()
     copy: tuple[CopyItem, ...] = ()
 
 
-@dataclass(frozen=True)
-class Bom:
+class Bom(NamedTuple):
     path: str
     includes: tuple[Text, ...] = ()
     excludes: tuple[Text, ...] = ()

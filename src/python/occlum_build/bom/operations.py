@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.bom.model import Bom, CopyItem, FileItem, Target, Text
 from occlum_build.bom.variables import UNDEFINED, expand
@@ -16,22 +16,19 @@ from occlum_build.shown import quoted
 from occlum_build.sources.model import join
 
 
-@dataclass(frozen=True)
-class MakeDir:
+class MakeDir(NamedTuple):
     path: str
     place: Place
     mode: int | None = None  # permission bits, None where none are said
 
 
-@dataclass(frozen=True)
-class MakeLink:
+class MakeLink(NamedTuple):
     path: str
     target: str
     place: Place
 
 
-@dataclass(frozen=True)
-class CopyDir:
+class CopyDir(NamedTuple):
     """Copy a source into the directory `path`: itself, or only its contents."""
 
     source: str
@@ -42,8 +39,7 @@ class CopyDir:
     base: str = ""  # the directory that a pattern is relative to
 
 
-@dataclass(frozen=True)
-class CopyFile:
+class CopyFile(NamedTuple):
     """Copy one file, links followed, to `path`."""
 
     source: str
@@ -55,8 +51,7 @@ class CopyFile:
     base: str = ""
 
 
-@dataclass(frozen=True)
-class Operations:
+class Operations(NamedTuple):
     """The operations of one BOM; each kind is carried out in turn: mkdirs, links, dirs, files."""
 
     bom: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from occlum_build.bom.excludes import Excluded
@@ -91,8 +90,7 @@ class _Way(NamedTuple):
 _Found = tuple[str, str, SourceStat, _Way]
 
 
-@dataclass(frozen=True)
-class _Walker:
+class _Walker(NamedTuple):
     sources: Sources
     operation: CopyDir
     excluded: Excluded

@@ -6,7 +6,7 @@ names a loader, or a script whose whole `#!` line is the path of such a program.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.checks.root import Root
 from occlum_build.elf.facts import SHEBANG, ElfFacts, Script
@@ -26,8 +26,7 @@ _DIRECT = "write `#!` and the absolute path of the interpreter alone, or start t
 _DIRECT += "with the script as its argument"
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a program is not started; `reason` goes on after its path.
 
     The code is `program` or `interpreter`, and `libos-program` where only the libOS refuses it.

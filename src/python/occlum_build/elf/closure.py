@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from occlum_build.elf.facts import ElfFacts
@@ -46,8 +45,7 @@ class Edge(NamedTuple):  # a tuple, because an image may have a million
     moved: bool = False
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(NamedTuple):
     """A library that was not found: the chain of paths that led to it, and what was tried.
 
     `more` tells how many directories were searched besides; `has_other`, whether a file of the name
@@ -78,8 +76,7 @@ class Missing:
         return Lines(*lines)
 
 
-@dataclass(frozen=True, order=True)
-class Lacking:
+class Lacking(NamedTuple):
     """Symbol versions that `needer` needs of a library (Node.path) which does not define them.
 
     `is_fatal`: the loader gives up. Without versions of its own a library is loaded all the same.
@@ -102,8 +99,7 @@ def group_lacking(found: Iterable[tuple[_P, Lacking]]) -> list[tuple[_P, list[La
     return list(grouped.values())
 
 
-@dataclass(frozen=True)
-class Closure:
+class Closure(NamedTuple):
     """All that one program needs, in the order in which its loader loads it.
 
     `libraries` does not hold the program and the interpreter.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 LIBC = "libc.so.6"  # of glibc
 
@@ -90,8 +90,7 @@ class ElfFacts:
         )
 
 
-@dataclass(frozen=True)
-class Malformed:
+class Malformed(NamedTuple):
     """A file with the magic number of ELF and junk after it: data, with a warning."""
 
     reason: str
@@ -132,8 +131,7 @@ class Archive:
         )
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """A text file that begins with `#!`.
 
     `line` is what follows on the first line, verbatim (bytes that are no UTF-8 as lone surrogates,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.elf.facts import LIBC, ElfFacts
 from occlum_build.elf.loader_config import LoaderConfig, LoaderEntry
@@ -17,8 +17,7 @@ TAKE_ANOTHER = "take one that is built for x86-64"
 OTHER_LOADER = "other"  # that of a libc which no image has, as Android's or FreeBSD's
 
 
-@dataclass(frozen=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """A loader: the path it is known by in the sysroot, and its content, a source path.
 
     `image_path` is where the program looks for it, "" where no program does: a shared object

@@ -6,7 +6,7 @@ Only the fields that are used are named. Offsets are in bytes from the start of 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.table import Field, Record
 
@@ -89,8 +89,7 @@ _VERDEF = (20, (Field("vd_flags", 2, "H"), Field("vd_aux", 12, "I"), Field("vd_n
 _VERDAUX = (8, (Field("vda_name", 0, "I"),))
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The records of files of one class and byte order."""
 
     ehdr: Record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Callable
 
 from occlum_build.elf.budget import Budget
@@ -81,7 +80,7 @@ class Linker:
         return regular_file(self._sources, entry.loader if entry else loader) is not None
 
     def _dirs(self, loader: Interpreter) -> SystemDirs:
-        key = replace(loader, image_path="")
+        key = loader._replace(image_path="")
         if key not in self._system:
             self._system[key] = self._dirs_of(loader)
         return self._system[key]
@@ -109,7 +108,7 @@ class Linker:
         """The path of a library of the sources, where the loader of a closure does not look."""
         if closure.interpreter is None or closure.program.facts is None or "/" in name:
             return ""
-        key = replace(closure.interpreter, image_path="")
+        key = closure.interpreter._replace(image_path="")
         if key not in self._others:
             dirs = other_dirs(self._sources, key)
             self._others[key] = SearchPath(self._lookup, dirs, hwcaps=False)

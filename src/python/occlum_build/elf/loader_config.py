@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from occlum_build.errors import OcclumError, Place
 from occlum_build.shown import quoted
@@ -22,8 +22,7 @@ DEFAULT_LINES = (
 )
 
 
-@dataclass(frozen=True)
-class LoaderEntry:
+class LoaderEntry(NamedTuple):
     """A loader, and the library directories it searches as if by LD_LIBRARY_PATH; normal paths.
 
     A library found in one of them lies next to the loader in the image, see `image_dir`.

@@ -6,7 +6,6 @@ import itertools
 import posixpath
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from occlum_build.elf.budget import Budget
@@ -36,8 +35,7 @@ class Remembered(Generic[_T]):
             yield one
 
 
-@dataclass(frozen=True)
-class Tried:
+class Tried(NamedTuple):
     """A path that was considered, by which rule, and why it did not serve."""
 
     path: str
@@ -48,8 +46,7 @@ class Tried:
         return f"{self.path} ({self.rule}): {self.reason}"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A library: the path it was found by, its content, facts, and the directory that led to it.
 
     `subdir` is the part between that directory and the name, as "glibc-hwcaps/x86-64-v2", or "".
@@ -63,8 +60,7 @@ class Found:
     subdir: str = ""
 
 
-@dataclass(frozen=True)
-class _Probe:
+class _Probe(NamedTuple):
     real: str = ""
     facts: ElfFacts | None = None
     reason: str = ""

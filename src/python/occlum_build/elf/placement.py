@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from occlum_build.elf.closure import ALREADY_LOADED, Closure
 from occlum_build.elf.loader_config import LoaderEntry
@@ -11,8 +11,7 @@ from occlum_build.elf.lookup import Found
 from occlum_build.elf.search import SearchDir
 
 
-@dataclass(frozen=True, order=True)
-class Placement:
+class Placement(NamedTuple):
     """A file that a program brings into the image.
 
     `source` is the source path of the content; `chain` tells why: the program, the objects that

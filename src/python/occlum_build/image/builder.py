@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Callable, NamedTuple
 
 from occlum_build.bom.excludes import compile_excludes
@@ -265,7 +264,7 @@ class ImageBuilder:
             return [operation]
         if operation not in self._matched:
             found = self._expand(operation)
-            copies = [replace(operation, source=source) for source in found]
+            copies = [operation._replace(source=source) for source in found]
             self._matched[operation] = copies or [operation]
         return self._matched[operation]
 
@@ -292,8 +291,7 @@ class ImageBuilder:
         if posixpath.basename(operation.path) == name:  # not renamed
             directory = posixpath.dirname(operation.path)
             return [
-                replace(
-                    operation,
+                operation._replace(
                     source=source,
                     path=posixpath.join(directory, posixpath.basename(source)),
                 )
@@ -304,4 +302,4 @@ class ImageBuilder:
                 f"{operation.source} matches {len(found)} files, which cannot all have one name"
             )
             raise OcclumError("file", message, place=operation.place, hint="leave out `rename`")
-        return [replace(operation, source=source) for source in found] or [operation]
+        return [operation._replace(source=source) for source in found] or [operation]

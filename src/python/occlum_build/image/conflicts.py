@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import replace
 
 from occlum_build.bom.operations import CopyDir, MakeDir, Operations
 from occlum_build.errors import ERROR, WARNING, OcclumError, Place, Problem, Report
@@ -127,7 +126,7 @@ def drop_overridden_dirs(boms: Sequence[Operations], report: Report) -> list[Ope
                 report.warn(
                     "override", f"overrides the whole directory that {copy.place} copies", by.place
                 )
-        kept.append(replace(operations, dirs=tuple(dirs)))
+        kept.append(operations._replace(dirs=tuple(dirs)))
     return kept
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from occlum_build.elf.closure import Closure, Lacking, Missing, group_lacking
 from occlum_build.elf.facts import ElfFacts
@@ -23,8 +24,7 @@ CODE, ELSEWHERE, VERSION = "libraries", "library-elsewhere", "library-version"
 ALONE = "`autodep: false` of who needs it leaves its libraries to you"
 
 
-@dataclass(frozen=True)
-class Elsewhere:
+class Elsewhere(NamedTuple):
     """A library that the image has where the loader of who needs it does not look.
 
     `needers` are source paths, `paths` those of the image, sorted. `is_sure` says that a program
@@ -106,8 +106,7 @@ class ImageLibraries:
         return like is not None and not mismatch(facts, like)
 
 
-@dataclass(frozen=True)
-class _Lack:
+class _Lack(NamedTuple):
     missing: Missing
     program: Program
     closure: Closure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from occlum_build.bom.model import Bom
 from occlum_build.bom.operations import bom_operations
@@ -22,8 +23,7 @@ from occlum_build.sources.model import Sources
 from occlum_build.sources.os import OsSources
 
 
-@dataclass(frozen=True)
-class BomSet:
+class BomSet(NamedTuple):
     """A root BOM and all that it includes, in their order, with what rules them all.
 
     `workspace` is the source path that relative sources are joined to, `env` the variables,
@@ -62,8 +62,7 @@ class ImagePlan:
     searched: Searched = field(default_factory=Searched)
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """An image without its libraries, and the copied files of each BOM that may need some."""
 
     tree: ImageTree

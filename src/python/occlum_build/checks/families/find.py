@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from occlum_build.checks.families.many import CopiedWhole
@@ -146,7 +145,7 @@ def _is_met(need: Need, seen: _Seen, files: Files) -> bool:
 
 def _worded(need: Need, seen: _Seen) -> Need:
     what, add = need.what.format_map(seen.groups), need.add.format_map(seen.groups)
-    return replace(need, what=what, add=add)
+    return need._replace(what=what, add=add)
 
 
 def _lacks(paths: Sequence[str], needs: Sequence[Need]) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from occlum_build.errors import WARNING
@@ -21,8 +20,7 @@ class Finding(NamedTuple):
     severity: str = WARNING
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """A file that is needed: patterns of paths of which one must match, its name, where it is from.
 
     `*` is a part of a name and `**/` any directories. `{group}` is what a group of the family's
@@ -35,8 +33,7 @@ class Need:
     severity: str = WARNING
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """A configuration that names files: patterns of its path, and a regular expression of a line.
 
     The group of `names` is a file, or several with `split` between them; comments, from `comment`
@@ -58,8 +55,7 @@ class Config:
     comment: str = "#"
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """A row of the table. What is found has the code `runtime-NAME`.
 
     The family is in the image where a regular file has a base name that `files` matches and a path
