@@ -12,13 +12,14 @@ _SHOWN_END = 1 << 10
 _SHOWN_WORD_END = 1 << 8
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
 
+# These are compiled when they are used: few runs need them.
 # Python's way to keep what is not UTF-8, and other halves of characters.
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_QUOTED_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
+_SURROGATE = "[\ud800-\udfff]"
+_QUOTED_BYTE = r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])"
 
 # What str.isprintable lets pass, though nothing of it is seen: fillers, variation selectors and
 # other characters that renderers ignore.
-_UNSEEN = re.compile(
+_UNSEEN = (
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
     "\U0001bca0-\U0001bca3\U000e0100-\U000e01ef]"
 )
@@ -31,10 +32,10 @@ def escaped(text: str | bytes) -> str:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
-    if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
+    if text.isprintable() and (text.isascii() or not re.search(_UNSEEN, text)):
         return text
     return "".join(
-        one if one.isprintable() and not _UNSEEN.match(one) else _escape(one) for one in text
+        one if one.isprintable() and not re.match(_UNSEEN, one) else _escape(one) for one in text
     )
 
 
@@ -48,7 +49,7 @@ def in_utf8(name: str) -> str:
     """The name with escapes for what is not UTF-8, as `escaped` has them, and nothing else."""
     if name.isascii():
         return name
-    return _SURROGATE.sub(lambda match: _escape(match[0]), name)
+    return re.sub(_SURROGATE, lambda match: _escape(match[0]), name)
 
 
 class Lines(str):
@@ -121,7 +122,7 @@ def quoted(text: str | bytes) -> str:
 
 def with_bytes(text: str) -> str:
     """A text in which Python has quoted names, with what is not UTF-8 in them as `\\xff`."""
-    return _QUOTED_BYTE.sub(r"\1\\x\2", text)
+    return re.sub(_QUOTED_BYTE, r"\1\\x\2", text) if "\\udc" in text else text
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

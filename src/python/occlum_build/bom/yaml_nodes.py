@@ -19,8 +19,8 @@ MAX_CHARACTERS = MAX_TEXT_BYTES
 # Its bound is above ours, but it reads ahead.
 _TOO_DEEP_FOR_LIBYAML = "exceeded maximum nesting depth"
 _STR_TAG = "tag:yaml.org,2002:str"
-_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
-_BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
+_NULL = ("~", "null", "Null", "NULL", "")
+_BOOL = ("true", "True", "TRUE", "false", "False", "FALSE")
 # YAML 1.2 core schema; a leading zero makes no number (0644 is text), floats (1.20) are text, too.
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)\Z")
 
@@ -32,11 +32,11 @@ class Scalar(NamedTuple):
 
     @property
     def is_null(self) -> bool:
-        return self.plain and bool(_NULL.match(self.value))
+        return self.plain and self.value in _NULL
 
     @property
     def is_bool(self) -> bool:
-        return self.plain and bool(_BOOL.match(self.value))
+        return self.plain and self.value in _BOOL
 
     @property
     def is_int(self) -> bool:

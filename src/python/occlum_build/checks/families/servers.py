@@ -10,8 +10,9 @@ from occlum_build.checks.families.model import Config, Family, Finding, Need
 from occlum_build.checks.files import Files, literal
 from occlum_build.shown import some
 
-_PAM_MODULE = re.compile(r"^[a-z]+\s+(?:\[[^]]*\]|\w+)\s+(\S+\.so)")
-_PAM_INCLUDE = re.compile(r"^(?:@include|\w+\s+(?:include|substack))\s+(\S+)")
+# Compiled when they are used: few images have such a file.
+_PAM_MODULE = r"^[a-z]+\s+(?:\[[^]]*\]|\w+)\s+(\S+\.so)"
+_PAM_INCLUDE = r"^(?:@include|\w+\s+(?:include|substack))\s+(\S+)"
 _NGINX_MODULE = r"""^load_module\s+["']?([^\s"';]+)["']?\s*;"""
 _NGINX_ADD = "copy them, or leave the configuration that loads them out"
 _WRITTEN = r"(/(?!dev/|proc/)[^\s;]+)"
@@ -30,9 +31,9 @@ def _pam_modules(files: Files, path: str) -> Iterator[Finding]:
     while used:
         service = used.pop(0)
         for line in files.root.lines(service) if service not in read else ():
-            if match := _PAM_INCLUDE.match(line):
+            if match := re.match(_PAM_INCLUDE, line):
                 used.append(posixpath.join("/etc/pam.d", match[1]))
-            elif (match := _PAM_MODULE.match(line)) and not _is_module(match[1], files):
+            elif (match := re.match(_PAM_MODULE, line)) and not _is_module(match[1], files):
                 lacking.setdefault(match[1], service)
         read.add(service)
     if lacking:
