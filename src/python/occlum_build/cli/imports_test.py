@@ -17,7 +17,9 @@ NOT_IMPORTED = {
     *("occlum_build.image.graph", "occlum_build.image.manifest", "occlum_build.report"),
 }
 MOST_MODULES = 110  # of the library
-MOST_DATACLASSES = 22  # each is made anew in each run, in half a millisecond; a NamedTuple in a tenth
+MOST_DATACLASSES = (
+    22  # each is made anew in each run, in half a millisecond; a NamedTuple in a tenth
+)
 MOST_PATTERNS = 48  # compiled, in some tenths of one
 
 COMMAND = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as stat_module
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from occlum_build.elf.budget import Unpacking
 from occlum_build.elf.facts import Archive, ElfFacts, Malformed, Outcome, Script, may_hold_elf
@@ -29,6 +29,7 @@ _KINDS = {
     stat_module.S_IFIFO: FIFO,
 }
 _PART_FILES = 512
+_FEW_PARTS = 4  # which take no longer than another process to start
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -99,22 +100,24 @@ class OsSources:
         return open_source(self.os_path(path), planned=self._identities.get(path))
 
     def look_ahead(self, paths: Sequence[str]) -> None:
-        """Find out which of many files have no facts, in several processes.
+        """Find out which of many files have no facts, of very many in several processes.
 
         Of all others, and of those that cannot be read, `facts` and the like tell as ever.
         """
         paths = [path for path in paths if path not in self._facts]
-        if len(paths) <= _PART_FILES:
-            return
-        from occlum_build.files.shared_work import share_work  # which few runs need
 
         def without_facts(part: range) -> tuple[int, ...]:
             return tuple(number for number in part if self._begins_as_data(paths[number]))
 
         starts = range(0, len(paths), _PART_FILES)
         parts = [range(start, min(start + _PART_FILES, len(paths))) for start in starts]
-        for found in share_work(parts, without_facts):
-            for number in found:
+        found: Iterable[tuple[int, ...]] = map(without_facts, parts)
+        if len(parts) > _FEW_PARTS:
+            from occlum_build.files.shared_work import share_work  # which few runs need
+
+            found = share_work(parts, without_facts)
+        for numbers in found:
+            for number in numbers:
                 self._facts[paths[number]] = None
 
     def _begins_as_data(self, path: str) -> bool:
