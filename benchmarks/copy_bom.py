@@ -14,7 +14,6 @@ import glob
 import os
 import resource
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -35,9 +34,6 @@ COLUMNS = (
 NUMPY = os.environ.get("NUMPY", "/usr/lib/python3/dist-packages/numpy")
 PREFIX = os.environ.get("PREFIX", "")
 JDK = os.path.realpath("/usr/lib/jvm/default-java")
-# ext4 without a journal takes no inode that was freed less than five seconds ago, and looks for
-# another one for as long as that takes: what is measured would be what was removed before.
-SECONDS_AFTER_REMOVAL = 6
 
 
 @dataclass(frozen=True)
@@ -100,29 +96,26 @@ def run(command: list[str], root: str, bom: str, cache: str) -> Took:
 
 
 def measure(
-    image: Image, commands: dict[str, list[str]], rounds: int
+    image: Image, commands: dict[str, list[str]], rounds: int, scratch: str
 ) -> Iterator[tuple[Cell, ...]]:
-    """The rows of one image."""
+    """The rows of one image, of which all that is written stays in `scratch`."""
     times: Times = {}
-    with tempfile.TemporaryDirectory(prefix="copy-bom-") as scratch:
-        bom = os.path.join(scratch, "bom.yaml")
-        with open(bom, "w", encoding="utf-8") as file:
-            file.write(image.bom())
-        for number in range(rounds):
-            for name in list(commands)[:: -1 if number % 2 else 1]:
-                here = os.path.join(scratch, f"{number}-{name.split()[0]}")  # copy_bom splits paths
-                root, cache = os.path.join(here, "image"), os.path.join(here, "cache")
-                os.makedirs(cache)
-                for state in STATES:
-                    if state == "cold":
-                        os.rename(root, os.path.join(here, "first"))
-                    took = run(commands[name], root, bom, cache)
-                    times.setdefault((name, state), []).append(took)
-        root = os.path.join(scratch, f"0-{OURS.split()[0]}", "image")
-        entries = sum(len(dirs) + len(files) for _, dirs, files in os.walk(root))
-        shutil.rmtree(scratch)
-        os.mkdir(scratch)
-    time.sleep(SECONDS_AFTER_REMOVAL)
+    bom = os.path.join(scratch, "bom.yaml")
+    with open(bom, "w", encoding="utf-8") as file:
+        file.write(image.bom())
+    for number in range(rounds):
+        for name in list(commands)[:: -1 if number % 2 else 1]:
+            here = os.path.join(scratch, f"{number}-{name.split()[0]}")  # copy_bom splits paths
+            root, cache = os.path.join(here, "image"), os.path.join(here, "cache")
+            os.makedirs(cache)
+            for state in STATES:
+                if state == "cold":
+                    os.rename(root, os.path.join(here, "first"))
+                took = run(commands[name], root, bom, cache)
+                times.setdefault((name, state), []).append(took)
+    root = os.path.join(scratch, f"0-{OURS.split()[0]}", "image")
+    entries = sum(len(dirs) + len(files) for _, dirs, files in os.walk(root))
+    os.sync()  # or the next image would be written while this one is brought to the disk
     for state in STATES:
         ours, reference = _median(times, OURS, state), _median(times, REFERENCE, state)
         assert ours is not None
@@ -149,7 +142,14 @@ def main() -> None:
         commands[REFERENCE] = shlex.split(os.environ["COPY_BOM"])
     rounds = args.rounds or (1 if args.quick else 5)
     some = [one for one in images() if not args.only or one.name in args.only]
-    rows = [row for image in some for row in measure(image, commands, rounds)]
+    # Nothing is removed before all is measured: whenever it makes a file, ext4 without a journal
+    # looks at every inode that was freed in the last minutes, and takes none of these.
+    with tempfile.TemporaryDirectory(prefix="copy-bom-") as scratch:
+        rows: list[tuple[Cell, ...]] = []
+        for number, image in enumerate(some):
+            folder = os.path.join(scratch, str(number))
+            os.mkdir(folder)
+            rows += measure(image, commands, rounds, folder)
     report([Table("copy-bom", COLUMNS, tuple(rows))], args.json)
 
 
