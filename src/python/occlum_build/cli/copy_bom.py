@@ -97,9 +97,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Plan everything first, then write; raises OcclumError before one byte changes."""
-    report, plan = Report(), ImagePlan(())
     root, sysroot = os.path.realpath(options.root), os.path.realpath(options.sysroot)
     recorder = _recorder(options, root, sysroot)
+    with recorder or nullcontext():
+        _run(options, root, sysroot, recorder)
+
+
+def _run(options: argparse.Namespace, root: str, sysroot: str, recorder: Recorder | None) -> None:
+    report, plan = Report(), ImagePlan(())
     sources = recorder.sources if recorder else OsSources(sysroot, image=root)
     env = recorder.variables if recorder else os.environ
     others: Sequence[str] = ()
@@ -130,10 +135,9 @@ def run(options: argparse.Namespace) -> None:
         write_manifest(plan, sources, Path(options.manifest), root)
     if options.dry_run:
         return
-    with recorder.writing() if recorder else nullcontext():
-        _write(plan, root, sources, recorder, sync=options.sync)
-        if recorder:
-            recorder.finish(told_text(told), others)
+    _write(plan, root, sources, recorder, sync=options.sync)
+    if recorder:
+        recorder.finish(told_text(told), others)
 
 
 def _plan(

@@ -76,7 +76,7 @@ def plan_image(
     draft = draft_image(sets, options, sources, report)
     if isinstance(sources, OsSources):
         copied = (one for _, boms in draft.programs for programs in boms for one in programs)
-        sources.look_ahead([one.source for one in copied])
+        sources.look_ahead(one.source for one in copied)
     draft = only_elf_or_zip(draft, sources)
     return complete_image(draft, options, sources, report)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Callable, Optional
 
 from occlum_build.cli.copy_bom_plan import ExistingImage, what_stands_at
@@ -56,7 +56,7 @@ class _ImageOf(ExistingImage):
 class Recorder:
     """Watches one run: its sources, its variables and what it finds in the image `root`.
 
-    `paths` are those that the run looks up by itself.
+    `paths` are those that the run looks up by itself. To be used as a context manager.
     """
 
     def __init__(self, root: str, sysroot: str, paths: Iterable[str]) -> None:
@@ -74,22 +74,26 @@ class Recorder:
         self._memo: Memo | None = None
         self._left_ns = 0
 
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._again is not None:
+            self._again.__exit__(*error)
+
     def planned(
         self, plan: ImagePlan, base: ExistingImage | None, plan_over: Plan, report: Report
     ) -> None:
-        """The plan is made, over `base`, and the report has what it told."""
+        """The plan is made, over `base`, and the report has what it told.
+
+        While the image is checked and written, a copy of this process plans it once more.
+        """
         self._plan, self._base, self._plan_over = plan, base, plan_over
         self._warnings = list(report.warnings)
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Within it the image is written; meanwhile a copy of this process plans once more."""
-        image = _ImageOf(self._root, self._plan)
-        if self._base is None or self._base.was_searched or self._finds_the_same(image.lstat):
-            yield
+        image = _ImageOf(self._root, plan)
+        if base is None or base.was_searched or report.errors or self._finds_the_same(image.lstat):
             return
-        with Meanwhile(lambda: (self._plans_the_same(image),)) as self._again:
-            yield
+        self._again = Meanwhile(lambda: (self._plans_the_same(image),))
 
     def written(self, result: Written) -> None:
         """The image is written, and nobody else has written to it yet."""
