@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -29,13 +28,18 @@ def named_by(entries: Iterable[str], followed: Iterable[str] = ()) -> set[str]:
     """The paths of entries and links, and of all directories above them; "" is the image's own."""
     named = {*entries, *followed, ""}
     for path in list(named):
-        while (path := posixpath.dirname(path)) not in named:
+        while (path := path.rpartition("/")[0]) not in named:
             named.add(path)
     return named
 
 
-def others_than(root: str, named: Collection[str]) -> list[str]:
-    """The in-image paths in the directory `root` that are not named, topmost and sorted."""
+def others_than(
+    root: str, named: Collection[str], found: dict[str, os.stat_result] | None = None
+) -> list[str]:
+    """The in-image paths in the directory `root` that are not named, topmost and sorted.
+
+    `found` gets what is named, each directory before it is listed.
+    """
     others: list[str] = []
     pending = [""]
     with suppress(OSError), DirectoryHandles(root) as image:
@@ -43,7 +47,10 @@ def others_than(root: str, named: Collection[str]) -> list[str]:
             for path, child in _listed(image, pending.pop()):
                 if path not in named:
                     others.append(path)
-                elif child.is_dir(follow_symlinks=False):
+                    continue
+                if found is not None:
+                    found[path] = child.stat(follow_symlinks=False)
+                if child.is_dir(follow_symlinks=False):
                     pending.append(path)
     return sorted(others)
 
@@ -67,7 +74,8 @@ def _listed(image: DirectoryHandles, directory: str) -> Iterator[tuple[str, os.D
 
     But for the temporary files of a run that was killed, which who writes the image removes.
     """
+    above = directory and f"{directory}/"
     with suppress(OSError), os.scandir(image.at(directory)) as listing:
         for child in list(listing):
             if not child.name.startswith(PREFIX) or child.is_dir(follow_symlinks=False):
-                yield posixpath.join(directory, child.name), child
+                yield above + child.name, child

@@ -26,13 +26,16 @@ def note_left(memo: Memo, followed: Collection[str], others: Sequence[str], mome
     left = [entry[0] for entry in memo.entries]
     memo.more = sorted(named_by(left, followed).difference(left))
     left += memo.more
-    found = [os.lstat(prefix + path) for path in left]
+    by_path = {"": os.lstat(prefix)}  # each directory before it is listed
+    if others_than(memo.root, set(left), by_path) != list(others) or len(by_path) != len(left):
+        return False
+    found = [by_path[path] for path in left]
     if not all(is_settled(one.st_ctime_ns, moment_ns) for one in found):
         return False
     if not all(map(_is_as_planned, _planned(memo, prefix), found)):
         return False
     memo.left_numbers = [number for one in found for number in stat_fields(one)]
-    return others_than(memo.root, set(left)) == list(others)
+    return True
 
 
 def next_tick(before_ns: int) -> int:
