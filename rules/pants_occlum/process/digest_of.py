@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
+from typing import IO
 
 from pants.engine.fs import CreateDigest, Digest, FileContent, FileDigest, FileEntry
 from pants.engine.fs import NativeDownloadFile as Download
@@ -27,14 +29,31 @@ async def digest_of(files: Iterable[FileContent | FileEntry]) -> Digest:
     with ExitStack() as opened:
         for file in files:
             if isinstance(file, FileContent) and len(file.content) >= MUCH_BYTES:
+                try:
+                    descriptor = _written(file.content, opened)
+                except OSError:  # too many are open, or there is no space: slower
+                    entries.append(file)
+                    continue
                 digest = FileDigest(hashlib.sha256(file.content).hexdigest(), len(file.content))
-                stream = opened.enter_context(open(os.memfd_create(file.path), "wb", buffering=0))
-                left = memoryview(file.content)
-                while left:
-                    left = left[stream.write(left) :]
-                downloads.append(Download(f"file:/proc/self/fd/{stream.fileno()}", digest))
+                downloads.append(Download(f"file:/proc/self/fd/{descriptor}", digest))
                 entries.append(FileEntry(file.path, digest, file.is_executable))
             else:
                 entries.append(file)
         await concurrently(download_file(one) for one in downloads)
     return await create_digest(CreateDigest(entries))
+
+
+def _written(content: bytes, opened: ExitStack) -> int:
+    """The descriptor of a file without a name that holds the content. May raise OSError."""
+    stream = opened.enter_context(_unnamed())
+    left = memoryview(content)
+    while left:
+        left = left[stream.write(left) :]
+    return stream.fileno()
+
+
+def _unnamed() -> IO[bytes]:
+    # Lacking where Python was built with an old C library, as that of Pants' own launcher is.
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("content"), "wb", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +19,7 @@ LARGE = [
     FileContent("b/as large", os.urandom(MUCH_BYTES + 1)),
     FileContent("b/the same", bytes(MUCH_BYTES)),
     FileContent("c/the same", bytes(MUCH_BYTES)),
+    FileContent("d/" + "long" * 60 + "/" + "name" * 60, os.urandom(MUCH_BYTES)),
 ]
 
 
@@ -46,7 +49,12 @@ def rule_runner() -> RuleRunner:
     return RuleRunner(rules=rules, isolated_local_store=True)
 
 
-def test_digest_is_what_create_digest_makes(rule_runner: RuleRunner) -> None:
+@pytest.mark.parametrize("lacking", ["", "memfd_create"])
+def test_digest_is_what_create_digest_makes(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    if lacking:  # as in a Python that was built with a C library before 2.27
+        monkeypatch.delattr(os, lacking)
     files = [SMALL, *LARGE]
     open_before = len(os.listdir("/proc/self/fd"))
     made = rule_runner.request(Made, [Wanted(tuple(files))]).digest
@@ -62,3 +70,15 @@ def test_entries_stand_beside_contents(rule_runner: RuleRunner) -> None:
     entry = FileEntry("entry", FileDigest("0" * 64, 1))
     made = rule_runner.request(Made, [Wanted((SMALL, entry, LARGE[1]))]).digest
     assert made == rule_runner.request(Digest, [CreateDigest([SMALL, entry, LARGE[1]])])
+
+
+def test_contents_that_cannot_be_written_are_taken_as_they_are(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_options: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    made = rule_runner.request(Made, [Wanted((SMALL, *LARGE))]).digest
+    assert made == rule_runner.request(Digest, [CreateDigest([SMALL, *LARGE])])
