@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Callable
 
+from occlum_build.errors import OcclumError
 from pants_occlum.dist.errors import dist_errors
 
 
@@ -27,6 +28,7 @@ class NewDirectories:
         self, opened: Callable[[str], AbstractContextManager[int]], temporary: str
     ) -> None:
         self.paths: set[str] = set()
+        self.lost: set[str] = set()  # those that could not take their places, and those above them
         self._opened = opened
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -48,20 +50,34 @@ class NewDirectories:
     def place(self, shown: Callable[[str], str]) -> Iterator[tuple[str, bytes, os.stat_result]]:
         """Give all of them their places; the files that changed by it, as directory, name, status.
 
-        `shown` tells what errors call a path.
+        `shown` tells what errors call a path. What fails is told when all others have theirs.
         """
+        failed: OcclumError | None = None
         while self._beside:
             path, beside = self._beside.popitem()
             self.paths.discard(path)
-            with (
-                dist_errors(shown(path)),
-                self._opened(posixpath.dirname(path)) as parent,
-                self._opened(beside) as own,
-            ):
-                name = posixpath.basename(beside)
-                if not _take_place(parent, name, own, posixpath.basename(path)):
-                    yield from self._move_files(own, path)
-                    os.rmdir(name, dir_fd=parent)
+            try:
+                yield from self._place(path, beside, shown(path))
+            except BaseException as error:
+                self.lost.update((path, posixpath.dirname(path)))
+                if not isinstance(error, OcclumError):
+                    raise
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _place(
+        self, path: str, beside: str, shown: str
+    ) -> Iterator[tuple[str, bytes, os.stat_result]]:
+        with (
+            dist_errors(shown),
+            self._opened(posixpath.dirname(path)) as parent,
+            self._opened(beside) as own,
+        ):
+            name = posixpath.basename(beside)
+            if not _take_place(parent, name, own, posixpath.basename(path)):
+                yield from self._move_files(own, path)
+                os.rmdir(name, dir_fd=parent)
 
     def _move_files(self, own: int, path: str) -> Iterator[tuple[str, bytes, os.stat_result]]:
         with self._opened(path) as fd:

@@ -171,7 +171,7 @@ class TreeWriter:
         above = {posixpath.dirname(path) for path in self._touched}
         for path in {*self._touched, *above}:
             self._synced.pop(path, None)
-            if not self._missing.get(path):
+            if not self._missing.get(path) and path not in self._new.lost:
                 self._remember(path)
         self._touched.clear()
 

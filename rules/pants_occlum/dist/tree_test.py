@@ -450,6 +450,32 @@ def test_files_beside_their_place_do_not_stay_after_an_interruption(
     assert [path.name for path in sorted(disk.root.rglob("*"))] == ["a", "x"]
 
 
+def test_directory_that_could_not_take_its_place_is_completed_by_the_next_sync(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"a/x": b"one", "a/y": b"two", "b/z": b"three"}
+    slices = slices_of(tmp_path / "pack", disk, contents)
+    wanted = tuple(entry for entry, _ in slices)
+    writer = TreeWriter(str(disk.root), wanted, disk.index)
+    writer.compare()
+    writer.copy_slices(os.fsencode(tmp_path / "pack"), slices)
+    rename = os.rename
+
+    def full(old: str, new: str, **opened: int) -> None:
+        if new in ("a", "x"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rename(old, new, **opened)
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OcclumError, match=r"image/a: .*cannot be written"):
+        writer.place()
+    writer.finish()
+    monkeypatch.undo()
+    disk.contents = contents
+    assert disk.sync(*wanted) == ["a/x", "a/y"]
+    assert [path.name for path in sorted(disk.root.rglob("*"))] == ["a", "x", "y", "b", "z"]
+
+
 def flip_bit(file: Path, offset: int) -> None:
     content = bytearray(file.read_bytes())
     content[offset] ^= 1
