@@ -35,12 +35,19 @@ async def digest_of(files: Iterable[FileContent | FileEntry]) -> Digest:
                     entries.append(file)
                     continue
                 digest = FileDigest(hashlib.sha256(file.content).hexdigest(), len(file.content))
-                downloads.append(Download(f"file:/proc/self/fd/{descriptor}", digest))
+                # Not "self": a path that was read before is not read again, were the store damaged.
+                url = f"file:/proc/{_own_number()}/fd/{descriptor}"
+                downloads.append(Download(url, digest))
                 entries.append(FileEntry(file.path, digest, file.is_executable))
             else:
                 entries.append(file)
         await concurrently(download_file(one) for one in downloads)
     return await create_digest(CreateDigest(entries))
+
+
+def _own_number() -> str:
+    """The number of this process in /proc, which may be that of another PID namespace."""
+    return os.readlink("/proc/self")
 
 
 def _written(content: bytes, opened: ExitStack) -> int:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, FileDigest, FileEntry
@@ -11,7 +15,9 @@ from pants.engine.rules import QueryRule, collect_rules
 from pants.testutil.rule_runner import RuleRunner
 
 from pants_occlum.compat.by_name import rule
+from pants_occlum.process import digest_of as digests
 from pants_occlum.process.digest_of import MUCH_BYTES, digest_of
+from pants_occlum.process.tool_process import LARGE_BYTES
 
 SMALL = FileContent("small", b"small")
 LARGE = [
@@ -40,13 +46,17 @@ async def make(wanted: Wanted) -> Made:
 
 @pytest.fixture
 def rule_runner() -> RuleRunner:
+    return runner()
+
+
+def runner(**options: Any) -> RuleRunner:
     rules = [
         *collect_rules(),
         QueryRule(Made, [Wanted]),
         QueryRule(Digest, [CreateDigest]),
         QueryRule(DigestContents, [Digest]),
     ]
-    return RuleRunner(rules=rules, isolated_local_store=True)
+    return RuleRunner(rules=rules, **(options or {"isolated_local_store": True}))
 
 
 @pytest.mark.parametrize("lacking", ["", "memfd_create"])
@@ -82,3 +92,26 @@ def test_contents_that_cannot_be_written_are_taken_as_they_are(
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     made = rule_runner.request(Made, [Wanted((SMALL, *LARGE))]).digest
     assert made == rule_runner.request(Digest, [CreateDigest([SMALL, *LARGE])])
+
+
+def test_another_start_of_pants_mends_what_is_damaged_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = FileContent("large", os.urandom(LARGE_BYTES))
+    wanted = Wanted((large,))
+    stored = [f"--local-store-dir={tmp_path}"]
+    runner(bootstrap_args=stored).request(Made, [wanted])
+    (file,) = tmp_path.glob("immutable/files/??/*")
+    file.chmod(0o600)
+    file.write_bytes(bytes(LARGE_BYTES))
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    try:
+        # The kernel knows this process by the number of each of its threads, too.
+        monkeypatch.setattr(digests, "_own_number", lambda: str(other.native_id))
+        runner(bootstrap_args=stored).request(Made, [wanted])
+    finally:
+        ended.set()
+        other.join()
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name
