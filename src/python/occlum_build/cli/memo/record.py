@@ -90,10 +90,12 @@ class Recorder:
         """
         self._plan, self._base, self._plan_over = plan, base, plan_over
         self._warnings = list(report.warnings)
-        image = _ImageOf(self._root, plan)
-        if base is None or base.was_searched or report.errors or self._finds_the_same(image.lstat):
+        if base is None or base.was_searched or report.errors:
             return
-        self._again = Meanwhile(lambda: (self._plans_the_same(image),))
+        image = _ImageOf(self._root, plan)
+        with suppress(OcclumError, OSError):
+            if not self._finds_the_same(image.lstat):
+                self._again = Meanwhile(lambda: (self._plans_the_same(image),))
 
     def written(self, result: Written) -> None:
         """The image is written, and nobody else has written to it yet."""
