@@ -56,13 +56,15 @@ class NewDirectories:
         while self._beside:
             path, beside = self._beside.popitem()
             self.paths.discard(path)
+            is_placed = False
             try:
                 yield from self._place(path, beside, shown(path))
-            except BaseException as error:
-                self.lost.update((path, posixpath.dirname(path)))
-                if not isinstance(error, OcclumError):
-                    raise
+                is_placed = True
+            except OcclumError as error:
                 failed = failed or error
+            finally:
+                if not is_placed:
+                    self.lost.update((path, posixpath.dirname(path)))
         if failed is not None:
             raise failed
 
