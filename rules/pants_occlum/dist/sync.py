@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, NamedTuple
+from typing import Callable
 
-from pants.engine.fs import AddPrefix, CreateDigest, FileDigest, FileEntry
+from pants.engine.fs import AddPrefix
 from pants.engine.process import Process, ProcessCacheScope
 
 from occlum_build.errors import OcclumError
@@ -45,6 +45,7 @@ from pants_occlum.dist.index import load_index, save_index, tree_lock
 from pants_occlum.dist.originals import COPY_BYTES
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
+from pants_occlum.dist.pieces import Piece, batches, files_of, pieces_of
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import damaged_store, stored_file
 from pants_occlum.dist.tree import TreeWriter
@@ -77,14 +78,6 @@ class SyncedTree:
 
     written: int
     removed: int
-
-
-class _Piece(NamedTuple):
-    """A file of the store, and the entries whose contents begin there at an offset in bytes."""
-
-    sha256: str
-    size: int
-    entries: list[tuple[TreeEntry, int]]
 
 
 def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
@@ -159,18 +152,18 @@ async def sync_tree(
             if differing and host is not None:
                 missing = await _copy_from_host(writer, differing, host, turn)
             with quiet_gc():
-                pieces = _pieces(missing, packed)
+                pieces = pieces_of(missing, packed)
             if packed is not None and not places.executes_remotely:
                 pieces = _write_from_store(writer, places, pieces, turn)
             stored_size = sum(piece.size for piece in pieces)
             if stored_size <= MOST_BYTES_IN_MEMORY or places.executes_remotely:
                 damaged = []
-                for batch in _batches(pieces, BATCH_BYTES):
+                for batch in batches(pieces, BATCH_BYTES):
                     damaged += await _write(writer, batch, turn)
                 pieces = damaged  # what rules have read stays in memory: the store may be mended
             if not places.executes_remotely:
                 damaged = []
-                for batch in _batches(pieces, STAGED_BYTES):
+                for batch in batches(pieces, STAGED_BYTES):
                     damaged += await _write_by_process(writer, batch, f"{state}.staged", name, turn)
                 pieces = damaged
             if pieces:
@@ -204,9 +197,9 @@ async def _copy_from_host(
     return missing
 
 
-async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> list[_Piece]:
+async def _write(writer: TreeWriter, batch: Sequence[Piece], turn: Turn) -> list[Piece]:
     """What could not be written, as the store is damaged."""
-    contents = await get_digest_contents(await create_digest(_digest_of(batch)))
+    contents = await get_digest_contents(await create_digest(files_of(batch)))
     by_sha256 = {file.path: file.content for file in contents}
     with turn():
         return _unwritten(
@@ -218,8 +211,8 @@ async def _write(writer: TreeWriter, batch: Sequence[_Piece], turn: Turn) -> lis
 
 
 async def _write_by_process(
-    writer: TreeWriter, batch: Sequence[_Piece], staged: str, name: str, turn: Turn
-) -> list[_Piece]:
+    writer: TreeWriter, batch: Sequence[Piece], staged: str, name: str, turn: Turn
+) -> list[Piece]:
     """Write files of which contents in memory would be too much, for Pants keeps those.
 
     A process that is not cached brings them out of the store. Gives what could not be written.
@@ -227,7 +220,7 @@ async def _write_by_process(
     size = sum(piece.size for piece in batch)
     process = Process(
         ("/bin/cp", "-R", "--", _STAGED, staged),
-        input_digest=await add_prefix(AddPrefix(await create_digest(_digest_of(batch)), _STAGED)),
+        input_digest=await add_prefix(AddPrefix(await create_digest(files_of(batch)), _STAGED)),
         description=escaped(f"Write files of {name} ({size >> 20:,} MB)"),
         cache_scope=ProcessCacheScope.PER_SESSION,
     )
@@ -252,22 +245,22 @@ async def _write_by_process(
 
 
 def _write_from_store(
-    writer: TreeWriter, places: DistPlaces, pieces: Sequence[_Piece], turn: Turn
-) -> list[_Piece]:
+    writer: TreeWriter, places: DistPlaces, pieces: Sequence[Piece], turn: Turn
+) -> list[Piece]:
     """Write small files that are parts of large ones, by several threads; what was not written.
 
     Large ones are files of the store, which need not be copied to be read.
     """
 
-    def write(piece: _Piece) -> _Piece:
+    def write(piece: Piece) -> Piece:
         small = [one for one in piece.entries if one[0].size <= COPY_BYTES]
         left = [one for one in piece.entries if one[0].size > COPY_BYTES]
         source = os.fsencode(stored_file(places, piece.sha256))
         return piece._replace(entries=[*left, *writer.copy_slices(source, small)])
 
-    done: list[_Piece] = []
+    done: list[Piece] = []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for batch in _batches(pieces, STAGED_BYTES):
+        for batch in batches(pieces, STAGED_BYTES):
             with turn(), quiet_gc():
                 done += threads.map(write, batch)
     with turn():
@@ -276,47 +269,11 @@ def _write_from_store(
 
 
 def _unwritten(
-    batch: Iterable[_Piece], write: Callable[[_Piece, TreeEntry, int], bool]
-) -> list[_Piece]:
+    batch: Iterable[Piece], write: Callable[[Piece, TreeEntry, int], bool]
+) -> list[Piece]:
     """The pieces with the entries that `write` says it could not write."""
     tried = (
         piece._replace(entries=[one for one in piece.entries if not write(piece, *one)])
         for piece in batch
     )
     return [piece for piece in tried if piece.entries]
-
-
-def _pieces(entries: Iterable[TreeEntry], packed: Packed | None) -> list[_Piece]:
-    """The files of the store that have the contents of some entries, with these."""
-    slices = packed.slices() if packed is not None else {}
-    packs = dict(packed.packs) if packed is not None else {}
-    pieces: dict[str, _Piece] = {}
-    for entry in sorted(entries):
-        found = slices.get(entry.sha256)
-        if found is None:
-            sha256, size, offset = entry.sha256, entry.size, 0
-        else:
-            pack = packs[found.pack]
-            sha256, size, offset = pack.fingerprint, pack.serialized_bytes_length, found.offset
-        pieces.setdefault(sha256, _Piece(sha256, size, [])).entries.append((entry, offset))
-    return [piece for _, piece in sorted(pieces.items())]
-
-
-def _batches(pieces: Iterable[_Piece], most_bytes: int) -> Iterator[list[_Piece]]:
-    """Groups of limited size, a larger one on its own."""
-    batch: list[_Piece] = []
-    size = 0
-    for piece in pieces:
-        if batch and size + piece.size > most_bytes:
-            yield batch
-            batch, size = [], 0
-        batch.append(piece)
-        size += piece.size
-    if batch:
-        yield batch
-
-
-def _digest_of(batch: Iterable[_Piece]) -> CreateDigest:
-    return CreateDigest(
-        FileEntry(piece.sha256, FileDigest(piece.sha256, piece.size)) for piece in batch
-    )

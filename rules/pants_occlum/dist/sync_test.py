@@ -30,6 +30,7 @@ from pants_occlum.dist import sync as dist_sync
 from pants_occlum.dist.digest import store_files
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.packed import Packed
+from pants_occlum.dist.pieces import batches, pieces_of
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.dist.stored import Stored, StoredRequest
 from pants_occlum.dist.sync import SyncedTree, sync_file, sync_tree
@@ -350,8 +351,8 @@ def test_batches_hold_a_file_that_is_larger() -> None:
         TreeEntry(str(n), FILE, 0o644, f"{n:064x}", size) for n, size in enumerate([4, 6, 5, 30, 1])
     ]
     twin = entries[0]._replace(path="twin")
-    batches = list(dist_sync._batches(dist_sync._pieces([*entries, twin], None), 10))
-    assert [[entry.path for piece in batch for entry, _ in piece.entries] for batch in batches] == [
+    found = list(batches(pieces_of([*entries, twin], None), 10))
+    assert [[entry.path for piece in batch for entry, _ in piece.entries] for batch in found] == [
         ["0", "twin", "1"],
         ["2"],
         ["3"],

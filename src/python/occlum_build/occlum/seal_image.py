@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import NamedTuple
 from occlum_build.errors import OcclumError
 from occlum_build.files.secret import no_core_dumps
 from occlum_build.files.source import open_source
+from occlum_build.occlum.compared import Compared, OtherContentError
 from occlum_build.occlum.encrypted_cache import Limits, open_cache
 from occlum_build.occlum.seal import ROOT_MAC
 from occlum_build.process.complete import content_missing, sysroot_links
@@ -36,7 +36,7 @@ from occlum_build.process.packs import (
 )
 from occlum_build.process.step import run_step
 from occlum_build.sefs.fs_format import METADATA_NAME, FileType, disk_filename, pack_metadata
-from occlum_build.sefs.hostio import CREATE_AND_READ_FLAGS, opened, read_at
+from occlum_build.sefs.hostio import CREATE_AND_READ_FLAGS, opened
 from occlum_build.sefs.keys import DerivedKeys, UserKey, read_key_file
 from occlum_build.sefs.manifest import manifest_entries
 from occlum_build.sefs.pf_crypto import EncryptingSealer, IntegrityOnly, Sealer
@@ -102,37 +102,6 @@ def parts_of(files: Sequence[ImageFile]) -> list[tuple[ImageFile, ...]]:
 
 def _numbered(file: ImageFile) -> Numbered:
     return Numbered(file.inode, Layout(file.size).host_length)
-
-
-class _OtherContentError(Exception):
-    """A file has not the content that is wanted."""
-
-
-class _Compared:
-    """A plaintext that is read in order, and hashed on the way."""
-
-    def __init__(self, descriptor: int, size: int) -> None:
-        self.size = size
-        self.hasher = hashlib.sha256()
-        self._descriptor = descriptor
-
-    def check_size(self, told: int) -> None:
-        """Files of /proc say that they have 0 bytes."""
-        try:
-            is_longer = bool(os.pread(self._descriptor, 1, self.size))
-        except OSError as error:
-            raise _OtherContentError from error
-        if is_longer or told not in (0, self.size):
-            raise _OtherContentError
-
-    def read_into(self, view: memoryview, offset: int) -> None:
-        try:
-            is_there = read_at(self._descriptor, view, offset)
-        except OSError as error:
-            raise _OtherContentError from error
-        if not is_there:
-            raise _OtherContentError
-        self.hasher.update(view)
 
 
 class _Sealing:
@@ -204,12 +173,12 @@ class _Sealing:
         except (OSError, OcclumError):
             return None
         with original:
-            source = _Compared(original.descriptor, file.size)
+            source = Compared(original.descriptor, file.size)
             before = len(self.packed)
             try:
                 source.check_size(original.size)
                 mac = self._node(descriptor, pack, start, disk_filename(file.inode).hex(), source)
-            except _OtherContentError:
+            except OtherContentError:
                 return None
         if source.hasher.hexdigest() == file.sha256:
             return mac
