@@ -21,8 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from occlum_build.image.manifest import canonical_json
+from occlum_build.occlum.file_sealer import ImageFile
 from occlum_build.occlum.seal import manifest_of_tree
-from occlum_build.occlum.seal_image import MACS, ImageFile, Request, parts_of, seal_image
+from occlum_build.occlum.seal_image import MACS, Request, parts_of, seal_image
 from occlum_build.process.packs import PACKS, read_index
 from occlum_build.sefs.pf_crypto import IntegrityOnly
 from occlum_build.sefs.pf_writer import BytesSource, PfWriter

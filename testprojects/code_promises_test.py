@@ -66,9 +66,13 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
         ("_step", JSON): _OWN_JSON,
         ("_step", WHOLE_FILE): _OWN_JSON,
     },
+    f"{LIBRARY}/occlum/seal_files.py": {
+        ("_step", JSON): _OWN_JSON,
+        ("_step", WHOLE_FILE): _OWN_JSON,
+    },
     f"{LIBRARY}/occlum/seal_image.py": {
         ("Request.from_json", JSON): _OWN_JSON,
-        ("_seal_tree", JSON): _OWN_JSON,
+        ("read_macs", JSON): _OWN_JSON,
         ("_seal_tree", WHOLE_FILE): _OWN_JSON,
         ("_step", WHOLE_FILE): _OWN_JSON,
     },

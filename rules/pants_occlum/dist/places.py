@@ -28,6 +28,7 @@ class DistPlaces:
 
     executes_remotely: processes may run on another machine, and then cannot write here.
     store_dir: Pants' local store. sends_results: a remote cache is written to.
+    has_remote_cache: one is read or written.
     """
 
     build_root: str
@@ -36,6 +37,7 @@ class DistPlaces:
     executes_remotely: bool
     store_dir: str
     sends_results: bool = False
+    has_remote_cache: bool = False
 
     def scope_of(self, size: int, *, is_shared: bool = True) -> ProcessCacheScope:
         """In which caches an output goes of about so many bytes, or what a key made.
@@ -71,6 +73,7 @@ async def dist_places(
         execution.remote_execution,
         global_options.local_store_dir,
         global_options.remote_cache_write,
+        global_options.remote_cache_read or global_options.remote_cache_write,
     )
 
 

@@ -42,6 +42,7 @@ from pants_occlum.compat.pants_rules import (
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.index import load_index, save_index, tree_lock
+from pants_occlum.dist.maker import Maker, make_files
 from pants_occlum.dist.originals import COPY_BYTES
 from pants_occlum.dist.packed import Packed
 from pants_occlum.dist.path import real_path
@@ -115,14 +116,16 @@ async def sync_tree(
     host: HostCopies | None = None,
     packed: Packed | None = None,
     glance: Glance | None = None,
+    maker: Maker | None = None,
 ) -> SyncedTree:
     """Make dist/<name> hold the entries, and nothing else; `glance` is one of `glance_at`.
 
-    Files are copied from the host where `host` tells of one with the content, and the others
-    are in Pants' store, maybe in packs. Each content is compared with its SHA-256. The next run
-    completes what an interrupted one left. Raises OcclumError when that is not below dist or cannot
-    be written, another target writes to the same tree, a file of the host has changed since it was
-    looked at or the store is damaged, ValueError for entries that make no tree.
+    Files are copied from the host where `host` tells of one with the content, or made by `maker`,
+    and the others are in Pants' store, maybe in packs. Each content is compared with its
+    SHA-256. The next run completes what an interrupted one left. Raises OcclumError when that is
+    not below dist or cannot be written, another target writes to the same tree, a file of the host
+    has changed since it was looked at or the store is damaged, ValueError for entries that make no
+    tree.
     """
     root = real_path(places.dist_dir, name)
     state = places.state_of(root)
@@ -151,6 +154,8 @@ async def sync_tree(
                 )
             if differing and host is not None:
                 missing = await _copy_from_host(writer, differing, host, turn)
+            if missing and maker is not None:
+                missing = await make_files(writer, missing, maker, turn)
             with quiet_gc():
                 pieces = pieces_of(missing, packed)
             if packed is not None and not places.executes_remotely:

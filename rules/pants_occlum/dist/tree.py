@@ -78,11 +78,11 @@ class TreeWriter:
             path = pending.pop()
             wanted = self._children[path]
             pending += self._memory.directories[path]
-            if changed is not None and not (changed and os.fsencode(self._path(path)) in changed):
+            if changed is not None and not (changed and os.fsencode(self.path(path)) in changed):
                 synced = self._synced.get(path)
                 if synced is not None and (synced.wanted is wanted or synced.wanted == wanted):
                     continue
-            with dist_errors(self._path(path)), self._open(path) as fd:
+            with dist_errors(self.path(path)), self._open(path) as fd:
                 listing = list_directory(fd)
                 if self._synced.get(path) != (wanted, listing.fingerprint):
                     differing += self._compare_one(fd, path, wanted, listing)
@@ -114,20 +114,20 @@ class TreeWriter:
             except OSError:
                 return list(wanted)
             for folder, slices in groupby(wanted, key=lambda one: one[0].path.rpartition("/")[0]):
-                with dist_errors(self._path(folder)), self._for_files(folder) as (own, fd):
+                with dist_errors(self.path(folder)), self.for_files(folder) as (own, fd):
                     for entry, offset in slices:
                         name = posixpath.basename(entry.path).encode("utf-8")
-                        with dist_errors(self._path(entry.path)):
+                        with dist_errors(self.path(entry.path)):
                             written = write_slice(file.fileno(), entry, offset, own, fd, name)
                         if written is None:
                             differing.append((entry, offset))
                             continue
                         with self._lock:
-                            self._written(folder, name, written, entry)
+                            self.written(folder, name, written, entry)
         return differing
 
     @contextmanager
-    def _for_files(self, folder: str) -> Iterator[tuple[int, int | None]]:
+    def for_files(self, folder: str) -> Iterator[tuple[int, int | None]]:
         """Where to write files of a directory, and the directory to move them to then, if any."""
         if folder in self._new.paths:
             with self._new.filled(folder) as own:
@@ -137,19 +137,20 @@ class TreeWriter:
                 yield own, fd
 
     def place(self) -> None:
-        """To be called when all calls of copy_slices have ended."""
-        for folder, name, found in self._new.place(self._path):
+        """To be called when nobody writes to a directory of `for_files` any more."""
+        for folder, name, found in self._new.place(self.path):
             sha256 = self._children[folder][name].sha256
             self._touched[folder][name.decode("utf-8")] = row_of(found, sha256)
 
-    def _written(self, folder: str, name: bytes, found: os.stat_result, entry: TreeEntry) -> None:
+    def written(self, folder: str, name: bytes, found: os.stat_result, entry: TreeEntry) -> None:
+        """Know a file that has its place, as lstat tells of it."""
         self._touched[folder][name.decode("utf-8")] = row_of(found, entry.sha256)
         self._missing[folder] -= 1
 
     def _fill(self, entry: TreeEntry, chunks: Iterable[bytes]) -> bool:
         hasher = hashlib.sha256()
         try:
-            with dist_errors(self._path(entry.path)), self._new_file(entry) as stream:
+            with dist_errors(self.path(entry.path)), self._new_file(entry) as stream:
                 for chunk in chunks:
                     write_or_skip(stream, chunk)
                     hasher.update(chunk)
@@ -163,7 +164,7 @@ class TreeWriter:
         """Give the directories their modes, the deepest first, and remember what is there."""
         self.place()
         for path, mode in sorted(self._modes.items(), reverse=True):
-            with dist_errors(self._path(path)), self._open(path) as fd:
+            with dist_errors(self.path(path)), self._open(path) as fd:
                 os.fchmod(fd, mode)
         self._modes.clear()
         for path, rows in self._touched.items():
@@ -226,7 +227,7 @@ class TreeWriter:
                 with suppress(OSError):
                     os.unlink(self._temporary, dir_fd=fd)
                 raise
-        self._written(folder, name.encode("utf-8"), written, entry)
+        self.written(folder, name.encode("utf-8"), written, entry)
 
     def _make_root(self) -> None:
         os.makedirs(os.path.dirname(self._root), exist_ok=True)
@@ -276,7 +277,7 @@ class TreeWriter:
         os.rename(self._temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         return os.lstat(name, dir_fd=fd)
 
-    def _path(self, path: str) -> str:
+    def path(self, path: str) -> str:
         """How errors call what is in the tree."""
         return os.path.join(self._root, path) if path else self._root
 

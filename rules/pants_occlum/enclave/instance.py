@@ -55,6 +55,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.signing import SignedEnclave, SignRequest, sign_enclave
 from pants_occlum.enclave.steps import COMPILED, INITFS_TREE, PURE, SEALED_INITFS
+from pants_occlum.enclave.to_seal import ToSeal
 from pants_occlum.image.blobs import LayerBlobRequest, make_layer_blob
 from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.quiet_gc import quiet_gc
@@ -83,13 +84,14 @@ class InstanceRequest:
 
 @dataclass(frozen=True)
 class Instance:
-    """A whole instance directory: `packed` has the files of the secure file system.
+    """A whole instance directory: `packed` and `to_seal` have the files of the secure file system.
 
     All others are in the store.
     """
 
     tree: tuple[TreeEntry, ...]
     packed: Packed
+    to_seal: ToSeal | None
 
 
 def _has_content(planned: InstanceEntry) -> bool:
@@ -138,7 +140,7 @@ async def lay_out_instance(request: InstanceRequest) -> Instance:
     enclave = await measured_enclave(EnclaveRequest(request.address))
     signed = await sign_enclave(SignRequest(request.address, request.sign), **implicitly())
     parts = _file_parts(enclave, signed)
-    packed = enclave.image.packed
+    image = enclave.image
     initfs = await get_digest_entries(enclave.initfs.digest)
     modes = await _initfs_modes(enclave)
     planned = plan_instance(
@@ -154,13 +156,13 @@ async def lay_out_instance(request: InstanceRequest) -> Instance:
             elif one.kind == TREE:
                 tree.append(TreeEntry(one.path, DIR, 0o755))
                 if one.part == "image":
-                    tree += packed.tree(one.path, 0o644)
+                    tree += image.tree(one.path)
                 else:
                     inner = INITFS_TREE if one.part == "initfs_tree" else SEALED_INITFS
                     tree += _subtree(one.path, inner, initfs, modes)
             else:
                 tree.append(TreeEntry(one.path, one.kind, one.mode, target=one.target))
-        return Instance(tuple(sorted(tree)), packed)
+        return Instance(tuple(sorted(tree)), image.packed, image.to_seal)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,9 @@ async def measured_enclave(request: EnclaveRequest) -> MeasuredEnclave:
     image_type = ENCRYPTED if key else INTEGRITY_ONLY
     boot = await _boot_of(target)
     asked = await _initfs_request(target, toolchain, image_type, key, boot)
-    seal = SealRequest(root.address, key, str(target.address))
+    # A signed one has an archive.
+    has_packs = target[fields.SignField].value
+    seal = SealRequest(root.address, key, str(target.address), has_packs)
     try:
         image, initfs = await concurrently(seal_image(seal, **implicitly()), seal_initfs(asked))
     except Exception as error:  # whatever Pants raises, if it names a content

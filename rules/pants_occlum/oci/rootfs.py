@@ -24,6 +24,7 @@ from pants_occlum.enclave.checked import CheckedEnclaveRequest, check_enclave_of
 from pants_occlum.enclave.instance import Instance, InstanceRequest, lay_out_instance
 from pants_occlum.enclave.nodes import EnclaveRequest, measured_enclave
 from pants_occlum.enclave.rootfs import booted_entry_points, booted_image
+from pants_occlum.enclave.sealing import SealRequest, seal_image
 from pants_occlum.enclave.signing import SignRequest, sign_enclave
 from pants_occlum.enclave.target_types import (
     EnclaveImageField,
@@ -87,6 +88,10 @@ async def _of_enclave(target: Target) -> Rootfs:
     checked = await check_enclave_of(CheckedEnclaveRequest(target.address), **implicitly())
     signed = await sign_enclave(SignRequest(target.address, sign), **implicitly())
     instance = await lay_out_instance(InstanceRequest(target.address, sgx_mode, sign))
+    packed = instance.packed
+    if instance.to_seal is not None:
+        seal = SealRequest(enclave.root.address, None, str(target.address), has_packs=True)
+        packed = (await seal_image(seal, **implicitly())).packed
     mrenclave = signed.sigstruct.mrenclave.hex()
     expected = target[ExpectedMrenclaveField].value
     if expected is not None and expected.lower() != mrenclave:
@@ -107,7 +112,7 @@ async def _of_enclave(target: Target) -> Rootfs:
         is_shared=enclave.image_type != ENCRYPTED,
         is_enclave=True,
         is_release=bool(signed.sigstruct.flags_mask & FLAG_DEBUG),
-        packed=instance.packed,
+        packed=packed,
     )
 
 

@@ -24,6 +24,7 @@ from pants_occlum.compat.pants_rules import (
     create_digest,
     merge_digests,
 )
+from pants_occlum.dist.maker import Maker
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
@@ -39,6 +40,7 @@ from pants_occlum.enclave.instance import (
     ARCHIVE,
     INSTANCE,
     ArchiveRequest,
+    Instance,
     InstanceRequest,
     archive_in_dist,
     archive_input,
@@ -47,6 +49,7 @@ from pants_occlum.enclave.instance import (
 )
 from pants_occlum.enclave.nodes import EnclaveRequest, MeasuredEnclave, measured_enclave
 from pants_occlum.enclave.occlum_builder import CompareRequest, compare_builds
+from pants_occlum.enclave.to_seal import seal_in
 from pants_occlum.image.report import REPORT, write_report
 from pants_occlum.image.target_types import ReportField
 from pants_occlum.image.written import sync_manifest
@@ -68,6 +71,15 @@ class EnclaveFieldSet(FieldSet):
     builder: fields.BuilderField
     report: ReportField
     output_path: DistPathField
+
+
+async def _sync_instance(places: DistPlaces, name: str, instance: Instance) -> None:
+    to_seal, maker = instance.to_seal, None
+    if to_seal is not None:
+        maker = Maker(
+            to_seal.contents(), lambda directory, entries: seal_in(to_seal, directory, entries)
+        )
+    await sync_tree(places, name, instance.tree, packed=instance.packed, maker=maker)
 
 
 # Not memoised, so that an instance that was deleted from dist comes back in the next run.
@@ -100,7 +112,7 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
         told = (*enclave.root.told, *measured.told)
         digests.append(await write_report(field_set.address, enclave.root, told, record))
         names.append(REPORT)
-    await sync_tree(places, f"{output}/{INSTANCE}", instance.tree, packed=instance.packed)
+    await _sync_instance(places, f"{output}/{INSTANCE}", instance)
     manifest = sync_manifest(places, output, enclave.root)
     if sign and enclave.image_type == ENCRYPTED:
         archived = await archive_input(asked)

@@ -6,26 +6,25 @@ FINGERPRINT, and makes the image an encrypted one. It is kept in the directory C
 which may have so many BYTES and DAYS (occlum_build.occlum.encrypted_cache). A file's content is an
 input below CONTENTS, or read from a sysroot (occlum_build.process.complete) and compared.
 
-A part has some regular files, and leaves their MACs for the process that makes all else.
+A part has some regular files, and leaves their MACs for the process that makes all else. It may do
+so without packs, for files that are sealed once more where they belong (seal_files.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
-from occlum_build.errors import OcclumError
 from occlum_build.files.secret import no_core_dumps
-from occlum_build.files.source import open_source
-from occlum_build.occlum.compared import Compared, OtherContentError
 from occlum_build.occlum.encrypted_cache import Limits, open_cache
+from occlum_build.occlum.file_sealer import FileSealer, ImageFile
 from occlum_build.occlum.seal import ROOT_MAC
-from occlum_build.process.complete import content_missing, sysroot_links
 from occlum_build.process.packs import (
     PACK_BYTES,
     PACKS,
@@ -41,25 +40,16 @@ from occlum_build.sefs.keys import DerivedKeys, UserKey, read_key_file
 from occlum_build.sefs.manifest import manifest_entries
 from occlum_build.sefs.pf_crypto import EncryptingSealer, IntegrityOnly, Sealer
 from occlum_build.sefs.pf_format import Layout, format_mac
-from occlum_build.sefs.pf_writer import BytesSource, PfWriter, Source
+from occlum_build.sefs.pf_writer import BytesSource
 from occlum_build.sefs.planned import planned_tree
 from occlum_build.sefs.tree import TreeEntry
 from occlum_build.sefs.writer import directory_content, inode_of
 
-CONTENTS, MACS = "contents", "macs.json"
+MACS, _SCRATCH = "macs.json", "scratch"
 # Said on standard output where nothing had to be encrypted.
 TAKEN = "taken from the cache of what was encrypted"
 # What one process seals: it takes a second or two, beside which its start is little.
 PART_BYTES = 128 << 20
-
-
-class ImageFile(NamedTuple):
-    """A regular file: inode number, size, SHA-256 in hex, and its path below a sysroot or ""."""
-
-    inode: int
-    size: int
-    sha256: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -67,12 +57,14 @@ class Request:
     """What to seal: some files, and where a manifest is named all that is no file.
 
     `salt`: the digest of the manifest in hex. `macs`: files with the MACs of files that are sealed.
+    Without packs the MACs are all that comes of it (occlum_build.occlum.seal_files).
     """
 
     files: tuple[ImageFile, ...]
     salt: str
     manifest: str = ""
     macs: tuple[str, ...] = ()
+    has_packs: bool = True
 
     def to_json(self) -> bytes:
         asked = {
@@ -80,6 +72,7 @@ class Request:
             "salt": self.salt,
             "manifest": self.manifest,
             "macs": self.macs,
+            "packs": self.has_packs,
         }
         return json.dumps(asked, separators=(",", ":")).encode()
 
@@ -88,7 +81,21 @@ class Request:
         """The inverse of `to_json`."""
         found = json.loads(text)
         files = tuple(ImageFile(*one) for one in found["files"])
-        return cls(files, found["salt"], found["manifest"], tuple(found["macs"]))
+        macs = tuple(found["macs"])
+        return cls(files, found["salt"], found["manifest"], macs, found["packs"])
+
+
+class FileMac(NamedTuple):
+    """A sealed file: inode number, MAC in hex, and the SHA-256 in hex of the protected file."""
+
+    inode: int
+    mac: str
+    sha256: str
+
+
+def read_macs(text: bytes) -> tuple[FileMac, ...]:
+    """The files of a `macs.json`, in the order in which they were asked for."""
+    return tuple(FileMac(*row) for row in json.loads(text))
 
 
 def parts_of(files: Sequence[ImageFile]) -> list[tuple[ImageFile, ...]]:
@@ -101,33 +108,31 @@ def parts_of(files: Sequence[ImageFile]) -> list[tuple[ImageFile, ...]]:
 
 
 def _numbered(file: ImageFile) -> Numbered:
-    return Numbered(file.inode, Layout(file.size).host_length)
+    return Numbered(file.inode, file.sealed_size)
 
 
-class _Sealing:
-    """Seals what is asked for, in packs below a directory."""
+class _Packs:
+    """Packs below a directory, of what is sealed."""
 
-    def __init__(self, out: Path, user_key: UserKey | None, salt: bytes) -> None:
+    def __init__(self, out: Path, sealer: FileSealer) -> None:
         self._out = out
-        self._writer = PfWriter()
-        self._user_key = user_key
-        self._keys = None if user_key is None else DerivedKeys(user_key, salt)
+        self._sealer = sealer
         self.packed: list[PackedFile] = []
         (out / PACKS).mkdir()
 
-    def files(self, files: Sequence[ImageFile]) -> dict[int, bytes]:
-        """Write regular files; their MACs by inode number."""
-        sysroots = sysroot_links() if any(file.source for file in files) else []
-        macs = {}
+    def files(self, files: Sequence[ImageFile]) -> Iterator[FileMac]:
+        """Write regular files."""
         for span in spans([_numbered(file) for file in files], PACK_BYTES):
             # Not by `lowest`, which is of this process: packs of all parts go together.
             pack = f"{files[span.start].inode:08x}"
             with opened(self._out / PACKS / pack, CREATE_AND_READ_FLAGS) as descriptor:
                 start = 0
                 for file in files[span.start : span.end]:
-                    macs[file.inode] = self._file(descriptor, pack, start, file, sysroots)
-                    start += self.packed[-1].size
-        return macs
+                    sealed = self._sealer.seal(file, descriptor, start)
+                    size = file.sealed_size
+                    self.packed.append(PackedFile(file.name, sealed.sha256, size, pack, start))
+                    start += size
+                    yield FileMac(file.inode, sealed.mac.hex(), sealed.sha256)
 
     def contents(self, contents: Sequence[tuple[int, bytes]]) -> dict[int, bytes]:
         """Write directories and links, given by their contents; their MACs by inode number."""
@@ -139,88 +144,67 @@ class _Sealing:
                 start = 0
                 for inode, content in contents[span.start : span.end]:
                     name = disk_filename(inode).hex()
-                    macs[inode] = self._node(descriptor, pack, start, name, BytesSource(content))
+                    macs[inode] = self._node(descriptor, pack, start, name, content)
                     start += self.packed[-1].size
         return macs
 
     def metadata(self, content: bytes) -> bytes:
         """Write the inode table; its MAC."""
         with opened(self._out / PACKS / METADATA_NAME, CREATE_AND_READ_FLAGS) as descriptor:
-            source = BytesSource(content)
-            return self._node(descriptor, METADATA_NAME, 0, METADATA_NAME, source)
+            return self._node(descriptor, METADATA_NAME, 0, METADATA_NAME, content)
 
-    def _file(
-        self, descriptor: int, pack: str, start: int, file: ImageFile, sysroots: list[str]
-    ) -> bytes:
-        if not file.source:
-            mac = self._compared(f"{CONTENTS}/{file.sha256}", descriptor, pack, start, file)
-            if mac is None:
-                raise content_missing(f"{CONTENTS}/{file.sha256}")
-            return mac
-        for number, sysroot in enumerate(sysroots):
-            mac = self._compared(f"{sysroot}{file.source}", descriptor, pack, start, file)
-            if mac is not None:
-                sysroots.insert(0, sysroots.pop(number))  # it has the next file, too
-                return mac
-        raise content_missing(file.source)
+    def _node(self, descriptor: int, pack: str, start: int, name: str, content: bytes) -> bytes:
+        sealed = self._sealer.node(name, BytesSource(content), descriptor, start)
+        size = Layout(len(content)).host_length
+        self.packed.append(PackedFile(name, sealed.sha256, size, pack, start))
+        return sealed.mac
 
-    def _compared(
-        self, path: str, descriptor: int, pack: str, start: int, file: ImageFile
-    ) -> bytes | None:
-        """Write a file; its MAC, or None where it has another content."""
-        try:
-            original = open_source(path)
-        except (OSError, OcclumError):
-            return None
-        with original:
-            source = Compared(original.descriptor, file.size)
-            before = len(self.packed)
-            try:
-                source.check_size(original.size)
-                mac = self._node(descriptor, pack, start, disk_filename(file.inode).hex(), source)
-            except OtherContentError:
-                return None
-        if source.hasher.hexdigest() == file.sha256:
-            return mac
-        del self.packed[before:]
-        return None
 
-    def _node(self, descriptor: int, pack: str, start: int, name: str, source: Source) -> bytes:
-        clean, hasher = name.encode("ascii"), hashlib.sha256()
-        mac = self._writer.write_to(
-            descriptor, clean, source, self._sealer(clean), start=start, hasher=hasher
-        )
-        size = Layout(source.size).host_length
-        self.packed.append(PackedFile(name, hasher.hexdigest(), size, pack, start))
-        return mac
-
-    def _sealer(self, name: bytes) -> Sealer:
-        if self._user_key is None or self._keys is None:
-            return IntegrityOnly()
-        return EncryptingSealer(self._user_key, self._keys.for_file(name))
+def _sealer(user_key: UserKey | None, salt: bytes) -> Callable[[bytes], Sealer]:
+    """What seals the protected file of a name."""
+    if user_key is None:
+        return lambda _: IntegrityOnly()
+    key, keys = user_key, DerivedKeys(user_key, salt)
+    return lambda name: EncryptingSealer(key, keys.for_file(name))
 
 
 def seal_image(request: Request, out: Path, user_key: UserKey | None = None) -> None:
-    """Write what is asked for into `out`, which exists: packs, their index, and MACs.
+    """Write what is asked for into `out`, which exists: MACs, and packs with their index.
 
     Raises OcclumError: CONTENT_MISSING for a content that no sysroot has, and what
     `manifest_entries` and `planned_tree` raise.
     """
-    sealing = _Sealing(out, user_key, bytes.fromhex(request.salt))
-    macs = sealing.files(request.files)
+    sealer = FileSealer(_sealer(user_key, bytes.fromhex(request.salt)))
+    if not request.has_packs:
+        _write_macs(out, _macs_alone(request.files, sealer))
+        return
+    packs = _Packs(out, sealer)
+    macs = list(packs.files(request.files))
     if request.manifest:
-        (out / ROOT_MAC).write_text(_seal_tree(request, sealing, macs), encoding="ascii")
+        (out / ROOT_MAC).write_text(_seal_tree(request, packs, macs), encoding="ascii")
     else:
-        rows = [(inode, mac.hex()) for inode, mac in macs.items()]
-        (out / MACS).write_text(json.dumps(rows, separators=(",", ":")), encoding="ascii")
-    write_index(out, sealing.packed)
+        _write_macs(out, macs)
+    write_index(out, packs.packed)
 
 
-def _seal_tree(request: Request, sealing: _Sealing, macs: dict[int, bytes]) -> str:
+def _macs_alone(files: Iterable[ImageFile], sealer: FileSealer) -> Iterator[FileMac]:
+    """The MACs of files that are sealed one over the other."""
+    with opened(_SCRATCH, CREATE_AND_READ_FLAGS) as descriptor:
+        os.unlink(_SCRATCH)
+        for file in files:
+            sealed = sealer.seal(file, descriptor)
+            yield FileMac(file.inode, sealed.mac.hex(), sealed.sha256)
+
+
+def _write_macs(out: Path, macs: Iterable[FileMac]) -> None:
+    text = json.dumps(list(macs), separators=(",", ":"))
+    (out / MACS).write_text(text, encoding="ascii")
+
+
+def _seal_tree(request: Request, packs: _Packs, sealed: Iterable[FileMac]) -> str:
     """Write all that is no regular file; the MAC of the image as text."""
-    for path in request.macs:
-        found = json.loads(Path(path).read_bytes())
-        macs.update((inode, bytes.fromhex(mac)) for inode, mac in found)
+    files = chain(sealed, *(read_macs(Path(path).read_bytes()) for path in request.macs))
+    macs = {one.inode: bytes.fromhex(one.mac) for one in files}
     entries = manifest_entries(Path(request.manifest))
     tree = planned_tree(entries)
     by_path = {entry["path"].strip("/"): entry for entry in entries}
@@ -232,7 +216,7 @@ def _seal_tree(request: Request, sealing: _Sealing, macs: dict[int, bytes]) -> s
         return target.encode("utf-8", "surrogateescape")
 
     contents = {one.inode: content(one) for one in tree.entries if one.type is not FileType.FILE}
-    macs.update(sealing.contents(list(contents.items())))
+    macs.update(packs.contents(list(contents.items())))
 
     def size(entry: TreeEntry) -> int:
         if entry.type is FileType.FILE:
@@ -240,7 +224,7 @@ def _seal_tree(request: Request, sealing: _Sealing, macs: dict[int, bytes]) -> s
         return len(contents[entry.inode])
 
     inodes = [(one.inode, inode_of(tree, one, size(one), macs[one.inode])) for one in tree.entries]
-    return format_mac(sealing.metadata(pack_metadata(inodes)))
+    return format_mac(packs.metadata(pack_metadata(inodes)))
 
 
 def _step(

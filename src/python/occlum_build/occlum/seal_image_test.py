@@ -8,11 +8,10 @@ import pytest
 
 from occlum_build.errors import OcclumError
 from occlum_build.occlum import seal_image as sealing
+from occlum_build.occlum.file_sealer import CONTENTS, ImageFile
 from occlum_build.occlum.seal import seal
 from occlum_build.occlum.seal_image import (
-    CONTENTS,
     MACS,
-    ImageFile,
     Request,
     parts_of,
     seal_image,

@@ -16,11 +16,12 @@ from occlum_build.errors import OcclumError
 from occlum_build.occlum import measurement
 from occlum_build.occlum.build import build
 from occlum_build.occlum.configure import Settings, config_keys, read_config
+from occlum_build.occlum.file_sealer import CONTENTS
 from occlum_build.occlum.inputs import BuildRequest
 from occlum_build.occlum.instance import assemble, plan_instance
 from occlum_build.occlum.measurement import ImageIdentity
 from occlum_build.occlum.seal import digest_of, seal
-from occlum_build.occlum.seal_image import CONTENTS, Request
+from occlum_build.occlum.seal_image import Request
 from occlum_build.occlum.signing import finish_signing, open_signer
 from occlum_build.occlum.testing import image_files, run_process, snapshot
 from occlum_build.occlum.toolchain import BUILD, find

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from occlum_build.occlum.file_sealer import ImageFile
 from occlum_build.occlum.inputs import BuildRequest
-from occlum_build.occlum.seal_image import ImageFile
 from occlum_build.sefs.planned import numbered
 
 TESTPROJECTS = Path(__file__).resolve().parents[4] / "testprojects"
