@@ -32,6 +32,7 @@ class TreeMemory:
         self.entries: Iterable[TreeEntry] | None = None
         self.wanted: dict[str, Wanted] = {}  # by directory
         self.directories: dict[str, list[str]] = {}  # those in each
+        self.is_large = False
         self.synced: dict[str, Synced] = {}  # by directory
         self.glance = b""  # of the last comparison; what is synced was looked at after it
 
@@ -46,6 +47,7 @@ class TreeMemory:
                 path: [entry.path for entry in found.values() if entry.kind == DIR]
                 for path, found in wanted.items()
             }
+            self.is_large = sum(map(len, wanted.values())) >= MANY_FILES
         self.wanted = wanted
         self.entries = entries
 
@@ -64,10 +66,6 @@ class TreeMemory:
             folder, _, name = entry.path.rpartition("/")
             wanted[folder] = {**wanted[folder], name.encode("utf-8"): entry}
         return wanted
-
-    @property
-    def is_large(self) -> bool:
-        return sum(map(len, self.wanted.values())) >= MANY_FILES
 
 
 def glance_of(root: str, index: DistIndex | None) -> Glance | None:

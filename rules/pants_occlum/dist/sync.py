@@ -41,7 +41,7 @@ from pants_occlum.compat.pants_rules import (
 )
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
-from pants_occlum.dist.index import load_index, save_index, tree_lock
+from pants_occlum.dist.index import IndexRow, load_index, row_of, save_index, tree_lock
 from pants_occlum.dist.maker import Maker, make_files
 from pants_occlum.dist.originals import COPY_BYTES
 from pants_occlum.dist.packed import Packed
@@ -73,6 +73,10 @@ Turn = Callable[[], AbstractContextManager[None]]
 HostCopies = Callable[[Collection[str]], SysrootIngest]
 
 
+# Files as they were found, and what was found in them: of a large image that is 10 MB.
+_synced_files: dict[str, tuple[IndexRow, bytes]] = {}
+
+
 @dataclass(frozen=True)
 class SyncedTree:
     """How many files were written, and how many entries that did not belong there were removed."""
@@ -88,8 +92,12 @@ def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
     """
     path = real_path(places.dist_dir, name)
     with suppress(OcclumError, OSError):
-        is_ours = os.lstat(path).st_mode == stat.S_IFREG | _FILE_MODE
+        found = os.lstat(path)
+        if _synced_files.get(path) == (row_of(found, ""), content):
+            return
+        is_ours = found.st_mode == stat.S_IFREG | _FILE_MODE
         if is_ours and read_file(path, len(content)) == content:
+            _synced_files[path] = row_of(found, ""), content
             return
     state = places.state_of(path)
     # One name for all runs, so that none leaves a file of its own; hence the lock.

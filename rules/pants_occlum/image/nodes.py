@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import filterfalse
 
 from pants.engine.addresses import Address
@@ -75,7 +76,7 @@ class Image:
     plan: PlannedImage
     told: tuple[Problem, ...] = ()
 
-    @property
+    @cached_property  # told in each run
     def size_bytes(self) -> int:
         return sum(entry.size for entry in self.tree)
 

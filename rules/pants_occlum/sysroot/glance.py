@@ -9,10 +9,11 @@ an error, all of them are.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 
 from occlum_build.files.bounds import MIB
@@ -22,9 +23,16 @@ MANY_FILES = 2_000
 _MOST_TOPS = 200
 _MOST_BYTES = 256 * MIB  # a million files or more
 _PLACES = "/usr/bin:/bin"
-# Device, inode, type and mode, size (bytes), times of content and of inode (ns), path.
-_FORMAT = r"%D %i %y%m %s %T@ %C@ %p\0"
-_PATH_FIELD = 6
+# Type, device, inode, mode, size (bytes), times of content and of inode (ns), path.
+_FORMAT = r"%y %D %i %m %s %T@ %C@ %p\0"
+_PATH_FIELD = 7
+# Of files where a change of anything changes the time of the inode. It begins with a digit.
+_FORMAT_OF_FILES = r"%i %m %s %C@ %p\0"
+_PATH_FIELD_OF_FILES = 4
+_KEEP_TIMES = frozenset(
+    (b"btrfs", b"ext2", b"ext3", b"ext4", b"f2fs", b"overlay", b"tmpfs", b"xfs", b"zfs")
+)
+_MOUNTS = "/proc/self/mountinfo"
 
 
 class Glance:
@@ -44,7 +52,7 @@ class Glance:
             output = stack.enter_context(tempfile.TemporaryFile())
             # Without close_fds the process starts without a copy of this one's page tables.
             self._process = subprocess.Popen(
-                [program, *self._tops, "-printf", _FORMAT],
+                [program, *self._tops, *_printed(self._tops)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.DEVNULL,
@@ -80,7 +88,7 @@ class Glance:
         with suppress(OSError):
             found = os.lstat(self._tops[0])
             times = b" ".join(_time(ns) for ns in (found.st_mtime_ns, found.st_ctime_ns))
-            head = b"%d %d d%o %d" % (
+            head = b"d %d %d %o %d" % (
                 *(found.st_dev, found.st_ino, found.st_mode & 0o7777, found.st_size),
             )
             expected = b" ".join((head, times, self._tops[0])) + b"\0"
@@ -116,8 +124,51 @@ def touched(before: bytes, now: bytes) -> Collection[bytes] | None:
     _, _, alike = before[len(before) - _common(before, now, from_end=True) :].partition(b"\0")
     before, now = (text[: len(text) - len(alike)] for text in (before, now))
     rows = set(before.split(b"\0")) ^ set(now.split(b"\0"))
-    paths = [without_slash(row.split(b" ", _PATH_FIELD)[_PATH_FIELD]) for row in rows if row]
+    paths = [without_slash(_path_of(row)) for row in rows if row]
     return {*paths, *map(os.path.dirname, paths)}
+
+
+def _printed(tops: Iterable[bytes]) -> list[str]:
+    """What `find` is to print of each entry: a tenth of its time goes by what is left out."""
+    every = ["-printf", _FORMAT]
+    if not all(map(_keeps_times, tops)):
+        return every
+    return ["-type", "f", "-printf", _FORMAT_OF_FILES, "-o", *every]
+
+
+def _keeps_times(top: bytes) -> bool:
+    """Is all below a directory on file systems that keep the time of each change of an inode?
+
+    Elsewhere, as with FAT, that time may stay when a content changes.
+    """
+    try:
+        real = os.path.realpath(top)
+        with open(_MOUNTS, "rb") as stream:
+            mounts = [_mount(line) for line in stream]
+    except (OSError, LookupError, ValueError):
+        return False
+    below = {kind for place, kind in mounts if place != real and _is_in(place, real)}
+    # Where several are mounted, the last one is seen.
+    holding = [
+        (len(place), n, kind) for n, (place, kind) in enumerate(mounts) if _is_in(real, place)
+    ]
+    return bool(holding) and {*below, max(holding)[2]} <= _KEEP_TIMES
+
+
+def _mount(line: bytes) -> tuple[bytes, bytes]:
+    """Place and type of a mounted file system, as /proc/self/mountinfo has it."""
+    fields = line.split()
+    place = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), fields[4])
+    return place, fields[fields.index(b"-", 6) + 1]
+
+
+def _is_in(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def _path_of(row: bytes) -> bytes:
+    field = _PATH_FIELD_OF_FILES if row[:1].isdigit() else _PATH_FIELD
+    return row.split(b" ", field)[field]
 
 
 def without_slash(path: bytes) -> bytes:

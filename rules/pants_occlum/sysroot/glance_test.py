@@ -107,7 +107,49 @@ def test_one_that_is_closed_has_ended(top: Path) -> None:
 
 
 def _row(number: int, state: int) -> bytes:
-    return b"1 %d f644 %d 1.0 1.0 /t/%d/%d\0" % (number, state, number % 7, number)
+    if number % 3:
+        return b"%d 644 %d 1.0 /t/%d/%d\0" % (number, state, number % 7, number)
+    return b"f 1 %d 644 %d 1.0 1.0 /t/%d/%d\0" % (number, state, number % 7, number)
+
+
+_ROOT = "22 1 8:1 / / rw shared:1 - ext4 /dev/sda rw"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "expected"),
+    [
+        ([_ROOT], True),
+        ([_ROOT.replace("ext4", "vfat")], False),
+        ([_ROOT, "23 22 0:5 / /a rw - vfat x rw"], True),
+        ([_ROOT, "23 22 0:5 / {top} rw - vfat x rw"], False),
+        ([_ROOT, "23 22 0:5 / {top}/a rw master:2 - fuse.sshfs x rw"], False),
+        ([_ROOT, "23 22 0:5 / {top}/a rw - tmpfs x rw"], True),
+        ([_ROOT, "23 22 0:5 / {top} rw - vfat x rw", "24 23 0:6 / {top} rw - xfs x rw"], True),
+        ([_ROOT, "23 22 0:5 / {top}s rw - vfat x rw"], True),
+        ([_ROOT, "23 22 0:5 / {top}/with\\040blank rw - vfat x rw"], False),
+        ([_ROOT.replace("- ", "")], False),
+        (["23 22 0:5 / /elsewhere rw - ext4 x rw"], False),
+        ([], False),
+    ],
+)
+def test_times_of_files_only_where_they_tell_something(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str], expected: bool
+) -> None:
+    before = found(top)
+    table = tmp_path / "mountinfo"
+    table.write_text("".join(f"{line.format(top=top)}\n" for line in mounts))
+    monkeypatch.setattr(glance, "_MOUNTS", str(table))
+    times = b"%d.%09d0" % divmod((top / "a/x").stat().st_mtime_ns, 10**9)
+    (row,) = (row for row in found(top).split(b"\0") if row.endswith(b"/a/x"))
+    assert (row.count(times) < 2) is expected
+    os.utime(top / "a/x", ns=(0, 0))
+    assert os.fsencode(top / "a") in (touched(before, found(top)) or ())
+
+
+def test_without_proc(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glance, "_MOUNTS", "/nowhere")
+    assert found(top).startswith(b"d ")
+    assert b"\0f " in found(top)
 
 
 @pytest.mark.parametrize("seed", range(300))

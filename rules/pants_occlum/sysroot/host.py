@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pants.engine.fs import FileDigest, NativeDownloadFile
@@ -146,8 +146,7 @@ async def look_at_sysroot(
 @dataclass
 class _Looks:
     """The last look of one request: the run it was made in, what it found, and the directories
-    that the next one may take as they are. `lock` is held while somebody looks.
-    """
+    that the next one may take as they are; `lock` is held while somebody looks."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     run: Run | None = None
@@ -182,6 +181,13 @@ def _look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> S
         files = sum(len(one.names) for one in known.values())
         tops = [host_path(request.root, top) for top in last.tops]
         glance, changed = glance_again(tops, files, last.glance)
+        if last.snapshot and changed == () and known.keys() == last.snapshot.names.keys():
+            # What is not below the tops is looked at in any case.
+            beside = replace(request, stat_paths=(*request.stat_paths, *request.trees), trees=())
+            walk = SysrootWalk(request.root, started_ns, known, keys.files)
+            if last.snapshot.has(_found(walk, beside, memo)):
+                last.run = run
+                return last.snapshot
         walk = SysrootWalk(request.root, started_ns, known, keys.files, last.tops, changed)
         found = _found(walk, request, memo)
         snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)

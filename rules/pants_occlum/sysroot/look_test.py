@@ -49,6 +49,11 @@ def _another_top(top: Path) -> None:
     write(top / "z", b"z")
 
 
+def _another_link(top: Path) -> None:
+    (top.parent / "to-c").unlink()
+    (top.parent / "to-c").symlink_to("top/a")
+
+
 def _replaced_by_link(top: Path) -> None:
     (top / "a").rename(top.parent / "moved")
     (top / "a").symlink_to("../moved")
@@ -65,6 +70,11 @@ CHANGED: dict[str, Callable[[Path], object]] = {
     "an empty directory less": lambda top: (top / "empty").rmdir(),
     "another directory": _another_directory,
     "a link": _replaced_by_link,
+    "a link to a top": _another_link,
+    "a file beside the tops": lambda top: write(top.parent / "beside", b"beside"),
+    "no file beside the tops": lambda top: (top.parent / "file").unlink(),
+    "a content beside the tops": lambda top: write(top.parent / "file", b"another"),
+    "a name in a directory beside the tops": lambda top: write(top.parent / "listed/y", b"y"),
     "all": _emptied,
     "another top": _another_top,
     "no top": shutil.rmtree,
@@ -79,11 +89,17 @@ def test_a_glance_changes_nothing_of_what_is_found(
     for path in ("a/x", "a/b/y", "c/z"):
         write(top / path, path.encode())
     (top / "empty").mkdir()
+    write(root / "file", b"file")
+    write(root / "listed/x", b"x")
     (root / "to-c").symlink_to("top/c")
     monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     asked = SysrootRequest(
-        str(root), hash_paths=("/top/a/x",), trees=("/top", "/to-c"), directories=("/top/a",)
+        str(root),
+        stat_paths=("/beside",),
+        hash_paths=("/top/a/x", "/file"),
+        trees=("/top", "/to-c"),
+        directories=("/top/a", "/listed"),
     )
     glances: list[Sequence[bytes]] = []
 
@@ -132,7 +148,9 @@ def test_a_glance_spares_the_look_at_each_file(
     for number in range(3):
         sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(number)), memo, NO_KEYS)
     listed.clear()
-    sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(3)), memo, NO_KEYS)
+    with monkeypatch.context() as patch:
+        patch.delattr(sysroot_walk.SysrootWalk, "walk")  # nor at each directory
+        sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(3)), memo, NO_KEYS)
     assert not listed
     write(root / "top/b/y", b"another")
     sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(4)), memo, NO_KEYS)

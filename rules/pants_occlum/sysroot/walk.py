@@ -48,6 +48,16 @@ class Found:
     errors: Mapping[str, str]
     undecodable: tuple[str, ...]
 
+    def has(self, part: Found) -> bool:
+        """Is what a look at some of the paths found the same?"""
+        pairs = ((self.entries, part.entries), (self.names, part.names))
+        return (
+            all(path in all_ and all_[path] == one[path] for all_, one in pairs for path in one)
+            and part.errors
+            == {path: self.errors[path] for path in self.errors if path in part.entries}
+            and part.undecodable == self.undecodable
+        )
+
 
 @dataclass
 class SysrootWalk:
