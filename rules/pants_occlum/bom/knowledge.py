@@ -27,7 +27,8 @@ from pants_occlum.problems import told_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
 from pants_occlum.sysroot.awaited_contents import cached_contents, host_texts, texts
-from pants_occlum.sysroot.host import SysrootBlob, SysrootRequest, SysrootSnapshot, look_at_sysroot
+from pants_occlum.sysroot.host import SysrootBlob, look_at_sysroot
+from pants_occlum.sysroot.looks import SysrootRequest, SysrootSnapshot
 from pants_occlum.sysroot.pins import (
     HostContents,
     host_contents,

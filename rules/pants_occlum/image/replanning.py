@@ -28,7 +28,8 @@ from pants_occlum.image.planned import PlannedImage
 from pants_occlum.problems import told_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.subsystem import LockMode
-from pants_occlum.sysroot.host import SysrootRequest, SysrootSnapshot, look_at_sysroot
+from pants_occlum.sysroot.host import look_at_sysroot
+from pants_occlum.sysroot.looks import SysrootRequest, SysrootSnapshot
 from pants_occlum.sysroot.own_keys import OwnKeys
 
 _FEW = 1_000  # files that may differ

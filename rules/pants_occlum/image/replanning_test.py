@@ -17,7 +17,7 @@ from pants_occlum.bom.knowledge import Knowledge
 from pants_occlum.image import planning, replanning, texts
 from pants_occlum.image.planned import PlannedImage
 from pants_occlum.sysroot import glance
-from pants_occlum.sysroot.host import SysrootRequest, SysrootSnapshot
+from pants_occlum.sysroot.looks import SysrootRequest, SysrootSnapshot
 from pants_occlum.testing import Project, entries
 
 BUILD = """

@@ -9,7 +9,7 @@ import pytest
 from pants.option.global_options import NamedCachesDirOption
 
 from occlum_build.errors import OcclumError
-from pants_occlum.sysroot import hash_memo, host
+from pants_occlum.sysroot import hash_memo, host, looks
 from pants_occlum.sysroot.doubt import HostAsLooked, HostDoubt, look_again
 from pants_occlum.sysroot.hash_memo import memo_of
 from pants_occlum.sysroot.host import SysrootBlob
@@ -80,7 +80,7 @@ def test_files_that_are_as_looked_gone_or_changed_for_all_to_see(caches: Path) -
 
 
 def test_what_pantsd_remembers_of_directories_is_forgotten(caches: Path) -> None:
-    request = host.SysrootRequest("/")
-    host._looks[request] = host._Looks(directories={"/": KnownDirectory(b"", (), {}, ())})
+    request = looks.SysrootRequest("/")
+    looks._looks[request] = looks._Looks(directories={"/": KnownDirectory(b"", (), {}, ())})
     host.forget(memo_of(str(caches)), "/", ())
-    assert host._looks.pop(request).directories == {}
+    assert looks._looks.pop(request).directories == {}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pants.engine.fs import FileDigest, NativeDownloadFile
@@ -36,11 +33,17 @@ from pants_occlum.process.content_groups import content_groups
 from pants_occlum.process.loaded_sources import LOADED
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import link_in_cache, link_python
-from pants_occlum.sysroot.glance import glance_again
 from pants_occlum.sysroot.hash_memo import HashMemo, memo_of
 from pants_occlum.sysroot.listing import host_path
+from pants_occlum.sysroot.looks import (
+    Run,
+    Scheduler,
+    SysrootRequest,
+    SysrootSnapshot,
+    forget_looks,
+    look,
+)
 from pants_occlum.sysroot.own_keys import OwnKeys
-from pants_occlum.sysroot.walk import Found, KnownDirectory, SysrootWalk
 
 # Each blob in flight holds three files open, and the usual limit of a process is 1,024.
 BLOBS_IN_FLIGHT = 128
@@ -48,32 +51,6 @@ LARGE_BYTES = 64 << 20
 SYSROOT_CACHE = "occlum_sysroots"
 # What a process needs that completes a tree with files of the host.
 SYSROOT_CACHES = FrozenDict({SYSROOT_CACHE: SYSROOTS})
-
-
-@dataclass(frozen=True)
-class SysrootRequest:
-    """What to look at below `root`: absolute paths in normal form, seen as if `root` were `/`.
-
-    stat_paths: the entry, each component on the way and what its links lead to. hash_paths: that,
-    and the content of what it leads to. directories: that of stat_paths, and the entries in them.
-    trees: directories with all below them and its content; links in a tree are recorded and not
-    followed.
-    """
-
-    root: str
-    stat_paths: tuple[str, ...] = ()
-    hash_paths: tuple[str, ...] = ()
-    directories: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SysrootSnapshot(Found):
-    """The entries found, and the sorted names in each directory that was listed.
-
-    Each asked path has an entry, None where there is nothing. Undecodable names are told, as a
-    digest cannot hold them. The mappings are plain ones: they are compared, and never hashed.
-    """
 
 
 class SysrootBlob(NamedTuple):
@@ -107,17 +84,6 @@ class IngestedBlobs:
     digests: Mapping[str, FileDigest]
 
 
-class Scheduler:
-    """One object for each scheduler of this process: pantsd makes a new one when options change."""
-
-
-class Run(NamedTuple):
-    """A run of Pants; run ids alone are the same in different schedulers."""
-
-    scheduler: Scheduler
-    run_id: RunId
-
-
 @rule
 async def scheduler_of_run() -> Scheduler:
     return Scheduler()
@@ -138,77 +104,9 @@ async def look_at_sysroot(
     link_sysroot(named_caches_dir, request.root)
     memo = _memo(named_caches_dir)
     with quiet_gc():
-        snapshot = _look(request, Run(scheduler, run_id), memo, keys)
+        snapshot = look(request, Run(scheduler, run_id), memo, keys)
     memo.save()
     return snapshot
-
-
-@dataclass
-class _Looks:
-    """The last look of one request: the run it was made in, what it found, and the directories
-    that the next one may take as they are; `lock` is held while somebody looks."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    run: Run | None = None
-    keys: OwnKeys | None = None
-    snapshot: SysrootSnapshot | None = None
-    directories: Mapping[str, KnownDirectory] = field(default_factory=dict)
-    tops: tuple[str, ...] = ()
-    glance: bytes = b""
-
-
-_MOST_LOOKS = 64
-_looks: OrderedDict[SysrootRequest, _Looks] = OrderedDict()
-_looks_lock = threading.Lock()
-
-
-def _look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> SysrootSnapshot:
-    """Look, with what the last look of the same request may spare this one.
-
-    The engine may drop this rule and start it again within a run: one look serves both. The result
-    is the very same object where nothing has changed, so that comparing it is no work.
-    """
-    with _looks_lock:
-        last = _looks.pop(request, None) or _Looks()
-        _looks[request] = last
-        if len(_looks) > _MOST_LOOKS:
-            _looks.popitem(last=False)
-    with last.lock:
-        if last.snapshot is not None and last.run == run:
-            return last.snapshot
-        started_ns = time.time_ns()
-        known = last.directories if last.keys == keys else {}
-        files = sum(len(one.names) for one in known.values())
-        tops = [host_path(request.root, top) for top in last.tops]
-        glance, changed = glance_again(tops, files, last.glance)
-        if last.snapshot and changed == () and known.keys() == last.snapshot.names.keys():
-            # What is not below the tops is looked at in any case.
-            beside = replace(request, stat_paths=(*request.stat_paths, *request.trees), trees=())
-            walk = SysrootWalk(request.root, started_ns, known, keys.files)
-            if last.snapshot.has(_found(walk, beside, memo)):
-                last.run = run
-                return last.snapshot
-        walk = SysrootWalk(request.root, started_ns, known, keys.files, last.tops, changed)
-        found = _found(walk, request, memo)
-        snapshot = SysrootSnapshot(found.entries, found.names, found.errors, found.undecodable)
-        if last.snapshot is None or last.snapshot != snapshot:
-            last.snapshot = snapshot
-        last.run, last.keys, last.directories = run, keys, walk.directories()
-        last.glance, last.tops = glance if last.tops == tuple(walk.tops) else b"", tuple(walk.tops)
-        return last.snapshot
-
-
-def _found(walk: SysrootWalk, request: SysrootRequest, memo: HashMemo) -> Found:
-    for path in sorted(request.stat_paths):
-        walk.probe(path)
-    reached = {walk.probe(path) for path in request.hash_paths}
-    for path in sorted(request.trees):
-        walk.walk(path)
-    in_trees = walk.listed()
-    for path in sorted(request.directories):
-        walk.list_dir(path)
-    walk.hash([*(path for path in reached if path is not None), *in_trees], memo)
-    return walk.found()
 
 
 @rule
@@ -287,9 +185,7 @@ def forget(memo: HashMemo, root: str, blobs: Iterable[SysrootBlob]) -> None:
         memo.forget(host_path(root, blob.path))
     memo.save()
     doubt_unpacked()
-    with _looks_lock:
-        for last in _looks.values():
-            last.directories = {}
+    forget_looks()
 
 
 def _memo(named_caches_dir: NamedCachesDirOption) -> HashMemo:

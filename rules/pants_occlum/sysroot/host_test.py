@@ -21,16 +21,15 @@ from occlum_build.sources.model import DIR, FIFO, FILE, OTHER, SYMLINK, SourceSt
 from pants_occlum.compat.by_name import collect_rules, rule
 from pants_occlum.compat.pants_rules import create_digest
 from pants_occlum.subsystem import OcclumSubsystem
-from pants_occlum.sysroot import hash_memo, own_keys
+from pants_occlum.sysroot import hash_memo, looks, own_keys
 from pants_occlum.sysroot import host as sysroot
 from pants_occlum.sysroot import walk as sysroot_walk
 from pants_occlum.sysroot.host import (
     SysrootBlob,
     SysrootIngest,
-    SysrootRequest,
-    SysrootSnapshot,
     ingest,
 )
+from pants_occlum.sysroot.looks import SysrootRequest, SysrootSnapshot
 
 NO_KEYS = own_keys.OwnKeys()
 
@@ -62,7 +61,7 @@ async def digest_of_files(request: SysrootFiles) -> Digest:
 
 def new_runner(tmp_path: Path) -> RuleRunner:
     hash_memo._memos.clear()
-    sysroot._looks.clear()
+    looks._looks.clear()
     return RuleRunner(
         rules=[
             *own_keys.rules(),
@@ -103,11 +102,11 @@ def test_one_look_serves_a_run(tmp_path: Path, root: Path) -> None:
     write(root / "a", b"one")
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     request = SysrootRequest(str(root), hash_paths=("/a",))
-    scheduler = sysroot.Scheduler()
-    first = sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo, NO_KEYS)
+    scheduler = looks.Scheduler()
+    first = looks.look(request, looks.Run(scheduler, RunId(1)), memo, NO_KEYS)
     write(root / "a", b"other")
-    assert sysroot._look(request, sysroot.Run(scheduler, RunId(1)), memo, NO_KEYS) is first
-    second = sysroot._look(request, sysroot.Run(scheduler, RunId(2)), memo, NO_KEYS)
+    assert looks.look(request, looks.Run(scheduler, RunId(1)), memo, NO_KEYS) is first
+    second = looks.look(request, looks.Run(scheduler, RunId(2)), memo, NO_KEYS)
     assert second.entries["/a"] == SourceStat(
         FILE, 0o644, 5, sha256=hashlib.sha256(b"other").hexdigest(), is_elf_or_zip=False
     )
@@ -118,9 +117,9 @@ def test_run_of_another_scheduler_looks_again(tmp_path: Path, root: Path) -> Non
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     request = SysrootRequest(str(root), hash_paths=("/a",))
     write(root / "a", b"one")
-    first = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo, NO_KEYS)
+    first = looks.look(request, looks.Run(looks.Scheduler(), RunId(1)), memo, NO_KEYS)
     write(root / "a", b"other")
-    second = sysroot._look(request, sysroot.Run(sysroot.Scheduler(), RunId(1)), memo, NO_KEYS)
+    second = looks.look(request, looks.Run(looks.Scheduler(), RunId(1)), memo, NO_KEYS)
     assert first.entries["/a"] != second.entries["/a"]
 
 

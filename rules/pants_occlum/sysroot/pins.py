@@ -32,11 +32,11 @@ from pants_occlum.sysroot.host import (
     IngestedBlobs,
     SysrootBlob,
     SysrootIngest,
-    SysrootRequest,
     batches,
     ingest,
     look_at_sysroot,
 )
+from pants_occlum.sysroot.looks import SysrootRequest
 from pants_occlum.sysroot.sysroots import Sysroot
 
 _INPUT, _OUTPUT = "in", "out"

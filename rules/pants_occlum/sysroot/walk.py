@@ -105,13 +105,13 @@ class SysrootWalk:
         while pending:
             path = pending.pop()
             if not (glanced and self._is_untouched(path)):
-                self._list(path)
+                self.list_real(path)
             pending += [child for child in self._directories(path) if child not in self.names]
 
     def list_dir(self, top: str) -> None:
         """Record a directory, to which `top` may be a link, and the entries in it; after walk()."""
         for path in self._real_dir(top):
-            self._list(path)
+            self.list_real(path)
 
     def listed(self) -> list[str]:
         """What stands in the directories that are not as they were known."""
@@ -151,11 +151,13 @@ class SysrootWalk:
         """All that was recorded."""
         return Found(self.entries, self.names, self.errors, tuple(sorted(self.undecodable)))
 
-    def directories(self) -> dict[str, KnownDirectory]:
+    def directories(self, *, is_part: bool = False) -> dict[str, KnownDirectory]:
         """What a later look may take as it is: nothing that was changed in the last moment, as it
         may change again within the same tick of its time stamps, and nothing with errors.
+
+        Of a look at a part also what it did not look at.
         """
-        kept = {path: one for path, one in self.known.items() if path in self.names}
+        kept = {path: one for path, one in self.known.items() if is_part or path in self.names}
         for path, listing in self._listings.items():
             children = self._children(path)
             settled = self.started_ns - listing.newest_ns > SETTLED_NS
@@ -259,7 +261,8 @@ class SysrootWalk:
         above = path if path == "/" else f"{path}/"
         return [above + name for name in self.names[path]]
 
-    def _list(self, path: str) -> None:
+    def list_real(self, path: str) -> None:
+        """Record a directory, given by its real path, and the entries in it."""
         try:
             listing = list_directory(self._host_path(path))
         except OSError as error:

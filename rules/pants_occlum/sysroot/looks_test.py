@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 from pants.engine.internals.session import RunId
 
-from pants_occlum.sysroot import glance, hash_memo, own_keys
-from pants_occlum.sysroot import host as sysroot
+from pants_occlum.sysroot import glance, hash_memo, looks, own_keys
 from pants_occlum.sysroot import walk as sysroot_walk
 from pants_occlum.sysroot.glance import Glance
-from pants_occlum.sysroot.host import SysrootRequest
 from pants_occlum.sysroot.listing import Listing, list_directory
+from pants_occlum.sysroot.looks import SysrootRequest
 
 NO_KEYS = own_keys.OwnKeys()
-SCHEDULER = sysroot.Scheduler()
+SCHEDULER = looks.Scheduler()
 
 
 @pytest.fixture
@@ -81,9 +80,14 @@ CHANGED: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("settled_ns", [-(1 << 60), 60_000_000, 1 << 60])
 @pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED.keys())
 def test_a_glance_changes_nothing_of_what_is_found(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], object],
+    settled_ns: int,
 ) -> None:
     top = root / "top"
     for path in ("a/x", "a/b/y", "c/z"):
@@ -92,7 +96,7 @@ def test_a_glance_changes_nothing_of_what_is_found(
     write(root / "file", b"file")
     write(root / "listed/x", b"x")
     (root / "to-c").symlink_to("top/c")
-    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", -(1 << 60))
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", settled_ns)
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     asked = SysrootRequest(
         str(root),
@@ -111,16 +115,16 @@ def test_a_glance_changes_nothing_of_what_is_found(
     found = []
     for fewest in (1, 1 << 60):
         monkeypatch.setattr(glance, "MANY_FILES", fewest)
-        sysroot._looks.clear()
+        looks._looks.clear()
         snapshots = []
         for number in range(6):
             time.sleep(0.02)  # a tick of the clock of files
             if number == 3 and fewest == 1:
                 change(top)
-            run = sysroot.Run(SCHEDULER, RunId(number))
-            snapshots.append(sysroot._look(asked, run, memo, NO_KEYS))
+            run = looks.Run(SCHEDULER, RunId(number))
+            snapshots.append(looks.look(asked, run, memo, NO_KEYS))
         found.append(snapshots)
-    assert len(glances) >= 3
+    assert len(glances) >= 3 or settled_ns > 0
     assert found[0][0] is found[0][2]
     assert found[0][3:] == found[1][3:]
     assert found[0][4] is found[0][5]
@@ -144,17 +148,24 @@ def test_a_glance_spares_the_look_at_each_file(
         hash_memo.HashMemo(str(tmp_path / "memo")),
         SysrootRequest(str(root), trees=("/",)),
     )
-    sysroot._looks.clear()
+    looks._looks.clear()
     for number in range(3):
-        sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(number)), memo, NO_KEYS)
+        looks.look(asked, looks.Run(SCHEDULER, RunId(number)), memo, NO_KEYS)
     listed.clear()
     with monkeypatch.context() as patch:
         patch.delattr(sysroot_walk.SysrootWalk, "walk")  # nor at each directory
-        sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(3)), memo, NO_KEYS)
+        looks.look(asked, looks.Run(SCHEDULER, RunId(3)), memo, NO_KEYS)
     assert not listed
     write(root / "top/b/y", b"another")
-    sysroot._look(asked, sysroot.Run(SCHEDULER, RunId(4)), memo, NO_KEYS)
+    with monkeypatch.context() as patch:
+        patch.setattr(sysroot_walk, "SETTLED_NS", 1 << 60)  # it may change again
+        looks.look(asked, looks.Run(SCHEDULER, RunId(4)), memo, NO_KEYS)
     assert listed == [os.fsencode(root / "top/b")]
+    for number in (5, 6):
+        with monkeypatch.context() as patch:
+            patch.delattr(sysroot_walk.SysrootWalk, "walk")
+            looks.look(asked, looks.Run(SCHEDULER, RunId(number)), memo, NO_KEYS)
+    assert listed == [os.fsencode(root / "top/b")] * 2
 
 
 def test_a_content_right_below_the_root_of_a_sysroot(
@@ -167,14 +178,14 @@ def test_a_content_right_below_the_root_of_a_sysroot(
     monkeypatch.setattr(glance, "MANY_FILES", 1)
     memo = hash_memo.HashMemo(str(tmp_path / "memo"))
     asked = SysrootRequest(str(root), trees=("/",))
-    sysroot._looks.clear()
+    looks._looks.clear()
     sizes = []
     for number in range(4):
         time.sleep(0.02)  # a tick of the clock of files
         if number == 3:
             file.write_bytes(b"another")
-        run = sysroot.Run(SCHEDULER, RunId(number))
-        found = sysroot._look(asked, run, memo, NO_KEYS).entries["/x"]
+        run = looks.Run(SCHEDULER, RunId(number))
+        found = looks.look(asked, run, memo, NO_KEYS).entries["/x"]
         assert found is not None
         sizes.append(found.size)
     assert sizes == [1, 1, 1, 7]
@@ -199,14 +210,14 @@ def test_what_changes_after_a_glance_is_found_by_the_next_look(
             write(file, b"changed late")
             return found
 
-    sysroot._looks.clear()
+    looks._looks.clear()
     for number in range(6):
         time.sleep(0.02)  # a tick of the clock of files
         if number == 3 and before != b"as it was":
             write(file, before)
         monkeypatch.setattr(glance, "Glance", Late if number == 3 else Glance)
-        run = sysroot.Run(SCHEDULER, RunId(number))
-        snapshot = sysroot._look(asked, run, memo, NO_KEYS)
+        run = looks.Run(SCHEDULER, RunId(number))
+        snapshot = looks.look(asked, run, memo, NO_KEYS)
     walk = sysroot_walk.SysrootWalk(str(root), time.time_ns())
-    assert snapshot.entries == sysroot._found(walk, asked, memo).entries
+    assert snapshot.entries == looks.found(walk, asked, memo).entries
     assert file.read_bytes() == b"changed late"
