@@ -4,7 +4,7 @@
 
 What `./pants package` of an enclave does with the files of its image, without Pants: each step as
 the processes do it, one after the other, with files in the page cache. The steps in parentheses are
-a part of the row above them, measured alone.
+a part of the first one, measured alone. The last rows are of file systems that are archived.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pathlib import Path
 from occlum_build.image.manifest import canonical_json
 from occlum_build.occlum.file_sealer import ImageFile
 from occlum_build.occlum.seal import manifest_of_tree
-from occlum_build.occlum.seal_image import MACS, Request, parts_of, seal_image
+from occlum_build.occlum.seal_files import Wanted, seal_files
+from occlum_build.occlum.seal_image import MACS, Request, parts_of, read_macs, seal_image
 from occlum_build.process.packs import PACKS, read_index
 from occlum_build.sefs.pf_crypto import IntegrityOnly
 from occlum_build.sefs.pf_writer import BytesSource, PfWriter
@@ -71,13 +72,16 @@ def run(count: int, size: int) -> list[tuple[Cell, ...]]:
         for path, inode in numbered(entries).items()
         if (one := entries[path])["type"] == "file"
     ]
+    cores = len(os.sched_getaffinity(0))
     return [
-        measure("seal the files into packs", 1, lambda: _seal(files)),
+        measure("MACs and digests of the files", 1, lambda: _seal(files, has_packs=False)),
         measure("(read the files and their SHA-256)", 1, lambda: _read(files)),
         measure("(seal as many bytes in memory)", 1, lambda: _seal_in_memory(files)),
         measure("directories, links and the inode table", 1, _rest),
+        measure("seal the files in dist", cores, lambda: _seal_in_place(files)),
+        measure("seal the files into packs", 1, lambda: _seal(files, has_packs=True)),
         measure("SHA-256 and a copy of the packs, as a store has", 1, _store),
-        *_dist(),
+        measure("take the files out of the packs into dist", cores, _dist),
     ]
 
 
@@ -87,10 +91,18 @@ def measure(step: str, cores: int, action: Callable[[], object]) -> tuple[Cell, 
     return step, cores, time.perf_counter() - wall, sum(os.times()[:4]) - cpu
 
 
-def _seal(files: Sequence[ImageFile]) -> None:
+def _seal(files: Sequence[ImageFile], *, has_packs: bool) -> None:
     for number, part in enumerate(parts_of(files)):
-        Path(f"part{number}").mkdir()
-        seal_image(Request(part, ""), Path(f"part{number}"))
+        out = Path(f"part{number}" if has_packs else f"macs{number}")
+        out.mkdir()
+        seal_image(Request(part, "", has_packs=has_packs), out)
+
+
+def _seal_in_place(files: Sequence[ImageFile]) -> None:
+    texts = [path.read_bytes() for path in Path().glob(f"macs*/{MACS}")]
+    sealed = {one.inode: one.sha256 for text in texts for one in read_macs(text)}
+    Path("sealed").mkdir()
+    seal_files([Wanted(file, sealed[file.inode]) for file in files], "sealed")
 
 
 def _read(files: Sequence[ImageFile]) -> None:
@@ -108,7 +120,7 @@ def _seal_in_memory(files: Sequence[ImageFile]) -> None:
 
 
 def _rest() -> None:
-    macs = tuple(f"{part}/{MACS}" for part in sorted(Path().glob("part*")))
+    macs = tuple(f"{part}/{MACS}" for part in sorted(Path().glob("macs*")))
     Path("rest").mkdir()
     seal_image(Request((), "", "manifest.json", macs), Path("rest"))
 
@@ -127,26 +139,19 @@ def _store() -> None:
         shutil.copyfile(pack, f"store/{number}")
 
 
-def _dist() -> list[tuple[Cell, ...]]:
+def _dist() -> None:
     slices: dict[Path, list[tuple[TreeEntry, int]]] = {}
     for index in Path().glob("*/packs.json"):
         for one in read_index(index.read_bytes()):
             entry = TreeEntry(one.name, FILE, 0o644, one.sha256, one.size)
             slices.setdefault(index.parent / PACKS / one.pack, []).append((entry, one.offset))
     entries = tuple(entry for some in slices.values() for entry, _ in some)
-    cores = len(os.sched_getaffinity(0))
-
-    def sync() -> None:
-        writer = TreeWriter(str(Path("dist").absolute()), entries, DistIndex())
-        writer.compare()
-        with ThreadPoolExecutor(cores) as threads:
-            copies = threads.map(
-                lambda one: writer.copy_slices(bytes(one[0]), one[1]), slices.items()
-            )
-            assert not any(copies)
-        writer.finish()
-
-    return [measure("take the files out of the packs into dist", cores, sync)]
+    writer = TreeWriter(str(Path("dist").absolute()), entries, DistIndex())
+    writer.compare()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        copies = threads.map(lambda one: writer.copy_slices(bytes(one[0]), one[1]), slices.items())
+        assert not any(copies)
+    writer.finish()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from pants.engine.fs import FileContent, FileDigest, FileEntry
 from pants.engine.process import Process, ProcessCacheScope
@@ -72,9 +73,10 @@ class ToSeal:
     files: tuple[Wanted, ...] = field(repr=False)
     sources: Sources
 
-    def contents(self) -> set[str]:
+    @cached_property
+    def contents(self) -> frozenset[str]:
         """What they are when they are sealed, by SHA-256: no two are the same."""
-        return {one.sealed_sha256 for one in self.files}
+        return frozenset(one.sealed_sha256 for one in self.files)
 
     def tree(self, path: str) -> Iterator[TreeEntry]:
         """Their entries below a path."""

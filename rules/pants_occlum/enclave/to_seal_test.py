@@ -17,6 +17,7 @@ from pants.engine.rules import QueryRule
 
 from occlum_build.occlum import seal_image as sealing
 from occlum_build.sefs.verify import verify_image
+from pants_occlum.dist import memory
 from pants_occlum.dist.places import DistPlaces
 from pants_occlum.enclave import sealing as sealing_rules
 from pants_occlum.enclave import to_seal
@@ -58,6 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def app(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Several parts, the contents of which are on the host and in the project."""
     monkeypatch.setattr(sealing, "PART_BYTES", 2 * MB)
+    monkeypatch.setattr(memory, "MANY_FILES", 1)
     for number in range(6):
         project.host(f"data/{number}", os.urandom(MB + number))
     shutil.rmtree(project.root / "dist", ignore_errors=True)

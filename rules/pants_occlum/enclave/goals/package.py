@@ -25,6 +25,7 @@ from pants_occlum.compat.pants_rules import (
     merge_digests,
 )
 from pants_occlum.dist.maker import Maker
+from pants_occlum.dist.memory import glance_at
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
@@ -55,6 +56,7 @@ from pants_occlum.image.target_types import ReportField
 from pants_occlum.image.written import sync_manifest
 from pants_occlum.logs import logger_of
 from pants_occlum.problems import enclave_errors
+from pants_occlum.sysroot.glance import Glance
 
 logger = logger_of(__name__)
 
@@ -73,18 +75,20 @@ class EnclaveFieldSet(FieldSet):
     output_path: DistPathField
 
 
-async def _sync_instance(places: DistPlaces, name: str, instance: Instance) -> None:
+async def _sync_instance(
+    places: DistPlaces, name: str, instance: Instance, glance: Glance | None
+) -> None:
     to_seal, maker = instance.to_seal, None
     if to_seal is not None:
         maker = Maker(
-            to_seal.contents(), lambda directory, entries: seal_in(to_seal, directory, entries)
+            to_seal.contents, lambda directory, entries: seal_in(to_seal, directory, entries)
         )
-    await sync_tree(places, name, instance.tree, packed=instance.packed, maker=maker)
+    await sync_tree(places, name, instance.tree, packed=instance.packed, glance=glance, maker=maker)
 
 
-# Not memoised, so that an instance that was deleted from dist comes back in the next run.
-@_uncacheable_rule
-async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Packaged:
+async def _package(
+    field_set: EnclaveFieldSet, places: DistPlaces, glance: Glance | None
+) -> Packaged:
     sgx_mode, sign = field_set.sgx_mode.value or "HW", field_set.sign.value
     output = field_set.output_path.in_dist(places)
     with enclave_errors(field_set.address):
@@ -112,7 +116,7 @@ async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Pac
         told = (*enclave.root.told, *measured.told)
         digests.append(await write_report(field_set.address, enclave.root, told, record))
         names.append(REPORT)
-    await _sync_instance(places, f"{output}/{INSTANCE}", instance)
+    await _sync_instance(places, f"{output}/{INSTANCE}", instance, glance)
     manifest = sync_manifest(places, output, enclave.root)
     if sign and enclave.image_type == ENCRYPTED:
         archived = await archive_input(asked)
@@ -163,6 +167,14 @@ def _check(
         lambda: read_earlier(Path(output)),
         json.loads(enclave.root.manifest.full),
     )
+
+
+# Not memoised, so that an instance that was deleted from dist comes back in the next run.
+@_uncacheable_rule
+async def package_enclave(field_set: EnclaveFieldSet, places: DistPlaces) -> Packaged:
+    instance = f"{field_set.output_path.in_dist(places)}/{INSTANCE}"
+    with glance_at(places, instance) as glance:  # while the host is looked at
+        return await _package(field_set, places, glance)
 
 
 def rules() -> Iterable[Rule]:

@@ -12,6 +12,7 @@ from pants.engine.target import FieldSet
 
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly
 from pants_occlum.compat.pants_rules import create_digest
+from pants_occlum.dist.memory import glance_at
 from pants_occlum.dist.output_path import DistPathField
 from pants_occlum.dist.packaged import Packaged
 from pants_occlum.dist.places import DistPlaces
@@ -38,8 +39,10 @@ class RootfsFieldSet(FieldSet):
 @_uncacheable_rule
 async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> Packaged:
     output = field_set.output_path.in_dist(places)
-    rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address), **implicitly())
-    await sync_tree(places, f"{output}/{LOWER}", rootfs.lower, packed=rootfs.packed)
+    lower = f"{output}/{LOWER}"
+    with glance_at(places, lower) as glance:  # while the host is looked at
+        rootfs = await make_boot_rootfs(BootRootfsRequest(field_set.address), **implicitly())
+        await sync_tree(places, lower, rootfs.lower, packed=rootfs.packed, glance=glance)
     await sync_tree(places, f"{output}/{UPPER}", ())
     manifest = sync_manifest(places, output, rootfs.image)
     logger.info("%s: image sha256:%s, encrypted", field_set.address, rootfs.image.name)
@@ -49,7 +52,7 @@ async def package_rootfs(field_set: RootfsFieldSet, places: DistPlaces) -> Packa
             await create_digest(CreateDigest([name])),
             (
                 BuiltPackageArtifact(name.path),
-                *places.wrote(f"{output}/{LOWER}", f"{output}/{UPPER}", manifest),
+                *places.wrote(lower, f"{output}/{UPPER}", manifest),
             ),
         ),
         gives="image.digest",
