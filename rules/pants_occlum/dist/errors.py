@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from occlum_build.errors import OcclumError, Place
 
+NO_SPACE = "look whether the disk is full, then run Pants again"
 _HINTS = {
     errno.ENOSPC: "free some space there; the next run completes what is missing",
     errno.EDQUOT: "free some space there; the next run completes what is missing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -16,6 +16,9 @@ from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.process.quiet_gc import quiet_gc
+
+# So much may stand in dist twice, as files take their places when others of their group are made.
+MADE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,34 @@ async def make_files(
     """The entries, sorted, that the maker does not make, when it has made the others."""
     wanted = [entry for entry in entries if entry.sha256 in maker.contents]
     for folder, group in groupby(wanted, key=lambda entry: posixpath.dirname(entry.path)):
-        files = list(group)
-        with ExitStack() as opened:
-            with turn():
-                directory, take = opened.enter_context(_made_outside(writer, folder, files))
-            await maker.make(directory, files)
-            with turn(), quiet_gc():
-                take()
+        for files in _batches(group):
+            with ExitStack() as opened:
+                with turn():
+                    directory, take = opened.enter_context(_made_outside(writer, folder, files))
+                try:
+                    await maker.make(directory, files)
+                except Exception:  # whatever is met where another owner removed the directory
+                    with turn():
+                        raise
+                with turn(), quiet_gc():
+                    take()
     with turn():
         writer.place()
     return [entry for entry in entries if entry.sha256 not in maker.contents]
+
+
+def _batches(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
+    """The entries in groups of no more than MADE_BYTES, or of one file."""
+    batch: list[TreeEntry] = []
+    size = 0
+    for entry in entries:
+        if batch and size + entry.size > MADE_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += entry.size
+    if batch:
+        yield batch
 
 
 @contextmanager
@@ -64,8 +85,9 @@ def _made_outside(
             path = os.readlink(f"/proc/self/fd/{own}")
             yield path, partial(_take, writer, folder, entries, own, fd)
         except BaseException:
-            for name in os.listdir(own):
-                remove_entry(own, os.fsencode(name))
+            with suppress(OSError):  # the first error is the one to tell
+                for name in os.listdir(own):
+                    remove_entry(own, os.fsencode(name))
             raise
 
 

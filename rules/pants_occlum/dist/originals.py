@@ -52,7 +52,8 @@ def own_directory(fd: int, prefix: bytes) -> Iterator[int]:
         finally:
             os.close(own)
     finally:
-        remove_entry(fd, name)
+        with suppress(FileNotFoundError):
+            remove_entry(fd, name)
 
 
 def write_slice(

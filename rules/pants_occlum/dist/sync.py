@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -40,7 +41,7 @@ from pants_occlum.compat.pants_rules import (
     get_digest_contents,
 )
 from pants_occlum.dist.entries import TreeEntry
-from pants_occlum.dist.errors import dist_errors
+from pants_occlum.dist.errors import NO_SPACE, dist_errors
 from pants_occlum.dist.index import IndexRow, load_index, row_of, save_index, tree_lock
 from pants_occlum.dist.maker import Maker, make_files
 from pants_occlum.dist.originals import COPY_BYTES
@@ -54,6 +55,7 @@ from pants_occlum.logs import logger_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.sysroot.doubt import HostDoubt, look_again
 from pants_occlum.sysroot.glance import Glance
+from pants_occlum.sysroot.hash_memo import SETTLED_NS
 from pants_occlum.sysroot.host import SysrootIngest, ingest
 from pants_occlum.sysroot.listing import host_path
 from pants_occlum.sysroot.walk import MUCH_BYTES
@@ -66,7 +68,6 @@ STAGED_BYTES = 512 << 20
 COPIED_IN_A_TURN = 1000
 _STAGED = "files"
 _FILE_MODE = 0o644
-_NO_SPACE = "look whether the disk is full, then run Pants again"
 
 Turn = Callable[[], AbstractContextManager[None]]
 # Tells which files of the host have some contents, given by SHA-256, maybe more than these.
@@ -97,7 +98,8 @@ def sync_file(places: DistPlaces, name: str, content: bytes) -> None:
             return
         is_ours = found.st_mode == stat.S_IFREG | _FILE_MODE
         if is_ours and read_file(path, len(content)) == content:
-            _synced_files[path] = row_of(found, ""), content
+            if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > SETTLED_NS:
+                _synced_files[path] = row_of(found, ""), content
             return
     state = places.state_of(path)
     # One name for all runs, so that none leaves a file of its own; hence the lock.
@@ -244,7 +246,7 @@ async def _write_by_process(
         if result.exit_code:
             message = f"files of {name} cannot be brought out of Pants' store: "
             message += result.stderr.decode("utf-8", "replace").strip()
-            raise OcclumError("dist", message, hint=_NO_SPACE)
+            raise OcclumError("dist", message, hint=NO_SPACE)
         with turn():
             return _unwritten(
                 batch,

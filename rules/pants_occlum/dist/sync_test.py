@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pants.engine.unions import UnionRule
 from pants.testutil.rule_runner import RuleRunner
 
 from occlum_build.errors import OcclumError
+from occlum_build.files.reading import read_file
 from occlum_build.process.packs import PackedFile
 from occlum_build.sources.model import FILE
 from pants_occlum.compat.by_name import _uncacheable_rule, collect_rules, implicitly, rule
@@ -279,6 +281,50 @@ def test_damaged_artefact_is_told_before_it_is_written(rule_runner: RuleRunner) 
     rule_runner.set_options([f"--local-store-dir={store}"])  # another session
     with pytest.raises(Exception, match=f"{file} has another content"):
         rule_runner.request(Stored, [request])
+
+
+def test_a_file_that_changes_after_it_was_found_right(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = rule_runner.request(DistPlaces, [])
+    path = Path(places.dist_dir, "x/manifest.json")
+    monkeypatch.setattr(dist_sync, "SETTLED_NS", -(1 << 60))
+    reads: list[str] = []
+
+    def read(file: str, most: int) -> bytes:
+        reads.append(file)
+        return read_file(file, most)
+
+    monkeypatch.setattr(dist_sync, "read_file", read)
+    for _ in range(4):
+        sync_file(places, "x/manifest.json", b"{}")
+    assert reads == [str(path)]
+    time.sleep(0.02)  # a tick of the clock of files
+    changes: list[Callable[[], object]] = [
+        lambda: path.write_bytes(b"[]"),
+        lambda: path.chmod(0o600),
+        path.unlink,
+    ]
+    for change in changes:
+        change()
+        sync_file(places, "x/manifest.json", b"{}")
+        assert path.read_bytes() == b"{}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    sync_file(places, "x/manifest.json", b"[]")
+    assert path.read_bytes() == b"[]"
+
+
+def test_what_may_still_change_unseen_is_read_again(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = rule_runner.request(DistPlaces, [])
+    path = Path(places.dist_dir, "x/manifest.json")
+    known = dist_sync._synced_files
+    for settled_ns, is_known in ((1 << 60, False), (-(1 << 60), True)):
+        monkeypatch.setattr(dist_sync, "SETTLED_NS", settled_ns)
+        for _ in range(3):
+            sync_file(places, "x/manifest.json", b"{}")
+        assert (str(path) in known) is is_known
 
 
 def test_file_is_synced(rule_runner: RuleRunner) -> None:

@@ -1,7 +1,8 @@
 """The secure file system of an image, made by a process or, where it is large, by several.
 
 Each of those seals some files, so that two run at a time and an edit runs one of them again; the
-last one makes directories, links and the inode table. All leave packs (occlum_build.process.packs).
+last one makes directories, links and the inode table. They leave packs (occlum_build.process.packs)
+or, of files that are sealed in dist (to_seal.py), MACs and digests.
 """
 
 from __future__ import annotations
@@ -200,9 +201,10 @@ async def _to_seal(
 
 
 def _is_at_hand(sysroot: Sysroot, places: DistPlaces) -> bool:
-    """Has this machine all contents, and not only a remote cache what was made of them?"""
-    is_pinned = sysroot.lock is LockMode.require or sysroot.packages is not None
-    return not (places.executes_remotely or (is_pinned and places.has_remote_cache))
+    """Has this machine all contents, and not only a cache what was made of them?"""
+    if sysroot.packages is not None:
+        return not (places.executes_remotely or places.has_remote_cache)
+    return not (places.executes_remotely or sysroot.lock is LockMode.require)
 
 
 @rule

@@ -19,6 +19,7 @@ from occlum_build.occlum.seal_files import FILE_MODE, Wanted, request_json
 from occlum_build.shown import Lines, output_of
 from occlum_build.sources.model import FILE
 from pants_occlum.dist.entries import TreeEntry
+from pants_occlum.dist.errors import NO_SPACE
 from pants_occlum.process.digest_of import digest_of
 from pants_occlum.process.quiet_gc import quiet_gc
 from pants_occlum.process.tool_process import ToolProcessRequest, prepare_tool_process
@@ -92,8 +93,10 @@ class ToSeal:
         )
 
 
-async def seal_in(to_seal: ToSeal, directory: str, entries: Iterable[TreeEntry]) -> None:
+async def seal_in(to_seal: ToSeal, directory: str, entries: Iterable[TreeEntry], of: str) -> None:
     """Seal some of the files in a directory of this machine, by a process that is in no cache.
+
+    `of` tells the user what is written: several enclaves may have one file system.
 
     Raises OcclumError `dist` where it cannot be written, and for a file of the host that has
     changed since it was looked at.
@@ -103,7 +106,7 @@ async def seal_in(to_seal: ToSeal, directory: str, entries: Iterable[TreeEntry])
     wanted = [one for one in to_seal.files if one.sealed_sha256 in asked]
     files = [one.file for one in wanted]
     size = sum(one.sealed_size for one in files)
-    description = f"Write files of {sources.of} ({size >> 20:,} MB)"
+    description = f"Write files of {of} ({size >> 20:,} MB)"
     with quiet_gc():
         contents = sources.host_contents(files)
         inputs = _inputs(wanted, sources)
@@ -120,7 +123,8 @@ async def seal_in(to_seal: ToSeal, directory: str, entries: Iterable[TreeEntry])
         result = await run_tool(await _process(inputs, directory, description, uses_host=False))
     if result.exit_code:
         text = output_of(result.stderr)
-        raise OcclumError("dist", Lines(f"files of {sources.of} cannot be sealed:", *text.lines))
+        message = Lines(f"files of {of} cannot be sealed:", *text.lines)
+        raise OcclumError("dist", message, hint=NO_SPACE)
 
 
 def _inputs(wanted: Sequence[Wanted], sources: Sources) -> list[FileContent | FileEntry]:

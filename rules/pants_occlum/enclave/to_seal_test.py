@@ -36,6 +36,7 @@ BUILD = """
     occlum_files(name="files", target="/own", files=["app.txt"])
     occlum_image(name="image", boms=[":bom", ":files"])
     occlum_enclave(name="enclave", image=":image", toolchain=":toolchain", sign=False)
+    occlum_enclave(name="other", image=":image", toolchain=":toolchain", sign=False)
     occlum_enclave(name="signed", image=":image", toolchain=":toolchain")
     oci_image(name="oci", enclave=":enclave", formats=["layout"])
     """
@@ -180,13 +181,15 @@ def test_a_host_file_that_comes_back_while_it_is_stored(
 
 
 def test_a_directory_that_cannot_be_written(app: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told is of the enclave that is written, which shares its file system."""
+    app.package(ENCLAVE)
     with monkeypatch.context() as patch:
         remove = Disturbed(lambda process: shutil.rmtree(process.argv[-1]))
         patch.setattr(to_seal, "try_process", remove)
-        failure = app.failure(ENCLAVE)
-    assert "files of app:enclave cannot be sealed" in failure
+        failure = app.failure("app:other")
+    assert "files of app:other cannot be sealed" in failure
     assert "No such file or directory" in failure
-    made = app.package(ENCLAVE)
+    made = app.package("app:other")
     assert sealed_of(made) == sealed_of(app.package("app:signed"))
 
 
@@ -196,9 +199,12 @@ def test_a_directory_that_cannot_be_written(app: Project, monkeypatch: pytest.Mo
         (LockMode.off, None, {}, True),
         (LockMode.off, None, {"has_remote_cache": True}, True),
         (LockMode.off, None, {"executes_remotely": True}, False),
-        (LockMode.require, None, {}, True),
+        (LockMode.verify, None, {"has_remote_cache": True}, True),
+        (LockMode.require, None, {}, False),
         (LockMode.require, None, {"has_remote_cache": True}, False),
-        (LockMode.off, object(), {"has_remote_cache": True}, False),
+        (LockMode.require, object(), {}, True),
+        (LockMode.require, object(), {"has_remote_cache": True}, False),
+        (LockMode.off, object(), {"executes_remotely": True}, False),
     ],
 )
 def test_packs_for_what_a_cache_alone_may_have(

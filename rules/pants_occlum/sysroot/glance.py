@@ -131,28 +131,29 @@ def touched(before: bytes, now: bytes) -> Collection[bytes] | None:
 def _printed(tops: Iterable[bytes]) -> list[str]:
     """What `find` is to print of each entry: a tenth of its time goes by what is left out."""
     every = ["-printf", _FORMAT]
-    if not all(map(_keeps_times, tops)):
-        return every
-    return ["-type", "f", "-printf", _FORMAT_OF_FILES, "-o", *every]
+    if _keep_times(tops):
+        return ["-type", "f", "-printf", _FORMAT_OF_FILES, "-o", *every]
+    return every
 
 
-def _keeps_times(top: bytes) -> bool:
-    """Is all below a directory on file systems that keep the time of each change of an inode?
+def _keep_times(tops: Iterable[bytes]) -> bool:
+    """Do the file systems of some directories, and of all below, keep the time of each change?
 
-    Elsewhere, as with FAT, that time may stay when a content changes.
+    Elsewhere, as with FAT, that time of an inode may stay when a content changes. What a file
+    system that was mounted later hides counts, too.
     """
     try:
-        real = os.path.realpath(top)
         with open(_MOUNTS, "rb") as stream:
             mounts = [_mount(line) for line in stream]
+        reals = [os.path.realpath(top) for top in tops]
     except (OSError, LookupError, ValueError):
         return False
-    below = {kind for place, kind in mounts if place != real and _is_in(place, real)}
-    # Where several are mounted, the last one is seen.
-    holding = [
-        (len(place), n, kind) for n, (place, kind) in enumerate(mounts) if _is_in(real, place)
-    ]
-    return bool(holding) and {*below, max(holding)[2]} <= _KEEP_TIMES
+    kinds = {
+        kind
+        for place, kind in mounts
+        if any(_is_in(real, place) or _is_in(place, real) for real in reals)
+    }
+    return bool(kinds) and kinds <= _KEEP_TIMES
 
 
 def _mount(line: bytes) -> tuple[bytes, bytes]:

@@ -124,7 +124,7 @@ _ROOT = "22 1 8:1 / / rw shared:1 - ext4 /dev/sda rw"
         ([_ROOT, "23 22 0:5 / {top} rw - vfat x rw"], False),
         ([_ROOT, "23 22 0:5 / {top}/a rw master:2 - fuse.sshfs x rw"], False),
         ([_ROOT, "23 22 0:5 / {top}/a rw - tmpfs x rw"], True),
-        ([_ROOT, "23 22 0:5 / {top} rw - vfat x rw", "24 23 0:6 / {top} rw - xfs x rw"], True),
+        ([_ROOT, "23 22 0:5 / {top} rw - vfat x rw", "24 23 0:6 / {top} rw - xfs x rw"], False),
         ([_ROOT, "23 22 0:5 / {top}s rw - vfat x rw"], True),
         ([_ROOT, "23 22 0:5 / {top}/with\\040blank rw - vfat x rw"], False),
         ([_ROOT.replace("- ", "")], False),

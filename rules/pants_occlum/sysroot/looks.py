@@ -95,9 +95,10 @@ def look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> Sy
         tops = [host_path(request.root, top) for top in last.tops]
         glance, changed = glance_again(tops, files, last.glance)
         walk = SysrootWalk(request.root, started_ns, known, keys.files)
-        if last.snapshot and changed == () and _is_all_the_same(last.snapshot, request, walk, memo):
+        same = last.snapshot if changed == () else None
+        if same is not None and _is_all_in(same, request, walk, memo, last.tops):
             last.run, last.directories = run, walk.directories(is_part=True)
-            return last.snapshot
+            return same
         walk = SysrootWalk(request.root, started_ns, known, keys.files, last.tops, changed)
         now = found(walk, request, memo)
         snapshot = SysrootSnapshot(now.entries, now.names, now.errors, now.undecodable)
@@ -108,19 +109,28 @@ def look(request: SysrootRequest, run: Run, memo: HashMemo, keys: OwnKeys) -> Sy
         return last.snapshot
 
 
-def _is_all_the_same(
-    snapshot: SysrootSnapshot, request: SysrootRequest, walk: SysrootWalk, memo: HashMemo
+def _is_all_in(
+    snapshot: SysrootSnapshot,
+    request: SysrootRequest,
+    walk: SysrootWalk,
+    memo: HashMemo,
+    tops: Iterable[str],
 ) -> bool:
     """Is all as an earlier look found it, when a glance shows that no tree differs?
 
     What is not below the tops is looked at in any case, and so are directories that had just been
     changed then.
     """
-    again = snapshot.names.keys() - walk.known.keys()
+    unsettled = snapshot.names.keys() - walk.known.keys()
+    again = [path for path in unsettled if any(_is_below(path, top) for top in tops)]
     if len(again) > _MOST_AGAIN:
         return False
     beside = replace(request, stat_paths=(*request.stat_paths, *request.trees), trees=())
     return snapshot.has(found(walk, beside, memo, sorted(again)))
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(top.rstrip("/") + "/")
 
 
 def found(

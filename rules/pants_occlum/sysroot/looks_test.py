@@ -168,6 +168,33 @@ def test_a_glance_spares_the_look_at_each_file(
     assert listed == [os.fsencode(root / "top/b")] * 2
 
 
+def test_files_of_a_directory_that_is_only_listed_are_not_read(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / "top/x", b"x")
+    future = time.time() + 3600
+    for number in range(3):
+        file = write(root / f"listed/{number}", b"listed")
+        os.utime(file, (future, future))
+    monkeypatch.setattr(glance, "MANY_FILES", 1)
+    monkeypatch.setattr(sysroot_walk, "SETTLED_NS", 0)
+    memo = hash_memo.HashMemo(str(tmp_path / "memo"))
+    asked = SysrootRequest(str(root), trees=("/top",), directories=("/listed",))
+    looks._looks.clear()
+    found = []
+    for number in range(4):
+        time.sleep(0.02)  # a tick of the clock of files
+        with monkeypatch.context() as patch:
+            if number == 3:
+                patch.delattr(sysroot_walk.SysrootWalk, "walk")
+            found.append(looks.look(asked, looks.Run(SCHEDULER, RunId(number)), memo, NO_KEYS))
+    assert found[3] is found[0]
+    for path, entry in found[3].entries.items():
+        assert entry is not None
+        assert bool(entry.sha256) is (path == "/top/x")
+    assert memo.known(os.fsencode(root / "listed/0"), os.lstat(root / "listed/0")) is None
+
+
 def test_a_content_right_below_the_root_of_a_sysroot(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,12 +76,12 @@ class EnclaveFieldSet(FieldSet):
 
 
 async def _sync_instance(
-    places: DistPlaces, name: str, instance: Instance, glance: Glance | None
+    places: DistPlaces, name: str, instance: Instance, glance: Glance | None, of: str
 ) -> None:
     to_seal, maker = instance.to_seal, None
     if to_seal is not None:
         maker = Maker(
-            to_seal.contents, lambda directory, entries: seal_in(to_seal, directory, entries)
+            to_seal.contents, lambda directory, entries: seal_in(to_seal, directory, entries, of)
         )
     await sync_tree(places, name, instance.tree, packed=instance.packed, glance=glance, maker=maker)
 
@@ -116,7 +116,8 @@ async def _package(
         told = (*enclave.root.told, *measured.told)
         digests.append(await write_report(field_set.address, enclave.root, told, record))
         names.append(REPORT)
-    await _sync_instance(places, f"{output}/{INSTANCE}", instance, glance)
+    of = str(field_set.address)
+    await _sync_instance(places, f"{output}/{INSTANCE}", instance, glance, of)
     manifest = sync_manifest(places, output, enclave.root)
     if sign and enclave.image_type == ENCRYPTED:
         archived = await archive_input(asked)
