@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from pants_occlum.dist.places import DistPlaces
 from pants_occlum.enclave import sealing
 from pants_occlum.enclave.steps import Parts
 from pants_occlum.testing import Project
+from pants_occlum.testing_lock import LockProject
 
 MB = 1_000_000
 BUILD = """
@@ -36,6 +38,11 @@ BOM = """
       copy: [{dirs: [/data]}]
     - {target: /lib64, copy: [{files: [/lib64/ld-linux-x86-64.so.2]}]}
     """
+PINNED = """
+file(name="archive", source="stand_in.tar.xz")
+occlum_toolchain(name="toolchain", archive=":archive")
+occlum_enclave(name="enclave", image=":image", toolchain=":toolchain", sign=False)
+"""
 
 
 def test_parts_of_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +69,27 @@ def test_parts_of_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert all(stat.S_IMODE(one.stat().st_mode) == 0o700 for one in kept)
     (link,) = (project.named_caches / "occlum_encrypted").iterdir()
     assert link.is_symlink()
+
+
+def test_pinned_files_that_have_gone_are_left_to_the_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal_image, "PART_BYTES", 2 * MB)
+    project = LockProject(tmp_path)
+    shutil.copy("testprojects/toolchain/stand_in.tar.xz", project.root / "app")
+    project.host("lib64/ld-linux-x86-64.so.2", made_elf(), 0o755)
+    for number in range(6):
+        project.host(f"data/{number}", os.urandom(MB + number))
+    project.write({"app/BUILD": project.build + PINNED, "app/bom.yaml": BOM})
+    project.pin()
+    pinned = ("--occlum-lock=require",)
+    made = project.package("app:enclave", options=pinned)
+    root = made / "occlum_instance/build/mount/__ROOT"
+    sealed = {path.name: path.read_bytes() for path in root.iterdir()}
+    (project.sysroot / "data/3").unlink()
+    shutil.rmtree(project.root / "dist")
+    project.package("app:enclave", options=pinned)
+    assert {path.name: path.read_bytes() for path in root.iterdir()} == sealed
 
 
 @pytest.mark.parametrize("damage", [b"", b" "])
