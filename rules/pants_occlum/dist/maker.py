@@ -14,6 +14,7 @@ from typing import Callable
 from occlum_build.files.handles import remove_entry
 from pants_occlum.dist.entries import TreeEntry
 from pants_occlum.dist.errors import dist_errors
+from pants_occlum.dist.pieces import batches
 from pants_occlum.dist.tree import TreeWriter
 from pants_occlum.process.quiet_gc import quiet_gc
 
@@ -42,7 +43,7 @@ async def make_files(
     """The entries, sorted, that the maker does not make, when it has made the others."""
     wanted = [entry for entry in entries if entry.sha256 in maker.contents]
     for folder, group in groupby(wanted, key=lambda entry: posixpath.dirname(entry.path)):
-        for files in _batches(group):
+        for files in batches(group, MADE_BYTES):
             with ExitStack() as opened:
                 with turn():
                     directory, take = opened.enter_context(_made_outside(writer, folder, files))
@@ -56,20 +57,6 @@ async def make_files(
     with turn():
         writer.place()
     return [entry for entry in entries if entry.sha256 not in maker.contents]
-
-
-def _batches(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
-    """The entries in groups of no more than MADE_BYTES, or of one file."""
-    batch: list[TreeEntry] = []
-    size = 0
-    for entry in entries:
-        if batch and size + entry.size > MADE_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(entry)
-        size += entry.size
-    if batch:
-        yield batch
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from pants.engine.fs import CreateDigest, FileDigest, FileEntry
 
@@ -35,16 +35,26 @@ def pieces_of(entries: Iterable[TreeEntry], packed: Packed | None) -> list[Piece
     return [piece for _, piece in sorted(pieces.items())]
 
 
-def batches(pieces: Iterable[Piece], most_bytes: int) -> Iterator[list[Piece]]:
+class HasSize(Protocol):
+    """Something of so many bytes."""
+
+    @property
+    def size(self) -> int: ...
+
+
+T = TypeVar("T", bound=HasSize)
+
+
+def batches(things: Iterable[T], most_bytes: int) -> Iterator[list[T]]:
     """Groups of limited size, a larger one on its own."""
-    batch: list[Piece] = []
+    batch: list[T] = []
     size = 0
-    for piece in pieces:
-        if batch and size + piece.size > most_bytes:
+    for thing in things:
+        if batch and size + thing.size > most_bytes:
             yield batch
             batch, size = [], 0
-        batch.append(piece)
-        size += piece.size
+        batch.append(thing)
+        size += thing.size
     if batch:
         yield batch
 
