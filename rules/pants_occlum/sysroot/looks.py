@@ -58,7 +58,8 @@ class Run(NamedTuple):
 @dataclass
 class _Looks:
     """The last look of one request: the run it was made in, what it found, and the directories
-    that the next one may take as they are; `lock` is held while somebody looks."""
+    that the next one may take as they are. `lock` is held while somebody looks.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     run: Run | None = None

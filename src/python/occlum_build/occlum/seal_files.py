@@ -42,11 +42,15 @@ def seal_files(wanted: Sequence[Wanted], directory: str) -> None:
     """Write the files into a directory, with the mode FILE_MODE; several processes share the work.
 
     Raises OcclumError: CONTENT_MISSING for a content that nobody has, `sefs-io`, and `sealed` for a
-    file that comes out otherwise than it was measured.
+    file that comes out otherwise than it was measured, or when who started this process has ended:
+    another run may then write to the same place.
     """
     sealer = FileSealer(lambda _: IntegrityOnly())
+    process, parent = os.getpid(), os.getppid()
 
     def seal(part: range) -> Numbers:
+        if os.getpid() == process and os.getppid() != parent:
+            raise OcclumError("sealed", "Pants has ended before all files were written")
         for one in wanted[part.start : part.stop]:
             _seal(sealer, one, f"{directory}/{one.file.name}")
         return ()

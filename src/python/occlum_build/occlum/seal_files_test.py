@@ -118,6 +118,15 @@ def test_another_file_than_was_measured() -> None:
     assert str(problem.place).endswith(f"dist/{one.file.name}")
 
 
+def test_nothing_is_written_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = wanted_of(files()[:3])
+    parents = iter([10, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    with pytest.raises(OcclumError, match="Pants has ended"):
+        seal_files(wanted, "dist")
+    assert in_dist() == {}
+
+
 @pytest.mark.parametrize("directory", ["missing", "file"])
 def test_a_directory_that_cannot_be_written(directory: str) -> None:
     Path("file").touch()
