@@ -97,7 +97,6 @@ async def seal_in(to_seal: ToSeal, directory: str, entries: Iterable[TreeEntry],
     """Seal some of the files in a directory of this machine, by a process that is in no cache.
 
     `of` tells the user what is written: several enclaves may have one file system.
-
     Raises OcclumError `dist` where it cannot be written, and for a file of the host that has
     changed since it was looked at.
     """
@@ -124,7 +123,9 @@ async def seal_in(to_seal: ToSeal, directory: str, entries: Iterable[TreeEntry],
     if result.exit_code:
         text = output_of(result.stderr)
         message = Lines(f"files of {of} cannot be sealed:", *text.lines)
-        raise OcclumError("dist", message, hint=NO_SPACE)
+        # What the process says itself is nearer to the cause.
+        hint = "" if any("hint: " in line for line in text.lines) else NO_SPACE
+        raise OcclumError("dist", message, hint=hint)
 
 
 def _inputs(wanted: Sequence[Wanted], sources: Sources) -> list[FileContent | FileEntry]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tarfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pants.engine.addresses import Address
 from pants.engine.rules import QueryRule
 
 from occlum_build.occlum import seal_image as sealing
+from occlum_build.occlum.seal_files import Wanted, request_json
 from occlum_build.sefs.verify import verify_image
 from pants_occlum.dist import memory
 from pants_occlum.dist.places import DistPlaces
@@ -189,8 +191,29 @@ def test_a_directory_that_cannot_be_written(app: Project, monkeypatch: pytest.Mo
         failure = app.failure("app:other")
     assert "files of app:other cannot be sealed" in failure
     assert "No such file or directory" in failure
+    assert failure.count("hint: ") == 1
+    assert "whether the disk is full" in failure
     made = app.package("app:other")
     assert sealed_of(made) == sealed_of(app.package("app:signed"))
+
+
+def test_what_comes_out_otherwise_has_its_own_hint(
+    app: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a cache that was wrong."""
+    app.package(ENCLAVE)
+    shutil.rmtree(app.root / "dist")
+
+    def request(wanted: Sequence[Wanted]) -> bytes:
+        return request_json(one._replace(sealed_sha256="00" * 32) for one in wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(to_seal, "request_json", request)
+        failure = app.failure(ENCLAVE)
+    assert "comes out otherwise than it was measured" in failure
+    assert failure.count("hint: ") == 1
+    assert "--no-local-cache" in failure
+    assert not [*app.root.glob("dist/**/__ROOT/*")]
 
 
 @pytest.mark.parametrize(
